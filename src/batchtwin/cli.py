@@ -1,0 +1,189 @@
+"""The command line. Nothing heavy is imported before it is needed; nothing else in the package exits or prints."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+
+import typer
+
+from batchtwin import __version__
+from batchtwin.errors import BatchTwinError, UsageError
+
+if TYPE_CHECKING:
+    from batchtwin.engine.prepare import Prepared
+
+app = typer.Typer(
+    name="batchtwin",
+    help="Run Azure Machine Learning batch deployments on this machine: same files, same result.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+DeploymentFile = Annotated[Path, typer.Argument(metavar="DEPLOYMENT.yml", help="The deployment, as for `az ml`.")]
+InputPath = Annotated[Path, typer.Option("--input", metavar="PATH", help="A folder of files, or one file.")]
+ModelPath = Annotated[Path | None, typer.Option("--model", metavar="DIR", help="The folder of the deployment's model.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override, as in settings.mini_batch_size=4.")
+]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes; not capped by the CPUs.")]
+BadFiles = Annotated[
+    Literal["fail", "quarantine"],
+    typer.Option("--bad-files", help="A file that cannot be read: fail the job, or list it and go on."),
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"batchtwin {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+) -> None:
+    """Run Azure Machine Learning batch deployments on this machine: same files, same result."""
+
+
+@app.command()
+def score(
+    deployment: DeploymentFile,
+    input: InputPath,
+    model: ModelPath = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="DIR", help="Default: a new one in outputs/.")
+    ] = None,
+    workers: Workers = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the job that DIR holds.")] = False,
+    bad_files: BadFiles = "fail",
+    overrides: Overrides = None,
+    image: Annotated[str | None, typer.Option("--image", metavar="TAG", help="Run in this container image.")] = None,
+    engine: Annotated[str, typer.Option("--engine", envvar="DOCKER", help="The container engine's client.")] = "docker",
+) -> None:
+    """Score a folder of files as the deployment's batch job would."""
+    from batchtwin.engine.prepare import Request, prepare
+
+    request = Request(
+        deployment=deployment,
+        input=input,
+        model=model,
+        output=output,
+        workers=workers,
+        overwrite=overwrite,
+        quarantine=bad_files == "quarantine",
+        overrides=_overrides(overrides),
+    )
+    prepared = prepare(request)
+    if image:
+        from batchtwin.engine.container import score_in_container
+
+        raise typer.Exit(score_in_container(prepared, engine, image))
+    raise typer.Exit(_score(prepared))
+
+
+def _score(prepared: Prepared) -> int:
+    from batchtwin.engine.progress import progress_for
+    from batchtwin.engine.run import run
+
+    _warn(prepared.warnings)
+    result = run(prepared, progress_for())
+    if result.cause:
+        typer.echo(result.cause, err=True)
+    for line in (result.status.value, result.summary, f"{result.files} files, {result.rows} rows", result.written):
+        typer.echo(line)
+    return result.exit_code
+
+
+@app.command()
+def plan(
+    deployment: DeploymentFile,
+    input: InputPath,
+    model: ModelPath = None,
+    workers: Workers = None,
+    bad_files: BadFiles = "fail",
+    overrides: Overrides = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show what would run, and what is wrong, in a second; score nothing."""
+    from batchtwin.engine.prepare import Request, prepare
+
+    request = Request(
+        deployment=deployment,
+        input=input,
+        model=model,
+        workers=workers,
+        quarantine=bad_files == "quarantine",
+        overrides=_overrides(overrides),
+    )
+    prepared = prepare(request)
+    facts = _facts(prepared)
+    if as_json:
+        typer.echo(json.dumps(facts | _lists(prepared), indent=2))
+        return
+    for name, value in facts.items():
+        typer.echo(f"{name.replace('_', ' '):22} {value}")
+    _warn(prepared.warnings)
+
+
+def _facts(prepared: Prepared) -> dict[str, Any]:
+    settings = prepared.deployment.settings
+    return {
+        "deployment": f"{prepared.deployment.name} ({prepared.request.deployment})",
+        "model": f"{prepared.model.path} ({', '.join(prepared.model.flavors) or 'no MLflow model'})",
+        "scoring_script": "/".join(prepared.script) if prepared.script else "none: the MLflow driver scores",
+        "input": str(prepared.inputs.root),
+        "files": prepared.plan.items,
+        "bytes": sum(file.size for file in prepared.inputs.files),
+        "mini_batches": len(prepared.plan.mini_batches),
+        "mini_batch_size": settings.mini_batch_size,
+        "workers": prepared.workers,
+        "tries": settings.retry_settings.tries,
+        "timeout_seconds": settings.retry_settings.timeout,
+        "error_threshold": settings.error_threshold,
+        "output": f"{settings.output_action}"
+        + (f" to {prepared.output.file_name}" if prepared.output.file_name else ""),
+        "fingerprint": prepared.plan.fingerprint,
+    }
+
+
+def _lists(prepared: Prepared) -> dict[str, Any]:
+    return {
+        "mini_batch_files": [[file.name for file in mini_batch.files] for mini_batch in prepared.plan.mini_batches],
+        "left_out": [{"name": entry.name, "why": entry.why} for entry in prepared.inputs.left_out],
+        "warnings": list(prepared.warnings),
+    }
+
+
+def _overrides(pairs: list[str] | None) -> dict[str, str]:
+    split = {}
+    for pair in pairs or []:
+        key, equals, value = pair.partition("=")
+        if not equals or not all(key.split(".")):
+            raise UsageError(f"--set {pair}: expected KEY=VALUE, as in settings.mini_batch_size=4")
+        split[key] = value
+    return split
+
+
+def _warn(warnings: tuple[str, ...]) -> None:
+    for warning in warnings:
+        typer.echo(f"Warning: {warning}", err=True)
+
+
+def main() -> NoReturn:
+    """Entry point: run the command; an error is its text and its exit code, with `--debug` its traceback too."""
+    # `--debug` may stand before or after the verb.
+    arguments = [word for word in sys.argv[1:] if word != "--debug"]
+    try:
+        app(arguments)
+    except BatchTwinError as error:
+        if len(arguments) < len(sys.argv) - 1:
+            traceback.print_exc()
+        typer.echo(str(error), err=True)
+        sys.exit(error.exit_code)
+    sys.exit(0)

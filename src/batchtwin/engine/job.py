@@ -1,0 +1,159 @@
+"""The rules of a batch job as a state machine: events in, commands out. No process, file or clock here."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from batchtwin.spec.messages import Event, Failure, Outcome, Ready
+
+TRIES_OF_A_WORKER = 10
+INIT_FAILURES_PER_WORKER = 3
+NOTHING_SUCCEEDED = (
+    "There is no succeeded mini batch item returned from run(). "
+    "Please check 'response: run()' in https://aka.ms/batch-inference-documentation"
+)
+AT_ONCE = frozenset({"bad_file", "write", "script"})
+
+
+class Status(StrEnum):
+    """Where a job stands. All but RUNNING are final."""
+
+    RUNNING = "Running"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    CANCELED = "Canceled"
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Have some worker run a mini-batch, as try number `attempt`; a retry goes before what waits."""
+
+    mini_batch: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """End this worker once it is idle, and start another in its place."""
+
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The job has ended; end the workers."""
+
+
+Command = Submit | Replace | Stop
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the deployment says about tries, failures and output; `workers` is how many really run."""
+
+    tries: int
+    error_threshold: int
+    append_row: bool
+    workers: int
+
+
+@dataclass
+class Job:
+    """A running job. `items[i]` is the number of files in mini-batch i."""
+
+    items: Sequence[int]
+    rules: Rules
+    status: Status = Status.RUNNING
+    cause: str = ""
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    out_of_tries: dict[int, Failure] = field(default_factory=dict)
+    first_failure: Failure | None = None
+    fatal: Failure | None = None
+    processed_items: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    rows: int = 0
+    init_failures: int = 0
+    tries_failed: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def processed(self) -> int:
+        """Mini-batches that ended: succeeded, or out of tries."""
+        return len(self.outcomes) + len(self.out_of_tries)
+
+    @property
+    def summary(self) -> str:
+        """The service's summary line [A]."""
+        return (
+            f"There are {len(self.items)} mini batches with {sum(self.items)} items. "
+            f"Processed {self.processed} mini batches containing {self.processed_items} items, "
+            f"{self.succeeded} succeeded, {self.failed} failed. The error threshold is {self.rules.error_threshold}."
+        )
+
+    def start(self) -> list[Command]:
+        """The first commands: every mini-batch, in plan order."""
+        return [Submit(number, 1) for number in range(len(self.items))]
+
+    def on(self, event: Event) -> list[Command]:
+        """Take one event; what arrives after the end changes nothing."""
+        if self.status is not Status.RUNNING or isinstance(event, Ready):
+            return []
+        if isinstance(event, Outcome):
+            return self._on_outcome(event)
+        self.first_failure = self.first_failure or event
+        if event.kind in AT_ONCE:
+            self.fatal = event
+            return self._end(Status.FAILED, event.message)
+        if event.mini_batch is None:
+            return self._on_init_failure(event)
+        return self._on_failed_try(event, event.mini_batch)
+
+    def cancel(self) -> list[Command]:
+        """End in order: what is done stays done."""
+        return [] if self.status is not Status.RUNNING else self._end(Status.CANCELED, "canceled by a signal")
+
+    def _on_outcome(self, outcome: Outcome) -> list[Command]:
+        if outcome.mini_batch in self.outcomes or outcome.mini_batch in self.out_of_tries:
+            return []
+        self.outcomes[outcome.mini_batch] = outcome
+        self.rows += outcome.rows
+        return self._count(outcome.succeeded, outcome.failed)
+
+    def _on_failed_try(self, failure: Failure, mini_batch: int) -> list[Command]:
+        self.tries_failed[failure.worker] += 1
+        worn_out = self.tries_failed[failure.worker] == TRIES_OF_A_WORKER + 1
+        commands: list[Command] = [Replace(failure.worker)] if worn_out else []
+        if failure.attempt < self.rules.tries:
+            return [*commands, Submit(mini_batch, failure.attempt + 1)]
+        self.out_of_tries[mini_batch] = failure
+        return commands + self._count(0, self.items[mini_batch])
+
+    def _on_init_failure(self, failure: Failure) -> list[Command]:
+        if failure.kind != "init":
+            return []
+        self.init_failures += 1
+        if self.init_failures < INIT_FAILURES_PER_WORKER * self.rules.workers:
+            return []
+        text = f"The init() function in the entry script had raised exception for {self.init_failures} times."
+        return self._end(Status.FAILED, text)
+
+    def _count(self, succeeded: int, failed: int) -> list[Command]:
+        self.succeeded += succeeded
+        self.failed += failed
+        self.processed_items += succeeded + failed
+        threshold = self.rules.error_threshold
+        if 0 <= threshold < self.failed:
+            text = f"The number of failed items is {self.failed}, which exceeds error threshold {threshold}."
+            return self._end(Status.FAILED, text)
+        if self.processed < len(self.items):
+            return []
+        if self.rules.append_row and not self.succeeded:
+            return self._end(Status.FAILED, NOTHING_SUCCEEDED)
+        return self._end(Status.COMPLETED, "")
+
+    def _end(self, status: Status, cause: str) -> list[Command]:
+        self.status, self.cause = status, cause
+        return [Stop()]

@@ -1,0 +1,161 @@
+"""Worker processes on this machine: start, feed, watch the deadline, kill, replace."""
+
+from __future__ import annotations
+
+import selectors
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from batchtwin.engine.process import WorkerProcess
+from batchtwin.spec.messages import Event, Failure, Outcome, Ready, Task
+from batchtwin.spec.plan import MiniBatch
+
+SHUTDOWN_SECONDS = 10.0
+# How soon the death of a worker is noticed at the latest.
+LOOK_SECONDS = 0.05
+
+
+class Pool(Protocol):
+    """Whatever runs mini-batches: the job cannot tell one kind from another."""
+
+    def submit(self, mini_batch: MiniBatch, attempt: int) -> None:
+        """Queue a mini-batch; a retry goes before the rest."""
+
+    def replace(self, worker: str) -> None:
+        """End a worker once it is idle; another takes its place while there is work."""
+
+    def events(self, timeout: float) -> Sequence[Event]:
+        """Return what happened, waiting at most `timeout` seconds for something."""
+
+    def close(self) -> None:
+        """End all workers: idle ones in order, busy ones at once."""
+
+
+class LocalPool:
+    """Up to `size` workers made by `launch(number)`; `timeout` seconds for one `run()`."""
+
+    def __init__(self, size: int, timeout: float, launch: Callable[[int], WorkerProcess]) -> None:
+        self._size = size
+        self._timeout = timeout
+        self._launch = launch
+        self._launched = 0
+        self._queue: deque[Task] = deque()
+        self._workers: list[WorkerProcess] = []
+        self._selector = selectors.DefaultSelector()
+
+    def submit(self, mini_batch: MiniBatch, attempt: int) -> None:
+        """Queue a mini-batch; a retry goes before the rest [A: the next try starts at once, in any worker]."""
+        task = Task(mini_batch=mini_batch.id, attempt=attempt, files=tuple(file.path for file in mini_batch.files))
+        (self._queue.append if attempt == 1 else self._queue.appendleft)(task)
+
+    def replace(self, worker: str) -> None:
+        """End a worker once it is idle."""
+        for process in self._workers:
+            process.retired = process.retired or process.name == worker
+
+    def events(self, timeout: float) -> Sequence[Event]:
+        """Give work to idle workers, then return what happened within `timeout` seconds."""
+        self._staff()
+        self._feed()
+        until = time.monotonic() + timeout
+        while True:
+            found = self._look(min(LOOK_SECONDS, max(0.0, until - time.monotonic())))
+            if found or time.monotonic() >= until:
+                return found
+
+    def close(self) -> None:
+        """End all workers: idle ones call `shutdown()`, busy ones are killed."""
+        for process in self._workers:
+            if process.task is None and process.ready:
+                process.finish()
+            else:
+                process.kill()
+        until = time.monotonic() + SHUTDOWN_SECONDS
+        for process in list(self._workers):
+            process.wait(max(0.0, until - time.monotonic()))
+            self._forget(process)
+        self._selector.close()
+
+    def _staff(self) -> None:
+        """Start workers while there is work for them."""
+        for process in [process for process in self._workers if process.retired and process.task is None]:
+            process.finish()
+            process.wait(SHUTDOWN_SECONDS)
+            self._forget(process)
+        busy = sum(process.task is not None for process in self._workers)
+        while len(self._workers) < min(self._size, len(self._queue) + busy):
+            process = self._launch(self._launched)
+            self._launched += 1
+            # The budget of init() [A].
+            process.deadline = time.monotonic() + 3 * self._timeout + 30
+            self._workers.append(process)
+            self._selector.register(process.events_fd, selectors.EVENT_READ, process)
+
+    def _feed(self) -> None:
+        for process in self._workers:
+            if self._queue and process.ready and process.task is None and not process.retired:
+                process.run(self._queue.popleft(), time.monotonic() + self._timeout)
+
+    def _look(self, seconds: float) -> list[Event]:
+        found: list[Event] = []
+        for key, _ in self._selector.select(seconds):
+            found += self._read(key.data)
+        for process in list(self._workers):
+            if process.returncode is not None:
+                found += self._bury(process)
+            elif (process.task or not process.ready) and time.monotonic() > process.deadline:
+                found += self._put_down(process)
+        return found
+
+    def _read(self, process: WorkerProcess) -> list[Event]:
+        happened = process.read()
+        for event in happened:
+            if isinstance(event, Ready):
+                process.ready = True
+            elif isinstance(event, Outcome) or event.mini_batch is not None:
+                process.task = None
+            else:
+                process.retired = True  # it has told why it ends
+        return happened
+
+    def _bury(self, process: WorkerProcess) -> list[Event]:
+        """A worker has ended by itself: what it reported counts, what it was running has failed."""
+        found = self._read(process)
+        if not process.retired or process.task:
+            text = f"{process.name} exits with returncode {process.returncode}."
+            found.append(self._loss(process, text, crashed=True))
+        self._forget(process)
+        return found
+
+    def _put_down(self, process: WorkerProcess) -> list[Event]:
+        """A worker has outlasted its deadline: the Python code in it gets no say [A]."""
+        process.kill()
+        found = self._read(process)
+        if process.task:
+            text = f"mini batch {process.task.mini_batch} did not finish in {self._timeout:g} seconds."
+            found.append(self._loss(process, text, crashed=False))
+        elif not process.ready:
+            text = f"init() did not finish in {3 * self._timeout + 30:g} seconds."
+            found.append(self._loss(process, text, crashed=False))
+        self._forget(process)
+        return found
+
+    def _loss(self, process: WorkerProcess, text: str, *, crashed: bool) -> Failure:
+        task = process.task
+        if not process.ready:
+            return Failure(worker=process.name, kind="init", message=text)
+        return Failure(
+            worker=process.name,
+            kind="crashed" if crashed else "timeout",
+            message=text,
+            mini_batch=task.mini_batch if task else None,
+            attempt=task.attempt if task else 0,
+            seconds=0.0 if crashed else self._timeout,
+        )
+
+    def _forget(self, process: WorkerProcess) -> None:
+        self._selector.unregister(process.events_fd)
+        self._workers.remove(process)
+        process.close()

@@ -1,0 +1,105 @@
+"""One worker process seen from the parent: start it, hand it a mini-batch, read what it reports, kill it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from batchtwin.spec.messages import Event, Task, WorkerSettings, events
+
+READ = 1 << 16
+
+
+class WorkerProcess:
+    """A started worker. `task` is what it runs now, `deadline` (monotonic seconds) when it has to be done."""
+
+    def __init__(
+        self, settings: WorkerSettings, env: Mapping[str, str], folder: Path, stdout: Path, stderr: Path
+    ) -> None:
+        self.name = settings.worker
+        self.ready = False
+        self.retired = False
+        self.task: Task | None = None
+        self.deadline = 0.0
+        self._rest = b""
+        tasks_read, self._tasks = os.pipe()
+        self.events_fd, events_write = os.pipe()
+        os.set_blocking(self.events_fd, False)
+        # -P: the worker's folder is not on sys.path by itself, as it is not in the service.
+        command = [sys.executable, "-P", "-m", "batchtwin.scoring.worker"]
+        words = [str(tasks_read), str(events_write), str(os.getpid())]
+        try:
+            with stdout.open("ab") as out, stderr.open("ab") as err:
+                self._process = subprocess.Popen(  # noqa: S603 - our own module
+                    command + words,
+                    cwd=folder,
+                    env=dict(env),
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    pass_fds=(tasks_read, events_write),
+                    start_new_session=True,
+                )
+        finally:
+            os.close(tasks_read)
+            os.close(events_write)
+        self._send(settings.model_dump_json())
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """None while the process lives; negative for the signal that ended it."""
+        return self._process.poll()
+
+    def run(self, task: Task, deadline: float) -> None:
+        """Hand over a mini-batch."""
+        self.task, self.deadline = task, deadline
+        self._send(task.model_dump_json())
+
+    def _send(self, line: str) -> None:
+        data = line.encode() + b"\n"
+        # A worker that has just died is found by its exit, not here.
+        with contextlib.suppress(BrokenPipeError):
+            while data:
+                data = data[os.write(self._tasks, data) :]
+
+    def read(self) -> list[Event]:
+        """Return the events that have arrived whole. A torn last line of a dead worker is no event."""
+        with contextlib.suppress(BlockingIOError):
+            while chunk := os.read(self.events_fd, READ):
+                self._rest += chunk
+        *lines, self._rest = self._rest.split(b"\n")
+        return [events.validate_json(line) for line in lines]
+
+    def finish(self) -> None:
+        """Close the task pipe: the worker calls `shutdown()` and ends."""
+        if self._tasks >= 0:
+            os.close(self._tasks)
+            self._tasks = -1
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the end, and kill what does not end in time."""
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """Kill the worker and the processes of its group, and reap it."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def close(self) -> None:
+        """Close the parent's ends of the pipes."""
+        self.finish()
+        os.close(self.events_fd)

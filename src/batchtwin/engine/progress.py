@@ -1,0 +1,97 @@
+"""What a person sees while a job runs: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Protocol, TextIO
+
+from batchtwin.engine.job import Job
+from batchtwin.engine.logs import duration
+
+PLAIN_SECONDS = 10.0
+
+
+class Progress(Protocol):
+    """Shows a job. `update` is called often; `note` shows a line of its own."""
+
+    def update(self, job: Job) -> None:
+        """Show where the job stands."""
+
+    def note(self, text: str) -> None:
+        """Show a line, or several."""
+
+    def close(self) -> None:
+        """Leave the screen in order."""
+
+
+def progress_line(job: Job, seconds: float) -> str:
+    """Return the service's line, with the estimate of what remains [A]."""
+    total = len(job.items)
+    remaining = seconds / job.processed * (total - job.processed) if job.processed else 0.0
+    left = f" Estimate remaining {duration(remaining)}." if job.processed else ""
+    return f"Processed {job.processed} of {total} mini batches in {duration(seconds)}.{left}"
+
+
+class PlainProgress:
+    """A line every few seconds, and nothing for jobs that end before."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._began = self._shown = time.monotonic()
+
+    def update(self, job: Job) -> None:
+        """Write a line if the last one is old enough."""
+        now = time.monotonic()
+        if now - self._shown >= PLAIN_SECONDS:
+            self._shown = now
+            self.note(progress_line(job, now - self._began))
+
+    def note(self, text: str) -> None:
+        """Write a line."""
+        print(text, file=self._stream, flush=True)
+
+    def close(self) -> None:
+        """Nothing to put in order."""
+
+
+class BarProgress:
+    """A bar with mini-batches, files, rows, rate, time left and failures."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._began = time.monotonic()
+        self._bar = Progress(
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._bar.add_task("starting workers", total=None)
+        self._bar.start()
+
+    def update(self, job: Job) -> None:
+        """Move the bar."""
+        if not job.processed:
+            return
+        rate = job.rows / (time.monotonic() - self._began)
+        failed = f" · [red]{job.failed:,} failed[/]" if job.failed else ""
+        text = f"mini-batches · {job.processed_items:,} files · {job.rows:,} rows · {rate:,.0f} rows/s{failed}"
+        self._bar.update(self._task, total=len(job.items), completed=job.processed, description=text)
+
+    def note(self, text: str) -> None:
+        """Show a line above the bar, as it is."""
+        self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Take the bar away; the last lines say it all."""
+        self._bar.stop()
+
+
+def progress_for(stream: TextIO = sys.stderr) -> Progress:
+    """A bar where `stream` is a terminal, else plain lines."""
+    return BarProgress() if stream.isatty() else PlainProgress(stream)

@@ -1,0 +1,174 @@
+"""The worker process: mini-batch in, rows to its own segment, Outcome or Failure out.
+
+Started as `python -m batchtwin.scoring.worker TASKS EVENTS` with two file descriptors: one JSON line per message.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import time
+import traceback
+from dataclasses import dataclass
+from typing import IO
+
+from batchtwin.scoring.bad_file import BadFileError
+from batchtwin.scoring.entry_script import EntryScript
+from batchtwin.scoring.results import Encoded, WrongTypeError, encode
+from batchtwin.spec.messages import Event, Failure, FailureKind, Outcome, Ready, Task, WorkerSettings
+
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass
+class Worker:
+    """One worker's state: its settings, its script and its open segment."""
+
+    settings: WorkerSettings
+    events: IO[bytes]
+    segment: IO[bytes]
+    offset: int = 0
+
+    def report(self, event: Event) -> None:
+        """Send one event to the parent."""
+        self.events.write(event.model_dump_json().encode() + b"\n")
+        self.events.flush()
+
+    def start(self) -> EntryScript | None:
+        """Load the script and call `init()`; None, and a Failure reported, if that fails."""
+        began = time.monotonic()
+        kind: FailureKind = "script"
+        try:
+            script = EntryScript.load(self.settings.script)
+            kind = "init"
+            script.init()
+        except BaseException as error:
+            self.report(Failure(worker=self.settings.worker, kind=kind, message=_message(error), traceback=_trace()))
+            return None
+        self.report(Ready(worker=self.settings.worker, seconds=time.monotonic() - began))
+        return script
+
+    def run(self, script: EntryScript, task: Task) -> None:
+        """Run one mini-batch and report what came of it."""
+        began = time.monotonic()
+        try:
+            encoded = encode(script.run(list(task.files)), len(task.files), self.settings.output_action == "append_row")
+        except BaseException as error:
+            self._fail(task, _kind(error), error, began)
+            return
+        finally:
+            _flush_streams()
+        try:
+            self.segment.write(encoded.data)
+            self.segment.flush()
+        except OSError as error:
+            self._fail(task, "write", error, began)
+            return
+        self.report(self._outcome(task, encoded, time.monotonic() - began))
+        self.offset += len(encoded.data)
+
+    def _outcome(self, task: Task, encoded: Encoded, seconds: float) -> Outcome:
+        return Outcome(
+            mini_batch=task.mini_batch,
+            attempt=task.attempt,
+            worker=self.settings.worker,
+            segment=os.path.basename(self.settings.segment),
+            offset=self.offset,
+            length=len(encoded.data),
+            crc=encoded.crc,
+            rows=encoded.rows,
+            succeeded=encoded.succeeded,
+            failed=encoded.failed,
+            seconds=seconds,
+            bad_files=tuple(encoded.bad_files),
+        )
+
+    def _fail(self, task: Task, kind: FailureKind, error: BaseException, began: float) -> None:
+        self.report(
+            Failure(
+                worker=self.settings.worker,
+                kind=kind,
+                message=_message(error),
+                traceback=_trace(),
+                mini_batch=task.mini_batch,
+                attempt=task.attempt,
+                seconds=time.monotonic() - began,
+                bad_file=error.bad_file if isinstance(error, BadFileError) else None,
+            )
+        )
+
+
+def _kind(error: BaseException) -> FailureKind:
+    match error:
+        case BadFileError():
+            return "bad_file"
+        case WrongTypeError():
+            return "wrong_type"
+        case _:
+            return "raised"
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, BadFileError | WrongTypeError):
+        return str(error)
+    return "".join(traceback.format_exception_only(error)).strip()
+
+
+def _trace() -> str:
+    """The traceback of the current exception without the runtime's own frames above the script's."""
+    error = sys.exception()
+    if error is None:
+        return ""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None and at.tb_frame.f_code.co_filename in _OWN_FILES:
+        at = at.tb_next
+    return "".join(traceback.format_exception(type(error), error, at))
+
+
+_OWN_FILES = frozenset({__file__, sys.modules[EntryScript.__module__].__file__})
+
+
+def _flush_streams() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        # The script may have closed or replaced them.
+        with contextlib.suppress(Exception):
+            stream.flush()
+
+
+def _die_with_parent(parent: int) -> None:
+    """Ask Linux to kill this process when the parent dies, however it dies; elsewhere the closed pipe ends us."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def main(arguments: list[str]) -> int:
+    """Run mini-batches until the task pipe closes."""
+    tasks_fd, events_fd, parent = map(int, arguments)
+    _die_with_parent(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for descriptor in (tasks_fd, events_fd):
+        os.set_inheritable(descriptor, False)
+    with os.fdopen(tasks_fd, "rb") as tasks, os.fdopen(events_fd, "wb") as events:
+        settings = WorkerSettings.model_validate_json(tasks.readline())
+        sys.argv[:] = ["batchtwin", "--logging_level", settings.logging_level.upper()]
+        if settings.script:
+            sys.argv[0] = os.path.join(*settings.script)
+        with open(settings.segment, "xb") as segment:
+            worker = Worker(settings, events, segment)
+            script = worker.start()
+            if script is None:
+                return 1
+            for line in tasks:
+                worker.run(script, Task.model_validate_json(line))
+            with contextlib.suppress(BaseException):
+                script.shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

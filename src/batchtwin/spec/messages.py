@@ -1,0 +1,98 @@
+"""What crosses between the parent and a worker: one JSON object per line, nothing else.
+
+A user's exception crosses as text, never as an object.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+FailureKind = Literal["raised", "wrong_type", "timeout", "crashed", "script", "init", "bad_file", "write"]
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class WorkerSettings(_Message):
+    """The first line that a worker gets: who it is and what it runs.
+
+    `script` is None for the MLflow driver; otherwise the absolute code folder and the script's path in it.
+    """
+
+    worker: str
+    segment: str
+    script: tuple[str, str] | None
+    logging_level: str
+    output_action: str
+
+
+class Task(_Message):
+    """One mini-batch to run: `files` are absolute paths, `attempt` counts from 1."""
+
+    mini_batch: int
+    attempt: int
+    files: tuple[str, ...]
+
+
+class BadFile(_Message):
+    """A file that cannot be read as the model's signature says.
+
+    `row` counts the file's records from 0, as the output's `row` column does; `line` its lines from 1.
+    """
+
+    file: str
+    message: str
+    column: str | None = None
+    row: int | None = None
+    line: int | None = None
+    value: str | None = None
+
+
+class Ready(_Message):
+    """`init()` returned after `seconds`; the worker takes mini-batches."""
+
+    type: Literal["ready"] = "ready"
+    worker: str
+    seconds: float
+
+
+class Outcome(_Message):
+    """A mini-batch whose rows stand in `segment[offset:offset + length]`, with CRC-32 `crc`.
+
+    `succeeded` and `failed` count items (files); `rows` counts output lines.
+    """
+
+    type: Literal["outcome"] = "outcome"
+    mini_batch: int
+    attempt: int
+    worker: str
+    segment: str
+    offset: int
+    length: int
+    crc: int
+    rows: int
+    succeeded: int
+    failed: int
+    seconds: float
+    bad_files: tuple[BadFile, ...] = ()
+
+
+class Failure(_Message):
+    """A try that failed; without `mini_batch`, a worker that never became ready."""
+
+    type: Literal["failure"] = "failure"
+    worker: str
+    kind: FailureKind
+    message: str
+    traceback: str = ""
+    mini_batch: int | None = None
+    attempt: int = 0
+    seconds: float = 0.0
+    bad_file: BadFile | None = None
+
+
+Event = Annotated[Ready | Outcome | Failure, Field(discriminator="type")]
+events: TypeAdapter[Ready | Outcome | Failure] = TypeAdapter(Event)

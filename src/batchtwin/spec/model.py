@@ -1,0 +1,68 @@
+"""The model of a deployment: where it lies on this machine, and what its MLmodel file says. No mlflow here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from batchtwin.errors import ModelError
+from batchtwin.spec.deployment import Deployment, InlineModel
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model on disk. `flavors` is empty for one that MLflow did not save."""
+
+    path: Path
+    flavors: tuple[str, ...]
+
+    def require_pyfunc(self) -> None:
+        """Refuse a model that the MLflow driver cannot score with.
+
+        Raises:
+            ModelError: it has no MLmodel file, or no `python_function` flavor.
+        """
+        advice = "or write a scoring script and name it in code_configuration"
+        if not self.flavors:
+            raise ModelError(f"{self.path}: holds no MLmodel file; save the model with MLflow, {advice}")
+        if "python_function" not in self.flavors:
+            found = ", ".join(self.flavors)
+            raise ModelError(
+                f"{self.path / 'MLmodel'}: flavors: no python_function among them (found: {found}); "
+                f"log the model with a flavor that has one, {advice}"
+            )
+
+
+def find_model(deployment: Deployment, folder: Path, override: Path | None = None) -> Model:
+    """Find the deployment's model: `override` (`--model`), or the inline `path` below the YAML's `folder`.
+
+    Raises:
+        ModelError: there is no such path, or the model is a reference that nothing here resolves.
+    """
+    asked = deployment.model
+    if override is not None:
+        path, where = override, "--model"
+    elif isinstance(asked, InlineModel):
+        path, where = folder / asked.path, f"model.path: '{asked.path}'"
+    else:
+        raise ModelError(f"model: '{asked}' is registered in Azure ML, not here; give a copy of it: --model FOLDER")
+    path = path.absolute()
+    if not path.exists():
+        raise ModelError(f"{path}: no such model ({where}); train or download it first")
+    return Model(path, _flavors(path / "MLmodel"))
+
+
+def _flavors(mlmodel: Path) -> tuple[str, ...]:
+    if not mlmodel.is_file():
+        return ()
+    try:
+        content: Any = yaml.safe_load(mlmodel.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ModelError(f"{mlmodel}: cannot be read: {error}; save the model again") from None
+    flavors = content.get("flavors") if isinstance(content, dict) else None
+    if not isinstance(flavors, dict):
+        raise ModelError(f"{mlmodel}: flavors: missing; this is not the MLmodel file of an MLflow model")
+    return tuple(map(str, flavors))

@@ -1,0 +1,76 @@
+"""Deployment + files + model -> Plan: frozen, numbered mini-batches and the fingerprint of what they came from."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from batchtwin.spec.deployment import Deployment
+from batchtwin.spec.inputs import InputFile, Inputs
+
+
+@dataclass(frozen=True, slots=True)
+class MiniBatch:
+    """One call of `run()`: its number from 0 in plan order, and its items."""
+
+    id: int
+    files: tuple[InputFile, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides the result of a job. Two plans with one fingerprint give the same bytes."""
+
+    fingerprint: str
+    mini_batches: tuple[MiniBatch, ...]
+
+    @property
+    def items(self) -> int:
+        """Number of input files."""
+        return sum(len(mini_batch.files) for mini_batch in self.mini_batches)
+
+    @classmethod
+    def make(cls, deployment: Deployment, inputs: Inputs, content: Iterable[Path] = ()) -> Plan:
+        """Cut the input into mini-batches: consecutive chunks of `mini_batch_size` files [A].
+
+        `content` names the files and folders, such as model and code, whose bytes belong to the fingerprint.
+        """
+        size = deployment.settings.mini_batch_size
+        chunks = _chunks(inputs.files, size)
+        mini_batches = tuple(MiniBatch(number, chunk) for number, chunk in enumerate(chunks))
+        return cls(_fingerprint(deployment, inputs, content), mini_batches)
+
+
+def _chunks(files: tuple[InputFile, ...], size: int) -> Iterator[tuple[InputFile, ...]]:
+    rest = iter(files)
+    while chunk := tuple(islice(rest, size)):
+        yield chunk
+
+
+def _fingerprint(deployment: Deployment, inputs: Inputs, content: Iterable[Path]) -> str:
+    digest = hashlib.sha256(deployment.model_dump_json().encode())
+    for file in inputs.files:
+        digest.update(f"{file.name}\0{file.size}\0{file.mtime_ns}\n".encode())
+    for path in content:
+        digest.update(content_hash(path).encode())
+    return digest.hexdigest()
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 over the relative names and the bytes below `path` (or of one file); `__pycache__` aside."""
+    digest = hashlib.sha256()
+    for file in [path] if path.is_file() else sorted(_files_below(path)):
+        with file.open("rb") as stream:
+            inner = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest.update(f"{file.relative_to(path).as_posix()}\0{inner}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    for at, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        yield from (Path(at, name) for name in names)
