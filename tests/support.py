@@ -1,0 +1,114 @@
+"""A throw-away project for tests: deployment, script, model and input on disk, scored by the real command."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+COMMAND = Path(sys.executable).with_name("batchtwin")
+ROOT = Path(__file__).resolve().parent.parent
+# Nothing here takes that long; a test that hangs should fail, not stall.
+DEADLINE = 120
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A `batchtwin` command that has ended."""
+
+    code: int
+    out: str
+    err: str
+    output: Path
+
+    @property
+    def predictions(self) -> str:
+        """The text of predictions.csv."""
+        return (self.output / "named-outputs/score/predictions.csv").read_text()
+
+    @property
+    def failures(self) -> list[dict[str, Any]]:
+        """The records of failures.jsonl; empty without the file."""
+        path = self.output / "failures.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def log(self, pattern: str) -> str:
+        """The text of the log files that match, in order of their names."""
+        return "".join(path.read_text() for path in sorted((self.output / "logs").glob(pattern)))
+
+
+def batchtwin(*words: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Finished:
+    """Run the command line as a user does."""
+    done = subprocess.run(
+        [COMMAND, *map(str, words)],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    output = Path(words[words.index("--output") + 1]) if "--output" in words else Path()
+    return Finished(done.returncode, done.stdout, done.stderr, output)
+
+
+@dataclass
+class Project:
+    """`settings` go into the deployment's settings block; `script` is the scoring script's text, None for none."""
+
+    folder: Path
+    script: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    model: Path | None = None
+
+    def __post_init__(self) -> None:
+        self.inputs = self.folder / "inputs"
+        self.inputs.mkdir(parents=True)
+        if self.model is None:
+            self.model = self.folder / "model"
+            self.model.mkdir()
+            (self.model / "weights.txt").write_text("42")
+
+    def files(self, count: int) -> list[Path]:
+        """Write `count` input files, 00.txt and so on, each holding its own number."""
+        paths = [self.inputs / f"{number:02}.txt" for number in range(count)]
+        for number, path in enumerate(paths):
+            path.write_text(f"{number}\n")
+        return paths
+
+    def write(self) -> Path:
+        """Write the deployment, and the script if there is one."""
+        data: dict[str, Any] = {
+            "type": "model",
+            "name": "test-deployment",
+            "endpoint_name": "test-endpoint",
+            "model": {"path": str(self.model)},
+            "compute": "azureml:cluster",
+            "settings": {"mini_batch_size": 1, **self.settings},
+        }
+        if self.script is not None:
+            code = self.folder / "code"
+            code.mkdir(exist_ok=True)
+            (code / "driver.py").write_text(textwrap.dedent(self.script))
+            data["code_configuration"] = {"code": "code", "scoring_script": "driver.py"}
+            data["environment"] = {"name": "test", "image": "python:3.11"}
+        path = self.folder / "deployment.yml"
+        path.write_text(yaml.safe_dump(data))
+        return path
+
+    def words(self, *words: str | Path) -> list[str | Path]:
+        """The words of `batchtwin score` for this project."""
+        default = [] if "--workers" in words else ["--workers", "2"]
+        return ["score", self.write(), "--input", self.inputs, "--output", self.folder / "job", *default, *words]
+
+    def score(self, *words: str | Path, env: Mapping[str, str] | None = None) -> Finished:
+        """Score the project's input, with two workers unless told otherwise."""
+        return batchtwin(*self.words(*words), env=env)
