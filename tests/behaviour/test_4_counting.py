@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from support import Project
 
 ONE_OF_TEN = """
@@ -18,7 +17,9 @@ NINE = "".join(f"{number:02}.txt\n" for number in range(10) if number != 3)
 TIMEOUT = {"retry_settings": {"timeout": 2, "max_retries": 3}}
 
 
-@pytest.mark.documented("4", "Succeeded items are min(len(result), items); shorter results count as failed items, no retry.")
+@pytest.mark.documented(
+    "4", "Succeeded items are min(len(result), items); shorter results count as failed items, no retry."
+)
 @pytest.mark.parametrize(("returned", "succeeded", "failed"), [(0, 0, 4), (3, 3, 1), (4, 4, 0), (9, 4, 0)])
 def test_items_are_counted_by_length(project: Project, returned: int, succeeded: int, failed: int) -> None:
     project.files(5)
@@ -41,7 +42,9 @@ def test_shortfall_is_listed(project: Project) -> None:
     assert record["files"] == [str(file) for file in files]
 
 
-@pytest.mark.documented("4", "A failed try is tried again, max_retries tries in all; out of tries, its items are failed.")
+@pytest.mark.documented(
+    "4", "A failed try is tried again, max_retries tries in all; out of tries, its items are failed."
+)
 @pytest.mark.parametrize(
     ("bad", "kind", "text"),
     [

@@ -42,12 +42,7 @@ class Replace:
     worker: str
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """The job has ended; end the workers."""
-
-
-Command = Submit | Replace | Stop
+Command = Submit | Replace
 
 
 @dataclass(frozen=True)
@@ -156,4 +151,4 @@ class Job:
 
     def _end(self, status: Status, cause: str) -> list[Command]:
         self.status, self.cause = status, cause
-        return [Stop()]
+        return []

@@ -31,6 +31,8 @@ def environment(prepared: Prepared, model_dir: Path) -> dict[str, str]:
         "AZUREML_BI_OUTPUT_PATH": str(prepared.output.score),
         "AZUREML_RUN_ID": prepared.output.root.name,
         "AZUREML_NODE_COUNT": str(prepared.deployment.instance_count),
+        "BATCHTWIN_CODE_DIR": prepared.script[0] if prepared.script else "",
+        "BATCHTWIN_LOGGING_LEVEL": prepared.deployment.settings.logging_level.upper(),
         "BATCHTWIN_BAD_FILES": "quarantine" if prepared.request.quarantine else "fail",
         **prepared.deployment.settings.environment_variables,
     }
@@ -80,5 +82,8 @@ class Launcher:
             logging_level=prepared.deployment.settings.logging_level,
             output_action=prepared.deployment.settings.output_action,
         )
+        env = {**self._env, "BATCHTWIN_ENTRY_LOG": str(self._logs.entry_script_log(name))}
         out, err = self._logs.stream(name, "stdout"), self._logs.stream(name, "stderr")
-        return WorkerProcess(settings, self._env, folder, out, err)
+        process = WorkerProcess(settings, env, folder, out, err)
+        self._logs.started(name, process.pid)
+        return process

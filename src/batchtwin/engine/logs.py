@@ -2,17 +2,57 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
+from typing import TextIO
 
 from batchtwin.engine.job import Job
-from batchtwin.spec.messages import Failure
+from batchtwin.spec.messages import Failure, Outcome
+from batchtwin.spec.plan import MiniBatch
+
+README = """\
+Logs of a batch job, laid out as in Azure Machine Learning.
+
+job_progress_overview.<time>.txt        what happened, line by line
+job_result.txt                          status, summary, cause
+user/error.txt                          one line per distinct error, with counts and the first file
+user/error/<node>/<process>.txt         full tracebacks of init() and run()
+user/stdout/<node>/<process>.stdout.txt what the scoring script printed
+user/stderr/<node>/<process>.stderr.txt what it wrote to stderr, Python's logging among it
+user/entry_script_log/<node>/           what it wrote through EntryScript().logger
+sys/node/<node>/<process>.txt           what each worker did, mini-batch by mini-batch
+sys/job_report/processed_mini-batches.csv  one line per mini-batch that ended
+perf/<node>/                            CPU and memory over time
+"""
+REPORT = (
+    "Mini-batch Id",
+    "Picked Count",
+    "Process",
+    "Process Start Time",
+    "Total",
+    "Succeeded",
+    "Failed",
+    "Elapsed Seconds",
+    "Process Seconds",
+    "Run Method Seconds",
+    "Status",
+    "Error Category",
+    "Error Message",
+    "Mini-batch Detail",
+)
+
+
+def at(seconds: float) -> str:
+    """A time (seconds since the epoch) as ISO 8601 in UTC, with milliseconds."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
 def now() -> str:
-    """UTC time, ISO 8601 with milliseconds."""
+    """The present, as `at` writes it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
@@ -22,45 +62,94 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
-@dataclass
 class Logs:
     """Writes what the parent logs, and says where workers write. A worker is named `node/process`."""
 
-    root: Path
-    errors: Counter[str] = field(default_factory=Counter)
-    first_file: dict[str, str] = field(default_factory=dict)
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._stack = ExitStack()
+        self._opened = cache(self._open)
+        self._errors: Counter[str] = Counter()
+        self._first_file: dict[str, str] = {}
+        self._overview = f"job_progress_overview.{datetime.now(UTC):%Y%m%d%H%M%S}.txt"
+        self._report = csv.writer(self._opened("sys/job_report/processed_mini-batches.csv"), lineterminator="\n")
+        self._report.writerow(REPORT)
+        (root / "readme.txt").write_text(README)
 
-    def __post_init__(self) -> None:
-        self.root.mkdir(parents=True)
-        stamp = datetime.now(UTC).strftime("%Y%m%d%H%M%S")
-        self._overview = self.root / f"job_progress_overview.{stamp}.txt"
+    def _open(self, name: str) -> TextIO:
+        return self._stack.enter_context(made(self.root / name).open("a", encoding="utf-8", buffering=1))
 
     def stream(self, worker: str, name: str) -> Path:
         """The file that holds a worker's `stdout` or `stderr`."""
-        return _made(self.root / "user" / name / f"{worker}.{name}.txt")
+        return made(self.root / "user" / name / f"{worker}.{name}.txt")
+
+    def entry_script_log(self, worker: str) -> Path:
+        """The file of a worker's `EntryScript().logger`; the worker makes it if it logs anything."""
+        return self.root / "user" / "entry_script_log" / f"{worker}.log.txt"
 
     def progress(self, message: str) -> None:
         """Add a line to the progress overview."""
-        with self._overview.open("a", encoding="utf-8") as stream:
-            stream.write(f"{now()} {message}\n")
+        self._opened(self._overview).write(f"{now()} {message}\n")
+
+    def started(self, worker: str, pid: int) -> None:
+        """Note that a worker process was started."""
+        self._node(worker, f"started, pid {pid}")
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Note a mini-batch that succeeded."""
+        text = (
+            f"mini batch {outcome.mini_batch}, try {outcome.attempt}, pid {outcome.pid}: "
+            f"{outcome.succeeded + outcome.failed} items, {outcome.succeeded} succeeded, {outcome.failed} failed, "
+            f"started {at(outcome.started)}, {outcome.seconds:.3f} s, run() {outcome.run_seconds:.3f} s"
+        )
+        self._node(outcome.worker, text)
 
     def failure(self, failure: Failure, first_file: str) -> None:
-        """Write the full text of a failed try, and the digest of all so far, one line per distinct error."""
-        with _made(self.root / "user" / "error" / f"{failure.worker}.txt").open("a", encoding="utf-8") as stream:
-            place = f"mini batch {failure.mini_batch}, try {failure.attempt}" if failure.attempt else "start"
-            stream.write(f"{now()} {place}: {failure.kind}: {failure.traceback or failure.message}\n")
+        """Write the full text of a failed try, and count it for the digest."""
+        place = f"mini batch {failure.mini_batch}, try {failure.attempt}" if failure.attempt else "start"
+        text = failure.traceback.rstrip() or failure.message
+        self._opened(f"user/error/{failure.worker}.txt").write(f"{now()} {place}: {failure.kind}: {text}\n")
         key = " ".join(failure.message.split())
-        self.errors[key] += 1
-        self.first_file.setdefault(key, first_file)
-        lines = [f"{count} x {text} (first: {self.first_file[text]})\n" for text, count in self.errors.most_common()]
-        (self.root / "user" / "error.txt").write_text("".join(lines), encoding="utf-8")
+        self._node(failure.worker, f"{place}, pid {failure.pid}: {failure.kind}, {failure.seconds:.3f} s: {key}")
+        self._errors[key] += 1
+        self._first_file.setdefault(key, first_file)
+
+    def _node(self, worker: str, text: str) -> None:
+        self._opened(f"sys/node/{worker}.txt").write(f"{now()} {text}\n")
+
+    def ended(self, mini_batch: MiniBatch, end: Outcome | Failure, elapsed: float) -> None:
+        """Add the line of a mini-batch that ended, `elapsed` seconds after it was first picked."""
+        counts: tuple[int, int] = (0, len(mini_batch.files))
+        verdict = ("Succeeded", "", "")
+        if isinstance(end, Outcome):
+            counts = (end.succeeded, end.failed)
+        else:
+            verdict = ("Failed", end.kind, " ".join(end.message.split()))
+        self._report.writerow(
+            [
+                *(mini_batch.id, end.attempt, end.worker, at(end.started), len(mini_batch.files)),
+                *counts,
+                *(f"{seconds:.3f}" for seconds in (elapsed, end.seconds, end.run_seconds)),
+                *verdict,
+                " ".join(file.name for file in mini_batch.files),
+            ]
+        )
 
     def result(self, job: Job, cause: str) -> None:
-        """Write `job_result.txt`: status, summary line, cause."""
+        """Write `job_result.txt` (status, summary line, cause) and the digest of errors."""
         lines = [job.status.value, job.summary, *([cause] if cause else [])]
         (self.root / "job_result.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        if self._errors:
+            counted = self._errors.most_common()
+            digest = [f"{count} x {text} (first: {self._first_file[text]})\n" for text, count in counted]
+            (self.root / "user" / "error.txt").write_text("".join(digest), encoding="utf-8")
+
+    def close(self) -> None:
+        """Close the files."""
+        self._stack.close()
 
 
-def _made(path: Path) -> Path:
+def made(path: Path) -> Path:
+    """Return `path` after making its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path

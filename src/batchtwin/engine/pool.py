@@ -5,7 +5,7 @@ from __future__ import annotations
 import selectors
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from batchtwin.engine.process import WorkerProcess
@@ -28,6 +28,9 @@ class Pool(Protocol):
 
     def events(self, timeout: float) -> Sequence[Event]:
         """Return what happened, waiting at most `timeout` seconds for something."""
+
+    def workers(self) -> Mapping[str, int]:
+        """The pid of each worker that lives on this machine, by name."""
 
     def close(self) -> None:
         """End all workers: idle ones in order, busy ones at once."""
@@ -64,6 +67,10 @@ class LocalPool:
             found = self._look(min(LOOK_SECONDS, max(0.0, until - time.monotonic())))
             if found or time.monotonic() >= until:
                 return found
+
+    def workers(self) -> Mapping[str, int]:
+        """The pid of each living worker, by name."""
+        return {process.name: process.pid for process in self._workers}
 
     def close(self) -> None:
         """End all workers: idle ones call `shutdown()`, busy ones are killed."""
@@ -144,15 +151,17 @@ class LocalPool:
 
     def _loss(self, process: WorkerProcess, text: str, *, crashed: bool) -> Failure:
         task = process.task
-        if not process.ready:
-            return Failure(worker=process.name, kind="init", message=text)
+        seconds = time.time() - process.busy_since
         return Failure(
             worker=process.name,
-            kind="crashed" if crashed else "timeout",
+            kind="init" if not process.ready else "crashed" if crashed else "timeout",
             message=text,
             mini_batch=task.mini_batch if task else None,
             attempt=task.attempt if task else 0,
-            seconds=0.0 if crashed else self._timeout,
+            pid=process.pid,
+            started=process.busy_since,
+            seconds=seconds,
+            run_seconds=seconds,
         )
 
     def _forget(self, process: WorkerProcess) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,7 +17,10 @@ READ = 1 << 16
 
 
 class WorkerProcess:
-    """A started worker. `task` is what it runs now, `deadline` (monotonic seconds) when it has to be done."""
+    """A started worker.
+
+    `task` is what it runs now, `busy_since` (seconds since the epoch) from when, `deadline` (monotonic) until when.
+    """
 
     def __init__(
         self, settings: WorkerSettings, env: Mapping[str, str], folder: Path, stdout: Path, stderr: Path
@@ -26,6 +30,7 @@ class WorkerProcess:
         self.retired = False
         self.task: Task | None = None
         self.deadline = 0.0
+        self.busy_since = time.time()
         self._rest = b""
         tasks_read, self._tasks = os.pipe()
         self.events_fd, events_write = os.pipe()
@@ -62,7 +67,7 @@ class WorkerProcess:
 
     def run(self, task: Task, deadline: float) -> None:
         """Hand over a mini-batch."""
-        self.task, self.deadline = task, deadline
+        self.task, self.deadline, self.busy_since = task, deadline, time.time()
         self._send(task.model_dump_json())
 
     def _send(self, line: str) -> None:

@@ -23,6 +23,19 @@ from batchtwin.spec.messages import Event, Failure, FailureKind, Outcome, Ready,
 PR_SET_PDEATHSIG = 1
 
 
+class Clock:
+    """When something began: `started` in seconds since the epoch; `seconds` is how long ago that is."""
+
+    def __init__(self) -> None:
+        self.started = time.time()
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self._began
+
+
 @dataclass
 class Worker:
     """One worker's state: its settings, its script and its open segment."""
@@ -39,25 +52,27 @@ class Worker:
 
     def start(self) -> EntryScript | None:
         """Load the script and call `init()`; None, and a Failure reported, if that fails."""
-        began = time.monotonic()
+        clock = Clock()
         kind: FailureKind = "script"
         try:
             script = EntryScript.load(self.settings.script)
             kind = "init"
             script.init()
         except BaseException as error:
-            self.report(Failure(worker=self.settings.worker, kind=kind, message=_message(error), traceback=_trace()))
+            self.report(self._failure(kind, error, clock))
             return None
-        self.report(Ready(worker=self.settings.worker, seconds=time.monotonic() - began))
+        self.report(Ready(worker=self.settings.worker, seconds=clock.seconds))
         return script
 
     def run(self, script: EntryScript, task: Task) -> None:
         """Run one mini-batch and report what came of it."""
-        began = time.monotonic()
+        clock = Clock()
         try:
-            encoded = encode(script.run(list(task.files)), len(task.files), self.settings.output_action == "append_row")
+            result = script.run(list(task.files))
+            run_seconds = clock.seconds
+            encoded = encode(result, len(task.files), self.settings.output_action == "append_row")
         except BaseException as error:
-            self._fail(task, _kind(error), error, began)
+            self.report(self._failure(_kind(error), error, clock, task))
             return
         finally:
             _flush_streams()
@@ -65,12 +80,12 @@ class Worker:
             self.segment.write(encoded.data)
             self.segment.flush()
         except OSError as error:
-            self._fail(task, "write", error, began)
+            self.report(self._failure("write", error, clock, task))
             return
-        self.report(self._outcome(task, encoded, time.monotonic() - began))
+        self.report(self._outcome(task, encoded, clock, run_seconds))
         self.offset += len(encoded.data)
 
-    def _outcome(self, task: Task, encoded: Encoded, seconds: float) -> Outcome:
+    def _outcome(self, task: Task, encoded: Encoded, clock: Clock, run_seconds: float) -> Outcome:
         return Outcome(
             mini_batch=task.mini_batch,
             attempt=task.attempt,
@@ -82,22 +97,26 @@ class Worker:
             rows=encoded.rows,
             succeeded=encoded.succeeded,
             failed=encoded.failed,
-            seconds=seconds,
+            pid=os.getpid(),
+            started=clock.started,
+            seconds=clock.seconds,
+            run_seconds=run_seconds,
             bad_files=tuple(encoded.bad_files),
         )
 
-    def _fail(self, task: Task, kind: FailureKind, error: BaseException, began: float) -> None:
-        self.report(
-            Failure(
-                worker=self.settings.worker,
-                kind=kind,
-                message=_message(error),
-                traceback=_trace(),
-                mini_batch=task.mini_batch,
-                attempt=task.attempt,
-                seconds=time.monotonic() - began,
-                bad_file=error.bad_file if isinstance(error, BadFileError) else None,
-            )
+    def _failure(self, kind: FailureKind, error: BaseException, clock: Clock, task: Task | None = None) -> Failure:
+        return Failure(
+            worker=self.settings.worker,
+            kind=kind,
+            message=_message(error),
+            traceback=_trace(),
+            mini_batch=task.mini_batch if task else None,
+            attempt=task.attempt if task else 0,
+            pid=os.getpid(),
+            started=clock.started,
+            seconds=clock.seconds,
+            run_seconds=clock.seconds,
+            bad_file=error.bad_file if isinstance(error, BadFileError) else None,
         )
 
 
@@ -155,6 +174,8 @@ def main(arguments: list[str]) -> int:
         os.set_inheritable(descriptor, False)
     with os.fdopen(tasks_fd, "rb") as tasks, os.fdopen(events_fd, "wb") as events:
         settings = WorkerSettings.model_validate_json(tasks.readline())
+        for stream in (sys.stdout, sys.stderr):
+            stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
         sys.argv[:] = ["batchtwin", "--logging_level", settings.logging_level.upper()]
         if settings.script:
             sys.argv[0] = os.path.join(*settings.script)

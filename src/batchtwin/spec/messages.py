@@ -62,7 +62,8 @@ class Ready(_Message):
 class Outcome(_Message):
     """A mini-batch whose rows stand in `segment[offset:offset + length]`, with CRC-32 `crc`.
 
-    `succeeded` and `failed` count items (files); `rows` counts output lines.
+    `succeeded` and `failed` count items (files); `rows` counts output lines. `started` is in seconds since the
+    epoch; `seconds` is the whole try, `run_seconds` the call of `run()`.
     """
 
     type: Literal["outcome"] = "outcome"
@@ -76,7 +77,10 @@ class Outcome(_Message):
     rows: int
     succeeded: int
     failed: int
+    pid: int
+    started: float
     seconds: float
+    run_seconds: float
     bad_files: tuple[BadFile, ...] = ()
 
 
@@ -90,7 +94,10 @@ class Failure(_Message):
     traceback: str = ""
     mini_batch: int | None = None
     attempt: int = 0
+    pid: int
+    started: float
     seconds: float = 0.0
+    run_seconds: float = 0.0
     bad_file: BadFile | None = None
 
 
