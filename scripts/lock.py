@@ -1,41 +1,124 @@
-"""Compile requirements.lock from pyproject.toml and the pip section of environment/conda.yaml.
+"""Compile requirements.lock from pyproject.toml and the pip section of environment/conda.yaml, or print a part of it.
 
-Run by `make lock`. The lock is universal (every platform, Python 3.11 and later), carries hashes and
-names no package index.
+    python scripts/lock.py                    compile; run by `make lock`
+    python scripts/lock.py scoring            print what the image needs: the pip section, batchtwin, and what they need
+    python scripts/lock.py hatchling          print what one package needs
+
+The lock is universal (every platform, Python 3.11 and later), carries hashes and names no package index.
+Its `# via` comments say who needs what: they are the graph that a part is taken from.
 """
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
-import tempfile
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
+CONDA_FILE = Path("environment/conda.yaml")
+PROJECT = Path("pyproject.toml")
+LOCK = Path("requirements.lock")
+
+
+class LockError(Exception):
+    """What is asked for is not in the lock."""
+
+
+@dataclass(frozen=True)
+class Locked:
+    """One entry of the lock: `pin` is `name==version`, `text` its lines, `via` the names of those that need it."""
+
+    pin: str
+    text: str
+    via: frozenset[str]
+
+    @property
+    def name(self) -> str:
+        """The package."""
+        return self.pin.partition("==")[0]
 
 
 def pip_section(conda_file: Path) -> list[str]:
     """Return the requirements that the `pip:` entry of a conda environment file lists."""
-    dependencies = yaml.safe_load(conda_file.read_text())["dependencies"]
+    dependencies = yaml.safe_load(conda_file.read_text(encoding="utf-8"))["dependencies"]
     return [line for entry in dependencies if isinstance(entry, dict) for line in entry["pip"]]
 
 
-def main() -> int:
+def read_lock(text: str) -> Iterator[Locked]:
+    """Read the entries; a package has several where Python versions or platforms need different ones."""
+    for entry in re.split(r"^(?=\w)", text, flags=re.MULTILINE)[1:]:
+        lines = entry.splitlines()
+        comments = [line.strip(" #").removeprefix("via").strip() for line in lines if line.startswith("    #")]
+        requirement = [line for line in lines if not line.startswith("    #")]
+        yield Locked(requirement[0].split()[0], "\n".join(requirement), frozenset(filter(None, comments)))
+
+
+def part(locked: Iterable[Locked], roots: Sequence[str]) -> list[Locked]:
+    """Return what `roots` (requirements such as `rich>=13` or `pandas==3.1.1`) need, themselves included, in order.
+
+    Raises:
+        LockError: a root, or its exact pin, is not in the lock.
+    """
+    locked = list(locked)
+    needs = defaultdict(set)
+    for entry in locked:
+        for parent in entry.via:
+            needs[parent].add(entry.name)
+    names = set(map(_name, roots))
+    pins = {entry.pin for entry in locked} | {entry.name for entry in locked}
+    if missing := [root for root in roots if (root if "==" in root else _name(root)) not in pins]:
+        raise LockError(f"{', '.join(missing)}: not in {LOCK}; run `make lock`")
+    todo = list(names)
+    while todo:
+        new = needs[todo.pop()] - names
+        names |= new
+        todo += new
+    return [entry for entry in locked if entry.name in names]
+
+
+def _name(requirement: str) -> str:
+    return re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", requirement, maxsplit=1)[0]).lower()
+
+
+def scoring() -> list[str]:
+    """Return what the image is asked to hold: the pip section, and what batchtwin itself needs."""
+    project = tomllib.loads((ROOT / PROJECT).read_text(encoding="utf-8"))["project"]
+    return [*pip_section(ROOT / CONDA_FILE), *project["dependencies"]]
+
+
+def compile_lock() -> int:
     """Write requirements.lock; return uv's exit code."""
-    with tempfile.TemporaryDirectory() as folder:
-        scoring = Path(folder, "conda.yaml.pip")
-        scoring.write_text("\n".join(pip_section(ROOT / "environment/conda.yaml")) + "\n")
-        command = [
-            *(sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"),
-            *("--generate-hashes", "--no-emit-index-url", "--no-annotate", "--no-strip-extras"),
-            *("--extra", "azure", "--extra", "uci", "--extra", "dev"),
-            *("--custom-compile-command", "make lock"),
-            *("pyproject.toml", str(scoring), "--output-file", "requirements.lock"),
-        ]
-        return subprocess.run(command, cwd=ROOT, check=False).returncode  # noqa: S603 - fixed words only
+    command = [
+        *(sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"),
+        *("--generate-hashes", "--no-emit-index-url", "--no-strip-extras"),
+        *("--extra", "azure", "--extra", "uci", "--extra", "dev"),
+        *("--custom-compile-command", "make lock"),
+        *(str(PROJECT), "-", "--output-file", str(LOCK)),
+    ]
+    lines = "\n".join(pip_section(ROOT / CONDA_FILE))
+    return subprocess.run(command, cwd=ROOT, input=lines, text=True, check=False).returncode  # noqa: S603 - fixed words
+
+
+def main(roots: Sequence[str]) -> int:
+    """Compile the lock, or print the part that `roots` name; return the exit code."""
+    if not roots:
+        return compile_lock()
+    asked = scoring() if list(roots) == ["scoring"] else roots
+    try:
+        entries = part(read_lock((ROOT / LOCK).read_text(encoding="utf-8")), asked)
+    except LockError as error:
+        print(f"lock: {error}", file=sys.stderr)
+        return 2
+    print(*(entry.text for entry in entries), sep="\n")
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -15,7 +15,7 @@ from batchtwin.spec.plan import Plan
 OVERVIEW_SECONDS = 5.0
 TRACEBACK_LINES = 12
 # These end the job, and are shown as its cause.
-SHOWN_AT_THE_END = frozenset({"bad_file", "script", "write"})
+SHOWN_AT_THE_END = frozenset({"bad_file", "write"})
 
 
 class Report:

@@ -12,6 +12,7 @@ from typing import Any
 
 from batchtwin.errors import BatchTwinError
 
+NO_RUN = "no run(); a scoring script needs `def run(mini_batch): ...` that returns a list or a DataFrame"
 DRIVER = "batchtwin.scoring.mlflow_driver"
 
 
@@ -40,6 +41,8 @@ class EntryScript:
             folder, name = script
             sys.path.insert(0, folder)
             module = _import(Path(folder), name)
+        if not callable(getattr(module, "run", None)):
+            raise ScriptError(NO_RUN)
         return cls(getattr(module, "init", _nothing), module.run, getattr(module, "shutdown", _nothing))
 
 
@@ -76,7 +79,7 @@ def check(folder: Path, name: str) -> None:
         return  # run() may come from elsewhere; the import will tell
     _check_arity(path, tree.body, "init", 0)
     if not _check_arity(path, tree.body, "run", 1):
-        raise ScriptError(f"{path}: no run(); a scoring script needs `def run(mini_batch): ...` that returns a list")
+        raise ScriptError(f"{path}: {NO_RUN}")
 
 
 def _is_wildcard(body: Sequence[ast.stmt]) -> bool:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from batchtwin.scoring.bad_file import BadFileError
-from batchtwin.scoring.entry_script import EntryScript
+from batchtwin.scoring.entry_script import EntryScript, ScriptError
 from batchtwin.scoring.results import Encoded, WrongTypeError, encode
 from batchtwin.spec.messages import Event, Failure, FailureKind, Outcome, Ready, Task, WorkerSettings
 
@@ -85,6 +85,10 @@ class Worker:
         self.report(self._outcome(task, encoded, clock, run_seconds))
         self.offset += len(encoded.data)
 
+    def _place(self, kind: FailureKind) -> str:
+        """What cannot be loaded is named; what fails later is named by its mini-batch."""
+        return f"{os.path.join(*self.settings.script)}: " if kind == "script" and self.settings.script else ""
+
     def _outcome(self, task: Task, encoded: Encoded, clock: Clock, run_seconds: float) -> Outcome:
         return Outcome(
             mini_batch=task.mini_batch,
@@ -108,7 +112,7 @@ class Worker:
         return Failure(
             worker=self.settings.worker,
             kind=kind,
-            message=_message(error),
+            message=self._place(kind) + _message(error),
             traceback=_trace(),
             mini_batch=task.mini_batch if task else None,
             attempt=task.attempt if task else 0,
@@ -131,7 +135,7 @@ def _kind(error: BaseException) -> FailureKind:
 
 
 def _message(error: BaseException) -> str:
-    if isinstance(error, BadFileError | WrongTypeError):
+    if isinstance(error, BadFileError | WrongTypeError | ScriptError):
         return str(error)
     return "".join(traceback.format_exception_only(error)).strip()
 

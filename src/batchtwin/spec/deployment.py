@@ -8,75 +8,40 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    StringConstraints,
-    Tag,
-    ValidationError,
-    model_validator,
+from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError, model_validator
+
+from batchtwin.spec.fields import (
+    BuildContext,
+    CondaFile,
+    FileName,
+    Free,
+    Integer,
+    Name,
+    NotNegative,
+    Part,
+    Positive,
+    Reference,
+    Text,
+    TextKeys,
+    Texts,
+    Variables,
+    Version,
+    lower,
+    misfit,
+    reference_or_inline,
 )
-
 from batchtwin.spec.layout import read_layout
 
-INT_MAX = 2**31 - 1
+ASSET = Discriminator(
+    reference_or_inline,
+    custom_error_type="asset",
+    custom_error_message="must be azureml:NAME:VERSION, azureml:NAME@latest, a full azureml: id, or a mapping",
+)
 
 
-def _integer(value: object) -> object:
-    """Accept `2` and `"2"`, as the SDK does, but neither `2.7` (which it cuts to 2) nor `true`."""
-    if isinstance(value, str) and value.strip().lstrip("+-").isdigit():
-        return int(value)
-    return value
-
-
-def _lower(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
-
-
-def _variable(value: object) -> object:
-    """Environment variables are text; numbers are taken as written, a bare `true` is ambiguous."""
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-def _bare_name(value: str) -> str:
-    if value in {"", ".", ".."} or {"/", "\\", "\0"} & set(value):
-        raise ValueError("must be a bare file name, without a folder")
-    return value
-
-
-def _azureml_reference(value: str) -> str:
-    if not value.startswith(("azureml:", "/subscriptions/")) or value == "azureml:":
-        raise ValueError("must be azureml:NAME:VERSION, azureml:NAME@latest or an inline {path: ...}")
-    return value
-
-
-def _reference_or_inline(value: object) -> str:
-    return "reference" if isinstance(value, str) else "inline"
-
-
-Integer = Annotated[int, BeforeValidator(_integer), Field(strict=True, le=INT_MAX)]
-Positive = Annotated[Integer, Field(ge=1)]
-NotNegative = Annotated[Integer, Field(ge=0)]
-Name = Annotated[
-    str,
-    StringConstraints(min_length=3, max_length=32, pattern=r"^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$"),
-]
-Text = Annotated[str, StringConstraints(min_length=1)]
-Reference = Annotated[Text, AfterValidator(_azureml_reference), Tag("reference")]
-Variables = dict[str, Annotated[str, BeforeValidator(_variable)]]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
-
-
-class RetrySettings(_Part):
+class RetrySettings(Part):
     """`max_retries`: tries in all, at least one. `timeout`: seconds for one call of `run()`."""
 
     max_retries: NotNegative = 3
@@ -88,75 +53,95 @@ class RetrySettings(_Part):
         return max(1, self.max_retries)
 
 
-class Settings(_Part):
+class Settings(Part):
     """How a job is cut and run; the `settings` block, or the root of the legacy layout."""
 
     mini_batch_size: Positive = 10
     max_concurrency_per_instance: Positive = 1
     instance_count: Positive | None = None
     retry_settings: RetrySettings = RetrySettings()
-    output_action: Annotated[Literal["append_row", "summary_only"], BeforeValidator(_lower)] = "append_row"
-    output_file_name: Annotated[str, AfterValidator(_bare_name)] = "predictions.csv"
+    output_action: Annotated[Literal["append_row", "summary_only"], BeforeValidator(lower)] = "append_row"
+    output_file_name: FileName = "predictions.csv"
     error_threshold: Annotated[Integer, Field(ge=-1)] = -1
-    logging_level: Annotated[Literal["warning", "info", "debug"], BeforeValidator(_lower)] = "info"
+    logging_level: Annotated[Literal["warning", "info", "debug"], BeforeValidator(lower)] = "info"
     environment_variables: Variables = {}
 
     @model_validator(mode="after")
     def _no_name_without_file(self) -> Self:
         if self.output_action == "summary_only" and "output_file_name" in self.model_fields_set:
-            raise ValueError("output_file_name does not go with output_action: summary_only; remove one of them")
+            raise misfit("output_file_name", "does not go with output_action: summary_only; remove one of them")
         return self
 
 
-class CodeConfiguration(_Part):
+class CodeConfiguration(Part):
     """The scoring script, relative to its code folder, which is relative to the YAML file."""
 
+    read_only = frozenset({"$schema"})
     code: Text
     scoring_script: Text
 
 
-class InlineModel(_Part):
+class InlineModel(Part):
     """A model named by where it lies instead of by its registration."""
 
+    read_only = frozenset(
+        {"$schema", "id", "job_name", "latest_version", "utc_time_created", "creation_context", "intellectual_property"}
+    )
     path: Text
     name: str | None = None
-    version: Annotated[str, BeforeValidator(_variable)] | None = None
-    type: Annotated[Literal["mlflow_model", "custom_model", "triton_model"], BeforeValidator(_lower)] = "custom_model"
+    version: Version | None = None
+    type: Annotated[Literal["mlflow_model", "custom_model", "triton_model"], BeforeValidator(lower)] = "custom_model"
     description: str | None = None
-    tags: dict[str, Any] = {}
-    properties: dict[str, Any] = {}
+    tags: Free = {}
+    properties: Free = {}
+    stage: str | None = None
+    flavors: Free = {}
+    datastore: str | None = None
+    system_metadata: Free = {}
+
+    @model_validator(mode="after")
+    def _named_if_remote_or_versioned(self) -> Self:
+        if self.name:
+            return self
+        if self.version is not None:
+            raise misfit("version", "goes with a name only; add name, or remove version")
+        if "://" in self.path:
+            raise misfit("path", f"{self.path!r} is remote; give a local path, or add the name it is registered under")
+        return self
 
 
-class Build(_Part):
+class Build(Part):
     """A Docker build context instead of an image."""
 
-    path: Text
+    path: BuildContext
     dockerfile_path: str | None = None
 
 
-class InlineEnvironment(_Part):
+class InlineEnvironment(Part):
     """An environment written into the deployment: an image with a conda file, or a build context."""
 
+    read_only = frozenset({"$schema", "latest_version", "creation_context", "intellectual_property"})
     name: str | None = None
-    version: Annotated[str, BeforeValidator(_variable)] | None = None
+    version: Version | None = None
     description: str | None = None
-    tags: dict[str, Any] = {}
-    properties: dict[str, Any] = {}
-    image: str | None = None
-    conda_file: str | dict[str, Any] | None = None
+    tags: TextKeys = {}
+    properties: dict[str, str] = {}
+    image: Text | None = None
+    conda_file: CondaFile | None = None
     build: Build | None = None
-    os_type: Annotated[Literal["linux", "windows"], BeforeValidator(_lower)] | None = None
+    os_type: Annotated[Literal["linux", "windows"], BeforeValidator(lower)] | None = None
+    datastore: str | None = None
 
     @model_validator(mode="after")
     def _image_or_build(self) -> Self:
         if self.image and self.build:
-            raise ValueError("image and build exclude each other; remove one of them")
+            raise misfit("build", "does not go with image; remove one of them")
         if not self.image and not self.build:
             raise ValueError("needs an image (with or without conda_file), or a build context")
         return self
 
 
-class Resources(_Part):
+class Resources(Part):
     """Where the job runs. Only `instance_count` has a meaning here."""
 
     instance_count: Positive | None = None
@@ -164,40 +149,40 @@ class Resources(_Part):
     max_instance_count: Positive | None = None
     locations: list[str] | None = None
     shm_size: str | None = None
-    docker_args: str | list[str] | None = None
-    properties: dict[str, Any] = {}
+    docker_args: Texts | None = None
+    properties: TextKeys = {}
 
 
-class Deployment(_Part):
+class Deployment(Part):
     """A model batch deployment, complete: defaults filled in, every value in range."""
 
     name: Name
     endpoint_name: Name
-    model: Annotated[Reference | Annotated[InlineModel, Tag("inline")], Discriminator(_reference_or_inline)]
+    model: Annotated[Reference | Annotated[InlineModel, Tag("inline")], ASSET]
     compute: Text
     id: str | None = None
     description: str | None = None
-    tags: dict[str, Any] = {}
-    properties: dict[str, Any] = {}
+    tags: Free = {}
+    properties: Free = {}
     code_configuration: CodeConfiguration | None = None
-    environment: (
-        Annotated[Reference | Annotated[InlineEnvironment, Tag("inline")], Discriminator(_reference_or_inline)] | None
-    ) = None
-    resources: Resources = Resources()
+    environment: Annotated[Reference | Annotated[InlineEnvironment, Tag("inline")], ASSET] | None = None
+    resources: Resources | None = None
     settings: Settings = Settings()
 
     @model_validator(mode="after")
-    def _script_needs_environment(self) -> Self:
+    def _goes_together(self) -> Self:
         if self.code_configuration and self.environment is None:
-            raise ValueError("code_configuration needs an environment to run in; add environment: {image, conda_file}")
-        if self.settings.instance_count is not None and self.resources.instance_count is not None:
-            raise ValueError("resources.instance_count and settings.instance_count exclude each other; remove one")
+            text = "needs an environment to run in; add environment: {image: ..., conda_file: ...}"
+            raise misfit("code_configuration", text)
+        if self.settings.instance_count is not None and self.resources is not None:
+            raise misfit("settings.instance_count", "does not go with resources; write resources.instance_count")
         return self
 
     @property
     def instance_count(self) -> int:
         """Nodes that the job asks for."""
-        return self.resources.instance_count or self.settings.instance_count or 1
+        asked = self.resources.instance_count if self.resources else self.settings.instance_count
+        return asked or 1
 
     @property
     def workers(self) -> int:
@@ -215,6 +200,6 @@ class Deployment(_Part):
         """
         layout = read_layout(path, overrides or {})
         try:
-            return cls.model_validate(layout.data)
+            return cls.model_validate(layout.data, context={"folder": path.absolute().parent})
         except ValidationError as error:
             raise layout.explain(error.errors(include_url=False), cls) from None

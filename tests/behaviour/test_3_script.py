@@ -1,0 +1,249 @@
+"""Section 3: the scoring script."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from support import Project, batchtwin
+
+TELL = """
+    import glob, json, os, sys
+    from azureml_user.parallel_run import EntryScript
+    import sibling
+
+    def run(mini_batch):
+        entry = EntryScript()
+        return [json.dumps({
+            "argv": sys.argv, "cwd": os.getcwd(), "listing": os.listdir("."), "paths": mini_batch,
+            "sibling": sibling.__file__, "models": glob.glob(os.environ["AZUREML_MODEL_DIR"] + "/*"),
+            "output": os.environ["AZUREML_BI_OUTPUT_PATH"], "run_id": os.environ["AZUREML_RUN_ID"],
+            "nodes": os.environ["AZUREML_NODE_COUNT"], "own": os.environ.get("OWN"),
+            "entry": [entry.dir, entry.working_dir, entry.output_dir, entry.log_dir],
+        })]
+"""
+
+
+def told(project: Project) -> dict[str, object]:
+    project.files(1)
+    project.script = TELL
+    project.settings = {"environment_variables": {"OWN": "it's here"}, "logging_level": "debug"}
+    project.write()
+    (project.folder / "code/sibling.py").touch()
+    done = project.score()
+    assert done.code == 0, done.err
+    facts: dict[str, object] = json.loads(done.predictions)
+    return facts
+
+
+@pytest.mark.documented(
+    "3", "The script gets absolute local paths; siblings import; the working directory is private and empty."
+)
+def test_paths_siblings_and_folder(project: Project) -> None:
+    facts = told(project)
+    assert facts["paths"] == [str(project.inputs / "00.txt")]
+    assert facts["sibling"] == str(project.folder / "code/sibling.py")
+    assert facts["listing"] == []
+    assert facts["cwd"] != str(project.folder / "code")
+
+
+@pytest.mark.documented("3", "sys.argv holds the script's path and --logging_level LEVEL.")
+def test_argv(project: Project) -> None:
+    assert told(project)["argv"] == [str(project.folder / "code/driver.py"), "--logging_level", "DEBUG"]
+
+
+@pytest.mark.documented(
+    "3", "AZUREML_MODEL_DIR contains the model's folder; output folder, run id and node count are told."
+)
+def test_environment(project: Project) -> None:
+    facts = told(project)
+    models = facts["models"]
+    assert isinstance(models, list)
+    assert [path.rsplit("/", 1)[1] for path in models] == ["model"]
+    assert facts["output"] == str(project.folder / "job/named-outputs/score")
+    assert (facts["run_id"], facts["nodes"]) == ("job", "1")
+
+
+@pytest.mark.ours("3", "The deployment's environment variables really reach the script.")
+def test_own_variables(project: Project) -> None:
+    assert told(project)["own"] == "it's here"
+
+
+@pytest.mark.ours("3", "EntryScript knows the folders: dir and working_dir are the code folder.")
+def test_entry_script(project: Project) -> None:
+    code, job = project.folder / "code", project.folder / "job"
+    assert told(project)["entry"] == [str(code), str(code), str(job / "named-outputs/score"), str(job / "logs/user")]
+
+
+@pytest.mark.documented("3", "A script in a sub-folder is a module of that package: sub/x.py is sub.x.")
+def test_script_in_a_sub_folder(project: Project) -> None:
+    project.files(1)
+    project.script = ""
+    path = project.write()
+    (project.folder / "code/sub").mkdir()
+    (project.folder / "code/sub/names.py").write_text("NAME = 'sub'")
+    (project.folder / "code/sub/x.py").write_text(
+        "from .names import NAME\ndef run(mini_batch): return [NAME, __name__]"
+    )
+    path.write_text(path.read_text().replace("driver.py", "sub/x.py"))
+    done = batchtwin("score", path, "--input", project.inputs, "--output", project.folder / "job")
+    assert done.predictions == "sub\nsub.x\n", done.err
+
+
+@pytest.mark.documented("3", "init() runs once per worker before its first mini-batch, shutdown() once at its end.")
+def test_init_and_shutdown(project: Project) -> None:
+    project.files(6)
+    project.script = """
+        def init():
+            print("init")
+        def run(mini_batch):
+            print("run")
+            return mini_batch
+        def shutdown():
+            print("shutdown")
+    """
+    done = project.score("--workers", "2")
+    assert done.code == 0, done.err
+    # A worker that was still starting when the job ended has printed nothing.
+    logs = [text.split() for path in (done.output / "logs/user/stdout").rglob("*.txt") if (text := path.read_text())]
+    assert sum(log.count("run") for log in logs) == 6
+    assert all(log[0] == "init" and log[-1] == "shutdown" for log in logs)
+    assert all(log.count("init") == log.count("shutdown") == 1 for log in logs)
+
+
+@pytest.mark.ours("3", "A script that does not parse, or whose run() does not take one argument, is refused at once.")
+@pytest.mark.parametrize(
+    ("script", "text"),
+    [
+        ("def run(mini_batch)\n    pass", "driver.py:1: syntax error"),
+        ("def init(): pass", "no run()"),
+        ("x = 1\ndef run(): return []", "driver.py:2: run() has to take one argument"),
+        ("def run(a, b): return []", "driver.py:1: run() has to take one argument"),
+        ("def run(a, *, b): return []", "driver.py:1: run() has to take one argument"),
+        ("def init(model): pass\ndef run(a): return []", "driver.py:1: init() has to take no argument"),
+    ],
+)
+def test_script_is_checked_first(project: Project, script: str, text: str) -> None:
+    project.files(1)
+    project.script = script
+    done = project.score()
+    assert done.code == 2
+    assert text in done.err
+    assert "Traceback" not in done.err
+    assert not done.output.exists()
+
+
+@pytest.mark.ours("3", "run may be imported, assigned, or take more arguments with defaults.")
+@pytest.mark.parametrize(
+    "script",
+    [
+        "from sibling import run",
+        "from sibling import *",
+        "import sibling\nrun = sibling.run",
+        "def run(mini_batch, more=None): return ['ok']",
+        "def run(*batches): return ['ok']",
+        "class Model:\n    def run(self, mini_batch): return ['ok']\nrun = Model().run",
+    ],
+)
+def test_ways_to_have_a_run(project: Project, script: str) -> None:
+    project.files(1)
+    project.script = script
+    project.write()
+    (project.folder / "code/sibling.py").write_text("def run(mini_batch): return ['ok']")
+    done = project.score()
+    assert done.predictions == "ok\n", done.err
+
+
+@pytest.mark.ours("3", "A script that fails on import ends the job at once, exit code 2, with the place.")
+@pytest.mark.parametrize(
+    ("script", "text"),
+    [
+        (
+            "import no_such_module\ndef run(mini_batch): return []",
+            "ModuleNotFoundError: No module named 'no_such_module'",
+        ),
+        ("raise SystemExit(3)\ndef run(mini_batch): return []", "SystemExit: 3"),
+        ("from sibling import *", "no run()"),
+    ],
+)
+def test_import_fails(project: Project, script: str, text: str) -> None:
+    project.files(4)
+    project.script = script
+    project.write()
+    (project.folder / "code/sibling.py").touch()
+    done = project.score()
+    assert done.code == 2
+    assert text in done.err
+    assert "driver.py" in done.err
+    assert "Failed" in done.out
+
+
+@pytest.mark.documented("3", "init() that raises 3 x workers times fails the job, with the first traceback.")
+@pytest.mark.parametrize(
+    "bad", ["raise ValueError('no model')", "import os; os._exit(5)", "import os; os.kill(os.getpid(), 9)"]
+)
+def test_init_fails(project: Project, bad: str) -> None:
+    project.files(9)
+    project.script = f"def init():\n    {bad}\ndef run(mini_batch): return mini_batch"
+    done = project.score("--workers", "2")
+    assert done.code == 1
+    assert "The init() function in the entry script had raised exception for 6 times." in done.err
+    assert "Processed 0 mini batches" in done.out
+    assert not (done.output / "named-outputs/score/predictions.csv").exists()
+
+
+@pytest.mark.documented("3", "init() has a budget of 3 x timeout + 30 s; one that is slow but within it is fine.")
+def test_slow_init_is_fine(project: Project) -> None:
+    project.files(2)
+    project.settings = {"retry_settings": {"timeout": 1}}
+    project.script = "import time\ndef init(): time.sleep(2)\ndef run(mini_batch): return mini_batch"
+    assert project.score().code == 0
+
+
+@pytest.mark.documented("3", "Wrong return types fail the try with the service's text, and a word on how to mend it.")
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [("'text'", "str"), ("{'a': 1}", "dict"), ("np.zeros(2)", "ndarray"), ("pd.Series([1])", "Series"), ("7", "int")],
+)
+def test_wrong_return_types(project: Project, value: str, name: str) -> None:
+    project.files(1)
+    project.settings = {"retry_settings": {"max_retries": 1}}
+    project.script = f"import numpy as np\nimport pandas as pd\ndef run(mini_batch): return {value}"
+    done = project.score()
+    text = (
+        "The run() method in the entry script should return a list or a pandas DataFrame. The actual type of output is"
+    )
+    assert done.code == 1
+    assert f"{text} {name}. " in done.err
+    [record] = done.failures
+    assert record["kind"] == "wrong_type"
+
+
+@pytest.mark.documented(
+    "3", "print() and logging go to the worker's own stdout and stderr files, line by line, in order."
+)
+def test_prints_and_logging_are_kept(project: Project) -> None:
+    project.files(100)
+    project.script = """
+        import logging, os, subprocess
+        def run(mini_batch):
+            name = os.path.basename(mini_batch[0])
+            print("said", name)
+            logging.warning("warned %s", name)
+            os.write(1, f"written {name}\\n".encode())
+            return [name]
+    """
+    done = project.score("--workers", "2")
+    assert done.code == 0, done.err
+    outs = [path.read_text().splitlines() for path in (done.output / "logs/user/stdout").rglob("*.txt")]
+    errs = [path.read_text().splitlines() for path in (done.output / "logs/user/stderr").rglob("*.txt")]
+    names = [f"{number:02}.txt" for number in range(100)]
+    assert sorted(line for lines in outs for line in lines) == sorted(
+        f"{word} {name}" for name in names for word in ("said", "written")
+    )
+    assert sorted(line for lines in errs for line in lines) == [f"WARNING:root:warned {name}" for name in names]
+    for lines in outs:
+        said = [line.split()[1] for line in lines if line.startswith("said")]
+        assert lines == [line for name in said for line in (f"said {name}", f"written {name}")]
+        assert said == sorted(said)

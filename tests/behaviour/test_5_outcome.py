@@ -1,0 +1,141 @@
+"""Section 5: how a job ends, what it says last, and its exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from support import COMMAND, DEADLINE, Project
+
+SLOW = """
+    import os, pathlib, time
+    def run(mini_batch):
+        pathlib.Path(os.environ["AZUREML_BI_OUTPUT_PATH"], ".busy").touch()
+        if "00" not in mini_batch[0]:
+            time.sleep(600)
+        return mini_batch
+"""
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        os.sched_yield()
+
+
+def start(project: Project) -> subprocess.Popen[str]:
+    """Start a job that will not end by itself, and wait until a script runs."""
+    project.files(4)
+    project.script = SLOW
+    words = [COMMAND, *map(str, project.words("--workers", "2"))]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    busy = project.folder / "job/named-outputs/score/.busy"
+    wait_for(lambda: busy.exists() or process.poll() is not None)
+    return process
+
+
+def workers_of(pid: int) -> list[psutil.Process]:
+    return psutil.Process(pid).children(recursive=True)
+
+
+@pytest.mark.documented("5", "Completed: exit code 0; status, summary line and the path of predictions.csv come last.")
+def test_completed(project: Project) -> None:
+    project.files(3)
+    project.script = "def run(mini_batch): return ['row']"
+    done = project.score()
+    path = done.output / "named-outputs/score/predictions.csv"
+    assert done.code == 0
+    assert done.out.splitlines() == [
+        "Completed",
+        "There are 3 mini batches with 3 items. Processed 3 mini batches containing 3 items, 3 succeeded, 0 failed. "
+        "The error threshold is -1.",
+        "3 files, 3 rows",
+        str(path),
+    ]
+
+
+@pytest.mark.documented("5", "With append_row and no succeeded item at all the job is Failed, exit code 1.")
+def test_nothing_succeeded(project: Project) -> None:
+    project.files(3)
+    project.settings = {"retry_settings": {"max_retries": 1}}
+    project.script = "def run(mini_batch): raise ValueError('boom')"
+    done = project.score()
+    assert done.code == 1
+    assert done.out.startswith("Failed\n")
+    assert "There is no succeeded mini batch item returned from run(). Please check 'response: run()'" in done.err
+    assert "First cause: ValueError: boom (mini batch" in done.err
+    assert done.out.rstrip().endswith("failures.jsonl")
+    assert not (done.output / "named-outputs/score/predictions.csv").exists()
+
+
+@pytest.mark.ours("5", "If the threshold was exceeded, that is the cause shown, also with zero successes.")
+def test_threshold_is_the_cause(project: Project) -> None:
+    project.files(1)
+    project.settings = {"error_threshold": 0, "retry_settings": {"max_retries": 1}}
+    project.script = "def run(mini_batch): raise ValueError('boom')"
+    assert "The number of failed items is 1, which exceeds error threshold 0." in project.score().err
+
+
+@pytest.mark.ours("5", "The first failure is printed at once, with its file and the end of its traceback.")
+def test_first_failure_is_shown(project: Project) -> None:
+    project.files(2)
+    project.script = "def helper(path):\n    return 1 / 0\ndef run(mini_batch):\n    return [helper(mini_batch[0])]"
+    done = project.score("--workers", "1")
+    assert "First failure: ZeroDivisionError: division by zero (mini batch 0, " in done.err
+    assert 'driver.py", line 2, in helper' in done.err
+    assert "batchtwin/scoring" not in done.err
+
+
+@pytest.mark.ours("5", "SIGINT and SIGTERM cancel in order: workers end, what is done stays, exit code 130.")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_cancels(project: Project, number: signal.Signals) -> None:
+    process = start(project)
+    workers = workers_of(process.pid)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 130, err
+    assert out.startswith("Canceled\n")
+    assert workers
+    wait_for(lambda: not any(worker.is_running() for worker in workers))
+    assert list((project.folder / "job/segments").glob("*.segment"))
+
+
+@pytest.mark.ours("5", "When the parent is killed, its workers end.")
+def test_workers_die_with_the_parent(project: Project) -> None:
+    process = start(project)
+    workers = workers_of(process.pid)
+    assert workers
+    process.kill()
+    process.communicate(timeout=DEADLINE)
+    wait_for(lambda: all(not worker.is_running() or worker.status() == "zombie" for worker in workers))
+
+
+@pytest.mark.ours("5", "A worker that is killed from outside is replaced, and its mini-batch tried again.")
+def test_killed_worker_is_replaced(project: Project) -> None:
+    project.files(4)
+    project.script = """
+        import os, pathlib, time
+        def run(mini_batch):
+            me = pathlib.Path(os.environ["AZUREML_BI_OUTPUT_PATH"], "." + os.path.basename(mini_batch[0]))
+            if "01" in mini_batch[0] and not me.exists():
+                me.write_text(str(os.getpid()))
+                time.sleep(600)
+            return [os.path.basename(mini_batch[0])]
+    """
+    words = [COMMAND, *map(str, project.words("--workers", "2"))]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    mark = project.folder / "job/named-outputs/score/.01.txt"
+    wait_for(lambda: (mark.exists() and bool(mark.read_text())) or process.poll() is not None)
+    os.kill(int(mark.read_text()), signal.SIGKILL)
+    out, err = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0, err
+    assert Path(out.splitlines()[-1]).read_text() == "00.txt\n01.txt\n02.txt\n03.txt\n"
+    assert "exits with returncode -9." in err
