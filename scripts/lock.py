@@ -33,7 +33,7 @@ class LockError(Exception):
 
 @dataclass(frozen=True)
 class Locked:
-    """One entry of the lock: `pin` is `name==version`, `text` its lines, `via` the names of those that need it."""
+    """One entry of the lock: `pin` is `name==version` without extras, `text` its lines, `via` who needs it."""
 
     pin: str
     text: str
@@ -57,7 +57,8 @@ def read_lock(text: str) -> Iterator[Locked]:
         lines = entry.splitlines()
         comments = [line.strip(" #").removeprefix("via").strip() for line in lines if line.startswith("    #")]
         requirement = [line for line in lines if not line.startswith("    #")]
-        yield Locked(requirement[0].split()[0], "\n".join(requirement), frozenset(filter(None, comments)))
+        pin = re.sub(r"\[.*?\]", "", requirement[0].split()[0])
+        yield Locked(pin, "\n".join(requirement), frozenset(filter(None, comments)))
 
 
 def part(locked: Iterable[Locked], roots: Sequence[str]) -> list[Locked]:

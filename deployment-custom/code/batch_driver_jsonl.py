@@ -47,14 +47,21 @@ def read_records(path: str) -> list[dict[str, Any]]:
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 try:
-                    records.append(dict(json.loads(line)))
-                except (ValueError, TypeError) as error:
-                    raise ValueError(f"line {number}: not a JSON object: {error}") from error
+                    records.append(as_object(json.loads(line)))
+                except ValueError as error:
+                    raise ValueError(f"line {number}: {error}") from error
     return records
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    """Return the value if it is a JSON object."""
+    if not isinstance(value, dict):
+        raise ValueError(f"a JSON object is expected, not {value!r}")
+    return value
 
 
 def as_table(records: list[dict[str, Any]]) -> pd.DataFrame:
     """Return the records as a table. JSON writes 2.0 as 2; where the model asks for a double, it is one again."""
     table = pd.DataFrame.from_records(records)
-    doubles = [name for name in table if types.get(name) == float and pd.api.types.is_integer_dtype(table[name])]
-    return table.astype(dict.fromkeys(doubles, float))
+    doubles = [name for name, kind in types.items() if kind == "float64" and name in table]
+    return table.astype({name: float for name in doubles if pd.api.types.is_integer_dtype(table[name])})

@@ -1,18 +1,18 @@
-"""The two layouts of a deployment YAML, brought to one, and validation errors told in the words of the file."""
+"""The two layouts of a deployment YAML, brought to one."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import BaseModel
 
 from batchtwin.errors import DeploymentError, Problem, UsageError
-from batchtwin.spec.yaml_file import Key, YamlFile
+from batchtwin.spec.explain import locate, sentence
+from batchtwin.spec.yaml_file import Key, Loader, YamlFile
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -30,6 +30,9 @@ LIFTED = (
 )
 # Of these, what `type: model` without a `settings` block may keep at its root.
 ROOT_OR_SETTINGS = ("error_threshold", "environment_variables")
+# What the service shows and takes back without a look; the newer layout takes back only the first.
+READ_ONLY = frozenset({"$schema"})
+LEGACY_READ_ONLY = READ_ONLY | {"provisioning_state", "creation_context"}
 
 
 @dataclass(frozen=True)
@@ -45,70 +48,75 @@ class Layout:
         """Turn pydantic's errors into sentences with the file's own keys and lines."""
         problems: dict[str, Problem] = {}
         for error in errors:
-            at, value = _place(error["loc"], self.data)
-            key = self._as_written(at)
-            name = ".".join(map(str, key))
-            text = _sentence(error, value, at, model)
-            if at in self.overridden:
-                text += " (from --set)"
-            problems.setdefault(name, Problem(name, None if at in self.overridden else self._line(key), text))
+            at, value = locate(error, self.data)
+            problem = self._problem(at, sentence(error, value, at, model))
+            problems.setdefault(problem.key, problem)
         return DeploymentError(self.file.path, list(problems.values()))
+
+    def _problem(self, at: Key, text: str) -> Problem:
+        key = at[1:] if len(at) > 1 and at[0] == "settings" and at[1] in self.moved else at
+        name = ".".join(map(str, key))
+        if any(at[: len(set_key)] == set_key for set_key in self.overridden):
+            return Problem(name, None, f"{text} (from --set)")
+        return Problem(name, self._line(key), text)
 
     def _line(self, key: Key) -> int | None:
         lines = (self.file.lines.get(key[:length]) for length in range(len(key), 0, -1))
         return next((line for line in lines if line), None)
 
-    def _as_written(self, at: Key) -> Key:
-        return at[1:] if len(at) > 1 and at[0] == "settings" and at[1] in self.moved else at
-
 
 def read_layout(path: Path, overrides: Mapping[str, str]) -> Layout:
     """Read `path` and bring it to the `type: model` layout.
 
+    `overrides` maps dotted keys, of the file's own layout or of the newer one, to YAML text.
+
     Raises:
         DeploymentError: `type` is wrong, or a key stands where the service would drop or refuse it.
-        UsageError: an override is not `key=value` text that YAML can read.
+        UsageError: the value of an override is not YAML.
     """
     file = YamlFile.read(path)
-    data = {str(key): value for key, value in file.data.items() if key != "$schema"}
-    problems = _misplaced(file, data)
-    if problems:
+    legacy = "type" not in file.data
+    ignored = LEGACY_READ_ONLY if legacy else READ_ONLY
+    data = {str(key): value for key, value in file.data.items() if value is None or key not in ignored}
+    if problems := list(_misplaced(file, data)):
         raise DeploymentError(path, problems)
-    legacy = data.pop("type", None) is None
-    liftable = LIFTED if legacy else ROOT_OR_SETTINGS
+    data.pop("type", None)
+    liftable = LIFTED if legacy else ROOT_OR_SETTINGS if "settings" not in data else ()
     moved = frozenset(key for key in liftable if key in data)
     if moved:
         data["settings"] = {key: data.pop(key) for key in sorted(moved)}
-    changed = frozenset(_override(data, key, text) for key, text in overrides.items())
+    changed = frozenset(_override(data, dotted, text, liftable) for dotted, text in overrides.items())
+    if "settings" in file.data:
+        _require_size(file, data["settings"])
     return Layout(file, data, moved, changed)
 
 
-def _misplaced(file: YamlFile, data: Mapping[str, Any]) -> list[Problem]:
+def _misplaced(file: YamlFile, data: Mapping[str, Any]) -> Iterable[Problem]:
     """What only the layout can tell. An unknown key is left to the model, which knows them all."""
+
+    def problem(key: str, text: str) -> Problem:
+        return Problem(key, file.lines.get((key,)), text)
+
     kind = data.get("type", "model")
-    problems = []
-
-    def add(key: str, text: str) -> None:
-        problems.append(Problem(key, file.lines.get((key,)), text))
-
     if isinstance(kind, str) and kind.lower() == "pipeline":
-        add("type", "'pipeline' deployments run components, not a model; only type: model runs here")
+        yield problem("type", "'pipeline' deployments run components, not a model; only type: model runs here")
     elif not isinstance(kind, str) or kind.lower() != "model":
-        add("type", f"{kind!r} is not a deployment type; use model")
+        yield problem("type", f"{kind!r} is not a deployment type; use model")
     elif "type" not in data and "settings" in data:
-        add("settings", "belongs to the newer layout; add type: model at the root")
+        yield problem("settings", "belongs to the newer layout; add type: model at the root")
     elif "type" in data:
         inside = set(LIFTED) - set(ROOT_OR_SETTINGS) if "settings" not in data else set(LIFTED)
         for key in sorted(inside & data.keys()):
-            add(key, "would be dropped or refused here by Azure ML; move it under settings:")
-    return problems
+            yield problem(key, "would be dropped or refused here by Azure ML; move it under settings:")
 
 
-def _override(data: dict[str, Any], dotted: str, text: str) -> Key:
+def _override(data: dict[str, Any], dotted: str, text: str, liftable: Iterable[str]) -> Key:
     key = tuple(dotted.split("."))
+    if key[0] in liftable:
+        key = ("settings", *key)
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = yaml.load(text, Loader)  # noqa: S506  (a safe loader)
+    except (yaml.YAMLError, RecursionError):
         raise UsageError(f"--set {dotted}={text}: the value is not YAML") from None
     for part in key[:-1]:
         inner = data.get(part)
@@ -118,61 +126,8 @@ def _override(data: dict[str, Any], dotted: str, text: str) -> Key:
     return key
 
 
-def _place(loc: Sequence[str | int], data: object) -> tuple[Key, object]:
-    """Return the key path in the file and the value there, without the tags that pydantic adds for unions."""
-    at: list[str | int] = []
-    for part in loc:
-        if (isinstance(data, dict) and part in data) or (isinstance(data, list) and part in range(len(data))):
-            data = data[part]  # type: ignore[index]
-            at.append(part)
-        elif isinstance(data, dict) and part == loc[-1]:
-            at.append(part)
-    return tuple(at), data
-
-
-def _sentence(error: ErrorDetails, value: object, at: Key, model: type[BaseModel]) -> str:
-    context = error.get("ctx", {})
-    match error["type"]:
-        case "missing":
-            return "is required; add it"
-        case "extra_forbidden":
-            return _unknown(at, model)
-        case "value_error":
-            problem = str(context["error"])
-            return problem if isinstance(value, dict) else f"{value!r} {problem}"
-        case "greater_than_equal" | "less_than_equal":
-            bound = "at least" if "ge" in context else "at most"
-            return f"{value!r} is out of range; allowed is {bound} {context.get('ge', context.get('le'))}"
-        case "literal_error":
-            return f"{value!r} is not known; allowed is {context['expected']}"
-        case "int_type" | "int_from_float":
-            return f"{value!r} is not a whole number"
-        case "string_pattern_mismatch" | "string_too_short" | "string_too_long":
-            if context.get("min_length") == 1:
-                return "is empty; give a value"
-            return f"{value!r} must be 3 to 32 letters, digits and -, start with a letter and not end with -"
-        case "string_type":
-            return f"{value!r} is not text; put it in quotes"
-        case _:
-            return f"{value!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
-
-
-def _unknown(at: Key, model: type[BaseModel]) -> str:
-    fields = _fields(at[:-1], model)
-    near = difflib.get_close_matches(str(at[-1]), fields, n=1)
-    known = f"did you mean {near[0]}?" if near else f"allowed are {', '.join(sorted(fields))}"
-    return f"unknown key; {known}"
-
-
-def _fields(at: Key, model: type[BaseModel]) -> list[str]:
-    for part in at:
-        model = next(_models_in(model.model_fields[str(part)].annotation))
-    return list(model.model_fields)
-
-
-def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
-    """The pydantic models that an annotation mentions: in unions, `Annotated` and the like."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _models_in(argument)
+def _require_size(file: YamlFile, settings: object) -> None:
+    """azure-ai-ml 1.35.2 has no default inside a `settings` block: without the key it ends in a TypeError."""
+    if isinstance(settings, dict) and "mini_batch_size" not in settings:
+        text = "is required in a settings block, as azure-ai-ml cannot read one without; add mini_batch_size: 10"
+        raise DeploymentError(file.path, [Problem("settings.mini_batch_size", file.lines.get(("settings",)), text)])

@@ -11,6 +11,20 @@ import yaml
 from batchtwin.errors import DeploymentError, Problem
 
 Key = tuple[str | int, ...]
+# More than any deployment needs; less than what breaks tools that read it after us.
+MAX_DEPTH = 50
+MAX_VALUES = 100_000
+
+
+class Loader(yaml.SafeLoader):
+    """The safe loader, with the line also of a number or date that cannot be."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Build the value of `node`."""
+        try:
+            return super().construct_object(node, deep)  # type: ignore[no-untyped-call]
+        except ValueError as error:
+            raise yaml.MarkedYAMLError(problem=str(error), problem_mark=node.start_mark) from None
 
 
 @dataclass(frozen=True)
@@ -28,24 +42,44 @@ class YamlFile:
         Raises:
             DeploymentError: the file is missing, is not YAML, repeats a key or is not a mapping.
         """
-        try:
-            text = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise _wrong(path, None, "no such file: give the path of a deployment YAML") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise _wrong(path, None, f"cannot be read: {error}") from None
-        try:
-            node = yaml.compose(text, Loader=yaml.SafeLoader)
-            lines = _lines(path, node) if node else {}
-            data = yaml.safe_load(text)
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else None
-            raise _wrong(path, line, f"not valid YAML: {error.problem or error.context}") from None
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise _wrong(path, None, f"not valid YAML: {error}") from None
+        data, lines = _parse(path, _text(path))
         if not isinstance(data, dict):
             raise _wrong(path, 1, f"expected a mapping of keys to values, found {_kind(data)}")
         return cls(path, data, lines)
+
+
+def _text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+        return content.decode("utf-8-sig")
+    except FileNotFoundError:
+        raise _wrong(path, None, "no such file: give the path of a deployment YAML") from None
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise _wrong(path, line, f"not UTF-8 text: byte 0x{content[error.start]:02x}; save it as UTF-8") from None
+    except OSError as error:
+        raise _wrong(path, None, f"cannot be read: {error.strerror}") from None
+
+
+def _parse(path: Path, text: str) -> tuple[Any, dict[Key, int]]:
+    try:
+        loader = Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None, {}
+        _measure(path, node)
+        lines = _lines(path, node)
+        return loader.construct_document(node), lines  # type: ignore[no-untyped-call]
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise _wrong(
+            path, line, f"not valid YAML: character U+{ord(text[error.position]):04X} is not allowed"
+        ) from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise _wrong(path, mark.line + 1 if mark else None, f"not valid YAML: {error.problem}") from None
+    except RecursionError:
+        raise _wrong(path, None, f"nested more than {MAX_DEPTH} levels deep") from None
 
 
 def _wrong(path: Path, line: int | None, text: str) -> DeploymentError:
@@ -54,6 +88,37 @@ def _wrong(path: Path, line: int | None, text: str) -> DeploymentError:
 
 def _kind(data: object) -> str:
     return "an empty file" if data is None else f"a {type(data).__name__}"
+
+
+def _measure(path: Path, root: yaml.Node) -> None:
+    """Refuse what YAML can say and nothing after it can bear: endless or exploding aliases, unprintable text."""
+    sizes: dict[int, int] = {}
+    above: set[int] = set()
+
+    def size(node: yaml.Node) -> int:
+        line = node.start_mark.line + 1
+        if id(node) in above:
+            raise _wrong(path, line, "an alias that holds itself")
+        if len(above) > MAX_DEPTH:
+            raise _wrong(path, line, f"nested more than {MAX_DEPTH} levels deep")
+        if id(node) not in sizes:
+            if isinstance(node, yaml.ScalarNode) and any(
+                char == "\0" or "\ud800" <= char <= "\udfff" for char in node.value
+            ):
+                raise _wrong(path, line, f"{node.value!r} is not text that a file or a process can take")
+            above.add(id(node))
+            sizes[id(node)] = 1 + sum(map(size, _inner(node)))
+            above.remove(id(node))
+        return sizes[id(node)]
+
+    if size(root) > MAX_VALUES:
+        raise _wrong(path, 1, f"its aliases unfold to more than {MAX_VALUES:,} values")
+
+
+def _inner(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [inner for pair in node.value for inner in pair]
+    return node.value if isinstance(node, yaml.SequenceNode) else []
 
 
 def _lines(path: Path, root: yaml.Node) -> dict[Key, int]:

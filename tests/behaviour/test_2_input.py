@@ -1,0 +1,106 @@
+"""Section 2: which files are scored, in which mini-batches."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support import Finished, Project, batchtwin
+
+
+@pytest.fixture
+def scored(project: Project) -> Project:
+    """A project whose script writes the names of each mini-batch as a line."""
+    project.script = "import os\ndef run(mini_batch): return [' '.join(map(os.path.basename, mini_batch))]"
+    project.settings = {"mini_batch_size": 2}
+    return project
+
+
+def plan(project: Project, *words: str, path: Path | None = None) -> Finished:
+    return batchtwin("plan", project.write(), "--input", path or project.inputs, *words)
+
+
+def facts(done: Finished) -> dict[str, Any]:
+    assert done.code == 0, done.err
+    found: dict[str, Any] = json.loads(done.out)
+    return found
+
+
+@pytest.mark.documented("2", "Mini-batches are consecutive chunks of mini_batch_size files, the last one short.")
+def test_mini_batches(scored: Project) -> None:
+    scored.files(5)
+    assert scored.score().predictions == "00.txt 01.txt\n02.txt 03.txt\n04.txt\n"
+
+
+@pytest.mark.ours("2", "Files are sorted by name, by code point.")
+def test_order(scored: Project) -> None:
+    scored.inputs.joinpath("b").write_text("x")
+    for name in ("a10", "a9", "Z", "ä", "a b"):
+        scored.inputs.joinpath(name).write_text("x")
+    names = [name for batch in facts(plan(scored, "--json"))["mini_batch_files"] for name in batch]
+    assert names == ["Z", "a b", "a10", "a9", "b", "ä"]
+
+
+@pytest.mark.documented("2", "Nested folders are not explored; one warning says how many files were left out.")
+def test_nested_folders(scored: Project) -> None:
+    scored.files(1)
+    (scored.inputs / "deep/er").mkdir(parents=True)
+    for name in ("deep/1.txt", "deep/2.txt", "deep/er/3.txt"):
+        (scored.inputs / name).write_text("x")
+    done = scored.score()
+    assert done.predictions == "00.txt\n"
+    assert "nested folders are not explored (deep/, 3 files)" in done.err
+
+
+@pytest.mark.ours(
+    "2", "Hidden files, empty files, pipes and broken links are left out with a warning; links are followed."
+)
+def test_left_out(scored: Project) -> None:
+    [file] = scored.files(1)
+    (scored.inputs / ".hidden").write_text("x")
+    (scored.inputs / "empty.txt").touch()
+    os.mkfifo(scored.inputs / "pipe")
+    (scored.inputs / "broken").symlink_to("nowhere")
+    (scored.inputs / "link").symlink_to(file)
+    found = facts(plan(scored, "--json"))
+    assert found["mini_batch_files"] == [["00.txt", "link"]]
+    assert {entry["name"] for entry in found["left_out"]} == {".hidden", "empty.txt", "pipe", "broken"}
+    assert len(found["warnings"]) == 4
+
+
+@pytest.mark.documented("2", "A single file is one mini-batch with one item; a hidden file named directly is taken.")
+def test_one_file(scored: Project) -> None:
+    path = scored.inputs / ".hidden.txt"
+    path.write_text("x")
+    assert facts(plan(scored, "--json", path=path))["mini_batch_files"] == [[".hidden.txt"]]
+
+
+@pytest.mark.ours("2", "A missing path, an empty folder or an empty file is an error before anything starts.")
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda inputs: inputs / "nowhere", "nowhere: no such file or folder"),
+        (lambda inputs: inputs, "holds no file to score"),
+        (lambda inputs: (inputs / "empty").touch() or inputs / "empty", "empty: empty"),
+        (lambda inputs: (inputs / ".h").touch() or inputs, "holds no file to score; left out '.h': hidden"),
+    ],
+)
+def test_nothing_to_score(scored: Project, make: Any, text: str) -> None:
+    done = plan(scored, path=make(scored.inputs))
+    assert done.code == 2
+    assert text in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.ours("2", "plan shows all this without scoring, and imports neither pandas nor mlflow.")
+def test_plan_is_light(scored: Project) -> None:
+    scored.files(3)
+    done = batchtwin("plan", scored.write(), "--input", scored.inputs, env={"PYTHONPROFILEIMPORTTIME": "1"})
+    imported = {line.rsplit("|", 1)[-1].strip() for line in done.err.splitlines() if line.startswith("import time:")}
+    assert "batchtwin.spec.plan" in imported
+    assert not imported & {"pandas", "numpy", "mlflow", "pyarrow", "sklearn", "xgboost"}
+    assert not scored.folder.joinpath("outputs").exists()
