@@ -47,17 +47,13 @@ def read_records(path: str) -> list[dict[str, Any]]:
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 try:
-                    records.append(as_object(json.loads(line)))
+                    record = json.loads(line)
+                    if not isinstance(record, dict):
+                        raise ValueError(f"a JSON object is expected, not {record!r}")
                 except ValueError as error:
                     raise ValueError(f"line {number}: {error}") from error
+                records.append(record)
     return records
-
-
-def as_object(value: Any) -> dict[str, Any]:
-    """Return the value if it is a JSON object."""
-    if not isinstance(value, dict):
-        raise ValueError(f"a JSON object is expected, not {value!r}")
-    return value
 
 
 def as_table(records: list[dict[str, Any]]) -> pd.DataFrame:

@@ -31,6 +31,9 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override, as in settings.mini_batch_size=4.")
 ]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes; not capped by the CPUs.")]
+StrictEnvironment = Annotated[
+    bool, typer.Option("--strict-environment", help="Refuse to run in another environment than asked for.")
+]
 BadFiles = Annotated[
     Literal["fail", "quarantine"],
     typer.Option("--bad-files", help="A file that cannot be read: fail the job, or list it and go on."),
@@ -63,6 +66,7 @@ def score(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the job that DIR holds.")] = False,
     bad_files: BadFiles = "fail",
     overrides: Overrides = None,
+    strict_environment: StrictEnvironment = False,
     image: Annotated[str | None, typer.Option("--image", metavar="TAG", help="Run in this container image.")] = None,
     engine: Annotated[str, typer.Option("--engine", envvar="DOCKER", help="The container engine's client.")] = "docker",
 ) -> None:
@@ -84,6 +88,7 @@ def score(
         from batchtwin.engine.container import score_in_container
 
         raise typer.Exit(score_in_container(prepared, engine, image))
+    _check_environment(prepared, strict_environment)
     raise typer.Exit(_score(prepared))
 
 
@@ -108,6 +113,7 @@ def plan(
     workers: Workers = None,
     bad_files: BadFiles = "fail",
     overrides: Overrides = None,
+    strict_environment: StrictEnvironment = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Show what would run, and what is wrong, in a second; score nothing."""
@@ -122,9 +128,10 @@ def plan(
         overrides=_overrides(overrides),
     )
     prepared = prepare(request)
+    differing = _check_environment(prepared, strict_environment, show=not as_json)
     facts = _facts(prepared)
     if as_json:
-        typer.echo(json.dumps(facts | _lists(prepared), indent=2))
+        typer.echo(json.dumps(facts | _lists(prepared) | {"environment_differences": differing}, indent=2))
         return
     for name, value in facts.items():
         typer.echo(f"{name.replace('_', ' '):22} {value}")
@@ -158,6 +165,19 @@ def _lists(prepared: Prepared) -> dict[str, Any]:
         "left_out": [{"name": entry.name, "why": entry.why} for entry in prepared.inputs.left_out],
         "warnings": list(prepared.warnings),
     }
+
+
+def _check_environment(prepared: Prepared, strict: bool, *, show: bool = True) -> list[str]:
+    """Name what the installed environment lacks of the one that is asked for; with `strict`, refuse."""
+    from batchtwin.spec.environment import AskedEnvironmentError, asked_environment, differences
+
+    asked = asked_environment(prepared.deployment, prepared.folder, prepared.model.path)
+    found = differences(asked) if asked else []
+    if found and strict:
+        raise AskedEnvironmentError("\n".join(f"environment: {text}" for text in found))
+    if show:
+        _warn(tuple(f"environment: {text}" for text in found))
+    return found
 
 
 def _overrides(pairs: list[str] | None) -> dict[str, str]:

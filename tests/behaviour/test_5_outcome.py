@@ -35,7 +35,7 @@ def start(project: Project) -> subprocess.Popen[str]:
     """Start a job that will not end by itself, and wait until a script runs."""
     project.files(4)
     project.script = SLOW
-    words = [COMMAND, *map(str, project.words("--workers", "2"))]
+    words = [str(COMMAND), *map(str, project.words("--workers", "2"))]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     busy = project.folder / "job/named-outputs/score/.busy"
     wait_for(lambda: busy.exists() or process.poll() is not None)
@@ -130,7 +130,7 @@ def test_killed_worker_is_replaced(project: Project) -> None:
                 time.sleep(600)
             return [os.path.basename(mini_batch[0])]
     """
-    words = [COMMAND, *map(str, project.words("--workers", "2"))]
+    words = [str(COMMAND), *map(str, project.words("--workers", "2"))]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     mark = project.folder / "job/named-outputs/score/.01.txt"
     wait_for(lambda: (mark.exists() and bool(mark.read_text())) or process.poll() is not None)

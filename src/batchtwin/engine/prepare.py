@@ -46,6 +46,11 @@ class Prepared:
     output: OutputFolder
     warnings: tuple[str, ...]
 
+    @property
+    def folder(self) -> Path:
+        """The folder of the YAML, which its relative paths start from."""
+        return self.request.deployment.absolute().parent
+
 
 def prepare(request: Request) -> Prepared:
     """Check all that can be checked before scoring starts, without any heavy import.

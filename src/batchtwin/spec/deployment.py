@@ -64,7 +64,7 @@ class Settings(Part):
     output_file_name: FileName = "predictions.csv"
     error_threshold: Annotated[Integer, Field(ge=-1)] = -1
     logging_level: Annotated[Literal["warning", "info", "debug"], BeforeValidator(lower)] = "info"
-    environment_variables: Variables = {}
+    environment_variables: Variables = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _no_name_without_file(self) -> Self:
@@ -92,12 +92,12 @@ class InlineModel(Part):
     version: Version | None = None
     type: Annotated[Literal["mlflow_model", "custom_model", "triton_model"], BeforeValidator(lower)] = "custom_model"
     description: str | None = None
-    tags: Free = {}
-    properties: Free = {}
+    tags: Free = Field(default_factory=dict)
+    properties: Free = Field(default_factory=dict)
     stage: str | None = None
-    flavors: Free = {}
+    flavors: Free = Field(default_factory=dict)
     datastore: str | None = None
-    system_metadata: Free = {}
+    system_metadata: Free = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _named_if_remote_or_versioned(self) -> Self:
@@ -124,8 +124,8 @@ class InlineEnvironment(Part):
     name: str | None = None
     version: Version | None = None
     description: str | None = None
-    tags: TextKeys = {}
-    properties: dict[str, str] = {}
+    tags: TextKeys = Field(default_factory=dict)
+    properties: dict[str, str] = Field(default_factory=dict)
     image: Text | None = None
     conda_file: CondaFile | None = None
     build: Build | None = None
@@ -150,7 +150,7 @@ class Resources(Part):
     locations: list[str] | None = None
     shm_size: str | None = None
     docker_args: Texts | None = None
-    properties: TextKeys = {}
+    properties: TextKeys = Field(default_factory=dict)
 
 
 class Deployment(Part):
@@ -162,8 +162,8 @@ class Deployment(Part):
     compute: Text
     id: str | None = None
     description: str | None = None
-    tags: Free = {}
-    properties: Free = {}
+    tags: Free = Field(default_factory=dict)
+    properties: Free = Field(default_factory=dict)
     code_configuration: CodeConfiguration | None = None
     environment: Annotated[Reference | Annotated[InlineEnvironment, Tag("inline")], ASSET] | None = None
     resources: Resources | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel
@@ -14,6 +14,25 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 MAX_SHOWN = 100
+_NAME = "{value} must be 3 to 32 letters, digits and -, start with a letter and not end with -"
+# By pydantic's type of error; what is not here says what is wrong in its own words.
+SENTENCES = {
+    "missing": "is required; add it",
+    "empty": "{msg}",
+    "misfit": "{msg}",
+    "value_error": "{value} {error}",
+    "greater_than_equal": "{value} is out of range; allowed is at least {ge}",
+    "less_than_equal": "{value} is out of range; allowed is at most {le}",
+    "literal_error": "{value} is not known; allowed is {expected}",
+    "int_type": "{value} is not a whole number",
+    "string_type": "{value} is not text",
+    "string_pattern_mismatch": _NAME,
+    "string_too_short": _NAME,
+    "string_too_long": _NAME,
+    "model_type": "{value} is not a mapping",
+    "dict_type": "{value} is not a mapping of names to values",
+    "list_type": "{value} is not a list",
+}
 
 
 def locate(error: ErrorDetails, data: object) -> tuple[Key, object]:
@@ -25,49 +44,38 @@ def locate(error: ErrorDetails, data: object) -> tuple[Key, object]:
     if loc[-1:] == ("[key]",):
         loc = loc[:-2]
     at: list[str | int] = []
-    for part in (*loc, *error.get("ctx", {}).get("key", "").split(".")):
+    named = error.get("ctx", {}).get("key")
+    for part in (*loc, *(named.split(".") if named else ())):
         if (isinstance(data, dict) and part in data) or (isinstance(data, list) and part in range(len(data))):
-            data = data[part]  # type: ignore[index]
+            data = data[part]
             at.append(part)
     if error["type"] == "missing":
         at.append(loc[-1])
     return tuple(at), data
 
 
-def sentence(error: ErrorDetails, value: object, at: Key, model: type[BaseModel]) -> str:
-    """Say what is wrong with `value` at `at`, and what is allowed; `model` is the root of the schema."""
-    context = error.get("ctx", {})
-    shown = _shown(error["input"] if error["loc"][-1:] == ("[key]",) else value)
-    match error["type"]:
-        case "missing":
-            return "is required; add it"
-        case "extra_forbidden":
-            return _unknown(at, model)
-        case "empty" | "misfit":
-            return error["msg"]
-        case "value_error":
-            return str(context["error"]) if isinstance(value, dict) else f"{shown} {context['error']}"
-        case "greater_than_equal" | "less_than_equal":
-            bound = "at least" if "ge" in context else "at most"
-            return f"{shown} is out of range; allowed is {bound} {context.get('ge', context.get('le'))}"
-        case "literal_error":
-            return f"{shown} is not known; allowed is {context['expected']}"
-        case "int_type":
-            return f"{shown} is not a whole number"
-        case "string_pattern_mismatch" | "string_too_short" | "string_too_long":
-            if context.get("min_length") == 1:
-                return "is empty; give a value"
-            return f"{shown} must be 3 to 32 letters, digits and -, start with a letter and not end with -"
-        case "string_type":
-            return f"{shown} is not text" + ("" if isinstance(value, dict | list) else "; put it in quotes")
-        case "model_type":
-            return f"{shown} is not a mapping; its keys may be {', '.join(sorted(_fields(at, model)))}"
-        case "dict_type":
-            return f"{shown} is not a mapping of names to values"
-        case "list_type":
-            return f"{shown} is not a list"
-        case _:
-            return f"{shown} {error['msg']}"
+def sentence(error: ErrorDetails, value: object, at: Key, model: type[BaseModel], root: Collection[str]) -> str:
+    """Say what is wrong with `value` at `at`, and what is allowed.
+
+    `model` is the schema of the whole, `root` the keys that this file's layout has at its root.
+    """
+    kind, context = error["type"], error.get("ctx", {})
+    if error["loc"][-1:] == ("[key]",):
+        value = error["input"]
+    if kind == "extra_forbidden":
+        return _unknown(str(at[-1]), _fields(at[:-1], model) if len(at) > 1 else root)
+    if kind == "value_error" and isinstance(value, dict):
+        return str(context["error"])
+    if kind == "string_type" and value is None:
+        return "has no value; give one or remove the key"
+    if kind == "string_too_short" and context["min_length"] == 1:
+        return "is empty; give a value"
+    text = SENTENCES.get(kind, "{value} {msg}")
+    if kind == "string_type" and not isinstance(value, dict | list):
+        text += "; put it in quotes"
+    if kind == "model_type":
+        text += f"; its keys may be {', '.join(sorted(_fields(at, model)))}"
+    return text.format(value=_shown(value), msg=error["msg"], **context)
 
 
 def _shown(value: object) -> str:
@@ -75,9 +83,8 @@ def _shown(value: object) -> str:
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
-def _unknown(at: Key, model: type[BaseModel]) -> str:
-    fields = _fields(at[:-1], model)
-    near = difflib.get_close_matches(str(at[-1]), fields, n=1)
+def _unknown(key: str, fields: Collection[str]) -> str:
+    near = difflib.get_close_matches(key, fields, n=1)
     known = f"did you mean {near[0]}?" if near else f"allowed are {', '.join(sorted(fields))}"
     return f"unknown key; {known}"
 

@@ -5,6 +5,7 @@ Where azure-ai-ml takes a value that means something definite, so do we; what it
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import date
 from pathlib import Path
@@ -107,8 +108,8 @@ def reference_or_inline(value: object) -> str | None:
 
 
 def _folder(info: ValidationInfo) -> Path:
-    folder: Path = info.context["folder"]
-    return folder
+    """Where relative paths start; `Deployment.load` says so."""
+    return Path((info.context or {}).get("folder", "."))
 
 
 def _conda_file(value: object, info: ValidationInfo) -> object:
@@ -117,15 +118,16 @@ def _conda_file(value: object, info: ValidationInfo) -> object:
         raise ValueError("is neither the path of a conda file nor its content")
     if isinstance(value, str):
         path = _folder(info) / value
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise ValueError(f"is not there; looked for {path}")
         YamlFile.read(path)
     return value
 
 
 def _build_context(value: str, info: ValidationInfo) -> str:
-    if not (_folder(info) / value).exists() and not _WEB_ADDRESS.fullmatch(value):
-        raise ValueError(f"is not there; looked for {_folder(info) / value}")
+    path = _folder(info) / value
+    if not os.path.exists(path) and not _WEB_ADDRESS.fullmatch(value):
+        raise ValueError(f"is neither a web address nor there; looked for {path}")
     return value
 
 

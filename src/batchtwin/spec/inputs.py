@@ -133,10 +133,13 @@ def _unreadable(path: str) -> str | None:
 
 
 def _nested(folders: Sequence[str]) -> list[LeftOut]:
-    """One entry for all sub-folders: how many they are, and how many files they hold at any depth."""
+    """One entry for all sub-folders: how many they are, and how many files they hold at any depth.
+
+    Links to folders are counted, not followed: they may lead anywhere.
+    """
     if not folders:
         return []
-    files = sum(len(names) for folder in folders for _, _, names in os.walk(folder))
+    files = sum(len(names) for folder in folders if not os.path.islink(folder) for _, _, names in os.walk(folder))
     name = os.path.basename(min(folders))
     more = f" and {len(folders) - 1} more" if len(folders) > 1 else ""
     return [LeftOut(name + "/", f"nested folders are not explored ({name}/{more}, {files} files)")]

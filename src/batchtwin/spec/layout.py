@@ -37,19 +37,24 @@ LEGACY_READ_ONLY = READ_ONLY | {"provisioning_state", "creation_context"}
 
 @dataclass(frozen=True)
 class Layout:
-    """`data` in the `type: model` layout without `type`; `moved` holds the keys that the file has at its root."""
+    """`data` in the `type: model` layout without `type`, whichever the file has.
+
+    `moved` holds the keys that the file has at its root, `overridden` those that `--set` gave.
+    """
 
     file: YamlFile
     data: dict[str, Any]
+    legacy: bool
     moved: frozenset[str]
     overridden: frozenset[Key]
 
     def explain(self, errors: Iterable[ErrorDetails], model: type[BaseModel]) -> DeploymentError:
         """Turn pydantic's errors into sentences with the file's own keys and lines."""
         problems: dict[str, Problem] = {}
+        root = {*model.model_fields, *LIFTED} - {"settings"} if self.legacy else {*model.model_fields, "type"}
         for error in errors:
             at, value = locate(error, self.data)
-            problem = self._problem(at, sentence(error, value, at, model))
+            problem = self._problem(at, sentence(error, value, at, model, root))
             problems.setdefault(problem.key, problem)
         return DeploymentError(self.file.path, list(problems.values()))
 
@@ -88,7 +93,7 @@ def read_layout(path: Path, overrides: Mapping[str, str]) -> Layout:
     changed = frozenset(_override(data, dotted, text, liftable) for dotted, text in overrides.items())
     if "settings" in file.data:
         _require_size(file, data["settings"])
-    return Layout(file, data, moved, changed)
+    return Layout(file, data, legacy, moved, changed)
 
 
 def _misplaced(file: YamlFile, data: Mapping[str, Any]) -> Iterable[Problem]:

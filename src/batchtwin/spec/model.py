@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import yaml
 
 from batchtwin.errors import ModelError
 from batchtwin.spec.deployment import Deployment, InlineModel
+from batchtwin.spec.yaml_file import Loader
 
 
 @dataclass(frozen=True)
@@ -40,29 +42,34 @@ def find_model(deployment: Deployment, folder: Path, override: Path | None = Non
     """Find the deployment's model: `override` (`--model`), or the inline `path` below the YAML's `folder`.
 
     Raises:
-        ModelError: there is no such path, or the model is a reference that nothing here resolves.
+        ModelError: there is no such path, the model is a reference or an address that nothing here resolves,
+            or its MLmodel file is not one.
     """
     asked = deployment.model
     if override is not None:
         path, where = override, "--model"
+    elif isinstance(asked, InlineModel) and "://" in asked.path:
+        raise ModelError(f"model.path: '{asked.path}' is remote; give a copy of it: --model FOLDER")
     elif isinstance(asked, InlineModel):
         path, where = folder / asked.path, f"model.path: '{asked.path}'"
     else:
         raise ModelError(f"model: '{asked}' is registered in Azure ML, not here; give a copy of it: --model FOLDER")
     path = path.absolute()
-    if not path.exists():
+    if not os.path.exists(path):
         raise ModelError(f"{path}: no such model ({where}); train or download it first")
     return Model(path, _flavors(path / "MLmodel"))
 
 
 def _flavors(mlmodel: Path) -> tuple[str, ...]:
-    if not mlmodel.is_file():
+    if not os.path.isfile(mlmodel):
         return ()
     try:
-        content: Any = yaml.safe_load(mlmodel.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ModelError(f"{mlmodel}: cannot be read: {error}; save the model again") from None
+        content: Any = yaml.load(mlmodel.read_bytes(), Loader)  # noqa: S506  (a safe loader)
+    except OSError as error:
+        raise ModelError(f"{mlmodel}: cannot be read: {error.strerror}; save the model again") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise ModelError(f"{mlmodel}: not valid YAML: {error}; save the model again") from None
     flavors = content.get("flavors") if isinstance(content, dict) else None
-    if not isinstance(flavors, dict):
+    if not isinstance(flavors, dict) or not flavors:
         raise ModelError(f"{mlmodel}: flavors: missing; this is not the MLmodel file of an MLflow model")
     return tuple(map(str, flavors))

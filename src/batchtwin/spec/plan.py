@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import NoReturn
 
+from batchtwin.errors import BatchTwinError
 from batchtwin.spec.deployment import Deployment
 from batchtwin.spec.inputs import InputFile, Inputs
 
@@ -61,16 +63,47 @@ def _fingerprint(deployment: Deployment, inputs: Inputs, content: Iterable[Path]
 
 
 def content_hash(path: Path) -> str:
-    """SHA-256 over the relative names and the bytes below `path` (or of one file); `__pycache__` aside."""
+    """SHA-256 over the relative names and the bytes below `path` (or of one file); `__pycache__` aside.
+
+    Linked folders count with what they hold. Of pipes, devices and broken links only the name counts.
+
+    Raises:
+        BatchTwinError: a file or folder cannot be read.
+    """
     digest = hashlib.sha256()
-    for file in [path] if path.is_file() else sorted(_files_below(path)):
-        with file.open("rb") as stream:
-            inner = hashlib.file_digest(stream, "sha256").hexdigest()
-        digest.update(f"{file.relative_to(path).as_posix()}\0{inner}\n".encode(errors="surrogateescape"))
+    try:
+        for name, file in sorted(_files_below(path)):
+            digest.update(f"{name}\0{_file_hash(file)}\n".encode(errors="surrogateescape"))
+    except OSError as error:
+        raise BatchTwinError(f"{error.filename}: cannot be read: {error.strerror}") from None
     return digest.hexdigest()
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
-    for at, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if name != "__pycache__"]
-        yield from (Path(at, name) for name in names)
+def _file_hash(file: str) -> str:
+    if not os.path.isfile(file):
+        return ""
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _files_below(top: Path) -> Iterator[tuple[str, str]]:
+    """Yield (name relative to `top`, path) of every file. A folder is entered once, whatever links lead to it."""
+    if not top.is_dir():
+        yield ".", str(top)
+    entered = {os.path.realpath(top)}
+    for at, folders, names in os.walk(top, onerror=_raise, followlinks=True):
+        folders[:] = [
+            name for name in sorted(folders) if name != "__pycache__" and _enter(os.path.join(at, name), entered)
+        ]
+        yield from ((os.path.relpath(os.path.join(at, name), top), os.path.join(at, name)) for name in names)
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
+
+
+def _enter(folder: str, entered: set[str]) -> bool:
+    real = os.path.realpath(folder)
+    new = real not in entered
+    entered.add(real)
+    return new

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ Key = tuple[str | int, ...]
 # More than any deployment needs; less than what breaks tools that read it after us.
 MAX_DEPTH = 50
 MAX_VALUES = 100_000
+# Lone surrogates cannot be written, NUL cannot stand in a path or a variable.
+_UNUSABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class Loader(yaml.SafeLoader):
@@ -22,7 +25,7 @@ class Loader(yaml.SafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """Build the value of `node`."""
         try:
-            return super().construct_object(node, deep)  # type: ignore[no-untyped-call]
+            return super().construct_object(node, deep)
         except ValueError as error:
             raise yaml.MarkedYAMLError(problem=str(error), problem_mark=node.start_mark) from None
 
@@ -69,7 +72,7 @@ def _parse(path: Path, text: str) -> tuple[Any, dict[Key, int]]:
             return None, {}
         _measure(path, node)
         lines = _lines(path, node)
-        return loader.construct_document(node), lines  # type: ignore[no-untyped-call]
+        return loader.construct_document(node), lines
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise _wrong(
@@ -102,9 +105,7 @@ def _measure(path: Path, root: yaml.Node) -> None:
         if len(above) > MAX_DEPTH:
             raise _wrong(path, line, f"nested more than {MAX_DEPTH} levels deep")
         if id(node) not in sizes:
-            if isinstance(node, yaml.ScalarNode) and any(
-                char == "\0" or "\ud800" <= char <= "\udfff" for char in node.value
-            ):
+            if isinstance(node, yaml.ScalarNode) and _UNUSABLE.search(node.value):
                 raise _wrong(path, line, f"{node.value!r} is not text that a file or a process can take")
             above.add(id(node))
             sizes[id(node)] = 1 + sum(map(size, _inner(node)))
