@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,23 @@ def batchtwin(*words: str | Path, cwd: Path | None = None, env: Mapping[str, str
     )
     output = Path(words[words.index("--output") + 1]) if "--output" in words else Path()
     return Finished(done.returncode, done.stdout, done.stderr, output)
+
+
+@contextmanager
+def unprivileged() -> Iterator[Path]:
+    """Be nobody for a while, where the tests run as root; gives a folder of nobody's."""
+    nobody = 65534
+    with tempfile.TemporaryDirectory() as folder:
+        if os.getuid():
+            yield Path(folder)
+            return
+        os.chmod(folder, 0o755)  # noqa: S103 - of the test's own
+        os.chown(folder, nobody, nobody)
+        os.setresuid(nobody, nobody, 0)
+        try:
+            yield Path(folder)
+        finally:
+            os.setresuid(0, 0, 0)
 
 
 @dataclass

@@ -38,7 +38,7 @@ def environment(prepared: Prepared, model_dir: Path) -> dict[str, str]:
     }
 
 
-def _model_dir(model: Path, scratch: Path) -> Path:
+def model_dir(model: Path, scratch: Path) -> Path:
     """A folder that holds the model under its own name, and nothing beside it [A, R].
 
     The files are hard links where the file system can, else copies: MLflow refuses a model behind symbolic links.
@@ -67,7 +67,7 @@ class Launcher:
         self._prepared = prepared
         self._logs = logs
         self._scratch = prepared.output.scratch
-        self._env = environment(prepared, _model_dir(prepared.model.path, self._scratch))
+        self._env = environment(prepared, model_dir(prepared.model.path, self._scratch))
 
     def __call__(self, number: int) -> WorkerProcess:
         """Start worker `number`, counted from 0 over the whole job, replacements included."""
