@@ -21,11 +21,11 @@ threshold: float
 def init() -> None:
     """Load the model and the threshold, once per worker process."""
     global classifier, types, threshold
+    threshold = read_threshold(os.environ.get("DECISION_THRESHOLD", "0.5"))
+    print(f"decision threshold {threshold}")
     folder = model_folder()
     classifier = mlflow.sklearn.load_model(folder)
     types = column_types(folder)
-    threshold = read_threshold(os.environ.get("DECISION_THRESHOLD", "0.5"))
-    print(f"decision threshold {threshold}")
 
 
 def read_threshold(text: str) -> float:

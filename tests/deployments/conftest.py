@@ -1,4 +1,4 @@
-"""The deployments of this project, scored by the real command; what is expected comes from the bare scikit-learn model."""
+"""This project's deployments, scored by the real command. What is expected comes from the bare scikit-learn model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import skops.io
 from support import ROOT, Finished, batchtwin
 
 HEADER = (ROOT / "data/heart-unlabeled-0.csv").read_text().splitlines()[0]
-Score = Callable[..., Finished]
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +23,7 @@ def classifier(heart_model: Path) -> Any:
 
 
 @pytest.fixture(scope="module")
-def score(heart_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Score:
+def score(heart_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Finished]:
     """Score a folder with a deployment of deployment-custom."""
 
     def run(deployment: str, inputs: Path, *words: str | Path, model: Path = heart_model) -> Finished:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from deployments.conftest import Score
 
 from support import Finished
 
 
 @pytest.fixture(scope="module")
-def done(score: Score, inputs: Path) -> Finished:
+def done(score: Callable[..., Finished], inputs: Path) -> Finished:
     """The job."""
     return score("deployment-flavor.yml", inputs)
 
@@ -29,7 +29,7 @@ def test_decisions_are_by_the_deployments_threshold(
         decisions = (probabilities >= 0.3).astype(int)
         differ += (decisions != classifier.predict(table)).sum()
         rows = enumerate(zip(probabilities, decisions, strict=True))
-        expected += [f"{path.name} {row} {probability} {decision}" for row, (probability, decision) in rows]
+        expected += [f"{path.name} {row} {probability!s} {decision}" for row, (probability, decision) in rows]
     assert done.predictions.splitlines() == expected
     assert differ > 0, "a threshold that decides nothing is no test"
     assert "decision threshold 0.3" in done.log("user/stdout/*/*.txt")
@@ -40,7 +40,7 @@ def test_bad_file_is_named(done: Finished) -> None:
     assert "wrong.csv: invalid literal for int()" in failure["message"]
 
 
-def test_threshold_that_is_no_probability_fails_the_job(score: Score, inputs: Path) -> None:
+def test_threshold_that_is_no_probability_fails_the_job(score: Callable[..., Finished], inputs: Path) -> None:
     override = "settings.environment_variables.DECISION_THRESHOLD=30%"
     done = score("deployment-flavor.yml", inputs, "--workers", "1", "--set", override)
     assert done.code == 1

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from deployments.conftest import Score
 
 from support import ROOT, Finished, Project
 
 
 @pytest.fixture(scope="module")
-def done(score: Score, inputs: Path) -> Finished:
+def done(score: Callable[..., Finished], inputs: Path) -> Finished:
     """The job."""
     return score("deployment-parquet.yml", inputs)
 

@@ -36,7 +36,7 @@ def test_a_pyfunc_model_needs_no_script(project: Project) -> None:
         ("flavors: {onnx: {}, keras: {}}", r"MLmodel: flavors: no python_function among them \(found: onnx, keras\)"),
         ("flavors: 3", "MLmodel: flavors: missing"),
         ("[]", "MLmodel: flavors: missing"),
-        ("a: [", "MLmodel: cannot be read"),
+        ("a: [", "MLmodel: not valid YAML"),
     ],
 )
 def test_a_model_that_the_driver_cannot_score_with(project: Project, mlmodel: str, text: str) -> None:
