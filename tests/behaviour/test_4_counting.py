@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psutil
 import pytest
 
 from support import Project
@@ -152,3 +153,53 @@ def test_worn_out_worker_is_replaced(project: Project) -> None:
         "process001.stdout.txt",
     ]
     assert "3 succeeded, 11 failed" in done.out
+
+
+@pytest.mark.ours("4", "A worker that runs out of memory fails its try; the job goes on.")
+def test_out_of_memory(project: Project) -> None:
+    project.files(10)
+    project.settings = {"retry_settings": {"max_retries": 2}}
+    project.script = ONE_OF_TEN.format(bad="return [bytearray(2**62)]")
+    done = project.score()
+    assert done.code == 0, done.err
+    assert done.predictions == NINE
+    assert [record["message"] for record in done.failures] == ["MemoryError"]
+
+
+@pytest.mark.ours("4", "A write that fails is the job's failure, never an item's.")
+def test_failed_write(project: Project) -> None:
+    project.files(3)
+    project.script = """
+        import resource, signal
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        def run(mini_batch):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+            return ["x" * 5000]
+    """
+    done = project.score("--workers", "1")
+    assert done.code == 1
+    assert "File too large" in done.err
+    assert not (done.output / "named-outputs/score/predictions.csv").exists()
+
+
+@pytest.mark.ours("4", "A script may fork, and start processes of its own; what hangs in them dies with the worker.")
+def test_script_may_fork(project: Project) -> None:
+    project.files(4)
+    project.settings = {"retry_settings": {"timeout": 3, "max_retries": 1}}
+    project.script = """
+        import multiprocessing, os, pathlib, subprocess
+        def square(x):
+            return x * x
+        def run(mini_batch):
+            if "02" in mini_batch[0]:
+                child = subprocess.Popen(["sleep", "600"])
+                pathlib.Path(os.environ["AZUREML_BI_OUTPUT_PATH"], ".child").write_text(str(child.pid))
+                child.wait()
+            with multiprocessing.get_context("fork").Pool(2) as pool:
+                return [sum(pool.map(square, range(4)))]
+    """
+    done = project.score()
+    assert done.code == 0, done.err
+    assert done.predictions == "14\n14\n14\n"
+    child = int((done.output / "named-outputs/score/.child").read_text())
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
