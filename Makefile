@@ -39,12 +39,52 @@ $(VENV): requirements.lock pyproject.toml
 .PHONY: venv
 venv: $(VENV) ## .venv from requirements.lock; every other target does this by itself
 
+# Only the model of this project can be made here; with MODEL=DIR that folder has to be there.
+MODEL_MADE := $(if $(filter model model/ ./model,$(MODEL)),model/MLmodel)
+
 model/MLmodel: | $(VENV)
 	@$(BIN)/python scripts/train.py
 
 .PHONY: train
 train: $(VENV) ## train on data/train/heart.csv, print the scores, write the MLflow model to model/
 	@$(BIN)/python scripts/train.py
+
+.PHONY: image
+image: ## build the image that runs batch jobs (IMAGE, BASE_IMAGE, DOCKER, DOCKER_BUILD_FLAGS)
+	@docker/build.sh
+
+.PHONY: local-score local-score-custom
+local-score: $(VENV) $(MODEL_MADE) ## score data/ in the container (RUNNER, DEPLOYMENT, INPUT, MODEL, OUTPUT, SCORE_FLAGS)
+	@scripts/local-score.sh
+
+local-score-custom: DEPLOYMENT = deployment-custom/deployment.yml
+local-score-custom: local-score ## the same with deployment-custom/, which brings a scoring script
+
+.PHONY: test test-container test-all
+test: $(VENV) model/MLmodel ## all tests that need no container engine and no network (PYTEST_FLAGS)
+	@$(BIN)/pytest -m "not container" --cov $(PYTEST_FLAGS)
+
+test-container: $(VENV) model/MLmodel ## build the image and test in it (PYTEST_FLAGS)
+	@$(BIN)/pytest -m container $(PYTEST_FLAGS)
+
+test-all: test test-container ## both
+
+# What git tracks or would track.
+FILES = git ls-files --cached --others --exclude-standard -z
+SHELL_FILES = $(FILES) '*.sh' .ci/run
+YAML_FILES = $(FILES) '*.yml' '*.yaml'
+
+.PHONY: check fix
+check: $(VENV) ## ruff, mypy --strict, shellcheck, yamllint; changes nothing
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(SHELL_FILES) | xargs -0 $(BIN)/shellcheck
+	@$(YAML_FILES) | xargs -0 $(BIN)/yamllint --strict
+
+fix: $(VENV) ## let ruff repair what it can
+	@$(BIN)/ruff check --fix --show-fixes
+	@$(BIN)/ruff format
 
 .PHONY: data data-uci
 data: $(VENV) ## write the synthetic data again (it is in git; this gives the same bytes)
@@ -56,3 +96,12 @@ data-uci: $(VENV) ## fetch the real UCI table to data/uci/heart.csv (needs inter
 .PHONY: lock
 lock: $(VENV) ## compile requirements.lock again from pyproject.toml and environment/conda.yaml
 	@$(BIN)/python scripts/lock.py
+
+# Caches of the source tree; .venv goes whole.
+CACHES := .coverage .coverage.* coverage.xml .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+.PHONY: clean
+clean: ## remove what was made: outputs, model, caches, .venv, the image; nothing that git tracks
+	@rm -rf outputs model mlruns mlartifacts mlflow.db data/uci .batchtwin $(CACHES) .venv
+	@find . -name .git -prune -o -name __pycache__ -prune -exec rm -rf {} +
+	@if $(DOCKER) image inspect "$(IMAGE)" >/dev/null 2>&1; then $(DOCKER) image rm "$(IMAGE)" >/dev/null; fi

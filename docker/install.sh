@@ -1,21 +1,39 @@
 #!/usr/bin/env bash
 # install.sh REQUIREMENTS PREFIX: install exactly what REQUIREMENTS lists, each file checked against its hashes,
-# and leave out what no job needs: the libraries' own tests, symbol tables, bytecode of what is never imported.
+# without what no job needs: tests of the libraries, symbol tables, bytecode of modules that scoring never imports.
 set -euo pipefail
-requirements=$1 prefix=$2
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+requirements=$1 python=$2/bin/python
 
-echo "Installing $(grep -c == "$requirements") packages (a minute or two)"
-"$prefix/bin/python" -m pip install -qq --no-deps --require-hashes -r "$requirements"
+echo "Installing the environment (a minute or two)"
+"$python" -m pip install -qq --no-compile --no-deps --require-hashes -r "$requirements"
 
 # The list is closed: only the multi-GPU half of xgboost, which the lock leaves out, may be missed.
-if missed=$("$prefix/bin/python" -m pip check | grep -v -e 'requires nvidia-nccl-cu12' -e '^No broken requirements'); then
-  echo "install: the lock does not go together: $missed" >&2
+if missed=$("$python" -m pip check | grep -v -e 'requires nvidia-nccl-cu12' -e '^No broken requirements'); then
+  echo "install: requirements.lock does not go together: $missed" >&2
   exit 1
 fi
 
-packages=$("$prefix/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+packages=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 for name in matplotlib numpy pandas pyarrow scipy sklearn; do
   find "$packages/$name" -type d -name tests -prune -exec rm -r {} +
 done
-"$prefix/bin/python" "$here/slim.py" "$packages"
+
+# A library that does not load without its symbol table keeps it.
+if command -v strip >/dev/null; then
+  echo "Stripping libraries"
+  find "$packages" -name '*.so*' -size +1000k | while read -r library; do
+    if strip --strip-unneeded -o "$library.new" "$library" \
+      && "$python" -c 'import ctypes, sys; ctypes.CDLL(sys.argv[1])' "$library.new"; then
+      cat "$library.new" >"$library"
+    fi
+    rm -f "$library.new"
+  done 2>/dev/null
+fi
+
+echo "Compiling what jobs import"
+env -u PYTHONDONTWRITEBYTECODE HOME=/tmp "$python" -W ignore -c '
+import mlflow.pyfunc, mlflow.sklearn, mlflow.xgboost
+import numpy, pandas, pyarrow.parquet, PIL.Image, sklearn.utils, skops.io, xgboost.sklearn
+import psutil, pydantic, rich.progress, typer, yaml
+sklearn.utils.all_estimators()
+'

@@ -10,10 +10,11 @@ version=$(sed -nE 's/^ *- *python *=+ *([0-9]+\.[0-9]+).*/\1/p' "$conda_file")
 if command -v conda >/dev/null; then
   echo "Making the environment with conda, Python $version"
   # The pip section is last, as conda's documentation has it; pip gets it later, with hashes.
-  sed '/^ *- *pip *: *$/,$d' "$conda_file" >/tmp/environment.yaml
-  conda env create --quiet --prefix "$prefix" --file /tmp/environment.yaml
+  file=$(mktemp --suffix .yaml)
+  sed '/^ *- *pip *: *$/,$d' "$conda_file" >"$file"
+  conda env create --quiet --prefix "$prefix" --file "$file"
   conda clean --all --yes --quiet
-  rm /tmp/environment.yaml
+  rm "$file"
 else
   echo "Making the environment as a venv, Python $version"
   python3 -m venv "$prefix"

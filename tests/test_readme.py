@@ -30,7 +30,13 @@ def test_example(command: str, expected: str, heart_model: Path) -> None:
     # No container here; and `make` must not set up the environment that these tests run in.
     env = {**os.environ, "RUNNER": "venv", "MAKEFLAGS": ""}
     done = subprocess.run(
-        ["bash", "-c", f"{command} 2>&1"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=DEADLINE, check=False
+        ["bash", "-c", f"{command} 2>&1"],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
     )
     written = re.search(r"^/.*/outputs/[^/\n]+", done.stdout, re.MULTILINE)
     if written:

@@ -15,6 +15,7 @@ from batchtwin.errors import BatchTwinError, UsageError
 
 if TYPE_CHECKING:
     from batchtwin.engine.prepare import Prepared
+    from batchtwin.engine.run import Result
 
 app = typer.Typer(
     name="batchtwin",
@@ -66,6 +67,7 @@ def score(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the job that DIR holds.")] = False,
     bad_files: BadFiles = "fail",
     overrides: Overrides = None,
+    hash_inputs: Annotated[bool, typer.Option("--hash-inputs", help="Know inputs by content, not by time.")] = False,
     strict_environment: StrictEnvironment = False,
     image: Annotated[str | None, typer.Option("--image", metavar="TAG", help="Run in this container image.")] = None,
     engine: Annotated[str, typer.Option("--engine", envvar="DOCKER", help="The container engine's client.")] = "docker",
@@ -81,6 +83,7 @@ def score(
         workers=workers,
         overwrite=overwrite,
         quarantine=bad_files == "quarantine",
+        hash_inputs=hash_inputs,
         overrides=_overrides(overrides),
     )
     prepared = prepare(request)
@@ -94,15 +97,33 @@ def score(
 
 def _score(prepared: Prepared) -> int:
     from batchtwin.engine.progress import progress_for
-    from batchtwin.engine.run import run
+    from batchtwin.engine.start import new_job
 
     _warn(prepared.warnings)
-    result = run(prepared, progress_for())
+    return _tell(new_job(prepared, progress_for()))
+
+
+def _tell(result: Result) -> int:
     if result.cause:
         typer.echo(result.cause, err=True)
     for line in (result.status.value, result.summary, f"{result.files} files, {result.rows} rows", result.written):
         typer.echo(line)
     return result.exit_code
+
+
+@app.command()
+def resume(
+    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="The output folder of a job.")],
+    workers: Workers = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run the failed mini-batches again too.")
+    ] = False,
+) -> None:
+    """Finish an interrupted or failed job: run only what was not committed."""
+    from batchtwin.engine.progress import progress_for
+    from batchtwin.engine.start import resume
+
+    raise typer.Exit(_tell(resume(output, progress_for(), workers, retry_failed=retry_failed)))
 
 
 @app.command()

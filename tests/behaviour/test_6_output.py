@@ -96,7 +96,7 @@ def test_overwrite_of_unfinished(project: Project) -> None:
     project.files(2)
     project.script = "def run(mini_batch): raise ValueError"
     assert project.score().code == 1
-    assert "holds another job" in project.score().err
+    assert "holds a job that is not complete; finish it with `batchtwin resume " in project.score().err
     project.script = "def run(): pass"
     assert project.score("--overwrite").code == 2
     assert (project.folder / "job/logs/job_result.txt").exists(), "nothing was cleared"

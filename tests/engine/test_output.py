@@ -45,6 +45,7 @@ def folder(tmp_path: Path) -> OutputFolder:
 def test_ranges_are_copied_in_the_order_given(folder: OutputFolder) -> None:
     folder.assemble([outcome(0, "a", 0, b"one\n"), outcome(1, "b", 0, b"two\n"), outcome(2, "a", 4, b"three\n")])
     assert (folder.score / "predictions.csv").read_bytes() == b"one\ntwo\nthree\n"
+    folder.tidy()
     assert not folder.segments.exists()
 
 
@@ -83,6 +84,7 @@ def test_clearing_removes_only_what_a_job_makes(folder: OutputFolder) -> None:
         path.touch()
     (folder.score / "predictions.csv").touch()
     (folder.root / "failures.jsonl").touch()
+    folder.clear()
     folder.make()
     assert all(path.exists() for path in mine)
     assert list(folder.score.iterdir()) == []
@@ -96,7 +98,7 @@ def test_a_link_in_the_place_of_a_folder_is_removed_not_followed(tmp_path: Path)
     folder = OutputFolder(tmp_path / "job", "x")
     folder.root.mkdir()
     (folder.root / "logs").symlink_to(elsewhere)
-    folder.make()
+    folder.clear()
     assert (elsewhere / "precious").exists()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -89,8 +89,25 @@ class Job:
         )
 
     def start(self) -> list[Command]:
-        """The first commands: every mini-batch, in plan order."""
-        return [Submit(number, 1) for number in range(len(self.items))]
+        """The first commands: every mini-batch that has not ended, in plan order."""
+        if self.status is not Status.RUNNING:
+            return []
+        ended = self.outcomes.keys() | self.out_of_tries.keys()
+        return [Submit(number, 1) for number in range(len(self.items)) if number not in ended]
+
+    def has_ended(self, mini_batch: int | None) -> bool:
+        """Whether nothing more is to come of a mini-batch."""
+        return mini_batch in self.outcomes or mini_batch in self.out_of_tries
+
+    def replay(self, ended: Iterable[Outcome | Failure]) -> None:
+        """Take over how mini-batches ended in an earlier run of the same job."""
+        for event in ended:
+            if self.status is Status.RUNNING and event.mini_batch is not None and not self.has_ended(event.mini_batch):
+                if isinstance(event, Outcome):
+                    self._on_outcome(event)
+                else:
+                    self.first_failure = self.first_failure or event
+                    self._give_up(event, event.mini_batch)
 
     def on(self, event: Event) -> list[Command]:
         """Take one event; what arrives after the end changes nothing."""
@@ -110,8 +127,12 @@ class Job:
         """End in order: what is done stays done."""
         return [] if self.status is not Status.RUNNING else self._end(Status.CANCELED, "canceled by a signal")
 
+    def fail(self, cause: str) -> None:
+        """End as Failed because the runtime itself could not go on, whatever the status was."""
+        self._end(Status.FAILED, cause)
+
     def _on_outcome(self, outcome: Outcome) -> list[Command]:
-        if outcome.mini_batch in self.outcomes or outcome.mini_batch in self.out_of_tries:
+        if self.has_ended(outcome.mini_batch):
             return []
         self.outcomes[outcome.mini_batch] = outcome
         self.rows += outcome.rows
@@ -123,8 +144,11 @@ class Job:
         commands: list[Command] = [Replace(failure.worker)] if worn_out else []
         if failure.attempt < self.rules.tries:
             return [*commands, Submit(mini_batch, failure.attempt + 1)]
+        return commands + self._give_up(failure, mini_batch)
+
+    def _give_up(self, failure: Failure, mini_batch: int) -> list[Command]:
         self.out_of_tries[mini_batch] = failure
-        return commands + self._count(0, self.items[mini_batch])
+        return self._count(0, self.items[mini_batch])
 
     def _on_init_failure(self, failure: Failure) -> list[Command]:
         if failure.kind != "init":

@@ -61,12 +61,17 @@ def _link_or_copy(source: str, target: str) -> None:
 
 
 class Launcher:
-    """Starts the workers of one job, each in a folder of its own [A]."""
+    """Starts the workers of one job, each in a folder of its own [A].
 
-    def __init__(self, prepared: Prepared, logs: Logs) -> None:
+    `run` numbers the runs of the job from 1: a segment is never written by two.
+    """
+
+    def __init__(self, prepared: Prepared, logs: Logs, run: int) -> None:
+        self._run = run
         self._prepared = prepared
         self._logs = logs
         self._scratch = prepared.output.scratch
+        shutil.rmtree(self._scratch, ignore_errors=True)
         self._env = environment(prepared, model_dir(prepared.model.path, self._scratch))
 
     def __call__(self, number: int) -> WorkerProcess:
@@ -77,7 +82,7 @@ class Launcher:
         folder.mkdir(parents=True)
         settings = WorkerSettings(
             worker=name,
-            segment=str(prepared.output.segments / f"{name.replace('/', '-')}.segment"),
+            segment=str(prepared.output.segments / f"run{self._run}-{name.replace('/', '-')}.segment"),
             script=prepared.script,
             logging_level=prepared.deployment.settings.logging_level,
             output_action=prepared.deployment.settings.output_action,

@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import zlib
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import IO
 
+from batchtwin.engine.manifest import sync_folder
 from batchtwin.errors import OutputError
-from batchtwin.spec.messages import Outcome
+from batchtwin.faults import crash_points
+from batchtwin.spec.messages import Failure, Outcome
 
 BLOCK = 1 << 20
-# All that a job makes in its folder. Clearing removes these names and nothing else.
-MADE = ("named-outputs/score", "logs", "segments", "scratch", "failures.jsonl")
+crash_point = crash_points("parent")
+# All that a job makes in its folder. Clearing removes these names, in this order, and nothing else: without a
+# manifest the job is not complete, without a ledger there is none.
+MADE = (
+    "manifest.json",
+    "job.sqlite",
+    "job.sqlite-wal",
+    "job.sqlite-shm",
+    "named-outputs/score",
+    "logs",
+    "segments",
+    "scratch",
+    "failures.jsonl",
+)
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """What was assembled: its size in bytes and its SHA-256."""
+
+    bytes: int
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -43,6 +66,16 @@ class OutputFolder:
         return self.root / "scratch"
 
     @property
+    def ledger(self) -> Path:
+        """The plan, the tries and the committed ranges."""
+        return self.root / "job.sqlite"
+
+    @property
+    def manifest(self) -> Path:
+        """The mark of completeness."""
+        return self.root / "manifest.json"
+
+    @property
     def predictions(self) -> Path | None:
         """The output file of `append_row`."""
         return self.score / self.file_name if self.file_name else None
@@ -63,57 +96,114 @@ class OutputFolder:
         advice = "give --overwrite to replace it, or another --output"
         if self.predictions and self.predictions.exists():
             raise OutputError(f"{self.predictions}: exists already; {advice}")
-        if any((self.root / name).exists() for name in MADE):
+        if self.manifest.exists():
             raise OutputError(f"{self.root}: holds another job; {advice}")
+        if self.ledger.exists():
+            raise OutputError(
+                f"{self.root}: holds a job that is not complete; "
+                f"finish it with `batchtwin resume {self.root}`, {advice}"
+            )
 
-    def make(self) -> None:
-        """Clear what an earlier job left and create the folders.
+    def clear(self) -> None:
+        """Remove what an earlier job left. A link in the place of a folder is removed, not followed.
 
         Raises:
             OutputError: the file system refuses.
         """
-        try:
+        with _refusals():
             for name in MADE:
                 path = self.root / name
                 if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path)
                 else:
                     path.unlink(missing_ok=True)
-            self.score.mkdir(parents=True)
-            self.segments.mkdir()
-        except OSError as error:
-            raise OutputError(f"{error.filename}: {error.strerror}; choose another folder: --output DIR") from None
 
-    def assemble(self, outcomes: Iterable[Outcome]) -> None:
-        """Write the committed ranges, given in plan order, to the output file, and remove the segments.
+    def make(self) -> None:
+        """Create the folders, where they are not there already.
+
+        Raises:
+            OutputError: the file system refuses.
+        """
+        with _refusals():
+            self.score.mkdir(parents=True, exist_ok=True)
+            self.segments.mkdir(exist_ok=True)
+
+    def reopen(self, ended: Iterable[Outcome | Failure]) -> list[Outcome | Failure]:
+        """Have the predictions of a complete job serve as a segment, and return its ends, in plan order, as such.
+
+        Ends whose segment is still there are of a later run, and are not in the file.
+        """
+        if self.predictions is None:
+            return list(ended)
+        self.make()
+        whole = self.segments / "complete"
+        whole.unlink(missing_ok=True)
+        os.link(self.predictions, whole)
+        found: list[Outcome | Failure] = []
+        offset = 0
+        for event in ended:
+            if isinstance(event, Outcome) and not (self.segments / event.segment).exists():
+                event = event.model_copy(update={"segment": whole.name, "offset": offset})
+                offset += event.length
+            found.append(event)
+        return found
+
+    def tidy(self) -> None:
+        """Remove what only a running job needs."""
+        shutil.rmtree(self.segments, ignore_errors=True)
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def assemble(self, outcomes: Iterable[Outcome]) -> Assembled | None:
+        """Write the committed ranges, given in plan order, to the output file. None with `summary_only`.
 
         Raises:
             OutputError: a range is not what its worker wrote, or the file cannot be written.
         """
-        if self.predictions is not None:
-            temporary = self.segments / "assembled"
-            try:
-                with temporary.open("wb") as target, ExitStack() as stack:
-                    opened = cache(lambda name: stack.enter_context((self.segments / name).open("rb")))
-                    for outcome in outcomes:
-                        _copy(opened(outcome.segment), outcome, target)
-                    target.flush()
-                    os.fsync(target.fileno())
-                temporary.replace(self.predictions)
-            except OSError as error:
-                raise OutputError(f"{self.predictions}: {error.strerror}; the rows are in {self.segments}") from None
-        shutil.rmtree(self.segments)
+        if self.predictions is None:
+            return None
+        temporary = self.segments / "assembled"
+        digest, size = hashlib.sha256(), 0
+        try:
+            with temporary.open("wb") as target, ExitStack() as stack:
+                opened = cache(lambda name: stack.enter_context((self.segments / name).open("rb")))
+                for outcome in outcomes:
+                    for block in checked(opened(outcome.segment), outcome):
+                        digest.update(block)
+                        size += target.write(block)
+                target.flush()
+                os.fsync(target.fileno())
+            crash_point("assembled")
+            temporary.replace(self.predictions)
+            crash_point("output in place")
+            sync_folder(self.score)
+        except OSError as error:
+            raise OutputError(f"{self.predictions}: {error.strerror}; the rows are in {self.segments}") from None
+        return Assembled(size, digest.hexdigest())
 
 
-def _copy(source: IO[bytes], outcome: Outcome, target: IO[bytes]) -> None:
-    source.seek(outcome.offset)
+def checked(source: IO[bytes], outcome: Outcome, offset: int | None = None) -> Iterator[bytes]:
+    """Yield the bytes of a range, from the outcome's own offset or another, a block at a time.
+
+    Raises:
+        OutputError: after the last block, if they are not what the worker wrote.
+    """
+    begin = outcome.offset if offset is None else offset
+    source.seek(begin)
     left, crc = outcome.length, 0
     while left and (block := source.read(min(left, BLOCK))):
         left -= len(block)
         crc = zlib.crc32(block, crc)
-        target.write(block)
+        yield block
     if left or crc != outcome.crc:
         raise OutputError(
-            f"{source.name}: bytes {outcome.offset} to {outcome.offset + outcome.length} are not what worker "
+            f"{source.name}: bytes {begin} to {begin + outcome.length} are not what worker "
             f"{outcome.worker} wrote for mini batch {outcome.mini_batch}; was the file changed?"
         )
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{error.filename}: {error.strerror}; choose another folder: --output DIR") from None

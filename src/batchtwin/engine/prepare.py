@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
@@ -13,9 +13,10 @@ from batchtwin.engine.output import OutputFolder
 from batchtwin.errors import UsageError
 from batchtwin.scoring import entry_script, readers
 from batchtwin.spec.deployment import Deployment
-from batchtwin.spec.inputs import Inputs, check_supported, list_inputs
+from batchtwin.spec.identity import Identity
+from batchtwin.spec.inputs import InputFile, Inputs, check_supported, list_inputs
 from batchtwin.spec.model import Model, find_model
-from batchtwin.spec.plan import Plan
+from batchtwin.spec.plan import Plan, content_hash
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Request:
     workers: int | None = None
     overwrite: bool = False
     quarantine: bool = False
+    hash_inputs: bool = False
     overrides: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -45,6 +47,8 @@ class Prepared:
     workers: int
     output: OutputFolder
     warnings: tuple[str, ...]
+    identity: Identity
+    hashes: Mapping[str, str]
 
     @property
     def folder(self) -> Path:
@@ -58,22 +62,55 @@ def prepare(request: Request) -> Prepared:
     Raises:
         BatchTwinError: whatever makes the job impossible, by kind; the exit code is 2.
     """
+    asked = ask(request)
+    inputs = list_inputs(request.input)
+    if asked.script is None:
+        _check_driver(asked.deployment, asked.model, inputs.files, request.quarantine)
+    settings = asked.deployment.settings
+    name = settings.output_file_name if settings.output_action == "append_row" else None
+    output = OutputFolder((request.output or _fresh_folder(asked.deployment.name)).absolute(), name)
+    output.check(request.overwrite)
+    identity = asked.identity()
+    plan = Plan.make(inputs.files, settings.mini_batch_size, identity.fingerprint(inputs.files))
+    workers, capped = workers_for(request.workers, asked.deployment, len(plan.mini_batches))
+    hashes = {file.path: content_hash(Path(file.path)) for file in inputs.files} if request.hash_inputs else {}
+    return Prepared(
+        request=request,
+        deployment=asked.deployment,
+        model=asked.model,
+        inputs=inputs,
+        plan=plan,
+        script=asked.script,
+        workers=workers,
+        output=output,
+        warnings=(*inputs.warnings(), *capped),
+        identity=identity,
+        hashes=hashes,
+    )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a request names, found and checked: all but the input and the output."""
+
+    deployment: Deployment
+    model: Model
+    script: tuple[str, str] | None
+
+    def identity(self) -> Identity:
+        """Hash deployment, model and code."""
+        return Identity.of(self.deployment, self.model.path, Path(self.script[0]) if self.script else None)
+
+
+def ask(request: Request) -> Asked:
+    """Load the deployment, find its model and check its script.
+
+    Raises:
+        BatchTwinError: by kind.
+    """
     deployment = Deployment.load(request.deployment, request.overrides)
     folder = request.deployment.absolute().parent
-    model = find_model(deployment, folder, request.model)
-    script = _script(deployment, folder)
-    inputs = list_inputs(request.input)
-    if script is None:
-        _check_driver(deployment, model, inputs, request.quarantine)
-    content = [model.path, *([Path(script[0])] if script else [])]
-    plan = Plan.make(deployment, inputs, content)
-    workers, capped = _workers(request.workers, deployment, len(plan.mini_batches))
-    settings = deployment.settings
-    name = settings.output_file_name if settings.output_action == "append_row" else None
-    output = OutputFolder((request.output or _fresh_folder(deployment.name)).absolute(), name)
-    output.check(request.overwrite)
-    warnings = (*inputs.warnings(), *capped)
-    return Prepared(request, deployment, model, inputs, plan, script, workers, output, warnings)
+    return Asked(deployment, find_model(deployment, folder, request.model), _script(deployment, folder))
 
 
 def _script(deployment: Deployment, folder: Path) -> tuple[str, str] | None:
@@ -85,7 +122,7 @@ def _script(deployment: Deployment, folder: Path) -> tuple[str, str] | None:
     return str(base), code.scoring_script
 
 
-def _check_driver(deployment: Deployment, model: Model, inputs: Inputs, quarantine: bool) -> None:
+def _check_driver(deployment: Deployment, model: Model, files: Sequence[InputFile], quarantine: bool) -> None:
     """What the MLflow driver refuses: no pyfunc, nothing to write to, files that it cannot read [A, R]."""
     model.require_pyfunc()
     if deployment.settings.output_action == "summary_only":
@@ -94,10 +131,10 @@ def _check_driver(deployment: Deployment, model: Model, inputs: Inputs, quaranti
             "use append_row, or name a script in code_configuration"
         )
     if not quarantine:
-        check_supported(inputs.files, readers.endings())
+        check_supported(files, readers.endings())
 
 
-def _workers(asked: int | None, deployment: Deployment, mini_batches: int) -> tuple[int, list[str]]:
+def workers_for(asked: int | None, deployment: Deployment, mini_batches: int) -> tuple[int, list[str]]:
     """Return how many workers run, and a sentence if that is less than the deployment says for want of CPUs."""
     if asked is not None:
         return asked, []

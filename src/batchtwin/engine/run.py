@@ -1,4 +1,4 @@
-"""Run a prepared job: job, pool, report and output put together."""
+"""Run a prepared job: job, pool, ledger, report and output put together."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from types import FrameType
 
 from batchtwin import errors
 from batchtwin.engine.failures import write_failures
+from batchtwin.engine.finish import manifest_of
 from batchtwin.engine.job import Command, Job, Replace, Rules, Status, Submit
 from batchtwin.engine.launch import Launcher
+from batchtwin.engine.ledger import Entry, Ledger
 from batchtwin.engine.logs import Logs
+from batchtwin.engine.output import crash_point
 from batchtwin.engine.pool import LocalPool, Pool
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import Progress
 from batchtwin.engine.report import Report
 from batchtwin.errors import OutputError
-from batchtwin.spec.messages import Event, Ready
+from batchtwin.spec.messages import Failure, Outcome, Ready
 
 TICK_SECONDS = 0.2
 
@@ -40,7 +43,7 @@ class Result:
     written: Path
     files: int
     rows: int
-    refused: bool
+    refused: bool = False
 
     @property
     def exit_code(self) -> int:
@@ -50,87 +53,114 @@ class Result:
         return {Status.COMPLETED: errors.COMPLETED, Status.CANCELED: errors.CANCELED}.get(self.status, errors.FAILED)
 
 
-def run(prepared: Prepared, progress: Progress) -> Result:
-    """Run a prepared job to its end, and write what it leaves.
+class Run:
+    """One run of a job, with what it needs open. `job` may have ended in part in an earlier run."""
 
-    Raises:
-        OutputError: the output folder cannot be made.
-    """
-    began = time.monotonic()
-    prepared.output.make()
-    with closing(Logs(prepared.output.root / "logs")) as logs:
-        job = new_job(prepared)
-        report = Report(prepared.plan, logs, progress)
-        pool = LocalPool(
-            prepared.workers, prepared.deployment.settings.retry_settings.timeout, Launcher(prepared, logs)
-        )
-        scheduled = f"Scheduled {len(job.items)} mini batches with {sum(job.items)} items"
-        logs.progress(f"Scheduling finished. {scheduled} in {time.monotonic() - began:.3f} seconds.")
-        with closing(progress), closing(pool), _signals() as caught:
-            _drive(prepared, job, pool, report, caught)
-        shutil.rmtree(prepared.output.scratch, ignore_errors=True)
-        return _finish(prepared, job, report, logs)
+    def __init__(self, prepared: Prepared, job: Job, ledger: Ledger, progress: Progress) -> None:
+        self._prepared = prepared
+        self._job = job
+        self._ledger = ledger
+        self._progress = progress
+        self._began = time.monotonic()
+        self._number = int(ledger.fact("runs") or 0) + 1
+
+    def __call__(self) -> Result:
+        """Run to the end, and write what the job leaves.
+
+        Raises:
+            OutputError: the output folder cannot be made.
+        """
+        prepared, job = self._prepared, self._job
+        self._ledger.state("runs", str(self._number))
+        prepared.output.make()
+        with closing(Logs(prepared.output.root / "logs")) as logs:
+            report = Report(prepared.plan, logs, self._progress)
+            scheduled = f"Scheduled {len(job.items)} mini batches with {sum(job.items)} items"
+            logs.progress(f"Scheduling finished. {scheduled} in {time.monotonic() - self._began:.3f} seconds.")
+            timeout = prepared.deployment.settings.retry_settings.timeout
+            pool = LocalPool(prepared.workers, timeout, Launcher(prepared, logs, self._number))
+            with closing(self._progress), closing(pool), _signals() as caught:
+                try:
+                    self._drive(pool, report, caught)
+                except OutputError as error:
+                    job.fail(str(error))
+            shutil.rmtree(prepared.output.scratch, ignore_errors=True)
+            return self._finish(report, logs)
+
+    def _drive(self, pool: Pool, report: Report, caught: list[int]) -> None:
+        """Pass events to the job, commit them, and give the job's commands to the pool, until the job has ended."""
+        self._apply(pool, self._job.start())
+        while self._job.status is Status.RUNNING:
+            happened = [event for event in pool.events(TICK_SECONDS) if not isinstance(event, Ready)]
+            if happened:
+                crash_point("events taken")
+                entries = [self._take(event, pool, report) for event in happened]
+                crash_point("before commit")
+                self._ledger.add(entries)
+                crash_point("committed")
+            if caught:
+                self._job.cancel()
+            report.tick(self._job, pool)
+
+    def _take(self, event: Outcome | Failure, pool: Pool, report: Report) -> Entry:
+        report.happened(event)
+        before = self._job.processed
+        self._apply(pool, self._job.on(event))
+        ended = self._job.processed > before
+        if ended and event.mini_batch is not None:
+            report.ended(event.mini_batch, event)
+        return Entry(event, ended)
+
+    def _apply(self, pool: Pool, commands: list[Command]) -> None:
+        for command in commands:
+            match command:
+                case Submit(number, attempt):
+                    pool.submit(self._prepared.plan.mini_batches[number], attempt)
+                case Replace(worker):
+                    pool.replace(worker)
+
+    def _finish(self, report: Report, logs: Logs) -> Result:
+        job, output = self._job, self._prepared.output
+        any_failed = self._complete(logs)
+        cause = _cause(job, report)
+        logs.result(job, cause)
+        if job.status is Status.COMPLETED:
+            written = output.predictions or output.score
+        else:
+            written = output.root / "failures.jsonl" if any_failed else logs.root
+        refused = job.fatal is not None and job.fatal.kind == "script"
+        return Result(job.status, job.summary, cause, written, job.processed_items, job.rows, refused)
+
+    def _complete(self, logs: Logs) -> bool:
+        """Write failures, output and manifest, in this order; tell whether anything failed."""
+        job, prepared = self._job, self._prepared
+        any_failed = False
+        try:
+            any_failed = write_failures(prepared.output.root / "failures.jsonl", job, prepared.plan)
+            if job.status is Status.COMPLETED:
+                assembled = prepared.output.assemble(job.outcomes[number] for number in sorted(job.outcomes))
+                logs.progress(f"All {len(job.items)} mini batches have been processed.")
+                manifest = manifest_of(prepared, job, assembled, self._ledger.fact("started") or "", self._number)
+                crash_point("before manifest")
+                manifest.write(prepared.output.manifest)
+                crash_point("manifest written")
+                prepared.output.tidy()
+        except OutputError as error:
+            job.fail(str(error))
+        except OSError as error:
+            job.fail(f"{error.filename or prepared.output.root}: {error.strerror}")
+        return any_failed
 
 
-def new_job(prepared: Prepared) -> Job:
-    """Return the state machine of a prepared job."""
+def rules(prepared: Prepared) -> Rules:
+    """Return what the deployment says about tries, failures and output."""
     settings = prepared.deployment.settings
-    rules = Rules(
+    return Rules(
         tries=settings.retry_settings.tries,
         error_threshold=settings.error_threshold,
         append_row=settings.output_action == "append_row",
         workers=prepared.workers,
     )
-    return Job([len(mini_batch.files) for mini_batch in prepared.plan.mini_batches], rules)
-
-
-def _drive(prepared: Prepared, job: Job, pool: Pool, report: Report, caught: list[int]) -> None:
-    """Pass events to the job and its commands to the pool until the job has ended."""
-    _apply(prepared, pool, job.start())
-    while job.status is Status.RUNNING:
-        for event in pool.events(TICK_SECONDS):
-            _apply(prepared, pool, _take(event, job, report))
-        if caught:
-            job.cancel()
-        report.tick(job, pool)
-
-
-def _take(event: Event, job: Job, report: Report) -> list[Command]:
-    report.happened(event)
-    before = job.processed
-    commands = job.on(event)
-    if job.processed > before and not isinstance(event, Ready) and event.mini_batch is not None:
-        report.ended(event.mini_batch, event)
-    return commands
-
-
-def _apply(prepared: Prepared, pool: Pool, commands: list[Command]) -> None:
-    for command in commands:
-        match command:
-            case Submit(number, attempt):
-                pool.submit(prepared.plan.mini_batches[number], attempt)
-            case Replace(worker):
-                pool.replace(worker)
-
-
-def _finish(prepared: Prepared, job: Job, report: Report, logs: Logs) -> Result:
-    output = prepared.output
-    if job.status is Status.COMPLETED:
-        try:
-            output.assemble(job.outcomes[number] for number in sorted(job.outcomes))
-            logs.progress(f"All {len(job.items)} mini batches have been processed.")
-        except OutputError as error:
-            job.status, job.cause = Status.FAILED, str(error)
-    failures = output.root / "failures.jsonl"
-    any_failed = write_failures(failures, job, prepared.plan)
-    cause = _cause(job, report)
-    logs.result(job, cause)
-    if job.status is Status.COMPLETED:
-        written = output.predictions or output.score
-    else:
-        written = failures if any_failed else logs.root
-    refused = job.fatal is not None and job.fatal.kind == "script"
-    return Result(job.status, job.summary, cause, written, job.processed_items, job.rows, refused)
 
 
 def _cause(job: Job, report: Report) -> str:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
+
 from batchtwin.spec.messages import BadFile
+
+LONGEST = 200
 
 
 class BadFileError(Exception):
-    """Raised by readers; the text of the service with column, row and value named [A, named +]."""
+    """Raised by readers; the text of the service with column, row and value named [A, named +].
+
+    `row` counts the file's records from 0, `line` is the line, from 1, on which that record begins.
+    The text is one line, whatever the file's name or content.
+    """
 
     def __init__(
         self,
@@ -18,9 +26,44 @@ class BadFileError(Exception):
         line: int | None = None,
         value: str | None = None,
     ) -> None:
-        places = [f"column '{column}'"] * (column is not None) + [f"row {row}"] * (row is not None)
-        where = ", ".join(places) + (f" (line {line})" if line is not None else "")
-        text = f"{where}: {problem}" if where else problem
-        message = f"ERROR:azureml:Error processing input file: '{path}'. Exception: {text}"
-        super().__init__(message)
-        self.bad_file = BadFile(file=path, message=message, column=column, row=row, line=line, value=value)
+        text = f"Exception: {_where(column, row, line)}{problem}"
+        self._set(BadFile(file=path, message=_message(path, text), column=column, row=row, line=line, value=value))
+
+    def _set(self, bad_file: BadFile) -> None:
+        self.bad_file = bad_file
+        super().__init__(bad_file.message)
+
+
+class UnsupportedTypeError(BadFileError):
+    """No reader knows the file's ending [A]."""
+
+    def __init__(self, path: str, ending: str) -> None:
+        self._set(BadFile(file=path, message=_message(path, f"File type '{ending}' is not supported.")))
+
+
+def _message(path: str, text: str) -> str:
+    message = f"ERROR:azureml:Error processing input file: '{path}'. {text}"
+    return message.replace("\r", "\\r").replace("\n", "\\n")
+
+
+def _where(column: str | None, row: int | None, line: int | None) -> str:
+    places = [f"column '{column}'"] * (column is not None) + [f"row {row}"] * (row is not None)
+    lines = [f"line {line}"] * (line is not None)
+    if places and lines:
+        return f"{', '.join(places)} ({lines[0]}): "
+    return "".join(f"{place}: " for place in [", ".join(places), *lines] if place)
+
+
+def shown(value: str) -> str:
+    """Return a value of a file as Python writes a text, cut where it is long."""
+    return repr(value if len(value) <= LONGEST else f"{value[:LONGEST]}...")
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an exception says, in one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def unreadable(path: str, error: OSError) -> BadFileError:
+    """Return the error for a file that is gone, or that the system does not give."""
+    return BadFileError(path, f"cannot be read: {os.strerror(error.errno) if error.errno else first_line(error)}")

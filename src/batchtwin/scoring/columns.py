@@ -1,38 +1,71 @@
-"""The column types of a model signature: what each is in pandas and Arrow, and which texts it accepts."""
+"""The column types of a model signature: what each is in pandas and Arrow, and why a value is refused."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
 from typing import TYPE_CHECKING
+
+from batchtwin.scoring.bad_file import shown
+from batchtwin.scoring.signature import Columns
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One ColSpec: `type` is MLflow's name for it (long, integer, double, float, boolean, string, ...)."""
-
-    name: str
-    type: str
-    required: bool = True
-
-
-# MLflow type -> the dtype that pandas reads a CSV column with. Datetime and binary are converted afterwards.
+# MLflow type -> the dtype that pandas reads a CSV column with. Booleans are inferred, for they may be missing, and
+# times are converted afterwards. A binary column stays text, as MLflow lets it.
 PANDAS = {
     "long": "int64",
     "integer": "int32",
     "double": "float64",
     "float": "float32",
-    "boolean": "bool",
     "string": "str",
     "datetime": "str",
     "binary": "str",
 }
-# Types that cannot hold a missing value.
-NEVER_MISSING = frozenset({"long", "integer", "boolean"})
+WHOLE = frozenset({"long", "integer"})
+NUMBERS = WHOLE | {"double", "float"}
+# Optional columns of these types without any value are left out: pandas could not give them their type.
+ABSENT_IF_EMPTY = WHOLE | {"boolean"}
 BOOLEANS = frozenset({"True", "TRUE", "true", "False", "FALSE", "false"})
+
+
+def convert(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
+    """Finish the types of a table read from CSV, in place. Shapes: (rows, columns).
+
+    Times are ISO 8601, and UTC where they name a zone. A boolean column with missing values is an object column.
+
+    Raises:
+        ValueError: a text is not a time or not a boolean.
+    """
+    for column in columns:
+        if column.type == "datetime":
+            frame[column.name] = times(frame[column.name])
+        elif column.type == "boolean":
+            frame[column.name] = _booleans(frame[column.name])
+    return frame
+
+
+def times(texts: pd.Series[str]) -> pd.Series[pd.Timestamp]:
+    """Read times in ISO 8601: day and month cannot be mistaken, whatever else the column holds.
+
+    Raises:
+        ValueError: one is no such time, or out of the range of nanoseconds.
+    """
+    import pandas as pd
+
+    return pd.to_datetime(texts, format="ISO8601", utc=True).dt.tz_localize(None).astype("datetime64[ns]")
+
+
+def _booleans(values: pd.Series[bool]) -> pd.Series[bool]:
+    import pandas as pd
+
+    if not pd.api.types.is_bool_dtype(values.dtype):
+        there = values.dropna()
+        if not all(isinstance(value, bool) for value in there):
+            raise ValueError("not a boolean")
+        return values.astype(object)
+    return values
 
 
 def arrow_type(name: str) -> pa.DataType:
@@ -52,51 +85,25 @@ def arrow_type(name: str) -> pa.DataType:
     return types[name]
 
 
-def convert(frame: pd.DataFrame, columns: tuple[Column, ...]) -> pd.DataFrame:
-    """Turn the text of datetime and binary columns, as a CSV has them, into their types.
-
-    Raises:
-        ValueError: a text is not a time.
-    """
-    import pandas as pd
-
-    for column in columns:
-        if column.type == "datetime":
-            frame[column.name] = pd.to_datetime(frame[column.name], errors="raise").astype("datetime64[ns]")
-        elif column.type == "binary":
-            texts = frame[column.name].astype(object)
-            frame[column.name] = texts.map(lambda text: text.encode() if isinstance(text, str) else None)
-    return frame
-
-
-def wrong_text(texts: pd.Series[str], missing: pd.Series[bool], kind: str) -> pd.Series[bool]:
-    """Tell for each text of a CSV column whether the type `kind` refuses it. Shapes: (rows,) each."""
-    import pandas as pd
-
-    present = ~missing
-    if kind in {"long", "integer"}:
-        bits = 63 if kind == "long" else 31
-        whole = texts.str.fullmatch(r"\s*[+-]?\d+\s*")
-        fits = texts.where(whole, "0").map(lambda text: -(2**bits) <= int(text) < 2**bits)
-        return missing | ~whole | ~fits
-    if kind in {"double", "float"}:
-        return present & pd.to_numeric(texts.where(present), errors="coerce").isna()
-    if kind == "boolean":
-        return missing | ~texts.isin(BOOLEANS)
-    if kind == "datetime":
-        return present & pd.to_datetime(texts.where(present), errors="coerce").isna()
-    return missing & False
-
-
 def refusal(kind: str, value: str | None) -> str:
     """Say why a value is refused, in the words that Python has for it where it has some."""
     asked = f"the model's signature asks for {kind} here"
     if value is None:
         return f"the value is missing; {asked}: fill it in"
-    if kind in {"long", "integer"} and not value.strip().lstrip("+-").isdigit():
-        return f"invalid literal for int() with base 10: {value!r}; {asked}"
-    if kind in {"long", "integer"}:
-        return f"{value} is out of range; {asked}"
-    if kind in {"double", "float"}:
-        return f"could not convert string to float: {value!r}; {asked}"
-    return f"not a {kind}: {value!r}; {asked}"
+    if kind in WHOLE and not re.fullmatch(r"\s*[+-]?[0-9]+\s*", value):
+        return f"invalid literal for int() with base 10: {shown(value)}; {asked}"
+    if kind in {"double", "float"} and not _is_float(value):
+        return f"could not convert string to float: {shown(value)}; {asked}"
+    if kind in NUMBERS:
+        return f"{shown(value)} is out of range; {asked}"
+    if kind == "datetime":
+        return f"not a time in ISO 8601, as 2024-01-31 12:30:00: {shown(value)}; {asked}"
+    return f"not a {kind}: {shown(value)}; {asked}"
+
+
+def _is_float(value: str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True

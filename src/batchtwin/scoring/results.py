@@ -56,6 +56,7 @@ class Encoded:
     succeeded: int = 0
     failed: int = 0
     bad_files: list[BadFile] = field(default_factory=list)
+    file_rows: tuple[tuple[int, int], ...] | None = None
 
     @property
     def crc(self) -> int:
@@ -101,6 +102,8 @@ def _encode_list(result: Sequence[object], append_row: bool) -> Encoded:
             parts.append(f"{element}\n".encode())
             encoded.rows += 1
     encoded.data = b"".join(parts)
+    if all(isinstance(element, Lines | BadFile) for element in result):
+        encoded.file_rows = tuple((element.rows, element.rows) for element in result if isinstance(element, Lines))
     return encoded
 
 

@@ -106,6 +106,7 @@ class Worker:
             seconds=clock.seconds,
             run_seconds=run_seconds,
             bad_files=tuple(encoded.bad_files),
+            file_rows=encoded.file_rows,
         )
 
     def _failure(self, kind: FailureKind, error: BaseException, clock: Clock, task: Task | None = None) -> Failure:

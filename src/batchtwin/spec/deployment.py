@@ -125,7 +125,6 @@ class InlineEnvironment(Part):
     version: Version | None = None
     description: str | None = None
     tags: TextKeys = Field(default_factory=dict)
-    properties: dict[str, str] = Field(default_factory=dict)
     image: Text | None = None
     conda_file: CondaFile | None = None
     build: Build | None = None

@@ -104,7 +104,7 @@ def _reference(value: str) -> str:
 
 def reference_or_inline(value: object) -> str | None:
     """Tell which of the two forms of an asset a value has."""
-    return "reference" if isinstance(value, str) else "inline" if isinstance(value, dict) else None
+    return "reference" if isinstance(value, str) else "inline" if isinstance(value, dict | BaseModel) else None
 
 
 def _folder(info: ValidationInfo) -> Path:

@@ -63,7 +63,8 @@ class Outcome(_Message):
     """A mini-batch whose rows stand in `segment[offset:offset + length]`, with CRC-32 `crc`.
 
     `succeeded` and `failed` count items (files); `rows` counts output lines. `started` is in seconds since the
-    epoch; `seconds` is the whole try, `run_seconds` the call of `run()`.
+    epoch; `seconds` is the whole try, `run_seconds` the call of `run()`. `file_rows` holds (rows read, rows
+    written) of each file that is not bad, where the script tells.
     """
 
     type: Literal["outcome"] = "outcome"
@@ -82,6 +83,7 @@ class Outcome(_Message):
     seconds: float
     run_seconds: float
     bad_files: tuple[BadFile, ...] = ()
+    file_rows: tuple[tuple[int, int], ...] | None = None
 
 
 class Failure(_Message):

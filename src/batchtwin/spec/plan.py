@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import NoReturn
 
 from batchtwin.errors import BatchTwinError
-from batchtwin.spec.deployment import Deployment
-from batchtwin.spec.inputs import InputFile, Inputs
+from batchtwin.spec.inputs import InputFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,30 +35,15 @@ class Plan:
         return sum(len(mini_batch.files) for mini_batch in self.mini_batches)
 
     @classmethod
-    def make(cls, deployment: Deployment, inputs: Inputs, content: Iterable[Path] = ()) -> Plan:
-        """Cut the input into mini-batches: consecutive chunks of `mini_batch_size` files [A].
-
-        `content` names the files and folders, such as model and code, whose bytes belong to the fingerprint.
-        """
-        size = deployment.settings.mini_batch_size
-        chunks = _chunks(inputs.files, size)
-        mini_batches = tuple(MiniBatch(number, chunk) for number, chunk in enumerate(chunks))
-        return cls(_fingerprint(deployment, inputs, content), mini_batches)
+    def make(cls, files: tuple[InputFile, ...], size: int, fingerprint: str) -> Plan:
+        """Cut the input into mini-batches: consecutive chunks of `size` files [A]."""
+        return cls(fingerprint, tuple(MiniBatch(number, chunk) for number, chunk in enumerate(_chunks(files, size))))
 
 
 def _chunks(files: tuple[InputFile, ...], size: int) -> Iterator[tuple[InputFile, ...]]:
     rest = iter(files)
     while chunk := tuple(islice(rest, size)):
         yield chunk
-
-
-def _fingerprint(deployment: Deployment, inputs: Inputs, content: Iterable[Path]) -> str:
-    digest = hashlib.sha256(deployment.model_dump_json().encode())
-    for file in inputs.files:
-        digest.update(f"{file.name}\0{file.size}\0{file.mtime_ns}\n".encode())
-    for path in content:
-        digest.update(content_hash(path).encode())
-    return digest.hexdigest()
 
 
 def content_hash(path: Path) -> str:
@@ -90,6 +74,7 @@ def _files_below(top: Path) -> Iterator[tuple[str, str]]:
     """Yield (name relative to `top`, path) of every file. A folder is entered once, whatever links lead to it."""
     if not top.is_dir():
         yield ".", str(top)
+        return
     entered = {os.path.realpath(top)}
     for at, folders, names in os.walk(top, onerror=_raise, followlinks=True):
         folders[:] = [

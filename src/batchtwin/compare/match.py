@@ -1,0 +1,116 @@
+"""Rows of two sides -> those that no row of the other side is close to.
+
+Rows with the same text around their floats are sorted by one float after the other and cut where the next
+float is too far away, until what remains together is small; there, each row takes the first one that is close.
+The outcome depends neither on the order of the rows nor on which side is which. Where tolerance is so wide that
+rows have many partners, it may miss a way to pair them all; it never pairs what is not close.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, groupby, islice
+from typing import NamedTuple
+
+from batchtwin.compare.numbers import Floats, Texts, Tolerance, texts_and_floats
+from batchtwin.compare.spill import Sorter
+
+LEFT, RIGHT = 0, 1
+# Floats by which rows are sorted and cut; the others are only compared.
+MOST_SORTED = 4
+# Rows without a partner that are remembered while one is looked for.
+WINDOW = 256
+
+
+class Row(NamedTuple):
+    """A record, `count` times on one side."""
+
+    texts: Texts
+    floats: Floats
+    record: bytes
+    side: int
+    count: int
+
+    @classmethod
+    def of(cls, record: bytes, side: int, count: int) -> Row:
+        """Read a record's floats."""
+        texts, floats = texts_and_floats(record)
+        return cls(texts, floats, record, side, count)
+
+
+def dump(row: Row) -> bytes:
+    """Return a row as a line with its line end."""
+    return b"%d %d %b\n" % (row.side, row.count, row.record)
+
+
+def load(line: bytes) -> Row:
+    """Return the row that `dump` made a line of."""
+    side, count, record = line[:-1].split(b" ", 2)
+    return Row.of(record, int(side), int(count))
+
+
+def unmatched(rows: Iterable[Row], tolerance: Tolerance, sorter: Sorter) -> Iterator[Row]:
+    """Give the rows, or how many of them, that have no partner on the other side."""
+    ordered = sorter.sort(rows, lambda row: row[:3])
+    for texts, same in groupby(ordered, key=lambda row: row.texts):
+        end = min(len(texts) - 1, MOST_SORTED)
+        yield from _unmatched(same, 0, end, tolerance, sorter) if end else _pair(same, None, tolerance)
+
+
+def _unmatched(ordered: Iterable[Row], at: int, end: int, tolerance: Tolerance, sorter: Sorter) -> Iterator[Row]:
+    """Match rows of the same texts, whose floats before `at` are near, in order of their floats from `at`."""
+    for _, near in groupby(ordered, key=_part(at, tolerance)):
+        first = list(islice(near, 3))
+        rows = chain(first, near)
+        if len(first) == 1:
+            yield from first
+        elif len(first) == 2 or at + 1 == end:
+            yield from _pair(rows, at, tolerance)
+        else:
+            again = sorter.sort(rows, lambda row: (row.floats[at + 1 :], row.floats, row.record))
+            yield from _unmatched(again, at + 1, end, tolerance, sorter)
+
+
+def _part(at: int, tolerance: Tolerance) -> Callable[[Row], int]:
+    """Number the parts between which sorted floats leave a gap."""
+    part, last = 0, None
+
+    def number(row: Row) -> int:
+        nonlocal part, last
+        value = row.floats[at]
+        part += last is not None and not tolerance.close(last, value)
+        last = value
+        return part
+
+    return number
+
+
+def _pair(rows: Iterable[Row], at: int | None, tolerance: Tolerance) -> Iterator[Row]:
+    """Pair rows, sorted by the float `at` if they have any, first come first served."""
+    waiting: tuple[deque[Row], deque[Row]] = (deque(), deque())
+    for row in rows:
+        others = waiting[1 - row.side]
+        while others and at is not None and not tolerance.close(others[0].floats[at], row.floats[at]):
+            yield others.popleft()
+        left = _take(row, others, tolerance)
+        if left:
+            mine = waiting[row.side]
+            mine.append(row._replace(count=left))
+            if len(mine) > WINDOW:
+                yield mine.popleft()
+    yield from chain(*waiting)
+
+
+def _take(row: Row, others: deque[Row], tolerance: Tolerance) -> int:
+    """Use up others that are close; return how many of the row are left."""
+    left = row.count
+    for _ in range(len(others)):
+        other = others.popleft()
+        if left and tolerance.all_close(other.floats, row.floats):
+            used = min(left, other.count)
+            left -= used
+            other = other._replace(count=other.count - used)
+        if other.count:
+            others.append(other)
+    return left

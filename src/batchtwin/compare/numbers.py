@@ -1,0 +1,57 @@
+"""Numbers in text, and when two of them are the same."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from batchtwin.compare.errors import ToleranceError
+
+# Whole numbers are text: they are the same or not. So are words with digits, versions and the like.
+FLOAT = re.compile(rb"(?<![\w.])([-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?)(?![\w.])")
+# JSON's names for what Python calls nan and inf.
+NAMED = re.compile(rb"\b(?:NaN|Infinity)\b")
+Texts = tuple[bytes, ...]
+Floats = tuple[float, ...]
+
+
+def texts_and_floats(record: bytes) -> tuple[Texts, Floats]:
+    """Split a record into what must be the same and what may be close. Shapes: (n + 1,), (n,)."""
+    if b"NaN" in record or b"Infinity" in record:
+        record = NAMED.sub(lambda found: found[0][:3].lower(), record)
+    parts = FLOAT.split(record)
+    return tuple(parts[::2]), tuple(map(float, parts[1::2]))
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Floats are the same if they differ by no more than `rtol` times the larger one, or by `atol`.
+
+    Raises:
+        ToleranceError: `rtol` is not in [0, 1), or `atol` is negative or no finite number.
+    """
+
+    rtol: float
+    atol: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rtol < 1:
+            raise ToleranceError("rtol", self.rtol, "a number from 0 to below 1")
+        if not 0 <= self.atol < math.inf:
+            raise ToleranceError("atol", self.atol, "a number from 0")
+
+    def close(self, left: float, right: float) -> bool:
+        """Compare two numbers."""
+        return math.isclose(left, right, rel_tol=self.rtol, abs_tol=self.atol)
+
+    def all_close(self, left: Sequence[float], right: Sequence[float]) -> bool:
+        """Compare numbers one by one. Shapes: (n,), (n,)."""
+        return all(map(self.close, left, right))
+
+    def same(self, left: bytes, right: bytes) -> bool:
+        """Compare two records."""
+        left_texts, left_floats = texts_and_floats(left)
+        right_texts, right_floats = texts_and_floats(right)
+        return left_texts == right_texts and self.all_close(left_floats, right_floats)

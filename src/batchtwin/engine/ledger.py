@@ -1,0 +1,170 @@
+"""What is planned, tried and committed: SQLite in the output folder. The parent is its only writer.
+
+What is not in the ledger does not exist: a torn tail of a segment, the rows of a worker that was given up for dead.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from batchtwin.errors import BatchTwinError, OutputError
+from batchtwin.spec.inputs import InputFile
+from batchtwin.spec.messages import Failure, Outcome, events
+from batchtwin.spec.plan import MiniBatch
+
+VERSION = "1"
+SCHEMA = """
+CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE file (
+    position INTEGER PRIMARY KEY, mini_batch INTEGER NOT NULL, path TEXT NOT NULL,
+    size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, sha256 TEXT
+);
+CREATE TABLE try (
+    id INTEGER PRIMARY KEY, mini_batch INTEGER, ended INTEGER NOT NULL, event TEXT NOT NULL
+);
+"""
+
+
+class LedgerError(BatchTwinError):
+    """A ledger that is missing, damaged, or of another version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One try of a mini-batch; `ended` if nothing follows it: it succeeded, or was the last."""
+
+    event: Outcome | Failure
+    ended: bool
+
+
+class Ledger:
+    """An open ledger.
+
+    Raises (from every method that writes):
+        OutputError: the disk is full, or the file cannot be written; what was committed before stays.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self._path = path
+        self._connection = connection
+
+    @classmethod
+    def create(cls, path: Path, facts: dict[str, str], plan: Iterable[MiniBatch], hashes: dict[str, str]) -> Self:
+        """Write the frozen plan. `hashes` holds the SHA-256 of input paths, where they are wanted."""
+        rows = (
+            (mini_batch.id, file.path, file.size, file.mtime_ns, hashes.get(file.path))
+            for mini_batch in plan
+            for file in mini_batch.files
+        )
+        # Under another name until it is whole: a ledger that is there has its plan.
+        new = path.with_name(f".{path.name}.new")
+        new.unlink(missing_ok=True)
+        ledger = cls(new, _connect(new, "DELETE"))
+        with _writing(ledger), closing(ledger._connection) as connection:
+            connection.executescript(f"BEGIN; {SCHEMA}")
+            connection.executemany(
+                "INSERT INTO file (mini_batch, path, size, mtime_ns, sha256) VALUES (?, ?, ?, ?, ?)", rows
+            )
+            connection.executemany("INSERT INTO fact VALUES (?, ?)", [("version", VERSION), *facts.items()])
+            connection.execute("COMMIT")
+        new.replace(path)
+        return cls(path, _connect(path, "WAL"))
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open the ledger of an earlier run.
+
+        Raises:
+            LedgerError: there is none, its plan was never written, or this version does not read it.
+        """
+        if not path.is_file():
+            raise LedgerError(f"{path}: no such ledger; {path.parent} is not the output folder of a job")
+        ledger = cls(path, _connect(path, "WAL"))
+        try:
+            version = ledger.fact("version")
+        except sqlite3.DatabaseError as error:
+            raise LedgerError(f"{path}: not a ledger that can be read: {error}; score again with --overwrite") from None
+        if version != VERSION:
+            raise LedgerError(f"{path}: ledger version {version!r}, this batchtwin reads {VERSION!r}")
+        return ledger
+
+    def fact(self, name: str) -> str | None:
+        """Return what `create` or `state` wrote under this name."""
+        row = self._connection.execute("SELECT value FROM fact WHERE name = ?", (name,)).fetchone()
+        return str(row[0]) if row else None
+
+    def state(self, name: str, value: str) -> None:
+        """Write a fact that changes, such as the number of runs."""
+        with _writing(self):
+            self._connection.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (name, value))
+
+    def plan(self) -> tuple[tuple[MiniBatch, ...], dict[str, str]]:
+        """Return the frozen mini-batches, and the hashes of inputs that were taken."""
+        batches: dict[int, list[InputFile]] = {}
+        hashes: dict[str, str] = {}
+        query = "SELECT mini_batch, path, size, mtime_ns, sha256 FROM file ORDER BY position"
+        for number, path, size, mtime_ns, sha256 in self._connection.execute(query):
+            batches.setdefault(number, []).append(InputFile(path, size, mtime_ns))
+            if sha256:
+                hashes[path] = sha256
+        return tuple(MiniBatch(number, tuple(files)) for number, files in batches.items()), hashes
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Commit what has happened, all of it or nothing."""
+        rows = [(entry.event.mini_batch, entry.ended, entry.event.model_dump_json()) for entry in entries]
+        with _writing(self):
+            self._connection.execute("BEGIN")
+            self._connection.executemany("INSERT INTO try (mini_batch, ended, event) VALUES (?, ?, ?)", rows)
+            self._connection.execute("COMMIT")
+
+    def ended(self) -> Iterator[Outcome | Failure]:
+        """Yield how each mini-batch ended that did, in plan order; of several ends the last."""
+        query = (
+            "SELECT event FROM try WHERE id IN "
+            "(SELECT max(id) FROM try WHERE ended AND mini_batch IS NOT NULL GROUP BY mini_batch) ORDER BY mini_batch"
+        )
+        for (text,) in self._connection.execute(query):
+            event = events.validate_json(text)
+            if isinstance(event, Outcome | Failure):
+                yield event
+
+    def tries(self) -> int:
+        """Return how many tries were made in all."""
+        return int(self._connection.execute("SELECT count(*) FROM try WHERE mini_batch IS NOT NULL").fetchone()[0])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+
+def _connect(path: Path, journal: str) -> sqlite3.Connection:
+    try:
+        connection = sqlite3.connect(path, isolation_level=None)
+        # A commit survives the death of this process; for the death of the machine see docs/reliability.md.
+        connection.execute(f"PRAGMA journal_mode = {journal}")
+        connection.execute("PRAGMA synchronous = NORMAL")
+    except sqlite3.DatabaseError as error:
+        raise LedgerError(f"{path}: cannot be opened: {error}") from None
+    return connection
+
+
+class _writing:
+    """Turn SQLite's errors on writing into ours, and take back what was half written."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, sqlite3.Error):
+            return
+        with suppress(sqlite3.ProgrammingError):  # closed
+            self._ledger._connection.rollback()
+        advice = "mend the cause, then `batchtwin resume`"
+        raise OutputError(f"{self._ledger._path}: cannot be written: {error}; {advice}") from None

@@ -1,0 +1,99 @@
+"""manifest.json: what a complete job was made of and what it gave. Written last; the mark of completeness."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from batchtwin.errors import BatchTwinError
+from batchtwin.spec.identity import Identity
+
+
+class ManifestError(BatchTwinError):
+    """A manifest that cannot be read."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ManifestInput(_Part):
+    """One input file. Rows are counted where the scoring script tells them file by file; else they are null."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    sha256: str | None
+    mini_batch: int
+    rows_in: int | None
+    rows_out: int | None
+    failed: bool
+
+
+class ManifestOutput(_Part):
+    """The predictions file: its bare name, size in bytes, and SHA-256."""
+
+    file: str
+    bytes: int
+    sha256: str
+
+
+class Manifest(_Part):
+    """A complete job. Times are ISO 8601 in UTC; items are input files, rows are output lines."""
+
+    batchtwin: str
+    python: str
+    deployment: str
+    fingerprint: str
+    identity: Identity
+    started: str
+    ended: str
+    runs: int
+    workers: int
+    mini_batches: int
+    items: int
+    succeeded: int
+    failed: int
+    rows: int
+    output: ManifestOutput | None
+    inputs: tuple[ManifestInput, ...]
+
+    def write(self, path: Path) -> None:
+        """Write the file: there whole or not at all."""
+        write_whole(path, self.model_dump_json(indent=1) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest:
+        """Read a manifest.
+
+        Raises:
+            ManifestError: it is damaged.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError, json.JSONDecodeError) as error:
+            first = str(error).splitlines()[0]
+            raise ManifestError(f"{path}: not a manifest that can be read: {first}") from None
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file beside its place, sync it, and move it there; then sync the folder."""
+    temporary = path.with_name(f".{path.name}.new")
+    with temporary.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the folder's entries on disk, so that a rename survives the machine."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

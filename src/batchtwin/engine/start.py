@@ -1,0 +1,159 @@
+"""The two ways into a run: a new job, and one that goes on."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from batchtwin.engine.job import Job, Status
+from batchtwin.engine.ledger import Ledger
+from batchtwin.engine.lock import locked
+from batchtwin.engine.logs import now
+from batchtwin.engine.output import OutputFolder, crash_point
+from batchtwin.engine.prepare import Prepared, Request, ask, workers_for
+from batchtwin.engine.progress import Progress
+from batchtwin.engine.run import Result, Run, rules
+from batchtwin.errors import BatchTwinError
+from batchtwin.spec.identity import Identity
+from batchtwin.spec.inputs import InputFile, Inputs, list_inputs
+from batchtwin.spec.messages import Failure, Outcome
+from batchtwin.spec.plan import Plan, content_hash
+
+_requests: TypeAdapter[Request] = TypeAdapter(Request)
+
+
+class ChangedError(BatchTwinError):
+    """What a job was made of is not what is there now."""
+
+    def __init__(self, root: Path, changes: list[str]) -> None:
+        super().__init__(
+            "\n".join(f"{root}: cannot be resumed: {change}" for change in changes)
+            + "\nPut it back as it was, or score again: --overwrite"
+        )
+
+
+def new_job(prepared: Prepared, progress: Progress) -> Result:
+    """Run a prepared job from its beginning.
+
+    Raises:
+        OutputError: the output folder is in use, or cannot be made.
+    """
+    output = prepared.output
+    with locked(output.root):
+        output.check(prepared.request.overwrite)
+        output.clear()
+        crash_point("cleared")
+        request = _absolute(prepared.request, output.root)
+        facts = {
+            "request": _requests.dump_json(request).decode(),
+            "identity": prepared.identity.model_dump_json(),
+            "fingerprint": prepared.plan.fingerprint,
+            "root": str(prepared.inputs.root),
+            "started": now(),
+        }
+        ledger = Ledger.create(output.ledger, facts, prepared.plan.mini_batches, dict(prepared.hashes))
+        crash_point("plan in the ledger")
+        with closing(ledger):
+            return Run(prepared, _job(prepared), ledger, progress)()
+
+
+def _absolute(request: Request, output: Path) -> Request:
+    """The request as it can be made again from any folder."""
+    model = request.model.absolute() if request.model else None
+    deployment, data = request.deployment.absolute(), request.input.absolute()
+    return replace(request, deployment=deployment, input=data, model=model, output=output)
+
+
+def _job(prepared: Prepared) -> Job:
+    return Job([len(mini_batch.files) for mini_batch in prepared.plan.mini_batches], rules(prepared))
+
+
+def resume(root: Path, progress: Progress, workers: int | None = None, *, retry_failed: bool = False) -> Result:
+    """Finish an interrupted or failed job: run what the ledger lacks. A finished one is left as it is.
+
+    Raises:
+        BatchTwinError: there is no job, it is in use, or what it was made of has changed.
+    """
+    root = root.absolute()
+    with locked(root, make=False), closing(Ledger.open(root / "job.sqlite")) as ledger:
+        prepared = reopen(ledger, root, workers)
+        job = _job(prepared)
+        ended = list(ledger.ended())
+        complete = prepared.output.manifest.exists()
+        if complete and not (retry_failed and any(isinstance(event, Failure) or event.failed for event in ended)):
+            job.replay(ended)
+            written = prepared.output.predictions or prepared.output.score
+            return Result(Status.COMPLETED, job.summary, "", written, job.processed_items, job.rows)
+        changes = changes_since(prepared, ledger)
+        if changes:
+            raise ChangedError(root, changes)
+        for name in new_files(prepared):
+            progress.note(f"Warning: {name}: not there when the job began, and not part of it")
+        if complete:
+            ended = prepared.output.reopen(ended)
+        if retry_failed:
+            ended = [event for event in ended if isinstance(event, Outcome) and not event.failed]
+        job.replay(ended)
+        return Run(prepared, job, ledger, progress)()
+
+
+def reopen(ledger: Ledger, root: Path, workers: int | None = None) -> Prepared:
+    """Prepare the job of a ledger again, with the plan as it was frozen.
+
+    Raises:
+        BatchTwinError: deployment, model or script are gone or wrong now.
+    """
+    request = _requests.validate_json(ledger.fact("request") or "")
+    mini_batches, hashes = ledger.plan()
+    asked = ask(request)
+    plan = Plan(ledger.fact("fingerprint") or "", mini_batches)
+    settings = asked.deployment.settings
+    name = settings.output_file_name if settings.output_action == "append_row" else None
+    count, capped = workers_for(workers or request.workers, asked.deployment, len(mini_batches))
+    files = tuple(file for mini_batch in mini_batches for file in mini_batch.files)
+    return Prepared(
+        request=request,
+        deployment=asked.deployment,
+        model=asked.model,
+        inputs=Inputs(Path(ledger.fact("root") or ""), request.input.is_dir(), files),
+        plan=plan,
+        script=asked.script,
+        workers=count,
+        output=OutputFolder(root, name),
+        warnings=tuple(capped),
+        identity=asked.identity(),
+        hashes=hashes,
+    )
+
+
+def changes_since(prepared: Prepared, ledger: Ledger) -> list[str]:
+    """Name what differs from when the job began: deployment, model, code, and every input file."""
+    before = Identity.model_validate_json(ledger.fact("identity") or "")
+    parts = [f"{part} has changed" for part in before.changes(prepared.identity)]
+    inputs = (_change(file, prepared.hashes.get(file.path)) for file in prepared.inputs.files)
+    return parts + [change for change in inputs if change]
+
+
+def _change(file: InputFile, sha256: str | None) -> str | None:
+    """By size and time of change, or by content where that was hashed [R]."""
+    try:
+        info = os.stat(file.path)
+    except OSError as error:
+        return f"input {file.path}: {error.strerror}"
+    if info.st_size != file.size:
+        return f"input {file.path} has {info.st_size} bytes, {file.size} when the job began"
+    if sha256:
+        return None if content_hash(Path(file.path)) == sha256 else f"input {file.path} has changed"
+    return None if info.st_mtime_ns == file.mtime_ns else f"input {file.path} was written since the job began"
+
+
+def new_files(prepared: Prepared) -> list[str]:
+    """Name the input files that have come since."""
+    if not prepared.inputs.is_folder:
+        return []
+    known = {file.path for file in prepared.inputs.files}
+    return [file.path for file in list_inputs(prepared.inputs.root).files if file.path not in known]

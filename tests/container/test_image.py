@@ -1,0 +1,113 @@
+"""What the image holds, and what a container that `batchtwin score --image` starts may do."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import yaml
+
+from batchtwin.engine.prepare import Prepared
+from support import ROOT
+
+pytestmark = pytest.mark.container
+
+LIMIT = 1_100_000_000  # bytes
+Docker = Callable[..., str]
+Inside = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def test_the_size(docker: Docker, image: str) -> None:
+    assert int(docker("image", "inspect", "--format", "{{.Size}}", image)) <= LIMIT
+
+
+def test_what_the_image_says_of_itself(docker: Docker, image: str) -> None:
+    config = json.loads(docker("image", "inspect", "--format", "{{json .Config}}", image))
+    assert config["User"] == "10001:10001"
+    assert config["Entrypoint"] == ["batchtwin"]
+    labels = {key.removeprefix("org.opencontainers.image."): value for key, value in config["Labels"].items()}
+    assert labels["version"] == version("batchtwin")
+    assert labels["licenses"] == "MIT"
+    assert labels["title"] == "batchtwin"
+    assert labels["description"]
+    assert labels["base.name"]
+    assert not [text for text in config["Env"] if re.match("(PIP|UV)_.*(INDEX|LINKS|PASSWORD|TOKEN)", text)]
+
+
+def test_the_entry_point(docker: Docker, image: str) -> None:
+    assert docker("run", "--rm", image, "--version") == f"batchtwin {version('batchtwin')}"
+    assert "Usage: batchtwin" in docker("run", "--rm", image)
+
+
+def installed(docker: Docker, image: str) -> dict[str, str]:
+    listed = docker("run", "--rm", "--entrypoint", "python", image, "-m", "pip", "list", "--format", "json")
+    return {re.sub("[-_.]+", "-", entry["name"]).lower(): entry["version"] for entry in json.loads(listed)}
+
+
+def test_what_is_installed_is_the_part_of_the_lock_that_scoring_needs(docker: Docker, image: str) -> None:
+    # pip and setuptools come with Python, or with conda.
+    found = {
+        name: at for name, at in installed(docker, image).items() if name not in {"batchtwin", "pip", "setuptools"}
+    }
+    listed = subprocess.run(
+        [sys.executable, ROOT / "scripts/lock.py", "scoring"], capture_output=True, text=True, check=True
+    ).stdout
+    pins = re.findall(r"^([\w.-]+)(?:\[.*?\])?==(\S+)( ;.*)?", listed, flags=re.MULTILINE)
+    assert set(found.items()) <= {(name, at) for name, at, _ in pins}
+    # What has a marker may be for other machines.
+    assert found.keys() >= {name for name, _, marker in pins if not marker}
+    assert not [name for name in found if "nvidia" in name]
+
+
+def test_everything_that_the_conda_file_lists_is_installed(docker: Docker, image: str) -> None:
+    found = installed(docker, image)
+    dependencies = yaml.safe_load((ROOT / "environment/conda.yaml").read_text())["dependencies"]
+    [lines] = [entry["pip"] for entry in dependencies if isinstance(entry, dict)]
+    for line in lines:
+        name, _, at = line.partition("==")
+        assert found[name] == at
+    script = "import azureml.core, mlflow, numpy, pandas, PIL.Image, pyarrow.parquet, sklearn, skops.io, xgboost"
+    docker("run", "--rm", "--network", "none", "--entrypoint", "python", image, "-W", "ignore", "-c", script)
+
+
+def test_what_jobs_import_is_compiled(docker: Docker, image: str) -> None:
+    script = "import batchtwin.cli, batchtwin.scoring.worker, mlflow.pyfunc, pandas, skops.io, xgboost, argparse"
+    words = ("--read-only", "--entrypoint", "sh", image, "-c", f"python -v -W ignore -c '{script}' 2>&1")
+    loaded = re.findall(r"code object from '?(.*?)'?$", docker("run", "--rm", *words), flags=re.MULTILINE)
+    assert len(loaded) > 500
+    assert [path for path in loaded if not path.endswith(".pyc")] == []
+
+
+def test_the_job_is_not_root_and_has_no_way_up(inside: Inside) -> None:
+    assert inside("id", "-u").stdout == "10001\n"
+    status = dict(line.split(":\t", 1) for line in inside("cat", "/proc/self/status").stdout.splitlines())
+    assert {status[name] for name in ("CapEff", "CapPrm", "CapBnd")} == {"0" * 16}
+    assert status["NoNewPrivs"] == "1"
+
+
+@pytest.mark.parametrize("uid", [10001, 12345])
+def test_only_the_output_can_be_written(inside: Inside, prepared: Prepared, uid: int) -> None:
+    output = prepared.output.root
+    assert inside("touch", str(output / "new"), "/tmp/new", uid=uid).returncode == 0  # noqa: S108 - in the container
+    assert (output / "new").stat().st_uid == uid
+    root = prepared.inputs.root
+    for path in (root / "new", root / "00.txt", prepared.model.path / "new", root.parent / "new", Path("/opt/env/new")):
+        tried = inside("touch", str(path), uid=uid)
+        assert (tried.returncode, "Read-only file system" in tried.stderr) == (1, True), f"{path}: {tried}"
+
+
+def test_root_too_cannot_write_elsewhere(inside: Inside, prepared: Prepared) -> None:
+    for path in ("/new", "/opt/env/new", str(prepared.inputs.root / "new")):
+        assert "Read-only file system" in inside("touch", path, uid=0).stderr
+
+
+def test_there_is_no_network(inside: Inside) -> None:
+    assert inside("ls", "/sys/class/net").stdout.split() == ["lo"]
+    script = "import socket; socket.create_connection(('192.0.2.1', 80), 2)"
+    assert "Network is unreachable" in inside("python", "-c", script).stderr

@@ -1,0 +1,241 @@
+"""Predictions of every shape -> output lines; read back, they are what they were."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from scipy import sparse  # type: ignore[import-untyped]
+
+from batchtwin.scoring import predictions as module
+from batchtwin.scoring.json_text import json_text
+from batchtwin.scoring.number_text import scalar_texts
+from batchtwin.scoring.predictions import image_lines, tabular_lines
+
+
+def fields(predictions: object, name: str = "a.csv") -> list[str]:
+    """The prediction fields, as a CSV reader sees them."""
+    lines = tabular_lines(predictions, name)
+    rows = list(csv.reader(io.StringIO(lines.data.decode(), newline="")))
+    assert len(rows) == lines.rows
+    assert [row[0] for row in rows] == [str(at) for at in range(len(rows))]
+    assert {row[2] for row in rows} <= {name}
+    assert all(len(row) == 3 for row in rows)
+    return [row[1] for row in rows]
+
+
+class Opaque:
+    """An array from another library."""
+
+    def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray[Any, Any]:
+        return np.array([1, 2])
+
+
+@pytest.mark.parametrize(
+    ("predictions", "texts"),
+    [
+        (np.array([0, 1]), ["0", "1"]),
+        (np.array([[0], [1]]), ["0", "1"]),
+        (np.array([0, 255], dtype=np.uint8), ["0", "255"]),
+        (np.array([2**64 - 1], dtype=np.uint64), ["18446744073709551615"]),
+        (np.array([1, 2], dtype=">i4"), ["1", "2"]),
+        (np.array([0, 1, 2, 3])[::2], ["0", "2"]),
+        (np.array([0.1, 1.0, np.nan, np.inf, -np.inf, -0.0]), ["0.1", "1.0", "nan", "inf", "-inf", "-0.0"]),
+        (np.array([0.1, 1e-7], dtype=np.float32), ["0.1", "1e-07"]),
+        (np.array([0.1], dtype=np.float16), ["0.1"]),
+        (np.array([True, False]), ["True", "False"]),
+        (np.array(["a", "b,c"]), ["a", "b,c"]),
+        (np.array([1 + 2j]), ["(1+2j)"]),
+        (np.array(5), ["5"]),
+        (np.float32(0.1), ["0.1"]),
+        (np.matrix([[1], [2]]), ["1", "2"]),
+        (np.array([["a"], [None]], dtype=object), ["a", "nan"]),
+        (np.array([]), []),
+        (np.array(["2024-01-01", "NaT"], dtype="datetime64[D]"), ["2024-01-01 00:00:00", "nan"]),
+        ([datetime(2024, 1, 1, 12, 30)], ["2024-01-01 12:30:00"]),
+        ([1, 2], ["1", "2"]),
+        ([1, 2.5, True], ["1", "2.5", "True"]),
+        ([1, None, float("nan"), pd.NA, pd.NaT], ["1", "nan", "nan", "nan", "nan"]),
+        ([2**80], [str(2**80)]),
+        ([Decimal("1.50")], ["1.50"]),
+        (["yes", "no"], ["yes", "no"]),
+        (
+            ['say "hi"', "two\nlines", "cr\rhere", "a,b", "", " x "],
+            ['say "hi"', "two\nlines", "cr\rhere", "a,b", "", " x "],
+        ),
+        ("one text", ["one text"]),
+        (None, ["nan"]),
+        (7, ["7"]),
+        (iter([1, 2]), ["1", "2"]),
+        (Opaque(), ["1", "2"]),
+        (pd.Series([1.5, 2.5], index=[7, 7]), ["1.5", "2.5"]),
+        (pd.Series(["a", None], dtype="str"), ["a", "nan"]),
+        (pd.Series([1, None], dtype="Int64"), ["1", "nan"]),
+        (pd.Series(["x", "y"], dtype="category"), ["x", "y"]),
+        (pd.Index([3, 4]), ["3", "4"]),
+        (sparse.csr_matrix([[1], [2]]), ["1", "2"]),
+    ],
+)
+def test_scalars(predictions: object, texts: list[str]) -> None:
+    assert fields(predictions) == texts
+
+
+@pytest.mark.parametrize(
+    ("predictions", "texts"),
+    [
+        (np.array([[0.25, 0.75], [1, 0]]), ["[0.25, 0.75]", "[1.0, 0.0]"]),
+        (np.array([[0.1, 1]], dtype=np.float32), ["[0.1, 1.0]"]),
+        (np.array([[1, 2], [3, 4]]), ["[1, 2]", "[3, 4]"]),
+        (np.array([[True, False]]), ["[true, false]"]),
+        (np.array([["a", 'b"c']]), ['["a", "b\\"c"]']),
+        (np.array([[np.nan, np.inf, -np.inf, 1]]), ["[null, null, null, 1.0]"]),
+        (np.zeros((2, 0)), ["[]", "[]"]),
+        (np.arange(8).reshape(2, 2, 2), ["[[0, 1], [2, 3]]", "[[4, 5], [6, 7]]"]),
+        (np.array([[[0.5, np.nan]]], dtype=np.float32), ["[[0.5, null]]"]),
+        ([[1, 2], [3]], ["[1, 2]", "[3]"]),
+        ([(1, "a")], ['[1, "a"]']),
+        ([np.array([1, 2]), np.array([3, 4])], ["[1, 2]", "[3, 4]"]),
+        ([np.array([1, 2]), np.array([3])], ["[1, 2]", "[3]"]),
+        ([{"label": "é", "score": np.float32(0.1)}], ['{"label": "é", "score": 0.1}']),
+        ([{"a": None}, None], ['{"a": null}', "nan"]),
+        ([pd.DataFrame({"a": [1]})], ['[{"a": 1}]']),
+        ([{1: {"deep": (1, {2})}}], ['{"1": {"deep": [1, [2]]}}']),
+        ([[datetime(2024, 1, 1), Decimal("1.5"), pd.NaT, np.array(3)]], ['["2024-01-01 00:00:00", "1.5", null, 3]']),
+        (np.array([(1, "x")], dtype=[("a", int), ("b", "U1")]), ['[1, "x"]']),
+        (sparse.csr_matrix([[1, 0]]), ["[1, 0]"]),
+        (
+            {"label": ["a", "b"], "score": np.array([0.5, 1])},
+            ['{"label": "a", "score": 0.5}', '{"label": "b", "score": 1.0}'],
+        ),
+        ({"logits": np.array([[1, 2], [3, 4]])}, ['{"logits": [1, 2]}', '{"logits": [3, 4]}']),
+        ({"a": [1, 2], "b": [1]}, ['{"a": [1, 2], "b": [1]}']),
+        ({"a": "text"}, ['{"a": "text"}']),
+        (pd.DataFrame({"a": [1, 2], "b": ["x", None]}), ['{"a": 1, "b": "x"}', '{"a": 2, "b": null}']),
+        (pd.DataFrame({"a": [0.5, np.nan]}, index=[3, 3]), ['{"a": 0.5}', '{"a": null}']),
+        (pd.DataFrame({"a": pd.array([1, None], dtype="Int64")}), ['{"a": 1}', '{"a": null}']),
+        (pd.DataFrame({"t": pd.to_datetime(["2024-01-01"])}), ['{"t": "2024-01-01T00:00:00.000000"}']),
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), ['{"a": 1, "a": 2}']),
+        (pd.DataFrame([[1, 2]], columns=[0, ("x", "y")]), ["{\"0\": 1, \"('x', 'y')\": 2}"]),
+        (pd.DataFrame(index=range(2)), ["{}", "{}"]),
+    ],
+)
+def test_json(predictions: object, texts: list[str]) -> None:
+    assert fields(predictions) == texts
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a,b.csv", 'say "hi".csv', "two\nlines.csv", "cr\r.csv", "é.csv"])
+@pytest.mark.parametrize("predictions", [[1, 2], ["a,b", "c"], np.ones((2, 2))])
+def test_file_names(name: str, predictions: object) -> None:
+    assert len(fields(predictions, name)) == 2
+
+
+def test_nothing_is_quoted_without_need() -> None:
+    assert tabular_lines(["a b", "x"], "my file.csv").data == b"0,a b,my file.csv\n1,x,my file.csv\n"
+    assert tabular_lines(np.array([[1, 2]]), "a.csv").data == b'0,"[1, 2]",a.csv\n'
+
+
+def test_blocks_of_rows_join(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = tabular_lines(np.arange(10) / 4, "a.csv")
+    as_json = tabular_lines(pd.DataFrame({"a": range(10), "b": "x"}), "a.csv")
+    monkeypatch.setattr(module, "BLOCK_ROWS", 3)
+    assert tabular_lines(np.arange(10) / 4, "a.csv") == whole
+    assert tabular_lines(pd.DataFrame({"a": range(10), "b": "x"}), "a.csv") == as_json
+    assert whole.rows == 10
+
+
+@pytest.mark.parametrize(
+    ("predictions", "text"),
+    [
+        (np.array([3]), "3"),
+        (np.array([[0.5]]), "0.5"),
+        (np.array(7), "7"),
+        (np.array([[0.25, 0.75]]), "[0.25, 0.75]"),
+        (np.array([1, 2, 3]), "[1, 2, 3]"),
+        (np.array([[1, 2], [3, 4]]), "[[1, 2], [3, 4]]"),
+        (np.array([]), "[]"),
+        (np.ones((1, 2, 2), dtype=np.uint8), "[[1, 1], [1, 1]]"),
+        (["cat"], "cat"),
+        (["cat", "dog"], '["cat", "dog"]'),
+        ("cat", "cat"),
+        ([{"label": "cat"}], '{"label": "cat"}'),
+        ({"label": "cat"}, '{"label": "cat"}'),
+        ({"labels": ["cat", "dog"], "scores": [0.5, 0.25]}, '{"labels": ["cat", "dog"], "scores": [0.5, 0.25]}'),
+        ({"probabilities": np.array([[0.5, 0.5]])}, '{"probabilities": [0.5, 0.5]}'),
+        (pd.DataFrame({"label": ["cat"], "score": [0.5]}), '{"label": "cat", "score": 0.5}'),
+        (pd.DataFrame({"x": [1, 2]}), '[{"x": 1}, {"x": 2}]'),
+        (pd.Series([1.5]), "1.5"),
+        (None, "nan"),
+    ],
+)
+def test_images(predictions: object, text: str) -> None:
+    lines = image_lines(predictions, "a, b.png")
+    assert lines.rows == 1
+    [row] = csv.reader(io.StringIO(lines.data.decode()))
+    assert row == [text, "a, b.png"]
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8")), min_size=1))
+def test_any_texts_come_back(texts: list[str]) -> None:
+    assert fields(texts) == texts
+
+
+@given(st.lists(st.floats(), min_size=1))
+@example(
+    [
+        1e9,
+        999999999.9,
+        1e14 / 3,
+        0.0001,
+        0.00009999999999999999,
+        1e15,
+        999999999999999.9,
+        1e16,
+        5e-324,
+        123456789012345.67,
+        1e22,
+        -1e-5,
+    ]
+)
+def test_floats_are_written_as_python_does(values: list[float]) -> None:
+    assert fields(np.array(values)) == [repr(value) for value in values]
+    assert scalar_texts(np.array(values)).to_pylist() == [repr(value) for value in values]
+
+
+@given(st.lists(st.floats(width=32), min_size=1))
+def test_floats_of_32_bits_too(values: list[float]) -> None:
+    assert fields(np.array(values, dtype=np.float32)) == [str(value) for value in np.array(values, dtype=np.float32)]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec="utf-8")),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner),
+)
+
+
+def finite(value: Any) -> Any:
+    """What JSON can hold of a value."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list):
+        return [finite(element) for element in value]
+    return {key: finite(element) for key, element in value.items()} if isinstance(value, dict) else value
+
+
+@given(JSON)
+def test_any_json_comes_back(value: Any) -> None:
+    def refuse(text: str) -> None:
+        raise AssertionError(f"{text} is no JSON")
+
+    assert json.loads(json_text(value), parse_constant=refuse) == finite(value)
+    [field] = fields([[value]])
+    assert json.loads(field) == [finite(value)]
