@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +61,18 @@ def batchtwin(*words: str | Path, cwd: Path | None = None, env: Mapping[str, str
     )
     output = Path(words[words.index("--output") + 1]) if "--output" in words else Path()
     return Finished(done.returncode, done.stdout, done.stderr, output)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Look again and again until `condition` holds.
+
+    Raises:
+        AssertionError: it does not, for too long.
+    """
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        os.sched_yield()
 
 
 @contextmanager

@@ -127,6 +127,18 @@ def resume(
 
 
 @app.command()
+def verify(output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="The output folder of a job.")]) -> None:
+    """Prove that the output is whole and is what these inputs, model and script gave."""
+    from batchtwin.engine.verify import verify
+
+    verdict = verify(output)
+    for problem in verdict.problems:
+        typer.echo(problem, err=True)
+    typer.echo(f"{'Wrong' if verdict.problems else 'Verified'}: {verdict.checked}")
+    raise typer.Exit(1 if verdict.problems else 0)
+
+
+@app.command()
 def plan(
     deployment: DeploymentFile,
     input: InputPath,

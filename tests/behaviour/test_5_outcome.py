@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
-from support import COMMAND, DEADLINE, Project
+from support import COMMAND, DEADLINE, Project, wait_for
 
 SLOW = """
     import os, pathlib, time
@@ -22,13 +20,6 @@ SLOW = """
             time.sleep(600)
         return mini_batch
 """
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        os.sched_yield()
 
 
 def start(project: Project) -> subprocess.Popen[str]:

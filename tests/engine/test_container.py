@@ -50,10 +50,11 @@ CLIENT = """\
         signal.signal(signal.SIGTERM, note)
     (output / "logs").mkdir()
     owner = output.stat().st_uid
-    (output / "failures.jsonl").touch()
-    for made in ("logs", "failures.jsonl"):
+    old = {{path.name: path.stat().st_uid for path in output.iterdir() if path.is_file()}}
+    (output / "new").touch()
+    for made in ("logs", "new"):
         os.chown(output / made, owner, -1)
-    (notes / "run.json").write_text(json.dumps({{"words": sys.argv[1:], "owner": owner}}))
+    (notes / "run.json").write_text(json.dumps({{"words": sys.argv[1:], "owner": owner, "old": old}}))
     if image == "waits":
         signal.pause()
     sys.exit(int(image) if image.isdigit() else 0)
@@ -125,13 +126,22 @@ def test_the_command_inside_says_what_was_asked_outside(project: Project) -> Non
     project.script = SCRIPT
     project.files(1)
     overrides = {"settings.mini_batch_size": "4", "settings.logging_level": "debug"}
-    job = prepared_for(project, workers=3, overwrite=True, quarantine=True, overrides=overrides)
+    asked = {"workers": 3, "overwrite": True, "quarantine": True, "hash_inputs": True, "overrides": overrides}
+    job = prepared_for(project, **asked)
     container = Container("docker", "image", 1, 1)
     folder = project.folder
     assert arguments(container.command(job, ["--strict-environment"])) == [
         *("score", str(folder / "deployment.yml"), "--input", str(folder / "inputs")),
         *("--model", str(folder / "model"), "--output", str(folder / "job"), "--workers", "3", "--overwrite"),
-        *("--bad-files", "quarantine", "--set", "settings.mini_batch_size=4", "--set", "settings.logging_level=debug"),
+        *(
+            "--hash-inputs",
+            "--bad-files",
+            "quarantine",
+            "--set",
+            "settings.mini_batch_size=4",
+            "--set",
+            "settings.logging_level=debug",
+        ),
         "--strict-environment",
     ]
     plain = arguments(container.command(prepared_for(project)))
@@ -245,7 +255,21 @@ def test_the_job_is_not_roots_and_what_it_leaves_is_the_callers(prepared: Prepar
     assert ran["owner"] == expected
     assert ran["words"][ran["words"].index("--user") + 1] == f"{expected}:{os.getgid() if os.getuid() else IMAGE_UID}"
     root = prepared.output.root
-    assert {path.stat().st_uid for path in (root, root / "logs", root / "failures.jsonl")} == {os.getuid()}
+    assert {path.stat().st_uid for path in (root, root / "logs", root / "new")} == {os.getuid()}
+
+
+def test_an_earlier_job_can_be_replaced_but_a_file_of_the_model_stays_whose_it_is(
+    prepared: Prepared, client: Path
+) -> None:
+    """A job that was killed leaves hard links to the model."""
+    root = prepared.output.root
+    root.mkdir()
+    (root / "job.sqlite").touch()
+    (root / "weights").hardlink_to(prepared.model.path / "weights.txt")
+    score_in_container(prepared, str(client), "0")
+    ran = json.loads((client.parent / "notes" / "run.json").read_text())
+    assert ran["old"]["job.sqlite"] == ran["owner"]
+    assert ran["old"]["weights"] == os.getuid()
 
 
 def test_another_caller_runs_as_himself() -> None:

@@ -170,6 +170,10 @@ def test_csv_names_column_row_and_value(csv: Write, kind: str, value: str, text:
     assert found.value == (None if value in {"", "NA"} else value)
 
 
+def test_truth_among_numbers_is_the_first_wrong_value(csv: Write) -> None:
+    assert bad(csv("n,x\n1,True\n1,2\n1,no\n"), asked(("x", "long"))).bad_file.value == "True"
+
+
 def test_first_row_counts_among_wrong_values(csv: Write) -> None:
     path = csv("a,b,c\n1,1,1\n1,x,1\ny,1,z\n")
     assert bad(path, asked(("a", "long"), ("b", "long"), ("c", "long"))).bad_file.column == "b"
@@ -221,6 +225,11 @@ def test_too_few_fields_are_missing_values(csv: Write) -> None:
     path = csv("a,b\n1\n3,x\n")
     assert data(path, asked(("b", "string")))["b"].isna().tolist() == [True, False]
     assert bad(csv("a,b\n1,1\n3\n"), asked(("b", "long"))).bad_file.row == 1
+
+
+def test_fault_behind_a_field_too_long_for_the_csv_module(csv: Write) -> None:
+    path = csv(f'a,b\n"{"y" * 200_000}",1\n1,2,3\n')
+    assert str(bad(path, asked(("b", "long")))).endswith("Expected 2 fields in line 3, saw 3")
 
 
 def test_the_earlier_of_two_faults_is_named(csv: Write) -> None:
@@ -276,6 +285,12 @@ def test_optional_columns(csv: Write) -> None:
     assert empty["double"].dtype == "float64"
     error = bad(csv("n,long,integer\n1,,\n2,3,\n"), signature)
     assert (error.bad_file.column, error.bad_file.row, error.bad_file.value) == ("long", 0, None)
+
+
+def test_optional_columns_that_stand_alone(csv: Write) -> None:
+    assert list(data(csv("n,b\n1,\n"), asked(("n", "long"), ("b", "boolean", False)))) == ["n"]
+    error = bad(csv("n,i\n1,1\n2,\n"), asked(("i", "long", False)))
+    assert (error.bad_file.column, error.bad_file.row) == ("i", 1)
 
 
 def test_required_boolean_without_values(csv: Write) -> None:
@@ -358,6 +373,7 @@ NOON = datetime(2024, 1, 1, 12)
         ("double", pa.array([1, None], pa.int64()), [1.0, np.nan], "float64"),
         ("double", pa.array([1.5, None], pa.float32()), [1.5, np.nan], "float64"),
         ("double", pa.array([Decimal("1.5"), None]), [1.5, np.nan], "float64"),
+        ("double", pa.array([True, None]), [1.0, np.nan], "float64"),
         ("double", pa.nulls(2), [np.nan, np.nan], "float64"),
         ("float", pa.array([0.5, np.inf], pa.float64()), [0.5, np.inf], "float32"),
         ("boolean", pa.array([True, False]), [True, False], "bool"),

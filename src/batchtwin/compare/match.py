@@ -24,52 +24,59 @@ WINDOW = 256
 
 
 class Row(NamedTuple):
-    """A record, `count` times on one side."""
+    """A record, `times` on one side."""
 
     texts: Texts
     floats: Floats
     record: bytes
     side: int
-    count: int
+    times: int
 
     @classmethod
-    def of(cls, record: bytes, side: int, count: int) -> Row:
+    def of(cls, record: bytes, side: int, times: int) -> Row:
         """Read a record's floats."""
         texts, floats = texts_and_floats(record)
-        return cls(texts, floats, record, side, count)
+        return cls(texts, floats, record, side, times)
 
 
 def dump(row: Row) -> bytes:
     """Return a row as a line with its line end."""
-    return b"%d %d %b\n" % (row.side, row.count, row.record)
+    return b"%d %d %b\n" % (row.side, row.times, row.record)
 
 
 def load(line: bytes) -> Row:
     """Return the row that `dump` made a line of."""
-    side, count, record = line[:-1].split(b" ", 2)
-    return Row.of(record, int(side), int(count))
+    side, times, record = line[:-1].split(b" ", 2)
+    return Row.of(record, int(side), int(times))
 
 
 def unmatched(rows: Iterable[Row], tolerance: Tolerance, sorter: Sorter) -> Iterator[Row]:
     """Give the rows, or how many of them, that have no partner on the other side."""
     ordered = sorter.sort(rows, lambda row: row[:3])
     for texts, same in groupby(ordered, key=lambda row: row.texts):
-        end = min(len(texts) - 1, MOST_SORTED)
-        yield from _unmatched(same, 0, end, tolerance, sorter) if end else _pair(same, None, tolerance)
+        yield from _cut(same, 0, min(len(texts) - 1, MOST_SORTED), tolerance, sorter)
 
 
-def _unmatched(ordered: Iterable[Row], at: int, end: int, tolerance: Tolerance, sorter: Sorter) -> Iterator[Row]:
+def _cut(ordered: Iterator[Row], at: int, end: int, tolerance: Tolerance, sorter: Sorter) -> Iterator[Row]:
     """Match rows of the same texts, whose floats before `at` are near, in order of their floats from `at`."""
+    if at == end:
+        yield from _pair(ordered, at - 1, tolerance)
+        return
     for _, near in groupby(ordered, key=_part(at, tolerance)):
-        first = list(islice(near, 3))
-        rows = chain(first, near)
-        if len(first) == 1:
-            yield from first
-        elif len(first) == 2 or at + 1 == end:
-            yield from _pair(rows, at, tolerance)
-        else:
-            again = sorter.sort(rows, lambda row: (row.floats[at + 1 :], row.floats, row.record))
-            yield from _unmatched(again, at + 1, end, tolerance, sorter)
+        yield from _near(near, at, end, tolerance, sorter)
+
+
+def _near(rows: Iterator[Row], at: int, end: int, tolerance: Tolerance, sorter: Sorter) -> Iterator[Row]:
+    """Match rows whose floats up to `at` are near."""
+    first = list(islice(rows, 3))
+    rows = chain(first, rows)
+    if len(first) == 1:
+        yield from first
+    elif len(first) == 2 or at + 1 == end:
+        yield from _pair(rows, at, tolerance)
+    else:
+        again = sorter.sort(rows, lambda row: (row.floats[at + 1 :], row.floats, row.record))
+        yield from _cut(again, at + 1, end, tolerance, sorter)
 
 
 def _part(at: int, tolerance: Tolerance) -> Callable[[Row], int]:
@@ -86,17 +93,17 @@ def _part(at: int, tolerance: Tolerance) -> Callable[[Row], int]:
     return number
 
 
-def _pair(rows: Iterable[Row], at: int | None, tolerance: Tolerance) -> Iterator[Row]:
-    """Pair rows, sorted by the float `at` if they have any, first come first served."""
+def _pair(rows: Iterable[Row], at: int, tolerance: Tolerance) -> Iterator[Row]:
+    """Pair rows, sorted by the float `at` if not negative, first come first served."""
     waiting: tuple[deque[Row], deque[Row]] = (deque(), deque())
     for row in rows:
         others = waiting[1 - row.side]
-        while others and at is not None and not tolerance.close(others[0].floats[at], row.floats[at]):
+        while others and at >= 0 and not tolerance.close(others[0].floats[at], row.floats[at]):
             yield others.popleft()
         left = _take(row, others, tolerance)
         if left:
             mine = waiting[row.side]
-            mine.append(row._replace(count=left))
+            mine.append(row._replace(times=left))
             if len(mine) > WINDOW:
                 yield mine.popleft()
     yield from chain(*waiting)
@@ -104,13 +111,13 @@ def _pair(rows: Iterable[Row], at: int | None, tolerance: Tolerance) -> Iterator
 
 def _take(row: Row, others: deque[Row], tolerance: Tolerance) -> int:
     """Use up others that are close; return how many of the row are left."""
-    left = row.count
+    left = row.times
     for _ in range(len(others)):
         other = others.popleft()
         if left and tolerance.all_close(other.floats, row.floats):
-            used = min(left, other.count)
+            used = min(left, other.times)
             left -= used
-            other = other._replace(count=other.count - used)
-        if other.count:
+            other = other._replace(times=other.times - used)
+        if other.times:
             others.append(other)
     return left

@@ -61,10 +61,7 @@ def compare(
     else:
         with _temporary() as folder:
             rows = _Search(sources, layout, tolerance, tally, Path(folder), limits).run()
-    lines = tuple(
-        source.line_numbers(layout, {record for found in tally.first if (record := found[side]) is not None})
-        for source, side in zip(sources, (Found._fields.index("left"), Found._fields.index("right")), strict=True)
-    )
+    lines = tuple(source.line_numbers(layout, wanted) for source, wanted in zip(sources, tally.wanted(), strict=True))
     return Comparison(
         left=sources[LEFT].path,
         right=sources[RIGHT].path,
@@ -109,7 +106,7 @@ class _Search:
         for number in range(self.count):
             for row in unmatched(map(load, self.rest.lines(number)), self.tolerance, self.sorter):
                 key = self.layout.key(row.record)
-                self.tally.malformed[row.side] += row.count if self.layout.keyed and not key else 0
+                self.tally.malformed[row.side] += row.times if self.layout.keyed and not key else 0
                 self.tally.add(Found.only(key, row))
         return rows
 
@@ -148,17 +145,17 @@ class _Search:
         lefts, rights = (sorted(side, key=lambda row: (row.texts, row.floats, row.record)) for side in alone)
         while lefts and rights:
             left, right = lefts.pop(0), rights.pop(0)
-            times = min(left.count, right.count)
+            times = min(left.times, right.times)
             yield Found.pair(key, left.record, right.record, times)
             for row, side in ((left, lefts), (right, rights)):
-                if row.count > times:
-                    side.insert(0, row._replace(count=row.count - times))
+                if row.times > times:
+                    side.insert(0, row._replace(times=row.times - times))
         for row in (*lefts, *rights):
             yield Found.only(key, row)
 
     def _unmatched(self, rows: list[Row]) -> Iterator[Row]:
         # By far the most frequent: one row on each side.
-        if len(rows) == 2 and rows[0].count == rows[1].count and rows[0].side != rows[1].side:
+        if len(rows) == 2 and rows[0].times == rows[1].times and rows[0].side != rows[1].side:
             left, right = rows
             same = left.texts == right.texts and self.tolerance.all_close(left.floats, right.floats)
             return iter(() if same else rows)

@@ -30,8 +30,8 @@ class Found(NamedTuple):
         """Return what one side lacks."""
         name, number = key or (b"", -1)
         if row.side == LEFT:
-            return cls(key is not None, name, number, row.record, "only left", row.record, None, row.count)
-        return cls(key is not None, name, number, row.record, "only right", None, row.record, row.count)
+            return cls(key is not None, name, number, row.record, "only left", row.record, None, row.times)
+        return cls(key is not None, name, number, row.record, "only right", None, row.record, row.times)
 
     @classmethod
     def pair(cls, key: Key, left: bytes, right: bytes, times: int) -> Found:
@@ -80,6 +80,10 @@ class Tally:
         insort(self.first, found)
         del self.first[self.most :]
         return True
+
+    def wanted(self) -> tuple[set[bytes], set[bytes]]:
+        """Return the records of the first differences, by side."""
+        return ({found.left for found in self.first} - {None}, {found.right for found in self.first} - {None})
 
     def differences(self, lines: tuple[dict[bytes, int], ...]) -> tuple[Difference, ...]:
         """Return the first differences. `lines`: by side, the number of the first such line."""

@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchtwin import errors
-from batchtwin.engine.output import MADE
 from batchtwin.engine.prepare import Prepared
 from batchtwin.errors import BatchTwinError
 from batchtwin.spec.deployment import InlineEnvironment
@@ -121,6 +121,7 @@ def _arguments(prepared: Prepared) -> list[str]:
         *("--model", os.path.abspath(prepared.model.path), "--output", os.path.abspath(prepared.output.root)),
         *(["--workers", str(request.workers)] if request.workers else []),
         *(["--overwrite"] if request.overwrite else []),
+        *(["--hash-inputs"] if request.hash_inputs else []),
         *("--bad-files", "quarantine" if request.quarantine else "fail"),
         *overrides,
     ]
@@ -141,11 +142,11 @@ def score_in_container(prepared: Prepared, engine: str, image: str, options: Seq
     groups = tuple(group for group in os.getgroups() if group != caller[1]) if caller[0] else ()
     terminal = sys.stdout.isatty() and sys.stderr.isatty()
     prepared.output.root.mkdir(parents=True, exist_ok=True)
-    _give(prepared.output.root, *user)
+    _hand_over(prepared.output.root, caller[0], *user)
     try:
         code = _run(Container(engine, image, *user, groups, terminal).command(prepared, options))
     finally:
-        _give(prepared.output.root, *caller)
+        _hand_over(prepared.output.root, user[0], *caller)
     if code in NOT_STARTED:
         raise ContainerError(f"image '{image}' did not start; {engine} says why above")
     if code == KILLED:
@@ -169,17 +170,18 @@ def _require(engine: str, image: str) -> None:
         )
 
 
-def _give(root: Path, uid: int, gid: int) -> None:
-    """Make what the job writes belong to `uid`. Links are not followed. Only root can, and only root has to."""
+def _hand_over(root: Path, owner: int, uid: int, gid: int) -> None:
+    """Make what is `owner`'s in the output belong to `uid`. Only root can, and only root has to.
+
+    Links are not followed, and a file with another name elsewhere, such as one of the model, stays whose it is.
+    """
     if os.getuid():
         return
-    os.chown(root, uid, gid)
-    for name in ("named-outputs", *MADE):
-        for at, folders, files in os.walk(root / name):
-            for path in (at, *(os.path.join(at, entry) for entry in folders + files)):
+    for at, folders, files in os.walk(root):
+        for path in (at, *(os.path.join(at, entry) for entry in folders + files)):
+            info = os.lstat(path)
+            if info.st_uid == owner and (info.st_nlink == 1 or stat.S_ISDIR(info.st_mode)):
                 os.lchown(path, uid, gid)
-        if (root / name).is_file():
-            os.lchown(root / name, uid, gid)
 
 
 def _run(command: Sequence[str]) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from batchtwin.engine.job import Job
+from batchtwin.engine.manifest import write_whole
 from batchtwin.spec.messages import Failure, Outcome
 from batchtwin.spec.plan import MiniBatch, Plan
 
@@ -17,7 +18,9 @@ def write_failures(path: Path, job: Job, plan: Plan) -> bool:
     """Write one JSON object per failed file, in plan order; no file, and False, if nothing failed."""
     lines = [json.dumps(record) + "\n" for record in records(job, plan)]
     if lines:
-        path.write_text("".join(lines), encoding="utf-8")
+        write_whole(path, "".join(lines))
+    else:
+        path.unlink(missing_ok=True)
     return bool(lines)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -145,8 +145,9 @@ class Logs:
             (self.root / "user" / "error.txt").write_text("".join(digest), encoding="utf-8")
 
     def close(self) -> None:
-        """Close the files."""
-        self._stack.close()
+        """Close the files; what a full disk still refuses is lost."""
+        with suppress(OSError):
+            self._stack.close()
 
 
 def made(path: Path) -> Path:

@@ -7,7 +7,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -84,6 +84,8 @@ class Run:
                     self._drive(pool, report, caught)
                 except OutputError as error:
                     job.fail(str(error))
+                except OSError as error:
+                    job.fail(self._refused(error))
             shutil.rmtree(prepared.output.scratch, ignore_errors=True)
             return self._finish(report, logs)
 
@@ -123,7 +125,8 @@ class Run:
         job, output = self._job, self._prepared.output
         any_failed = self._complete(logs)
         cause = _cause(job, report)
-        logs.result(job, cause)
+        with suppress(OSError):  # the console has it too
+            logs.result(job, cause)
         if job.status is Status.COMPLETED:
             written = output.predictions or output.score
         else:
@@ -148,8 +151,13 @@ class Run:
         except OutputError as error:
             job.fail(str(error))
         except OSError as error:
-            job.fail(f"{error.filename or prepared.output.root}: {error.strerror}")
+            job.fail(self._refused(error))
         return any_failed
+
+    def _refused(self, error: OSError) -> str:
+        """A full disk or the like: what is committed stays."""
+        root = self._prepared.output.root
+        return f"{error.filename or root}: {error.strerror}; mend the cause, then `batchtwin resume {root}`"
 
 
 def rules(prepared: Prepared) -> Rules:

@@ -13,6 +13,7 @@ from batchtwin.engine.job import Job, Status
 from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.lock import locked
 from batchtwin.engine.logs import now
+from batchtwin.engine.manifest import Manifest
 from batchtwin.engine.output import OutputFolder, crash_point
 from batchtwin.engine.prepare import Prepared, Request, ask, workers_for
 from batchtwin.engine.progress import Progress
@@ -83,17 +84,20 @@ def resume(root: Path, progress: Progress, workers: int | None = None, *, retry_
         prepared = reopen(ledger, root, workers)
         job = _job(prepared)
         ended = list(ledger.ended())
-        complete = prepared.output.manifest.exists()
+        written = prepared.output.manifest.exists()
+        # A retry of what failed, itself cut off, leaves the manifest of the run before.
+        complete = written and Manifest.read(prepared.output.manifest).runs == int(ledger.fact("runs") or 0)
         if complete and not (retry_failed and any(isinstance(event, Failure) or event.failed for event in ended)):
             job.replay(ended)
-            written = prepared.output.predictions or prepared.output.score
-            return Result(Status.COMPLETED, job.summary, "", written, job.processed_items, job.rows)
+            prepared.output.tidy()
+            place = prepared.output.predictions or prepared.output.score
+            return Result(Status.COMPLETED, job.summary, "", place, job.processed_items, job.rows)
         changes = changes_since(prepared, ledger)
         if changes:
             raise ChangedError(root, changes)
         for name in new_files(prepared):
             progress.note(f"Warning: {name}: not there when the job began, and not part of it")
-        if complete:
+        if written:
             ended = prepared.output.reopen(ended)
         if retry_failed:
             ended = [event for event in ended if isinstance(event, Outcome) and not event.failed]

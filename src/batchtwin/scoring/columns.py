@@ -78,7 +78,7 @@ def arrow_type(name: str) -> pa.DataType:
         "double": pa.float64(),
         "float": pa.float32(),
         "boolean": pa.bool_(),
-        "string": pa.string(),
+        "string": pa.large_string(),
         "datetime": pa.timestamp("ns"),
         "binary": pa.binary(),
     }

@@ -61,6 +61,8 @@ def _typed(path: str, values: pa.ChunkedArray, column: Column) -> pa.ChunkedArra
         return values
     if of.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
+    if of.is_boolean(values.type) and column.type == "double" and values.null_count:
+        values = values.cast(pa.int8())  # as MLflow does, only then
     _refuse_missing(path, values, column)
     if _goes_through(values.type, column.type):
         return values
@@ -70,9 +72,7 @@ def _typed(path: str, values: pa.ChunkedArray, column: Column) -> pa.ChunkedArra
     try:
         return _cast(values, column.type)
     except (pa.ArrowException, ValueError):
-        row = first_refused(len(values), _accepts(values, column.type))
-        if row is None:
-            raise
+        row = first_refused(len(values), _accepts(values, column.type)) or 0
         value = str(values[row].as_py())
         raise BadFileError(path, refusal(column.type, value), column=column.name, row=row, value=value) from None
 

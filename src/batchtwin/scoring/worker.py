@@ -15,12 +15,14 @@ import traceback
 from dataclasses import dataclass
 from typing import IO
 
+from batchtwin.faults import crash_points
 from batchtwin.scoring.bad_file import BadFileError
 from batchtwin.scoring.entry_script import EntryScript, ScriptError
 from batchtwin.scoring.results import Encoded, WrongTypeError, encode
 from batchtwin.spec.messages import Event, Failure, FailureKind, Outcome, Ready, Task, WorkerSettings
 
 PR_SET_PDEATHSIG = 1
+crash_point = crash_points("worker")
 
 
 class Clock:
@@ -77,12 +79,18 @@ class Worker:
         finally:
             _flush_streams()
         try:
-            self.segment.write(encoded.data)
+            crash_point("before write")
+            self.segment.write(encoded.data[: len(encoded.data) // 2])
             self.segment.flush()
+            crash_point("half written")
+            self.segment.write(encoded.data[len(encoded.data) // 2 :])
+            self.segment.flush()
+            crash_point("written")
         except OSError as error:
             self.report(self._failure("write", error, clock, task))
             return
         self.report(self._outcome(task, encoded, clock, run_seconds))
+        crash_point("reported")
         self.offset += len(encoded.data)
 
     def _place(self, kind: FailureKind) -> str:

@@ -1,0 +1,129 @@
+"""Prove that a job's output is whole and is what these inputs, model and script gave; or say what is not."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchtwin.engine.ledger import Ledger
+from batchtwin.engine.manifest import Manifest
+from batchtwin.engine.output import BLOCK, OutputFolder, checked
+from batchtwin.engine.prepare import Prepared
+from batchtwin.engine.start import changes_since, reopen
+from batchtwin.errors import BatchTwinError, OutputError
+from batchtwin.spec.messages import Outcome
+from batchtwin.spec.plan import MiniBatch
+
+SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`problems` is empty if all is well; `checked` says what was looked at, in one line."""
+
+    problems: tuple[str, ...]
+    checked: str
+
+
+def verify(root: Path) -> Verdict:
+    """Check inputs, model and script against the ledger, and every committed range against the output.
+
+    Raises:
+        BatchTwinError: there is no job, or its ledger or manifest cannot be read.
+    """
+    root = root.absolute()
+    with closing(Ledger.open(root / "job.sqlite")) as ledger:
+        problems: list[str] = []
+        try:
+            prepared = reopen(ledger, root)
+        except BatchTwinError as error:
+            return Verdict((str(error),), "nothing: what the job was made of is gone")
+        problems += changes_since(prepared, ledger)
+        outcomes = [event for event in ledger.ended() if isinstance(event, Outcome)]
+        mini_batches = prepared.plan.mini_batches
+        output = prepared.output
+        if not output.manifest.exists():
+            problems.append(f"{root}: the job is not complete; finish it with `batchtwin resume {root}`")
+            problems += _segments(output, outcomes, mini_batches)
+        else:
+            manifest = Manifest.read(output.manifest)
+            if manifest.runs != int(ledger.fact("runs") or 0):
+                problems.append(f"{root}: a retry was cut off; finish it with `batchtwin resume {root}`")
+                return Verdict(tuple(problems), "inputs, model and script")
+            problems += _counts(manifest, prepared, outcomes)
+            problems += _predictions(output, manifest, outcomes, mini_batches)
+    rows = sum(outcome.rows for outcome in outcomes)
+    looked_at = (
+        f"{len(prepared.inputs.files)} input files, {len(outcomes)} of {len(mini_batches)} mini batches, {rows} rows"
+    )
+    return Verdict(tuple(problems), looked_at)
+
+
+def _segments(output: OutputFolder, outcomes: list[Outcome], mini_batches: tuple[MiniBatch, ...]) -> Iterator[str]:
+    """The committed ranges of a job that is not complete."""
+    for outcome in outcomes if output.predictions else ():
+        path = output.segments / outcome.segment
+        if problem := _range_problem(path, outcome, outcome.offset, mini_batches):
+            yield problem
+
+
+def _counts(manifest: Manifest, prepared: Prepared, outcomes: list[Outcome]) -> Iterator[str]:
+    """Every item ends once: succeeded or failed; every row once."""
+    where = prepared.output.manifest
+    if manifest.fingerprint != prepared.plan.fingerprint:
+        yield f"{where}: is of another job than the ledger"
+    if manifest.succeeded + manifest.failed != prepared.plan.items or manifest.items != prepared.plan.items:
+        yield f"{where}: {manifest.succeeded} succeeded and {manifest.failed} failed are not {prepared.plan.items} items"
+    if manifest.rows != sum(outcome.rows for outcome in outcomes):
+        yield f"{where}: {manifest.rows} rows, the ledger has {sum(outcome.rows for outcome in outcomes)}"
+
+
+def _predictions(
+    output: OutputFolder, manifest: Manifest, outcomes: list[Outcome], mini_batches: tuple[MiniBatch, ...]
+) -> Iterator[str]:
+    """The output file, range by range, so that a change can be placed."""
+    path = output.predictions
+    if path is None or manifest.output is None:
+        return
+    if not path.is_file():
+        yield f"{path}: is gone"
+        return
+    size, digest = path.stat().st_size, _sha256(path)
+    if (size, digest) == (manifest.output.bytes, manifest.output.sha256):
+        return
+    if size != manifest.output.bytes:
+        yield f"{path}: has {size} bytes, {manifest.output.bytes} were written"
+    offset, wrong = 0, []
+    for outcome in outcomes:
+        if problem := _range_problem(path, outcome, offset, mini_batches):
+            wrong.append(problem)
+        offset += outcome.length
+    yield from wrong[:SHOWN]
+    if len(wrong) > SHOWN:
+        yield f"{path}: and {len(wrong) - SHOWN} more ranges, for what is missing or too much moves all that follows"
+
+
+def _range_problem(path: Path, outcome: Outcome, offset: int, mini_batches: tuple[MiniBatch, ...]) -> str | None:
+    names = [file.name for file in mini_batches[outcome.mini_batch].files]
+    files = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+    place = f"{path}: bytes {offset} to {offset + outcome.length} (mini batch {outcome.mini_batch}, {files})"
+    try:
+        with path.open("rb") as source:
+            for _ in checked(source, outcome, offset):
+                pass
+    except OutputError:
+        return f"{place} are not what was written"
+    except OSError as error:
+        return f"{place}: {error.strerror}"
+    return None
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as source:
+        while block := source.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

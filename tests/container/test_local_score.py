@@ -1,0 +1,46 @@
+"""`make local-score` where no container engine answers."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support import DEADLINE, ROOT
+
+
+def local_score(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["make", "--no-print-directory", "local-score", "DOCKER=no-such-engine", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+
+
+@pytest.mark.usefixtures("heart_model")
+def test_it_says_so_in_one_line_and_scores_in_venv(tmp_path: Path) -> None:
+    (tmp_path / "my data").mkdir()
+    (tmp_path / "my data/3.csv").write_text((ROOT / "data/heart-unlabeled-3.csv").read_text())
+    done = local_score("RUNNER=", f"INPUT={tmp_path / 'my data'}", f"OUTPUT={tmp_path / 'job'}")
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}"
+    assert done.stderr == "No container engine answers (no-such-engine info): scoring in .venv instead.\n"
+    assert done.stdout.splitlines()[0] == "Completed"
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["RUNNER=docker"], "local-score: no container engine answers (no-such-engine info); start one, or score in"),
+        (["RUNNER=podman"], "local-score: RUNNER=podman: choose docker or venv, or leave it out"),
+    ],
+)
+@pytest.mark.usefixtures("heart_model")
+def test_what_cannot_be_done_is_refused(tmp_path: Path, words: list[str], text: str) -> None:
+    done = local_score(*words, f"OUTPUT={tmp_path / 'job'}")
+    assert done.returncode == 2
+    assert done.stderr.startswith(text)
+    assert not (tmp_path / "job").exists()

@@ -1,0 +1,195 @@
+"""What resume, verify and the lock promise."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support import COMMAND, DEADLINE, Finished, Project, batchtwin, wait_for
+
+FAILS_ONCE = """
+    import os, pathlib
+    def run(mini_batch):
+        if "03" in mini_batch[0] and not os.path.exists(os.environ["MENDED"]):
+            raise ValueError("not yet")
+        return [os.path.basename(path) for path in mini_batch]
+"""
+
+
+@pytest.fixture
+def job(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project that fails on one file until it is mended."""
+    project.files(6)
+    project.script = FAILS_ONCE
+    project.settings = {"retry_settings": {"max_retries": 1}}
+    monkeypatch.setenv("MENDED", str(project.folder / "mended"))
+    return project
+
+
+def resume(project: Project, *words: str) -> Finished:
+    done = batchtwin("resume", project.folder / "job", *words)
+    return Finished(done.code, done.out, done.err, project.folder / "job")
+
+
+def interrupted(project: Project) -> None:
+    done = project.score("--workers", "1", env={"BATCHTWIN_CRASH_AT": f"parent:8:{project.folder / 'crash'}"})
+    assert done.code == -9, done.err
+
+
+ALL = "".join(f"{number:02}.txt\n" for number in range(6))
+WITHOUT_3 = ALL.replace("03.txt\n", "")
+
+
+def test_resuming_a_finished_job_does_nothing(job: Project) -> None:
+    before = job.score()
+    assert (before.code, before.predictions) == (0, WITHOUT_3)
+    stamp = (job.folder / "job/named-outputs/score/predictions.csv").stat().st_mtime_ns
+    after = resume(job)
+    assert (after.code, after.out) == (0, before.out)
+    assert (job.folder / "job/named-outputs/score/predictions.csv").stat().st_mtime_ns == stamp
+
+
+def test_failed_mini_batches_stay_failed_unless_told(job: Project) -> None:
+    job.settings["error_threshold"] = 0
+    assert job.score().code == 1
+    (job.folder / "mended").touch()
+    again = resume(job)
+    assert again.code == 1
+    assert "exceeds error threshold 0." in again.err
+    mended = resume(job, "--retry-failed")
+    assert (mended.code, mended.predictions) == (0, ALL), mended.err
+    assert mended.failures == []
+
+
+def test_failed_mini_batches_of_a_complete_job_can_be_tried_again(job: Project) -> None:
+    assert job.score().predictions == WITHOUT_3
+    (job.folder / "mended").touch()
+    mended = resume(job, "--retry-failed")
+    assert (mended.code, mended.predictions) == (0, ALL), mended.err
+    assert mended.log("user/stdout/*/*") == ""
+    assert mended.failures == []
+    assert batchtwin("verify", job.folder / "job").code == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda job: edit(job.folder / "deployment.yml", "timeout: 30", "timeout: 31"), "the deployment has changed"),
+        (lambda job: edit(job.folder / "code/driver.py", "not yet", "no"), "the code folder has changed"),
+        (lambda job: edit(job.folder / "model/weights.txt", "42", "43"), "the model has changed"),
+        (lambda job: edit(job.inputs / "01.txt", "1", "12"), "01.txt has 3 bytes, 2 when the job began"),
+        (lambda job: os.utime(job.inputs / "02.txt", ns=(1, 1)), "02.txt was written since the job began"),
+        (lambda job: (job.inputs / "05.txt").unlink(), "05.txt: No such file or directory"),
+        (lambda job: (job.folder / "model/weights.txt").unlink(), "the model has changed"),
+        (lambda job: (job.folder / "deployment.yml").unlink(), "deployment.yml: no such file"),
+    ],
+)
+def test_what_has_changed_is_named(job: Project, change: Callable[[Project], object], named: str) -> None:
+    job.settings = {"retry_settings": {"max_retries": 1, "timeout": 30}}
+    interrupted(job)
+    change(job)
+    refused = resume(job)
+    assert refused.code == 2
+    assert named in refused.err
+    assert "Traceback" not in refused.err
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_comments_do_not_matter_and_new_files_are_not_part_of_the_job(job: Project) -> None:
+    interrupted(job)
+    edit(job.folder / "deployment.yml", "type: model", "# a remark\ntype: model")
+    (job.inputs / "99.txt").write_text("new")
+    done = resume(job)
+    assert (done.code, done.predictions) == (0, WITHOUT_3), done.err
+    assert "99.txt: not there when the job began, and not part of it" in done.err
+
+
+def test_hashed_inputs_are_known_by_content(job: Project) -> None:
+    crash = {"BATCHTWIN_CRASH_AT": f"parent:8:{job.folder / 'crash'}"}
+    assert job.score("--hash-inputs", "--workers", "1", env=crash).code == -9
+    os.utime(job.inputs / "02.txt", ns=(1, 1))
+    assert resume(job).code == 0
+    edit(job.inputs / "02.txt", "2", "3")
+    assert "02.txt has changed" in batchtwin("verify", job.folder / "job").err
+
+
+def test_no_job_to_resume(tmp_path: Path) -> None:
+    done = batchtwin("resume", tmp_path)
+    assert (done.code, done.err) == (2, f"{tmp_path}: is not the output folder of a job\n")
+    (tmp_path / "job.sqlite").write_bytes(b"not a database, whatever it says" * 100)
+    done = batchtwin("resume", tmp_path)
+    assert done.code == 2
+    assert "job.sqlite" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_second_process_is_refused_and_a_killed_one_leaves_no_lock(job: Project) -> None:
+    job.script = """
+        import os, pathlib, time
+        def run(mini_batch):
+            if not os.path.exists(os.environ["MENDED"]):
+                pathlib.Path(os.environ["MENDED"] + ".busy").touch()
+                time.sleep(600)
+            return mini_batch
+    """
+    words = [str(COMMAND), *map(str, job.words())]
+    first = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(lambda: (job.folder / "mended.busy").exists() or first.poll() is not None)
+    for second in (resume(job), job.score("--overwrite")):
+        assert second.code == 2
+        assert f"in use by process {first.pid}" in second.err
+    first.kill()
+    first.wait(DEADLINE)
+    (job.folder / "mended").touch()
+    assert resume(job).code == 0
+
+
+def flip(path: Path, position: int = 3) -> None:
+    data = bytearray(path.read_bytes())
+    data[position] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda job: flip(job / "named-outputs/score/predictions.csv", 9), "bytes 7 to 14 (mini batch 1, 01.txt)"),
+        (
+            lambda job: edit(job / "named-outputs/score/predictions.csv", "02.txt\n", ""),
+            "has 28 bytes, 35 were written",
+        ),
+        (lambda job: (job / "named-outputs/score/predictions.csv").unlink(), "predictions.csv: is gone"),
+        (lambda job: flip(job.parent / "inputs/01.txt", 0), "01.txt was written since the job began"),
+        (lambda job: flip(job.parent / "model/weights.txt", 0), "the model has changed"),
+        (lambda job: edit(job / "manifest.json", '"rows":5', '"rows":6'), "6 rows, the ledger has 5"),
+        (lambda job: edit(job / "manifest.json", "{", "["), "not a manifest that can be read"),
+    ],
+)
+def test_verify_names_what_is_wrong(job: Project, change: Callable[[Path], object], named: str) -> None:
+    assert job.score().code == 0
+    assert batchtwin("verify", job.folder / "job").code == 0
+    manifest = job.folder / "job/manifest.json"
+    manifest.write_text(manifest.read_text().replace('": ', '":'))
+    change(job.folder / "job")
+    done = batchtwin("verify", job.folder / "job")
+    assert done.code in {1, 2}
+    assert named in done.err
+    assert "Traceback" not in done.err
+
+
+def test_verify_of_an_unfinished_job(job: Project) -> None:
+    interrupted(job)
+    done = batchtwin("verify", job.folder / "job")
+    assert (done.code, "is not complete; finish it with" in done.err) == (1, True)
+    [segment] = (job.folder / "job/segments").iterdir()
+    flip(segment)
+    assert "bytes 0 to 7 (mini batch 0, 00.txt) are not what was written" in batchtwin("verify", job.folder / "job").err
