@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export DOCKER_BUILDKIT=1
+: "${IMAGE:?call this as: make image}" "${BASE_IMAGE:?call this as: make image}"
 
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 read -ra flags <<<"${DOCKER_BUILD_FLAGS:-}"

@@ -31,6 +31,7 @@ ModelPath = Annotated[Path | None, typer.Option("--model", metavar="DIR", help="
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override, as in settings.mini_batch_size=4.")
 ]
+Engine = Annotated[str, typer.Option("--engine", envvar="DOCKER", help="The container engine's client.")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes; not capped by the CPUs.")]
 StrictEnvironment = Annotated[
     bool, typer.Option("--strict-environment", help="Refuse to run in another environment than asked for.")
@@ -70,7 +71,7 @@ def score(
     hash_inputs: Annotated[bool, typer.Option("--hash-inputs", help="Know inputs by content, not by time.")] = False,
     strict_environment: StrictEnvironment = False,
     image: Annotated[str | None, typer.Option("--image", metavar="TAG", help="Run in this container image.")] = None,
-    engine: Annotated[str, typer.Option("--engine", envvar="DOCKER", help="The container engine's client.")] = "docker",
+    engine: Engine = "docker",
 ) -> None:
     """Score a folder of files as the deployment's batch job would."""
     from batchtwin.engine.prepare import Request, prepare
@@ -211,6 +212,24 @@ def _check_environment(prepared: Prepared, strict: bool, *, show: bool = True) -
     if show:
         _warn(tuple(f"environment: {text}" for text in found))
     return found
+
+
+@app.command()
+def image(
+    deployment: DeploymentFile,
+    model: ModelPath = None,
+    engine: Engine = "docker",
+    flags: Annotated[str, typer.Option("--build-flags", envvar="DOCKER_BUILD_FLAGS", help="For the engine.")] = "",
+) -> None:
+    """Build the image with the environment that a deployment asks for, and print its tag for `score --image`."""
+    import shlex
+
+    from batchtwin.engine.image import build_image, recipe_for
+    from batchtwin.engine.prepare import Request, ask
+
+    asked = ask(Request(deployment, Path(), model))
+    recipe = recipe_for(asked.deployment, deployment.absolute().parent, asked.model.path)
+    typer.echo(build_image(recipe, engine, shlex.split(flags)))
 
 
 def _overrides(pairs: list[str] | None) -> dict[str, str]:

@@ -46,8 +46,8 @@ def test_a_model_may_be_a_single_file(tmp_path: Path) -> None:
 
 
 def test_where_links_cannot_be_made_files_are_copied(tmp_path: Path) -> None:
-    """/dev/shm is another file system, which hard links do not cross."""
-    source = Path("/dev/shm", f"batchtwin-test-{os.getpid()}")  # noqa: S108 - a memory file system is what is wanted
+    memory = Path("/dev/shm")  # noqa: S108 - another file system, which hard links do not cross
+    source = memory / f"batchtwin-test-{os.getpid()}"
     source.write_text("1")
     try:
         made = launch.model_dir(source, tmp_path / "scratch")

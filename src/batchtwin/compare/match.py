@@ -50,6 +50,11 @@ def load(line: bytes) -> Row:
     return Row.of(record, int(side), int(times))
 
 
+def is_pair(one: Row, other: Row) -> bool:
+    """Tell whether rows stand equally often, one on each side."""
+    return one.times == other.times and one.side != other.side
+
+
 def unmatched(rows: Iterable[Row], tolerance: Tolerance, sorter: Sorter) -> Iterator[Row]:
     """Give the rows, or how many of them, that have no partner on the other side."""
     ordered = sorter.sort(rows, lambda row: row[:3])
@@ -72,6 +77,8 @@ def _near(rows: Iterator[Row], at: int, end: int, tolerance: Tolerance, sorter: 
     rows = chain(first, rows)
     if len(first) == 1:
         yield from first
+    elif len(first) == 2 and is_pair(*first):
+        yield from () if tolerance.all_close(first[0].floats, first[1].floats) else first
     elif len(first) == 2 or at + 1 == end:
         yield from _pair(rows, at, tolerance)
     else:

@@ -7,7 +7,7 @@ rows have these, else by the whole line and, for what then is left, by the text 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory, gettempdir
 from batchtwin.compare.comparison import Comparison
 from batchtwin.compare.errors import TemporaryFilesError
 from batchtwin.compare.layout import Key, Layout
-from batchtwin.compare.match import LEFT, RIGHT, Row, dump, load, unmatched
+from batchtwin.compare.match import LEFT, RIGHT, Row, dump, is_pair, load, unmatched
 from batchtwin.compare.numbers import Tolerance
 from batchtwin.compare.source import BLOCK, Source, locate
 from batchtwin.compare.spill import Buckets, Sorter
@@ -125,17 +125,33 @@ class _Search:
         if dict.__eq__(left, right):
             return
         # A few keys with very many rows each would not fit into memory.
-        keyed = self.layout.keyed and size <= 8 * self.limits.bucket
+        key_of = self.layout.key if size <= 8 * self.limits.bucket else Layout.LINES.key
+        surplus = (_surplus(left, right), _surplus(right, left))
+        self._drop_close_floats(*surplus)
         named: defaultdict[Key, list[Row]] = defaultdict(list)
-        for row in (*_surplus(left, right, LEFT), *_surplus(right, left, RIGHT)):
-            key = self.layout.key(row.record) if keyed else None
-            if key:
-                named[key].append(row)
-            else:
-                self.rest.add([row.texts], [dump(row)[:-1]])
+        for side, lines in enumerate(surplus):
+            for line, times in lines.items():
+                row = Row.of(line[:-1], side, times)
+                if key := key_of(row.record):
+                    named[key].append(row)
+                else:
+                    self.rest.add([row.texts], [dump(row)[:-1]])
         kept = {key for key, rows in named.items() for found in self._differing(key, rows) if self.tally.add(found)}
         if kept:
             self._count_copies(kept, left, right)
+
+    def _drop_close_floats(self, left: dict[bytes, int], right: dict[bytes, int]) -> None:
+        """Drop what is most frequent, and quick to find: one float in one row on each side, and the two are close."""
+        key = self.layout.bucket_key
+        if not key or not left or not right:
+            return
+        others = _by_key(right, key)
+        for bucket_key, line in _by_key(left, key).items():
+            other = others.get(bucket_key)
+            if line and other and left[line] == right[other]:
+                texts = self.layout.prediction(line), self.layout.prediction(other)
+                if self.tolerance.same_float(*texts):
+                    del left[line], right[other]
 
     def _differing(self, key: Key, rows: list[Row]) -> Iterator[Found]:
         """Give the differences of rows with the same key."""
@@ -154,8 +170,7 @@ class _Search:
             yield Found.only(key, row)
 
     def _unmatched(self, rows: list[Row]) -> Iterator[Row]:
-        # By far the most frequent: one row on each side.
-        if len(rows) == 2 and rows[0].times == rows[1].times and rows[0].side != rows[1].side:
+        if len(rows) == 2 and is_pair(*rows):
             left, right = rows
             same = left.texts == right.texts and self.tolerance.all_close(left.floats, right.floats)
             return iter(() if same else rows)
@@ -171,12 +186,18 @@ class _Search:
         self.tally.copies |= {key: (found[LEFT][key], found[RIGHT][key]) for key in keys}
 
 
-def _surplus(mine: Counter[bytes], others: Counter[bytes], side: int) -> Iterator[Row]:
-    """Give the lines that stand more often on this side, as rows."""
-    for line, count in mine.items() - others.items():
-        more = count - others.get(line, 0)
-        if more > 0:
-            yield Row.of(line[:-1], side, more)
+def _surplus(mine: Counter[bytes], others: Counter[bytes]) -> dict[bytes, int]:
+    """Return the lines that stand more often on this side, and how many more."""
+    return {line: more for line, times in mine.items() - others.items() if (more := times - others.get(line, 0)) > 0}
+
+
+def _by_key(lines: Iterable[bytes], key: Callable[[bytes], bytes]) -> dict[bytes, bytes | None]:
+    """Return the line of each bucket key; None where there are more."""
+    found: dict[bytes, bytes | None] = {}
+    for line in lines:
+        name = key(line)
+        found[name] = None if name in found else line
+    return found
 
 
 def _temporary() -> TemporaryDirectory[str]:

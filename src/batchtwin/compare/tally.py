@@ -83,7 +83,9 @@ class Tally:
 
     def wanted(self) -> tuple[set[bytes], set[bytes]]:
         """Return the records of the first differences, by side."""
-        return ({found.left for found in self.first} - {None}, {found.right for found in self.first} - {None})
+        sides = ([found.left for found in self.first], [found.right for found in self.first])
+        left, right = ({record for record in side if record is not None} for side in sides)
+        return left, right
 
     def differences(self, lines: tuple[dict[bytes, int], ...]) -> tuple[Difference, ...]:
         """Return the first differences. `lines`: by side, the number of the first such line."""

@@ -76,7 +76,8 @@ def _counts(manifest: Manifest, prepared: Prepared, outcomes: list[Outcome]) -> 
     if manifest.fingerprint != prepared.plan.fingerprint:
         yield f"{where}: is of another job than the ledger"
     if manifest.succeeded + manifest.failed != prepared.plan.items or manifest.items != prepared.plan.items:
-        yield f"{where}: {manifest.succeeded} succeeded and {manifest.failed} failed are not {prepared.plan.items} items"
+        ended = f"{manifest.succeeded} succeeded and {manifest.failed} failed"
+        yield f"{where}: {ended} are not {prepared.plan.items} items"
     if manifest.rows != sum(outcome.rows for outcome in outcomes):
         yield f"{where}: {manifest.rows} rows, the ledger has {sum(outcome.rows for outcome in outcomes)}"
 

@@ -6,6 +6,7 @@ It is a script like any other: `init()` and `run(mini_batch)`, and it learns wha
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,8 @@ def _score(path: str) -> Lines | BadFile:
     if not isinstance(data, pd.DataFrame):
         return image_lines(_model.predict(_named(data)), name)
     # Models do not like tables without rows; there is nothing to predict either [R].
-    return tabular_lines(_model.predict(data), name) if len(data) else Lines(b"", 0)
+    lines = tabular_lines(_model.predict(data), name) if len(data) else Lines(b"", 0)
+    return replace(lines, read=len(data))
 
 
 def _named(image: Any) -> Any:

@@ -40,11 +40,13 @@ def _remedy(name: str) -> str:
 class Lines:
     """An element of a result list that is several finished output lines at once: one input file's.
 
-    `data` is UTF-8 text of `rows` lines, each with its newline.
+    `data` is UTF-8 text of `rows` lines, each with its newline; `read` is the number of rows that the file had, if
+    that is another.
     """
 
     data: bytes
     rows: int
+    read: int | None = None
 
 
 @dataclass
@@ -103,7 +105,10 @@ def _encode_list(result: Sequence[object], append_row: bool) -> Encoded:
             encoded.rows += 1
     encoded.data = b"".join(parts)
     if all(isinstance(element, Lines | BadFile) for element in result):
-        encoded.file_rows = tuple((element.rows, element.rows) for element in result if isinstance(element, Lines))
+        lines = [element for element in result if isinstance(element, Lines)]
+        encoded.file_rows = tuple(
+            (element.rows if element.read is None else element.read, element.rows) for element in lines
+        )
     return encoded
 
 
