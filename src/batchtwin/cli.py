@@ -6,7 +6,7 @@ import json
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
@@ -148,9 +148,13 @@ def plan(
     bad_files: BadFiles = "fail",
     overrides: Overrides = None,
     strict_environment: StrictEnvironment = False,
+    trial: Annotated[
+        bool, typer.Option("--try", help="Run one mini-batch, and compare its time with the timeout.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Show what would run, and what is wrong, in a second; score nothing."""
+    """Show what would run, and what is wrong, in a second; score nothing (or, with --try, one mini-batch)."""
+    from batchtwin.engine import outlook
     from batchtwin.engine.prepare import Request, prepare
 
     request = Request(
@@ -163,42 +167,16 @@ def plan(
     )
     prepared = prepare(request)
     differing = _check_environment(prepared, strict_environment, show=not as_json)
-    facts = _facts(prepared)
+    facts, found = outlook.facts(prepared), outlook.doubts(prepared)
+    if trial:
+        facts["trial"] = outlook.trial(prepared)
     if as_json:
-        typer.echo(json.dumps(facts | _lists(prepared) | {"environment_differences": differing}, indent=2))
+        lists = {"doubts": found, "environment_differences": differing}
+        typer.echo(json.dumps(facts | outlook.lists(prepared) | lists, indent=2))
         return
     for name, value in facts.items():
         typer.echo(f"{name.replace('_', ' '):22} {value}")
-    _warn(prepared.warnings)
-
-
-def _facts(prepared: Prepared) -> dict[str, Any]:
-    settings = prepared.deployment.settings
-    return {
-        "deployment": f"{prepared.deployment.name} ({prepared.request.deployment})",
-        "model": f"{prepared.model.path} ({', '.join(prepared.model.flavors) or 'no MLflow model'})",
-        "scoring_script": "/".join(prepared.script) if prepared.script else "none: the MLflow driver scores",
-        "input": str(prepared.inputs.root),
-        "files": prepared.plan.items,
-        "bytes": sum(file.size for file in prepared.inputs.files),
-        "mini_batches": len(prepared.plan.mini_batches),
-        "mini_batch_size": settings.mini_batch_size,
-        "workers": prepared.workers,
-        "tries": settings.retry_settings.tries,
-        "timeout_seconds": settings.retry_settings.timeout,
-        "error_threshold": settings.error_threshold,
-        "output": f"{settings.output_action}"
-        + (f" to {prepared.output.file_name}" if prepared.output.file_name else ""),
-        "fingerprint": prepared.plan.fingerprint,
-    }
-
-
-def _lists(prepared: Prepared) -> dict[str, Any]:
-    return {
-        "mini_batch_files": [[file.name for file in mini_batch.files] for mini_batch in prepared.plan.mini_batches],
-        "left_out": [{"name": entry.name, "why": entry.why} for entry in prepared.inputs.left_out],
-        "warnings": list(prepared.warnings),
-    }
+    _warn(prepared.warnings + tuple(found))
 
 
 def _check_environment(prepared: Prepared, strict: bool, *, show: bool = True) -> list[str]:

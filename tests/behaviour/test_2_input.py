@@ -104,3 +104,35 @@ def test_plan_is_light(scored: Project) -> None:
     assert "batchtwin.spec.plan" in imported
     assert not imported & {"pandas", "numpy", "mlflow", "pyarrow", "sklearn", "xgboost"}
     assert not scored.folder.joinpath("outputs").exists()
+
+
+@pytest.mark.ours("2", "plan looks at the head of each CSV: columns that the model's signature requires and it lacks.")
+def test_plan_checks_the_heads(project: Project) -> None:
+    assert project.model is not None
+    signature = json.dumps([{"type": "long", "name": name, "required": name != "c"} for name in "abc"])
+    (project.model / "MLmodel").write_text(
+        f"flavors: {{python_function: {{}}}}\nsignature: {{inputs: {json.dumps(signature)}}}\n"
+    )
+    for number in range(12):
+        (project.inputs / f"{number:02}.csv").write_text("x,a\n1,2\n" if number else "b,a,x\n1,2,3\n")
+    doubts = facts(plan(project, "--json"))["doubts"]
+    assert doubts[0] == f"{project.inputs}/01.csv: missing columns b; the model's signature requires them"
+    assert len(doubts) == 11
+    assert doubts[-1] == "and 1 more files"
+
+
+@pytest.mark.ours("2", "plan names the usual mistakes in a scoring script, with file and line.")
+def test_plan_lints_the_script(scored: Project) -> None:
+    scored.files(1)
+    scored.script = "def run(mini_batch):\n    for path in mini_batch:\n        yield path"
+    assert "driver.py:3: run() yields" in plan(scored).err
+
+
+@pytest.mark.ours("2", "plan --try runs one mini-batch and tells its time beside the timeout.")
+def test_plan_tries(scored: Project) -> None:
+    scored.files(5)
+    tried = facts(plan(scored, "--json", "--try"))["trial"]
+    assert tried.startswith("Completed: mini batch 0 ran 0.")
+    assert tried.endswith("the timeout is 30 s")
+    scored.script = "def init(): raise ValueError('no')\ndef run(mini_batch): return []"
+    assert facts(plan(scored, "--json", "--try"))["trial"].startswith("Failed: The init() function")

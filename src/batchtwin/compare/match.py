@@ -39,17 +39,6 @@ class Row(NamedTuple):
         return cls(texts, floats, record, side, times)
 
 
-def dump(row: Row) -> bytes:
-    """Return a row as a line with its line end."""
-    return b"%d %d %b\n" % (row.side, row.times, row.record)
-
-
-def load(line: bytes) -> Row:
-    """Return the row that `dump` made a line of."""
-    side, times, record = line[:-1].split(b" ", 2)
-    return Row.of(record, int(side), int(times))
-
-
 def is_pair(one: Row, other: Row) -> bool:
     """Tell whether rows stand equally often, one on each side."""
     return one.times == other.times and one.side != other.side
@@ -57,7 +46,7 @@ def is_pair(one: Row, other: Row) -> bool:
 
 def unmatched(rows: Iterable[Row], tolerance: Tolerance, sorter: Sorter) -> Iterator[Row]:
     """Give the rows, or how many of them, that have no partner on the other side."""
-    ordered = sorter.sort(rows, lambda row: row[:3])
+    ordered = sorter.sort(rows, lambda row: row[:3], Row._make)
     for texts, same in groupby(ordered, key=lambda row: row.texts):
         yield from _cut(same, 0, min(len(texts) - 1, MOST_SORTED), tolerance, sorter)
 
@@ -82,7 +71,7 @@ def _near(rows: Iterator[Row], at: int, end: int, tolerance: Tolerance, sorter: 
     elif len(first) == 2 or at + 1 == end:
         yield from _pair(rows, at, tolerance)
     else:
-        again = sorter.sort(rows, lambda row: (row.floats[at + 1 :], row.floats, row.record))
+        again = sorter.sort(rows, lambda row: (row.floats[at + 1 :], row.floats, row.record), Row._make)
         yield from _cut(again, at + 1, end, tolerance, sorter)
 
 

@@ -21,10 +21,19 @@ Floats = tuple[float, ...]
 
 def texts_and_floats(record: bytes) -> tuple[Texts, Floats]:
     """Split a record into what must be the same and what may be close. Shapes: (n + 1,), (n,)."""
-    if b"NaN" in record or b"Infinity" in record:
-        record = NAMED.sub(lambda found: found[0][:3].lower(), record)
-    parts = FLOAT.split(record)
+    parts = FLOAT.split(_named(record))
     return tuple(parts[::2]), tuple(map(float, parts[1::2]))
+
+
+def without_floats(record: bytes) -> bytes:
+    """Return the text around the floats; equal texts give equal ones."""
+    return FLOAT.sub(b"", _named(record))
+
+
+def _named(record: bytes) -> bytes:
+    if b"NaN" in record or b"Infinity" in record:
+        return NAMED.sub(lambda found: found[0][:3].lower(), record)
+    return record
 
 
 @dataclass(frozen=True)

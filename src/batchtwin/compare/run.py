@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory, gettempdir
 from batchtwin.compare.comparison import Comparison
 from batchtwin.compare.errors import TemporaryFilesError
 from batchtwin.compare.layout import Key, Layout
-from batchtwin.compare.match import LEFT, RIGHT, Row, dump, is_pair, load, unmatched
-from batchtwin.compare.numbers import Tolerance
+from batchtwin.compare.match import LEFT, RIGHT, Row, is_pair, unmatched
+from batchtwin.compare.numbers import Tolerance, without_floats
 from batchtwin.compare.source import BLOCK, Source, locate
 from batchtwin.compare.spill import Buckets, Sorter
 from batchtwin.compare.tally import Found, Tally
@@ -30,7 +30,7 @@ class Limits:
     """What is held in memory at once: bytes read, bytes of a bucket on one side, rows sorted."""
 
     block: int = BLOCK
-    bucket: int = 1 << 22
+    bucket: int = 1 << 20
     rows: int = 100_000
 
 
@@ -95,7 +95,7 @@ class _Search:
         self.count = 1 + max(source.size for source in sources) // limits.bucket
         self.sides = [Buckets(folder / name, self.count) for name in ("left", "right")]
         self.rest = Buckets(folder / "rest", self.count)
-        self.sorter = Sorter(folder, limits.rows, dump, load)
+        self.sorter = Sorter(folder, limits.rows)
 
     def run(self) -> list[int]:
         """Compare; return the number of rows by side."""
@@ -104,7 +104,7 @@ class _Search:
             self._cancel(number)
         self.rest.flush()
         for number in range(self.count):
-            for row in unmatched(map(load, self.rest.lines(number)), self.tolerance, self.sorter):
+            for row in unmatched(map(_row, self.rest.lines(number)), self.tolerance, self.sorter):
                 key = self.layout.key(row.record)
                 self.tally.malformed[row.side] += row.times if self.layout.keyed and not key else 0
                 self.tally.add(Found.only(key, row))
@@ -131,11 +131,11 @@ class _Search:
         named: defaultdict[Key, list[Row]] = defaultdict(list)
         for side, lines in enumerate(surplus):
             for line, times in lines.items():
-                row = Row.of(line[:-1], side, times)
-                if key := key_of(row.record):
-                    named[key].append(row)
+                record = line[:-1]
+                if key := key_of(record):
+                    named[key].append(Row.of(record, side, times))
                 else:
-                    self.rest.add([row.texts], [dump(row)[:-1]])
+                    self.rest.add([without_floats(record)], [b"%d %d %b" % (side, times, record)])
         kept = {key for key, rows in named.items() for found in self._differing(key, rows) if self.tally.add(found)}
         if kept:
             self._count_copies(kept, left, right)
@@ -184,6 +184,12 @@ class _Search:
                 if key in keys:
                     side[key] += count
         self.tally.copies |= {key: (found[LEFT][key], found[RIGHT][key]) for key in keys}
+
+
+def _row(line: bytes) -> Row:
+    """Return a row that waits among the rest."""
+    side, times, record = line[:-1].split(b" ", 2)
+    return Row.of(record, int(side), int(times))
 
 
 def _surplus(mine: Counter[bytes], others: Counter[bytes]) -> dict[bytes, int]:

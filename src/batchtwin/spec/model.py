@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,14 @@ from batchtwin.spec.yaml_file import Loader
 
 @dataclass(frozen=True)
 class Model:
-    """A model on disk. `flavors` is empty for one that MLflow did not save."""
+    """A model on disk. `flavors` is empty for one that MLflow did not save.
+
+    `required_columns` are those of its signature, if that names columns.
+    """
 
     path: Path
     flavors: tuple[str, ...]
+    required_columns: tuple[str, ...] = ()
 
     def require_pyfunc(self) -> None:
         """Refuse a model that the MLflow driver cannot score with.
@@ -57,19 +63,29 @@ def find_model(deployment: Deployment, folder: Path, override: Path | None = Non
     path = path.absolute()
     if not os.path.exists(path):
         raise ModelError(f"{path}: no such model ({where}); train or download it first")
-    return Model(path, _flavors(path / "MLmodel"))
+    return _read(path, path / "MLmodel")
 
 
-def _flavors(mlmodel: Path) -> tuple[str, ...]:
+def _read(path: Path, mlmodel: Path) -> Model:
     if not os.path.isfile(mlmodel):
-        return ()
+        return Model(path, ())
     try:
         content: Any = yaml.load(mlmodel.read_bytes(), Loader)  # noqa: S506  (a safe loader)
     except OSError as error:
         raise ModelError(f"{mlmodel}: cannot be read: {error.strerror}; save the model again") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ModelError(f"{mlmodel}: not valid YAML: {error}; save the model again") from None
+        first = " ".join(str(error).split())
+        raise ModelError(f"{mlmodel}: not valid YAML: {first}; save the model again") from None
     flavors = content.get("flavors") if isinstance(content, dict) else None
     if not isinstance(flavors, dict) or not flavors:
         raise ModelError(f"{mlmodel}: flavors: missing; this is not the MLmodel file of an MLflow model")
-    return tuple(map(str, flavors))
+    return Model(path, tuple(map(str, flavors)), tuple(_required(content.get("signature"))))
+
+
+def _required(signature: Any) -> Iterator[str]:
+    """The names of required columns in `signature.inputs`, which is JSON; whatever else it is, MLflow judges."""
+    try:
+        inputs = json.loads(signature["inputs"])
+        yield from (str(spec["name"]) for spec in inputs if spec["type"] != "tensor" and spec.get("required", True))
+    except (TypeError, KeyError, ValueError):
+        return
