@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-MAKEFLAGS += --no-builtin-rules
+MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 PYTHON ?= python3
 DOCKER ?= docker
@@ -18,6 +18,8 @@ MODEL ?= model
 OUTPUT ?=
 SCORE_FLAGS ?=
 PYTEST_FLAGS ?=
+# test processes; each starts jobs of its own
+PROCESSES ?= 3
 
 BIN := .venv/bin
 VENV := .venv/.installed
@@ -62,7 +64,7 @@ local-score-custom: local-score ## the same with deployment-custom/, which bring
 
 .PHONY: test test-container test-all
 test: $(VENV) model/MLmodel ## all tests that need no container engine and no network (PYTEST_FLAGS)
-	@$(BIN)/pytest -m "not container" --cov $(PYTEST_FLAGS)
+	@$(BIN)/pytest -m "not container" --cov --numprocesses $(PROCESSES) --dist worksteal $(PYTEST_FLAGS)
 
 test-container: $(VENV) model/MLmodel ## build the image and test in it (PYTEST_FLAGS)
 	@$(BIN)/pytest -m container $(PYTEST_FLAGS)
@@ -81,10 +83,18 @@ check: $(VENV) ## ruff, mypy --strict, shellcheck, yamllint; changes nothing
 	@$(BIN)/mypy
 	@$(SHELL_FILES) | xargs -0 $(BIN)/shellcheck
 	@$(YAML_FILES) | xargs -0 $(BIN)/yamllint --strict
+	@$(BIN)/python scripts/behaviour_doc.py --check
 
 fix: $(VENV) ## let ruff repair what it can
 	@$(BIN)/ruff check --fix --show-fixes
 	@$(BIN)/ruff format
+
+.PHONY: behaviour soak
+behaviour: $(VENV) ## write docs/behaviour.md from the marks on the behaviour tests
+	@$(BIN)/python scripts/behaviour_doc.py
+
+soak: $(VENV) ## kill jobs at random and resume them, for SOAK_SECONDS (an hour)
+	@BATCHTWIN_SOAK_SECONDS=$(or $(SOAK_SECONDS),3600) $(BIN)/pytest -q tests/faults/test_kill.py -k random
 
 .PHONY: data data-uci
 data: $(VENV) ## write the synthetic data again (it is in git; this gives the same bytes)

@@ -89,7 +89,8 @@ def page(found: Sequence[Rule]) -> str:
             if rule.section == section
         ]
         if lines:
-            parts.append("\n".join([f"## {section}. {title}", "", "| rule | from | test |", "|---|---|---|", *lines, ""]))
+            head = [f"## {section}. {title}", "", "| rule | from | test |", "|---|---|---|"]
+            parts.append("\n".join([*head, *lines, ""]))
     differences = yaml.safe_load((ROOT / TESTS / "differences.yaml").read_text())
     lines = [f"| {entry['here']} | {entry['service']} | {entry['why']} |" for entry in differences]
     parts.append("\n".join(["## Known differences", "", "| here | the service | why |", "|---|---|---|", *lines, ""]))

@@ -53,10 +53,10 @@ class Layout(Enum):
         """A quick function of a record that depends on nothing but its key; None for the record itself."""
         return {"ROWS": _first_and_last, "IMAGES": _last}.get(self.name)
 
-    def prediction(self, record: bytes) -> bytes:
-        """Return, quickly, what a record has beside its bucket key."""
-        start = record.find(b",") + 1 if self is Layout.ROWS else 0
-        return record[start : record.rfind(b",")]
+    @property
+    def rest(self) -> Callable[[bytes], bytes]:
+        """A quick function that gives what a record of a keyed layout has beside its bucket key."""
+        return _second_to_last if self is Layout.ROWS else _all_but_last
 
     def key(self, record: bytes) -> Key | None:
         """Return the name of a row; None if it has none or is malformed."""
@@ -71,6 +71,14 @@ def _first_and_last(record: bytes) -> bytes:
 
 def _last(record: bytes) -> bytes:
     return record[record.rfind(b",") :]
+
+
+def _second_to_last(record: bytes) -> bytes:
+    return record[record.find(b",") + 1 : record.rfind(b",")]
+
+
+def _all_but_last(record: bytes) -> bytes:
+    return record[: record.rfind(b",")]
 
 
 def _row_key(fields: list[bytes]) -> Key | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from batchtwin.compare.errors import ToleranceError
 
@@ -61,7 +62,8 @@ class Tolerance:
         """Compare numbers one by one. Shapes: (n,), (n,)."""
         return all(map(self.close, left, right))
 
-    def same_float(self, left: bytes, right: bytes) -> bool:
-        """Tell quickly whether two texts are one float each, and close."""
-        one = ONE_FLOAT.fullmatch
-        return one(left) is not None and one(right) is not None and self.close(float(left), float(right))
+    def same_floats(self, left: Iterable[bytes], right: Iterable[bytes]) -> Iterator[bool]:
+        """Tell, quickly, which texts are one float each, and close. Shapes: (n,), (n,), (n,)."""
+        one, close = ONE_FLOAT.fullmatch, partial(math.isclose, rel_tol=self.rtol, abs_tol=self.atol)
+        for mine, other in zip(left, right, strict=True):
+            yield one(mine) is not None and one(other) is not None and close(float(mine), float(other))

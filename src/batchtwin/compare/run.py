@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
@@ -145,13 +146,15 @@ class _Search:
         key = self.layout.bucket_key
         if not key or not left or not right:
             return
-        others = _by_key(right, key)
-        for bucket_key, line in _by_key(left, key).items():
-            other = others.get(bucket_key)
-            if line and other and left[line] == right[other]:
-                texts = self.layout.prediction(line), self.layout.prediction(other)
-                if self.tolerance.same_float(*texts):
-                    del left[line], right[other]
+        others, rest = _by_key(right, key), self.layout.rest
+        pairs = [
+            (line, other)
+            for name, line in _by_key(left, key).items()
+            if line and (other := others.get(name)) and left[line] == right[other]
+        ]
+        same = self.tolerance.same_floats((rest(line) for line, _ in pairs), (rest(other) for _, other in pairs))
+        for line, other in compress(pairs, same):
+            del left[line], right[other]
 
     def _differing(self, key: Key, rows: list[Row]) -> Iterator[Found]:
         """Give the differences of rows with the same key."""
