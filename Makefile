@@ -48,8 +48,8 @@ model/MLmodel: | $(VENV)
 	@$(BIN)/python scripts/train.py
 
 .PHONY: train
-train: $(VENV) ## train on data/train/heart.csv, print the scores, write the MLflow model to model/
-	@$(BIN)/python scripts/train.py
+train: $(VENV) ## train on data/train/heart.csv, print the scores, write the MLflow model (to MODEL, model/)
+	@$(BIN)/python scripts/train.py --model "$(MODEL)"
 
 .PHONY: image
 image: ## build the image that runs batch jobs (IMAGE, BASE_IMAGE, DOCKER, DOCKER_BUILD_FLAGS)

@@ -15,7 +15,7 @@ fi
 
 packages=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 for name in matplotlib numpy pandas pyarrow scipy sklearn; do
-  find "$packages/$name" -type d -name tests -prune -exec rm -r {} +
+  if [[ -d $packages/$name ]]; then find "$packages/$name" -type d -name tests -prune -exec rm -r {} +; fi
 done
 
 # A library that does not load without its symbol table keeps it.
@@ -31,9 +31,15 @@ if command -v strip >/dev/null; then
 fi
 
 echo "Compiling what jobs import"
+# Not every environment has all of these.
 env -u PYTHONDONTWRITEBYTECODE HOME=/tmp "$python" -W ignore -c '
-import mlflow.pyfunc, mlflow.sklearn, mlflow.xgboost
-import numpy, pandas, pyarrow.parquet, PIL.Image, sklearn.utils, skops.io, xgboost.sklearn
-import psutil, pydantic, rich.progress, typer, yaml
-sklearn.utils.all_estimators()
+import contextlib, importlib
+for name in (
+    "mlflow.pyfunc", "mlflow.sklearn", "mlflow.xgboost", "numpy", "pandas", "pyarrow.parquet", "PIL.Image",
+    "skops.io", "xgboost.sklearn", "psutil", "pydantic", "rich.progress", "typer", "yaml",
+):
+    with contextlib.suppress(ImportError):
+        importlib.import_module(name)
+with contextlib.suppress(ImportError):
+    importlib.import_module("sklearn.utils").all_estimators()
 '

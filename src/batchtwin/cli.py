@@ -91,7 +91,8 @@ def score(
     if image:
         from batchtwin.engine.container import score_in_container
 
-        raise typer.Exit(score_in_container(prepared, engine, image))
+        options = ["--strict-environment"] if strict_environment else []
+        raise typer.Exit(score_in_container(prepared, engine, image, options))
     _check_environment(prepared, strict_environment)
     raise typer.Exit(_score(prepared))
 
@@ -137,6 +138,22 @@ def verify(output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="The ou
         typer.echo(problem, err=True)
     typer.echo(f"{'Wrong' if verdict.problems else 'Verified'}: {verdict.checked}")
     raise typer.Exit(1 if verdict.problems else 0)
+
+
+@app.command()
+def compare(
+    left: Annotated[Path, typer.Argument(metavar="LEFT", help="A predictions file, or a job's output folder.")],
+    right: Annotated[Path, typer.Argument(metavar="RIGHT", help="The other one.")],
+    rtol: Annotated[float, typer.Option("--rtol", help="Relative tolerance for floats.")] = 1e-9,
+    atol: Annotated[float, typer.Option("--atol", help="Absolute tolerance for floats.")] = 0.0,
+    most: Annotated[int, typer.Option("--most", help="How many differences to show.")] = 10,
+) -> None:
+    """Compare two prediction files, whatever the order of their lines: equal (0), or what differs (1)."""
+    from batchtwin.compare import compare
+
+    comparison = compare(left, right, rtol, atol, most)
+    typer.echo(comparison.text())
+    raise typer.Exit(comparison.exit_code)
 
 
 @app.command()

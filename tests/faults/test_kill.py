@@ -46,7 +46,7 @@ def finish(project: Project) -> Finished:
 
 
 def test_killed_at_every_point_of_the_parent(job: Project, capsys: pytest.CaptureFixture[str]) -> None:
-    passed = []
+    passed: list[str] = []
     while True:
         flag = job.folder / f"crash-{len(passed)}"
         done = job.score("--overwrite", env={"BATCHTWIN_CRASH_AT": f"parent:{len(passed) + 1}:{flag}"})
@@ -65,7 +65,7 @@ def test_killed_at_every_point_of_the_parent(job: Project, capsys: pytest.Captur
 
 
 def test_killed_at_every_point_of_a_worker(job: Project, capsys: pytest.CaptureFixture[str]) -> None:
-    passed = []
+    passed: list[str] = []
     while True:
         flag = job.folder / f"crash-{len(passed)}"
         done = job.score(

@@ -42,13 +42,15 @@ class Difference:
 
     def lines(self) -> list[str]:
         """Return it for people."""
-        title = ", ".join(part for part in (self.name, self.kind) if part)
-        title += f", {self.times} times" if self.times > 1 else ""
+        sides = (("left ", self.left_line, self.left), ("right", self.right_line, self.right))
+        found = [(side, f"{_place(line)}{printable(text)}") for side, line, text in sides if text is not None]
+        often = f", {self.times} times" if self.times > 1 else ""
+        if not self.name:
+            return [f"{self.kind}{often}, {text}" for _, text in found]
+        title = f"{self.name}, {self.kind}{often}"
         if max(self.left_copies or 0, self.right_copies or 0) > 1:
             title += f" (stands {_times(self.left_copies)} left, {_times(self.right_copies)} right)"
-        sides = (("left ", self.left_line, self.left), ("right", self.right_line, self.right))
-        found = [f"  {side} {_place(line)}{printable(text)}" for side, line, text in sides if text is not None]
-        return [title, *found]
+        return [title, *(f"  {side} {text}" for side, text in found)]
 
 
 @dataclass(frozen=True)

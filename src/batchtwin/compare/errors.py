@@ -45,9 +45,9 @@ class LongLineError(CompareError):
 
 
 class TemporaryFilesError(CompareError):
-    """The temporary files of a comparison cannot be written."""
+    """The temporary files of a comparison cannot be written or read again."""
 
-    def __init__(self, folder: Path, why: str) -> None:
+    def __init__(self, folder: Path | str, why: str) -> None:
         super().__init__(
             f"{folder}: {why}; a comparison needs about as much temporary space as the two files have: "
             "set TMPDIR to a folder that has it"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from batchtwin.compare.grammar import Grammar
+from batchtwin.compare.grammar import Grammar, Joiner
 
 COMMA = Grammar(b",", tidy=True)
 SPACE = Grammar(b" ", tidy=False)
@@ -99,19 +99,24 @@ def layout_of(lines: Sequence[bytes]) -> Layout | None:
     """Return the layout that most of a file's first lines have; None without lines."""
     if not lines:
         return None
-    found = Counter(map(_likely, lines))
-    for layout in (Layout.ROWS, Layout.IMAGES):
-        if 2 * found[layout, 0] > len(lines):
-            return layout
-    (layout, _), count = found.most_common(1)[0]
-    return layout if 2 * count > len(lines) else Layout.LINES
+    rows = [COMMA.fields(record) for record in _records(COMMA, lines)]
+    if 2 * sum(map(_is_row, rows)) > len(rows):
+        return Layout.ROWS
+    if 2 * sum(map(_is_image, rows)) > len(rows):
+        return Layout.IMAGES
+    counts = [len(SPACE.fields(record)) for record in _records(SPACE, lines)]
+    [(fields, times)] = Counter(counts).most_common(1)
+    return Layout.FRAME if fields > 1 and 2 * times > len(counts) else Layout.LINES
 
 
-def _likely(line: bytes) -> tuple[Layout, int]:
-    fields = COMMA.fields(line)
-    if _row_key(fields) and FILE_NAME.fullmatch(fields[2]):
-        return Layout.ROWS, 0
-    if _image_key(fields) and IMAGE_NAME.fullmatch(fields[1]):
-        return Layout.IMAGES, 0
-    count = len(SPACE.fields(line))
-    return (Layout.FRAME, count) if count > 1 else (Layout.LINES, 0)
+def _records(grammar: Grammar, lines: Sequence[bytes]) -> list[bytes]:
+    joiner = Joiner(grammar)
+    return [*joiner.join(lines), *joiner.rest()]
+
+
+def _is_row(fields: list[bytes]) -> bool:
+    return _row_key(fields) is not None and FILE_NAME.fullmatch(fields[2]) is not None
+
+
+def _is_image(fields: list[bytes]) -> bool:
+    return _image_key(fields) is not None and IMAGE_NAME.fullmatch(fields[1]) is not None

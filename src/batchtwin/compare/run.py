@@ -6,12 +6,12 @@ rows have these, else by the whole line and, for what then is left, by the text 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import TemporaryDirectory
 
 from batchtwin.compare.comparison import Comparison
 from batchtwin.compare.errors import TemporaryFilesError
@@ -19,7 +19,7 @@ from batchtwin.compare.layout import Key, Layout
 from batchtwin.compare.match import LEFT, RIGHT, Row, is_pair, unmatched
 from batchtwin.compare.numbers import Tolerance, without_floats
 from batchtwin.compare.source import BLOCK, Source, locate
-from batchtwin.compare.spill import Buckets, Sorter
+from batchtwin.compare.spill import Buckets, Sorter, writing
 from batchtwin.compare.tally import Found, Tally
 from batchtwin.errors import UsageError
 
@@ -60,7 +60,7 @@ def compare(
     if same_bytes:
         rows = [sum(map(len, sources[LEFT].records(layout)))] * 2
     else:
-        with _temporary() as folder:
+        with _temporary() as folder, writing(Path(folder)):
             rows = _Search(sources, layout, tolerance, tally, Path(folder), limits).run()
     lines = tuple(source.line_numbers(layout, wanted) for source, wanted in zip(sources, tally.wanted(), strict=True))
     return Comparison(
@@ -161,14 +161,14 @@ class _Search:
         alone: tuple[list[Row], list[Row]] = ([], [])
         for row in self._unmatched(rows):
             alone[row.side].append(row)
-        lefts, rights = (sorted(side, key=lambda row: (row.texts, row.floats, row.record)) for side in alone)
+        lefts, rights = (deque(sorted(side, key=lambda row: row[:3])) for side in alone)
         while lefts and rights:
-            left, right = lefts.pop(0), rights.pop(0)
+            left, right = lefts.popleft(), rights.popleft()
             times = min(left.times, right.times)
             yield Found.pair(key, left.record, right.record, times)
             for row, side in ((left, lefts), (right, rights)):
                 if row.times > times:
-                    side.insert(0, row._replace(times=row.times - times))
+                    side.appendleft(row._replace(times=row.times - times))
         for row in (*lefts, *rights):
             yield Found.only(key, row)
 
@@ -213,7 +213,7 @@ def _temporary() -> TemporaryDirectory[str]:
     try:
         return TemporaryDirectory(prefix="batchtwin-compare-")
     except OSError as error:
-        raise TemporaryFilesError(Path(gettempdir()), error.strerror or "cannot be written") from None
+        raise TemporaryFilesError(error.filename or "temporary folder", error.strerror or "cannot be written") from None
 
 
 def _layout(left: Source, right: Source) -> Layout:

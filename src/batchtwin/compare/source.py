@@ -10,7 +10,7 @@ from pathlib import Path
 
 from batchtwin.compare.errors import BinaryFileError, LongLineError, NoPredictionsError, UnreadableError
 from batchtwin.compare.grammar import Joiner
-from batchtwin.compare.layout import COMMA, Layout, layout_of
+from batchtwin.compare.layout import Layout, layout_of
 
 INNER = "named-outputs/score"
 HEAD = 1 << 16
@@ -53,7 +53,7 @@ class Source:
 
     @cached_property
     def head(self) -> list[bytes]:
-        """The first lines, as records with comma separated fields if they are that.
+        """The first lines.
 
         Raises:
             CompareError: these are no lines of text.
@@ -64,10 +64,7 @@ class Source:
             raise BinaryFileError(self.path, kind or "a binary file")
         lines = data.split(b"\n")
         # The last is empty or, in a larger file, cut.
-        if len(lines) > 1:
-            lines.pop()
-        joiner = Joiner(COMMA)
-        return [*joiner.join(lines if data else []), *joiner.rest()]
+        return lines[:-1] if len(lines) > 1 else lines if data else []
 
     @property
     def layout(self) -> Layout | None:

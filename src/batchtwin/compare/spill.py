@@ -29,8 +29,7 @@ class Buckets:
         self.folder = folder
         self._parts: list[list[bytes]] = [[] for _ in range(count)]
         self._held = 0
-        with writing(folder):
-            folder.mkdir()
+        folder.mkdir()
 
     def add(self, keys: Iterable[Hashable], lines: list[bytes]) -> None:
         """Put each line where its key belongs. Shapes: (n,), (n,)."""
@@ -43,13 +42,12 @@ class Buckets:
 
     def flush(self) -> None:
         """Write what is held."""
-        with writing(self.folder):
-            for number, part in enumerate(self._parts):
-                if part:
-                    part.append(b"")
-                    with self.path(number).open("ab") as file:
-                        file.write(b"\n".join(part))
-                    part.clear()
+        for number, part in enumerate(self._parts):
+            if part:
+                part.append(b"")
+                with self.path(number).open("ab") as file:
+                    file.write(b"\n".join(part))
+                part.clear()
         self._held = 0
 
     def path(self, number: int) -> Path:
@@ -106,7 +104,7 @@ class Sorter:
         self._runs += 1
         path = self.folder / f"run-{self._runs}"
         rows = iter(rows)
-        with writing(self.folder), path.open("wb") as file:
+        with path.open("wb") as file:
             while block := [tuple(row) for row in islice(rows, TOGETHER)]:
                 data = marshal.dumps(block)
                 file.write(len(data).to_bytes(8) + data)
@@ -125,7 +123,7 @@ def writing(folder: Path) -> Iterator[None]:
     """Turn a refusal of the file system into words.
 
     Raises:
-        TemporaryFilesError: the temporary files cannot be written.
+        TemporaryFilesError: the temporary files cannot be written or read.
     """
     try:
         yield

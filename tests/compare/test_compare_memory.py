@@ -1,0 +1,56 @@
+"""A comparison's memory does not grow with its files."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support import DEADLINE
+
+PROGRAM = """
+import resource, sys
+from pathlib import Path
+from batchtwin.compare import compare
+assert compare(Path(sys.argv[1]), Path(sys.argv[2])).equal
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def peak(folder: Path, line: str, count: int) -> float:
+    """Return the peak memory, in MB, of comparing `count` lines with the same ones in other order."""
+    lines = [line.format(row=number % 50_000, file=number // 50_000, value=number / 7) for number in range(count)]
+    paths = [folder / f"{count}-{side}.csv" for side in ("left", "right")]
+    paths[0].write_text("".join(lines))
+    paths[1].write_text("".join(reversed(lines)))
+    words = [sys.executable, "-c", PROGRAM, *map(str, paths)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=DEADLINE, check=True)
+    return int(done.stdout) / 1024
+
+
+@pytest.mark.parametrize("line", ["{row},{value!r},part-{file}.csv\n", "{value!r}\n", "same\n"])
+def test_ten_times_the_lines_need_no_more_memory(tmp_path: Path, line: str) -> None:
+    assert peak(tmp_path, line, 2_000_000) < peak(tmp_path, line, 200_000) + 15
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from batchtwin.compare import CompareError, compare
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+try:
+    compare(Path(sys.argv[1]), Path(sys.argv[2]))
+except CompareError as error:
+    print(error)
+"""
+
+
+def test_a_full_temporary_folder_is_told(tmp_path: Path) -> None:
+    paths = tmp_path / "left", tmp_path / "right"
+    for path, first in zip(paths, (0, 1), strict=True):
+        path.write_text("".join(f"{number}\n" for number in range(first, 100_000)))
+    words = [sys.executable, "-c", FULL, *map(str, paths)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=DEADLINE, check=True)
+    assert "File too large; a comparison needs about as much temporary space" in done.stdout
