@@ -165,3 +165,23 @@ def test_workers(good: Project) -> None:
         f"{facts['workers']} workers instead of 600: this machine has {facts['workers']} CPUs" in facts["warnings"][0]
     )
     assert json.loads(plan(good, change, "--workers", "5", "--json").out)["workers"] == 5
+
+
+@pytest.mark.observed(
+    "1", "A settings block needs mini_batch_size, and no key may be empty: azure-ai-ml reads neither."
+)
+def test_what_the_sdk_cannot_read(good: Project) -> None:
+    assert "settings.mini_batch_size: is required" in refusal(plan(good, {"settings": {"error_threshold": 0}}))
+    path = good.write()
+    path.write_text(path.read_text() + "description:\n")
+    assert "description: " in refusal(batchtwin("plan", path, "--input", good.inputs))
+
+
+@pytest.mark.documented(
+    "1", "conda_file has to be there; environment is an image (with or without it) or a build context."
+)
+def test_environment(good: Project) -> None:
+    assert "nowhere.yaml" in refusal(plan(good, {"environment": {"image": "x", "conda_file": "nowhere.yaml"}}))
+    assert "build: does not go with image" in refusal(
+        plan(good, {"environment": {"image": "x", "build": {"path": "."}}})
+    )

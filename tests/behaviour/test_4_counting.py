@@ -110,7 +110,9 @@ def test_error_threshold(project: Project, threshold: int, code: int) -> None:
 def test_total_tries(project: Project, max_retries: int, tries: int) -> None:
     project.files(2)
     project.settings = {"retry_settings": {"max_retries": max_retries}}
-    project.script = "def run(mini_batch):\n    if '00' in mini_batch[0]: raise ValueError\n    return mini_batch"
+    project.script = (
+        "def run(mini_batch):\n    if mini_batch[0].endswith('00.txt'): raise ValueError\n    return mini_batch"
+    )
     assert project.score().failures[0]["attempts"] == tries
 
 
@@ -121,7 +123,7 @@ def test_retry_that_succeeds(project: Project) -> None:
         import os, pathlib
         def run(mini_batch):
             seen = pathlib.Path(os.environ["AZUREML_BI_OUTPUT_PATH"], ".seen")
-            if "01" in mini_batch[0] and not seen.exists():
+            if mini_batch[0].endswith("01.txt") and not seen.exists():
                 seen.touch()
                 os.kill(os.getpid(), 9)
             return mini_batch
@@ -191,7 +193,7 @@ def test_script_may_fork(project: Project) -> None:
         def square(x):
             return x * x
         def run(mini_batch):
-            if "02" in mini_batch[0]:
+            if mini_batch[0].endswith("02.txt"):
                 child = subprocess.Popen(["sleep", "600"])
                 pathlib.Path(os.environ["AZUREML_BI_OUTPUT_PATH"], ".child").write_text(str(child.pid))
                 child.wait()

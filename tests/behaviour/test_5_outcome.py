@@ -16,7 +16,7 @@ SLOW = """
     import os, pathlib, time
     def run(mini_batch):
         pathlib.Path(os.environ["AZUREML_BI_OUTPUT_PATH"], ".busy").touch()
-        if "00" not in mini_batch[0]:
+        if not mini_batch[0].endswith("00.txt"):
             time.sleep(600)
         return mini_batch
 """
@@ -116,7 +116,7 @@ def test_killed_worker_is_replaced(project: Project) -> None:
         import os, pathlib, time
         def run(mini_batch):
             me = pathlib.Path(os.environ["AZUREML_BI_OUTPUT_PATH"], "." + os.path.basename(mini_batch[0]))
-            if "01" in mini_batch[0] and not me.exists():
+            if mini_batch[0].endswith("01.txt") and not me.exists():
                 me.write_text(str(os.getpid()))
                 time.sleep(600)
             return [os.path.basename(mini_batch[0])]
@@ -130,3 +130,41 @@ def test_killed_worker_is_replaced(project: Project) -> None:
     assert process.returncode == 0, err
     assert Path(out.splitlines()[-1]).read_text() == "00.txt\n01.txt\n02.txt\n03.txt\n"
     assert "exits with returncode -9." in err
+
+
+@pytest.mark.ours("5", "A second signal ends everything at once, exit code 130 too.")
+def test_second_signal_kills(project: Project) -> None:
+    project.files(2)
+    project.script = """
+        import os, pathlib, time
+        score = pathlib.Path(os.environ["AZUREML_BI_OUTPUT_PATH"])
+        def run(mini_batch):
+            (score / ("." + os.path.basename(mini_batch[0]))).touch()
+            if mini_batch[0].endswith("00.txt"):
+                time.sleep(600)
+            return mini_batch
+        def shutdown():
+            (score / ".shutdown").touch()
+            time.sleep(600)
+    """
+    words = [str(COMMAND), *map(str, project.words("--workers", "2"))]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    score = project.folder / "job/named-outputs/score"
+    wait_for(lambda: all((score / name).exists() for name in (".00.txt", ".01.txt")) or process.poll() is not None)
+    workers = workers_of(process.pid)
+    process.send_signal(signal.SIGINT)
+    wait_for(lambda: (score / ".shutdown").exists() or process.poll() is not None)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=DEADLINE)
+    assert (process.returncode, err) == (130, "")
+    wait_for(lambda: all(not worker.is_running() or worker.status() == "zombie" for worker in workers))
+
+
+@pytest.mark.ours("5", "The verdict on error_threshold is the same for any number of workers.")
+def test_verdict_does_not_depend_on_timing(project: Project) -> None:
+    project.files(8)
+    project.settings = {"error_threshold": 1, "retry_settings": {"max_retries": 2}}
+    project.script = "def run(mini_batch):\n    if mini_batch[0][-5] in '27': raise ValueError\n    return mini_batch"
+    verdicts = [project.score("--overwrite", "--workers", workers) for workers in ("1", "2", "8")]
+    assert {verdict.code for verdict in verdicts} == {1}
+    assert all("which exceeds error threshold 1." in verdict.err for verdict in verdicts)

@@ -106,7 +106,9 @@ def test_overwrite_of_unfinished(project: Project) -> None:
 def test_failed_job_has_no_file(project: Project) -> None:
     project.files(4)
     project.settings = {"error_threshold": 0, "retry_settings": {"max_retries": 1}}
-    project.script = "def run(mini_batch):\n    if '03' in mini_batch[0]: raise ValueError\n    return mini_batch"
+    project.script = (
+        "def run(mini_batch):\n    if mini_batch[0].endswith('03.txt'): raise ValueError\n    return mini_batch"
+    )
     done = project.score("--workers", "1")
     assert done.code == 1
     assert list((done.output / "named-outputs/score").iterdir()) == []

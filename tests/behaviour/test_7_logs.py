@@ -20,7 +20,7 @@ def done(project: Project) -> Finished:
         def run(mini_batch):
             EntryScript().logger.info("scoring %d files", len(mini_batch))
             EntryScript().logger.debug("not at this level")
-            if "04" in mini_batch[0]:
+            if mini_batch[0].endswith("04.txt"):
                 raise ValueError("no good")
             return mini_batch
     """

@@ -218,7 +218,7 @@ def test_malformed_rows_are_rows_too(pair: tuple[Path, Path], line: str) -> None
     assert counts(result) == (4, 3, 1, 0, 0)
     [found] = result.differences
     assert (found.left, found.left_line, found.file) == (line, 4, None)
-    assert "Left: 1 of these rows are not `row,prediction,file_name`." in result.notes
+    assert "Left: rows without partner that are not `row,prediction,file_name`: 1." in result.notes
     assert compared(pair, ROWS + line + "\n", line + "\n" + ROWS).equal
 
 

@@ -26,7 +26,7 @@ IMAGES = st.tuples(PREDICTIONS, st.integers(0, 9)).map(lambda row: f"{csv_field(
 FRAMES = st.lists(st.one_of(FLOATS, st.integers().map(str)), min_size=3, max_size=3).map(" ".join)
 LINES = st.one_of(FLOATS, WORDS.map(lambda text: text.replace("\n", " ")), st.just('"'), st.just("x y"))
 FILES = st.one_of(*(st.lists(row, max_size=30) for row in (ROWS, IMAGES, FRAMES, LINES)))
-quick = settings(deadline=None, max_examples=150)
+quick = settings(deadline=None, max_examples=100)
 
 
 def compared(left: list[str], right: list[str], limits: Limits, rtol: float = 1e-9) -> Comparison:

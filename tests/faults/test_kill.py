@@ -49,7 +49,10 @@ def test_killed_at_every_point_of_the_parent(job: Project, capsys: pytest.Captur
     passed: list[str] = []
     while True:
         flag = job.folder / f"crash-{len(passed)}"
-        done = job.score("--overwrite", env={"BATCHTWIN_CRASH_AT": f"parent:{len(passed) + 1}:{flag}"})
+        # One worker, so that events come one by one, and the points are the same each time.
+        done = job.score(
+            "--overwrite", "--workers", "1", env={"BATCHTWIN_CRASH_AT": f"parent:{len(passed) + 1}:{flag}"}
+        )
         if not flag.exists():
             break
         assert done.code == -9

@@ -14,7 +14,7 @@ from support import COMMAND, DEADLINE, Finished, Project, batchtwin, wait_for
 FAILS_ONCE = """
     import os, pathlib
     def run(mini_batch):
-        if "03" in mini_batch[0] and not os.path.exists(os.environ["MENDED"]):
+        if mini_batch[0].endswith("03.txt") and not os.path.exists(os.environ["MENDED"]):
             raise ValueError("not yet")
         return [os.path.basename(path) for path in mini_batch]
 """

@@ -104,9 +104,15 @@ def layout_of(lines: Sequence[bytes]) -> Layout | None:
         return Layout.ROWS
     if 2 * sum(map(_is_image, rows)) > len(rows):
         return Layout.IMAGES
-    counts = [len(SPACE.fields(record)) for record in _records(SPACE, lines)]
-    [(fields, times)] = Counter(counts).most_common(1)
-    return Layout.FRAME if fields > 1 and 2 * times > len(counts) else Layout.LINES
+    return Layout.FRAME if _is_frame(_records(SPACE, lines)) else Layout.LINES
+
+
+def _is_frame(records: Sequence[bytes]) -> bool:
+    """Most rows have the same number of fields, and every one with a quote: elsewhere a quote is a mere character."""
+    widths = [len(SPACE.fields(record)) for record in records]
+    [(width, times)] = Counter(widths).most_common(1)
+    quoted = (count for count, record in zip(widths, records, strict=True) if b'"' in record)
+    return width > 1 and 2 * times > len(widths) and all(count == width for count in quoted)
 
 
 def _records(grammar: Grammar, lines: Sequence[bytes]) -> list[bytes]:

@@ -240,4 +240,4 @@ def _notes(sources: tuple[Source, Source], layout: Layout, tally: Tally) -> Iter
         if mine[0].startswith(BYTE_ORDER_MARK) and not others[0].startswith(BYTE_ORDER_MARK):
             yield f"{name} begins with a byte order mark."
         if tally.malformed[side]:
-            yield f"{name}: {tally.malformed[side]} of these rows are not `{layout.value}`."
+            yield f"{name}: rows without partner that are not `{layout.value}`: {tally.malformed[side]}."

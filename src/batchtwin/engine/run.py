@@ -79,7 +79,7 @@ class Run:
             logs.progress(f"Scheduling finished. {scheduled} in {time.monotonic() - self._began:.3f} seconds.")
             timeout = prepared.deployment.settings.retry_settings.timeout
             pool = LocalPool(prepared.workers, timeout, Launcher(prepared, logs, self._number))
-            with closing(self._progress), closing(pool), _signals() as caught:
+            with _signals() as caught, closing(self._progress), closing(pool):
                 try:
                     self._drive(pool, report, caught)
                 except OutputError as error:
