@@ -89,7 +89,10 @@ fix: $(VENV) ## let ruff repair what it can
 	@$(BIN)/ruff check --fix --show-fixes
 	@$(BIN)/ruff format
 
-.PHONY: behaviour soak
+.PHONY: behaviour soak bench-ledger
+bench-ledger: $(VENV) model/MLmodel ## what ledger and checksums cost: the same job with and without them, in turn
+	@$(BIN)/python benchmarks/ledger.py
+
 behaviour: $(VENV) ## write docs/behaviour.md from the marks on the behaviour tests
 	@$(BIN)/python scripts/behaviour_doc.py
 
