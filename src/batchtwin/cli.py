@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import sys
 import traceback
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
 from batchtwin import __version__
-from batchtwin.errors import BatchTwinError, UsageError
+from batchtwin.errors import FAILED, BatchTwinError, UsageError
 
 if TYPE_CHECKING:
     from batchtwin.engine.prepare import Prepared
@@ -102,7 +104,9 @@ def _score(prepared: Prepared) -> int:
     from batchtwin.engine.start import new_job
 
     _warn(prepared.warnings)
-    return _tell(new_job(prepared, progress_for()))
+    with closing(progress_for()) as progress:
+        result = new_job(prepared, progress)
+    return _tell(result)
 
 
 def _tell(result: Result) -> int:
@@ -125,7 +129,9 @@ def resume(
     from batchtwin.engine.progress import progress_for
     from batchtwin.engine.start import resume
 
-    raise typer.Exit(_tell(resume(output, progress_for(), workers, retry_failed=retry_failed)))
+    with closing(progress_for()) as progress:
+        result = resume(output, progress, workers, retry_failed=retry_failed)
+    raise typer.Exit(_tell(result))
 
 
 @app.command()
@@ -253,4 +259,9 @@ def main() -> NoReturn:
             traceback.print_exc()
         typer.echo(str(error), err=True)
         sys.exit(error.exit_code)
+    except (OSError, sqlite3.Error) as error:
+        if len(arguments) < len(sys.argv) - 1:
+            traceback.print_exc()
+        typer.echo(f"{type(error).__name__}: {error}; --debug shows where", err=True)
+        sys.exit(FAILED)
     sys.exit(0)

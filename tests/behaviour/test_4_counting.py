@@ -168,6 +168,20 @@ def test_out_of_memory(project: Project) -> None:
     assert [record["message"] for record in done.failures] == ["MemoryError"]
 
 
+@pytest.mark.ours("4", "A child that a script forks does not go on as a second worker.")
+def test_bare_fork(project: Project) -> None:
+    project.files(6)
+    project.script = """
+        import os
+        def run(mini_batch):
+            os.fork()
+            return [os.path.basename(mini_batch[0])]
+    """
+    done = project.score()
+    assert done.code == 0, done.err
+    assert done.predictions == "".join(f"{number:02}.txt\n" for number in range(6))
+
+
 @pytest.mark.ours("4", "A write that fails is the job's failure, never an item's.")
 def test_failed_write(project: Project) -> None:
     project.files(3)

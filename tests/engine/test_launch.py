@@ -35,6 +35,7 @@ def test_the_model_keeps_its_folders_name(tmp_path: Path) -> None:
 def test_a_linked_model_is_resolved(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(model(tmp_path))
     (tmp_path / "foo/linked").symlink_to("MLmodel")
+    (tmp_path / "foo/broken").symlink_to("nowhere")
     made = launch.model_dir(tmp_path / "link", tmp_path / "scratch")
     assert (made / "foo/linked").read_text() == "flavors: {}"
 

@@ -102,6 +102,15 @@ def test_a_link_in_the_place_of_a_folder_is_removed_not_followed(tmp_path: Path)
     assert (elsewhere / "precious").exists()
 
 
+def test_folders_that_no_job_made_are_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    folder = OutputFolder(tmp_path, "x")
+    with pytest.raises(OutputError, match="holds logs, which no job made"):
+        folder.check(overwrite=False)
+    (tmp_path / ".lock").touch()
+    folder.check(overwrite=False)
+
+
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="is a file; --output takes a folder"):

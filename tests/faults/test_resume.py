@@ -14,7 +14,7 @@ from support import COMMAND, DEADLINE, Finished, Project, batchtwin, wait_for
 FAILS_ONCE = """
     import os, pathlib
     def run(mini_batch):
-        if mini_batch[0].endswith("03.txt") and not os.path.exists(os.environ["MENDED"]):
+        if any(path.endswith("03.txt") for path in mini_batch) and not os.path.exists(os.environ["MENDED"]):
             raise ValueError("not yet")
         return [os.path.basename(path) for path in mini_batch]
 """
@@ -73,6 +73,36 @@ def test_failed_mini_batches_of_a_complete_job_can_be_tried_again(job: Project) 
     assert mended.log("user/stdout/*/*") == ""
     assert mended.failures == []
     assert batchtwin("verify", job.folder / "job").code == 0
+
+
+@pytest.mark.parametrize("short", [False, True])
+def test_a_retry_of_a_complete_job_killed_at_every_point(
+    job: Project, short: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The mini-batch that failed, wholly or in part, is not the last: what follows it moves."""
+    job.settings["mini_batch_size"] = 2
+    if short:
+        job.script = FAILS_ONCE.replace('raise ValueError("not yet")', "return ['only one']")
+    passed: list[str] = []
+    while True:
+        (job.folder / "mended").unlink(missing_ok=True)
+        assert job.score("--overwrite").code == 0
+        (job.folder / "mended").touch()
+        flag = job.folder / f"crash-{len(passed)}"
+        crash = {"BATCHTWIN_CRASH_AT": f"parent:{len(passed) + 1}:{flag}"}
+        retry = ["resume", job.folder / "job", "--retry-failed", "--workers", "1"]
+        done = batchtwin(*retry, env=crash)
+        if not flag.exists():
+            break
+        assert done.code == -9
+        passed.append(flag.read_text())
+        again = resume(job, "--retry-failed")
+        assert (again.code, again.predictions) == (0, ALL), (passed, again.err)
+        assert batchtwin("verify", job.folder / "job").code == 0, passed
+    assert done.code == 0
+    with capsys.disabled():
+        print(f"\na retry killed at {len(passed)} points: {', '.join(passed)}")
+    assert {"predictions linked", "ends rebased", "output in place", "manifest written"} <= {*passed}
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,8 @@ def model_dir(model: Path, scratch: Path) -> Path:
 
 
 def _link_or_copy(source: str, target: str) -> None:
+    if not os.path.exists(source):
+        return  # a link that leads nowhere
     try:
         os.link(os.path.realpath(source), target)
     except OSError:

@@ -114,12 +114,14 @@ class Ledger:
                 hashes[path] = sha256
         return tuple(MiniBatch(number, tuple(files)) for number, files in batches.items()), hashes
 
-    def add(self, entries: Iterable[Entry]) -> None:
-        """Commit what has happened, all of it or nothing."""
+    def add(self, entries: Iterable[Entry], runs: int | None = None) -> None:
+        """Commit what has happened, with a new number of runs if one is given: all of it or nothing."""
         rows = [(entry.event.mini_batch, entry.ended, entry.event.model_dump_json()) for entry in entries]
         with _writing(self):
             self._connection.execute("BEGIN")
             self._connection.executemany("INSERT INTO try (mini_batch, ended, event) VALUES (?, ?, ?)", rows)
+            if runs is not None:
+                self._connection.execute("INSERT OR REPLACE INTO fact VALUES ('runs', ?)", (str(runs),))
             self._connection.execute("COMMIT")
 
     def ended(self) -> Iterator[Outcome | Failure]:
@@ -132,10 +134,6 @@ class Ledger:
             event = events.validate_json(text)
             if isinstance(event, Outcome | Failure):
                 yield event
-
-    def tries(self) -> int:
-        """Return how many tries were made in all."""
-        return int(self._connection.execute("SELECT count(*) FROM try WHERE mini_batch IS NOT NULL").fetchone()[0])
 
     def close(self) -> None:
         """Close the file."""

@@ -73,7 +73,9 @@ class Logs:
         self._first_file: dict[str, str] = {}
         self._overview = f"job_progress_overview.{datetime.now(UTC):%Y%m%d%H%M%S}.txt"
         self._report = csv.writer(self._opened("sys/job_report/processed_mini-batches.csv"), lineterminator="\n")
-        self._report.writerow(REPORT)
+        report = root / "sys/job_report/processed_mini-batches.csv"
+        if not report.stat().st_size:  # a resumed job adds to it
+            self._report.writerow(REPORT)
         (root / "readme.txt").write_text(README)
 
     def _open(self, name: str) -> TextIO:
@@ -108,14 +110,19 @@ class Logs:
         """Write the full text of a failed try, and count it for the digest."""
         place = f"mini batch {failure.mini_batch}, try {failure.attempt}" if failure.attempt else "start"
         text = failure.traceback.rstrip() or failure.message
-        self._opened(f"user/error/{failure.worker}.txt").write(f"{now()} {place}: {failure.kind}: {text}\n")
+        self._add(f"user/error/{failure.worker}.txt", f"{now()} {place}: {failure.kind}: {text}\n")
         key = " ".join(failure.message.split())
         self._node(failure.worker, f"{place}, pid {failure.pid}: {failure.kind}, {failure.seconds:.3f} s: {key}")
         self._errors[key] += 1
         self._first_file.setdefault(key, first_file)
 
     def _node(self, worker: str, text: str) -> None:
-        self._opened(f"sys/node/{worker}.txt").write(f"{now()} {text}\n")
+        self._add(f"sys/node/{worker}.txt", f"{now()} {text}\n")
+
+    def _add(self, name: str, text: str) -> None:
+        """Not kept open: there is a file for each worker, and workers are replaced without limit."""
+        with made(self.root / name).open("a", encoding="utf-8") as stream:
+            stream.write(text)
 
     def ended(self, mini_batch: MiniBatch, end: Outcome | Failure, elapsed: float) -> None:
         """Add the line of a mini-batch that ended, `elapsed` seconds after it was first picked."""

@@ -64,7 +64,10 @@ def _head_problem(path: str, prepared: Prepared) -> str | None:
     if ending(path) != ".csv" or not prepared.model.required_columns:
         return None
     with open(path, encoding="utf-8-sig", errors="replace", newline="") as stream:
-        names = next(csv.reader(stream), [])
+        try:
+            names = next(csv.reader(stream), [])
+        except csv.Error as error:
+            return f"{path}: the first line is not CSV: {error}"
     missing = [name for name in prepared.model.required_columns if name not in names]
     return f"{path}: missing columns {', '.join(missing)}; the model's signature requires them" if missing else None
 

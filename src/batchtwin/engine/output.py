@@ -23,10 +23,10 @@ crash_point = crash_points("parent")
 # All that a job makes in its folder. Clearing removes these names, in this order, and nothing else: without a
 # manifest the job is not complete, without a ledger there is none.
 MADE = (
-    "manifest.json",
     "job.sqlite",
     "job.sqlite-wal",
     "job.sqlite-shm",
+    "manifest.json",
     "named-outputs/score",
     "logs",
     "segments",
@@ -86,13 +86,18 @@ class OutputFolder:
         Raises:
             OutputError: saying which, and what to do.
         """
-        standing = next(path for path in (self.root, *self.root.parents) if path.exists())
+        standing = next(path for path in (self.root, *self.root.parents) if os.path.exists(path))
         if not standing.is_dir():
             raise OutputError(f"{standing}: is a file; --output takes a folder")
         if not os.access(standing, os.W_OK | os.X_OK):
             raise OutputError(f"{standing}: may not be written by this user; choose another folder: --output DIR")
         if overwrite:
             return
+        foreign = [name for name in MADE if (self.root / name).exists()]
+        if foreign and not (self.root / ".lock").exists():
+            raise OutputError(
+                f"{self.root}: holds {foreign[0]}, which no job made; choose another folder: --output DIR"
+            )
         advice = "give --overwrite to replace it, or another --output"
         if self.predictions and self.predictions.exists():
             raise OutputError(f"{self.predictions}: exists already; {advice}")
@@ -128,24 +133,29 @@ class OutputFolder:
             self.score.mkdir(parents=True, exist_ok=True)
             self.segments.mkdir(exist_ok=True)
 
-    def reopen(self, ended: Iterable[Outcome | Failure]) -> list[Outcome | Failure]:
-        """Have the predictions of a complete job serve as a segment, and return its ends, in plan order, as such.
+    def reopen(self, ended: Iterable[Outcome | Failure], name: str) -> list[Outcome | Failure]:
+        """Have the predictions of a complete job serve as segment `name`; return its ends, in plan order, as in that.
 
-        Ends whose segment is still there are of a later run, and are not in the file.
+        Raises:
+            OutputError: the predictions are gone, or the file system refuses.
         """
         if self.predictions is None:
             return list(ended)
+        self.tidy()
         self.make()
-        whole = self.segments / "complete"
-        whole.unlink(missing_ok=True)
-        os.link(self.predictions, whole)
+        with _refusals():
+            try:
+                os.link(self.predictions, self.segments / name)
+            except OSError:
+                shutil.copy2(self.predictions, self.segments / name)
         found: list[Outcome | Failure] = []
         offset = 0
         for event in ended:
-            if isinstance(event, Outcome) and not (self.segments / event.segment).exists():
-                event = event.model_copy(update={"segment": whole.name, "offset": offset})
+            if isinstance(event, Outcome):
+                found.append(event.model_copy(update={"segment": name, "offset": offset}))
                 offset += event.length
-            found.append(event)
+            else:
+                found.append(event)
         return found
 
     def tidy(self) -> None:

@@ -129,6 +129,7 @@ class LocalPool:
 
     def _bury(self, process: WorkerProcess) -> list[Event]:
         """A worker has ended by itself: what it reported counts, what it was running has failed."""
+        process.kill()
         found = self._read(process)
         if not process.retired or process.task:
             text = f"{process.name} exits with returncode {process.returncode}."

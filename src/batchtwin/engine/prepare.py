@@ -137,7 +137,7 @@ def _check_driver(deployment: Deployment, model: Model, files: Sequence[InputFil
 def workers_for(asked: int | None, deployment: Deployment, mini_batches: int) -> tuple[int, list[str]]:
     """Return how many workers run, and a sentence if that is less than the deployment says for want of CPUs."""
     if asked is not None:
-        return asked, []
+        return min(asked, mini_batches), []
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     useful = min(deployment.workers, mini_batches)
     if useful <= cpus:

@@ -100,8 +100,11 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """Kill the worker and the processes of its group, and reap it."""
-        if self._process.poll() is None:
+        alive = self._process.poll() is None
+        # Of a worker that ended by itself, what it started may be left.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
+        if alive:
             self._process.wait()
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from batchtwin.engine.job import Job, Status
-from batchtwin.engine.ledger import Ledger
+from batchtwin.engine.ledger import Entry, Ledger
 from batchtwin.engine.lock import locked
 from batchtwin.engine.logs import now
 from batchtwin.engine.manifest import Manifest
@@ -84,9 +84,10 @@ def resume(root: Path, progress: Progress, workers: int | None = None, *, retry_
         prepared = reopen(ledger, root, workers)
         job = _job(prepared)
         ended = list(ledger.ended())
-        written = prepared.output.manifest.exists()
         # A retry of what failed, itself cut off, leaves the manifest of the run before.
-        complete = written and Manifest.read(prepared.output.manifest).runs == int(ledger.fact("runs") or 0)
+        complete = prepared.output.manifest.exists() and Manifest.read(prepared.output.manifest).runs == int(
+            ledger.fact("runs") or 0
+        )
         if complete and not (retry_failed and any(isinstance(event, Failure) or event.failed for event in ended)):
             job.replay(ended)
             prepared.output.tidy()
@@ -97,8 +98,13 @@ def resume(root: Path, progress: Progress, workers: int | None = None, *, retry_
             raise ChangedError(root, changes)
         for name in new_files(prepared):
             progress.note(f"Warning: {name}: not there when the job began, and not part of it")
-        if written:
-            ended = prepared.output.reopen(ended)
+        if complete:
+            run = int(ledger.fact("runs") or 0)
+            ended = prepared.output.reopen(ended, f"complete-run{run}")
+            crash_point("predictions linked")
+            # From here on the job is not complete, and its rows are where the ledger says, whatever happens.
+            ledger.add([Entry(event, True) for event in ended], runs=run + 1)
+            crash_point("ends rebased")
         if retry_failed:
             ended = [event for event in ended if isinstance(event, Outcome) and not event.failed]
         job.replay(ended)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import io
 import os
 import signal
 import sys
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO
 
 from batchtwin.faults import crash_points
@@ -46,6 +47,7 @@ class Worker:
     events: IO[bytes]
     segment: IO[bytes]
     offset: int = 0
+    pid: int = field(default_factory=os.getpid)
 
     def report(self, event: Event) -> None:
         """Send one event to the parent."""
@@ -74,10 +76,12 @@ class Worker:
             run_seconds = clock.seconds
             encoded = encode(result, len(task.files), self.settings.output_action == "append_row")
         except BaseException as error:
+            self._leave_if_forked()
             self.report(self._failure(_kind(error), error, clock, task))
             return
         finally:
             _flush_streams()
+        self._leave_if_forked()
         try:
             crash_point("before write")
             self.segment.write(encoded.data[: len(encoded.data) // 2])
@@ -92,6 +96,11 @@ class Worker:
         self.report(self._outcome(task, encoded, clock, run_seconds))
         crash_point("reported")
         self.offset += len(encoded.data)
+
+    def _leave_if_forked(self) -> None:
+        """A script may fork; a child that comes back from run() must not go on as a second worker."""
+        if os.getpid() != self.pid:
+            os._exit(1)
 
     def _place(self, kind: FailureKind) -> str:
         """What cannot be loaded is named; what fails later is named by its mini-batch."""
@@ -121,8 +130,8 @@ class Worker:
         return Failure(
             worker=self.settings.worker,
             kind=kind,
-            message=self._place(kind) + _message(error),
-            traceback=_trace(),
+            message=_clean(self._place(kind) + _message(error)),
+            traceback=_clean(_trace()),
             mini_batch=task.mini_batch if task else None,
             attempt=task.attempt if task else 0,
             pid=os.getpid(),
@@ -131,6 +140,11 @@ class Worker:
             run_seconds=clock.seconds,
             bad_file=error.bad_file if isinstance(error, BadFileError) else None,
         )
+
+
+def _clean(text: str) -> str:
+    """Text that JSON can carry: a lone surrogate is shown as its escape."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _kind(error: BaseException) -> FailureKind:
@@ -192,7 +206,13 @@ def main(arguments: list[str]) -> int:
         sys.argv[:] = ["batchtwin", "--logging_level", settings.logging_level.upper()]
         if settings.script:
             sys.argv[0] = os.path.join(*settings.script)
-        with open(settings.segment, "xb") as segment:
+        try:
+            segment = open(settings.segment, "xb")
+        except OSError as error:
+            refused = Worker(settings, events, io.BytesIO())
+            refused.report(refused._failure("write", error, Clock()))
+            return 1
+        with segment:
             worker = Worker(settings, events, segment)
             script = worker.start()
             if script is None:
