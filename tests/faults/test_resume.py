@@ -90,7 +90,7 @@ def test_a_retry_of_a_complete_job_killed_at_every_point(
         (job.folder / "mended").touch()
         flag = job.folder / f"crash-{len(passed)}"
         crash = {"BATCHTWIN_CRASH_AT": f"parent:{len(passed) + 1}:{flag}"}
-        retry = ["resume", job.folder / "job", "--retry-failed", "--workers", "1"]
+        retry: list[str | Path] = ["resume", job.folder / "job", "--retry-failed", "--workers", "1"]
         done = batchtwin(*retry, env=crash)
         if not flag.exists():
             break
