@@ -11,6 +11,6 @@ from batchtwin.cli import main
 from batchtwin.engine.ledger import Ledger
 
 if __name__ == "__main__":
-    Ledger.add = lambda self, entries: None  # type: ignore[method-assign]
+    Ledger.add = lambda self, entries, runs=None: None  # type: ignore[method-assign]
     sys.argv[0] = "batchtwin"
     main()

@@ -1,5 +1,14 @@
-"""On PYTHONPATH, this takes the work out of CRC-32, in the parent and in workers."""
+"""On PYTHONPATH, this takes the work out of batchtwin's CRC-32, in the parent and in workers; nobody else's."""
 
+import sys
 import zlib
 
-zlib.crc32 = lambda data, value=0: 0
+_crc32 = zlib.crc32
+
+
+def _no_crc32(data, value=0):
+    ours = sys._getframe(1).f_globals["__name__"].startswith("batchtwin.")
+    return 0 if ours else _crc32(data, value)
+
+
+zlib.crc32 = _no_crc32
