@@ -18,6 +18,7 @@ from batchtwin.errors import FAILED, BatchTwinError, UsageError
 if TYPE_CHECKING:
     from batchtwin.engine.prepare import Prepared
     from batchtwin.engine.run import Result
+    from batchtwin.engine.template import Template
 
 app = typer.Typer(
     name="batchtwin",
@@ -76,7 +77,7 @@ def score(
     engine: Engine = "docker",
 ) -> None:
     """Score a folder of files as the deployment's batch job would."""
-    from batchtwin.engine.prepare import Request, prepare
+    from batchtwin.engine.prepare import Request, ask, prepare
 
     request = Request(
         deployment=deployment,
@@ -89,24 +90,28 @@ def score(
         hash_inputs=hash_inputs,
         overrides=_overrides(overrides),
     )
-    prepared = prepare(request)
     if image:
         from batchtwin.engine.container import score_in_container
 
         options = ["--strict-environment"] if strict_environment else []
-        raise typer.Exit(score_in_container(prepared, engine, image, options))
-    _check_environment(prepared, strict_environment)
-    raise typer.Exit(_score(prepared))
+        raise typer.Exit(score_in_container(prepare(request), engine, image, options))
+    asked = ask(request)
+    from batchtwin.engine.launch import start_template
+
+    with closing(start_template(asked)) as template:
+        prepared = prepare(request, asked)
+        _check_environment(prepared, strict_environment)
+        result = _score(prepared, template)
+    raise typer.Exit(_tell(result))
 
 
-def _score(prepared: Prepared) -> int:
+def _score(prepared: Prepared, template: Template) -> Result:
     from batchtwin.engine.progress import progress_for
     from batchtwin.engine.start import new_job
 
     _warn(prepared.warnings)
     with closing(progress_for()) as progress:
-        result = new_job(prepared, progress)
-    return _tell(result)
+        return new_job(prepared, progress, template)
 
 
 def _tell(result: Result) -> int:

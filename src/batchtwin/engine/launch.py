@@ -7,9 +7,12 @@ import shutil
 from pathlib import Path
 
 from batchtwin.engine.logs import Logs
-from batchtwin.engine.prepare import Prepared
+from batchtwin.engine.pool import init_seconds
+from batchtwin.engine.prepare import Asked, Prepared
 from batchtwin.engine.process import WorkerProcess
-from batchtwin.spec.messages import WorkerSettings
+from batchtwin.engine.template import Template
+from batchtwin.spec.deployment import Deployment
+from batchtwin.spec.messages import Preload, WorkerSettings
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -19,14 +22,26 @@ def worker_name(number: int, nodes: int) -> str:
     return f"node{number % nodes}/process{number // nodes:03}"
 
 
-def environment(prepared: Prepared, model_dir: Path) -> dict[str, str]:
-    """Return the environment of the job's workers [A], the deployment's own variables last."""
-    cpus = os.cpu_count() or 1
-    threads = dict.fromkeys(THREAD_VARIABLES, str(max(1, cpus // prepared.workers)))
+def template_environment(deployment: Deployment) -> dict[str, str]:
+    """Return what the workers' environments have in common, one thread each, the deployment's variables last."""
     return {
-        **threads,
+        **dict.fromkeys(THREAD_VARIABLES, "1"),
         "MLFLOW_DISABLE_TELEMETRY": "true",
         **os.environ,
+        **deployment.settings.environment_variables,
+    }
+
+
+def environment(prepared: Prepared, model_dir: Path) -> dict[str, str]:
+    """Return the environment of the job's workers [A], the deployment's own variables last.
+
+    Workers x threads = CPUs, unless the caller or the deployment says otherwise.
+    """
+    own = prepared.deployment.settings.environment_variables
+    threads = str(max(1, (os.cpu_count() or 1) // prepared.workers))
+    return {
+        **template_environment(prepared.deployment),
+        **{name: threads for name in THREAD_VARIABLES if name not in os.environ},
         "AZUREML_MODEL_DIR": str(model_dir),
         "AZUREML_BI_OUTPUT_PATH": str(prepared.output.score),
         "AZUREML_RUN_ID": prepared.output.root.name,
@@ -34,8 +49,19 @@ def environment(prepared: Prepared, model_dir: Path) -> dict[str, str]:
         "BATCHTWIN_CODE_DIR": prepared.script[0] if prepared.script else "",
         "BATCHTWIN_LOGGING_LEVEL": prepared.deployment.settings.logging_level.upper(),
         "BATCHTWIN_BAD_FILES": "quarantine" if prepared.request.quarantine else "fail",
-        **prepared.deployment.settings.environment_variables,
+        **own,
     }
+
+
+def start_template(asked: Asked) -> Template:
+    """Start to import what the workers of a job will need, while the job is still being prepared."""
+    settings = asked.deployment.settings
+    model = str(asked.model.path) if asked.script is None and asked.model.flavors else None
+    return Template(
+        Preload(script=asked.script, model=model),
+        template_environment(asked.deployment),
+        init_seconds(settings.retry_settings.timeout),
+    )
 
 
 def model_dir(model: Path, scratch: Path) -> Path:
@@ -68,8 +94,9 @@ class Launcher:
     `run` numbers the runs of the job from 1: a segment is never written by two.
     """
 
-    def __init__(self, prepared: Prepared, logs: Logs, run: int) -> None:
+    def __init__(self, prepared: Prepared, logs: Logs, run: int, template: Template) -> None:
         self._run = run
+        self._template = template
         self._prepared = prepared
         self._logs = logs
         self._scratch = prepared.output.scratch
@@ -91,6 +118,8 @@ class Launcher:
         )
         env = {**self._env, "BATCHTWIN_ENTRY_LOG": str(self._logs.entry_script_log(name))}
         out, err = self._logs.stream(name, "stdout"), self._logs.stream(name, "stderr")
-        process = WorkerProcess(settings, env, folder, out, err)
-        self._logs.started(name, process.pid)
+        process = WorkerProcess(settings, env, folder, out, err, self._template)
+        self._logs.started(
+            name, process.pid, "forked" if process.is_forked else f"started by itself ({self._template.why})"
+        )
         return process

@@ -93,9 +93,9 @@ class Logs:
         """Add a line to the progress overview."""
         self._opened(self._overview).write(f"{now()} {message}\n")
 
-    def started(self, worker: str, pid: int) -> None:
-        """Note that a worker process was started."""
-        self._node(worker, f"started, pid {pid}")
+    def started(self, worker: str, pid: int, how: str) -> None:
+        """Note that a worker process was started, or forked from the template."""
+        self._node(worker, f"{how}, pid {pid}")
 
     def outcome(self, outcome: Outcome) -> None:
         """Note a mini-batch that succeeded."""

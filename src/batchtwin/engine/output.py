@@ -187,7 +187,9 @@ class OutputFolder:
             crash_point("output in place")
             sync_folder(self.score)
         except OSError as error:
-            raise OutputError(f"{self.predictions}: {error.strerror}; the rows are in {self.segments}") from None
+            place = error.filename2 or error.filename or self.predictions
+            advice = f"the rows are in {self.segments}; mend the cause, then `batchtwin resume {self.root}`"
+            raise OutputError(f"{place}: {error.strerror}; {advice}") from None
         return Assembled(size, digest.hexdigest())
 
 

@@ -9,12 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from batchtwin.engine.process import WorkerProcess
+from batchtwin.engine.template import Template
 from batchtwin.spec.messages import Event, Failure, Outcome, Ready, Task
 from batchtwin.spec.plan import MiniBatch
 
 SHUTDOWN_SECONDS = 10.0
 # How soon the death of a worker is noticed at the latest.
 LOOK_SECONDS = 0.05
+
+
+def init_seconds(timeout: float) -> float:
+    """The budget of `init()`, where one `run()` has `timeout` seconds [A]."""
+    return 3 * timeout + 30
 
 
 class Pool(Protocol):
@@ -37,9 +43,12 @@ class Pool(Protocol):
 
 
 class LocalPool:
-    """Up to `size` workers made by `launch(number)`; `timeout` seconds for one `run()`."""
+    """Up to `size` workers made by `launch(number)`; `timeout` seconds for one `run()`.
 
-    def __init__(self, size: int, timeout: float, launch: Callable[[int], WorkerProcess]) -> None:
+    None is made before `template` is settled.
+    """
+
+    def __init__(self, size: int, timeout: float, launch: Callable[[int], WorkerProcess], template: Template) -> None:
         self._size = size
         self._timeout = timeout
         self._launch = launch
@@ -47,6 +56,10 @@ class LocalPool:
         self._queue: deque[Task] = deque()
         self._workers: list[WorkerProcess] = []
         self._selector = selectors.DefaultSelector()
+        self._template = template
+        self._heard = template.fd
+        if self._heard is not None:
+            self._selector.register(self._heard, selectors.EVENT_READ)
 
     def submit(self, mini_batch: MiniBatch, attempt: int) -> None:
         """Queue a mini-batch; a retry goes before the rest [A: the next try starts at once, in any worker]."""
@@ -87,6 +100,11 @@ class LocalPool:
 
     def _staff(self) -> None:
         """Start workers while there is work for them."""
+        if not self._template.look():
+            return
+        if self._heard is not None:
+            self._selector.unregister(self._heard)
+            self._heard = None
         for process in [process for process in self._workers if process.retired and process.task is None]:
             process.finish()
             process.wait(SHUTDOWN_SECONDS)
@@ -95,8 +113,7 @@ class LocalPool:
         while len(self._workers) < min(self._size, len(self._queue) + busy):
             process = self._launch(self._launched)
             self._launched += 1
-            # The budget of init() [A].
-            process.deadline = time.monotonic() + 3 * self._timeout + 30
+            process.deadline = time.monotonic() + init_seconds(self._timeout)
             self._workers.append(process)
             self._selector.register(process.events_fd, selectors.EVENT_READ, process)
 
@@ -108,7 +125,10 @@ class LocalPool:
     def _look(self, seconds: float) -> list[Event]:
         found: list[Event] = []
         for key, _ in self._selector.select(seconds):
-            found += self._read(key.data)
+            if key.data is None:  # the template
+                self._staff()
+            else:
+                found += self._read(key.data)
         for process in list(self._workers):
             if process.returncode is not None:
                 found += self._bury(process)
@@ -145,7 +165,7 @@ class LocalPool:
             text = f"mini batch {process.task.mini_batch} did not finish in {self._timeout:g} seconds."
             found.append(self._loss(process, text, crashed=False))
         elif not process.ready:
-            text = f"init() did not finish in {3 * self._timeout + 30:g} seconds."
+            text = f"init() did not finish in {init_seconds(self._timeout):g} seconds."
             found.append(self._loss(process, text, crashed=False))
         self._forget(process)
         return found

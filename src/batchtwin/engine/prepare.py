@@ -56,13 +56,13 @@ class Prepared:
         return self.request.deployment.absolute().parent
 
 
-def prepare(request: Request) -> Prepared:
-    """Check all that can be checked before scoring starts, without any heavy import.
+def prepare(request: Request, asked: Asked | None = None) -> Prepared:
+    """Check all that can be checked before scoring starts, without any heavy import. `asked` spares asking again.
 
     Raises:
         BatchTwinError: whatever makes the job impossible, by kind; the exit code is 2.
     """
-    asked = ask(request)
+    asked = asked or ask(request)
     inputs = list_inputs(request.input)
     if asked.script is None:
         _check_driver(asked.deployment, asked.model, inputs.files, request.quarantine)

@@ -10,10 +10,34 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
-from batchtwin.spec.messages import Event, Task, WorkerSettings, events
+from batchtwin.engine.template import Child, Template
+from batchtwin.spec.messages import Birth, Event, Task, WorkerSettings, events
 
 READ = 1 << 16
+
+
+def _beyond(env: Mapping[str, str], base: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in env.items() if base.get(name) != value}
+
+
+def _started(
+    env: Mapping[str, str], folder: Path, tasks: int, events: int, out: IO[bytes], err: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    """Start a worker that imports for itself."""
+    # -P: the worker's folder is not on sys.path by itself, as it is not in the service.
+    command = [sys.executable, "-P", "-m", "batchtwin.scoring.worker"]
+    return subprocess.Popen(  # noqa: S603 - our own module
+        [*command, str(tasks), str(events), str(os.getpid())],
+        cwd=folder,
+        env=dict(env),
+        stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=err,
+        pass_fds=(tasks, events),
+        start_new_session=True,
+    )
 
 
 class WorkerProcess:
@@ -23,7 +47,13 @@ class WorkerProcess:
     """
 
     def __init__(
-        self, settings: WorkerSettings, env: Mapping[str, str], folder: Path, stdout: Path, stderr: Path
+        self,
+        settings: WorkerSettings,
+        env: Mapping[str, str],
+        folder: Path,
+        stdout: Path,
+        stderr: Path,
+        template: Template,
     ) -> None:
         self.name = settings.worker
         self.ready = False
@@ -35,21 +65,12 @@ class WorkerProcess:
         tasks_read, self._tasks = os.pipe()
         self.events_fd, events_write = os.pipe()
         os.set_blocking(self.events_fd, False)
-        # -P: the worker's folder is not on sys.path by itself, as it is not in the service.
-        command = [sys.executable, "-P", "-m", "batchtwin.scoring.worker"]
-        words = [str(tasks_read), str(events_write), str(os.getpid())]
         try:
             with stdout.open("ab") as out, stderr.open("ab") as err:
-                self._process = subprocess.Popen(  # noqa: S603 - our own module
-                    command + words,
-                    cwd=folder,
-                    env=dict(env),
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=err,
-                    pass_fds=(tasks_read, events_write),
-                    start_new_session=True,
-                )
+                birth = Birth(env=_beyond(env, template.env), folder=str(folder), parent=os.getpid())
+                forked = template.fork(birth, [tasks_read, events_write, out.fileno(), err.fileno()])
+                self.is_forked = forked is not None
+                self._process: Child = forked or _started(env, folder, tasks_read, events_write, out, err)
         finally:
             os.close(tasks_read)
             os.close(events_write)

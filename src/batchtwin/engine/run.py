@@ -24,6 +24,7 @@ from batchtwin.engine.pool import LocalPool, Pool
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import Progress
 from batchtwin.engine.report import Report
+from batchtwin.engine.template import Template
 from batchtwin.errors import OutputError
 from batchtwin.spec.messages import Failure, Outcome, Ready
 
@@ -56,7 +57,8 @@ class Result:
 class Run:
     """One run of a job, with what it needs open. `job` may have ended in part in an earlier run."""
 
-    def __init__(self, prepared: Prepared, job: Job, ledger: Ledger, progress: Progress) -> None:
+    def __init__(self, prepared: Prepared, job: Job, ledger: Ledger, progress: Progress, template: Template) -> None:
+        self._template = template
         self._prepared = prepared
         self._job = job
         self._ledger = ledger
@@ -78,7 +80,9 @@ class Run:
             scheduled = f"Scheduled {len(job.items)} mini batches with {sum(job.items)} items"
             logs.progress(f"Scheduling finished. {scheduled} in {time.monotonic() - self._began:.3f} seconds.")
             timeout = prepared.deployment.settings.retry_settings.timeout
-            pool = LocalPool(prepared.workers, timeout, Launcher(prepared, logs, self._number))
+            pool = LocalPool(
+                prepared.workers, timeout, Launcher(prepared, logs, self._number, self._template), self._template
+            )
             with _signals() as caught, closing(self._progress), closing(pool):
                 try:
                     self._drive(pool, report, caught)

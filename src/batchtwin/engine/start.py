@@ -10,14 +10,16 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from batchtwin.engine.job import Job, Status
+from batchtwin.engine.launch import start_template
 from batchtwin.engine.ledger import Entry, Ledger
 from batchtwin.engine.lock import locked
 from batchtwin.engine.logs import now
 from batchtwin.engine.manifest import Manifest
 from batchtwin.engine.output import OutputFolder, crash_point
-from batchtwin.engine.prepare import Prepared, Request, ask, workers_for
+from batchtwin.engine.prepare import Asked, Prepared, Request, ask, workers_for
 from batchtwin.engine.progress import Progress
 from batchtwin.engine.run import Result, Run, rules
+from batchtwin.engine.template import Template
 from batchtwin.errors import BatchTwinError
 from batchtwin.spec.identity import Identity
 from batchtwin.spec.inputs import InputFile, Inputs, list_inputs
@@ -37,8 +39,8 @@ class ChangedError(BatchTwinError):
         )
 
 
-def new_job(prepared: Prepared, progress: Progress) -> Result:
-    """Run a prepared job from its beginning.
+def new_job(prepared: Prepared, progress: Progress, template: Template | None = None) -> Result:
+    """Run a prepared job from its beginning. Without `template`, workers start by themselves.
 
     Raises:
         OutputError: the output folder is in use, or cannot be made.
@@ -59,7 +61,7 @@ def new_job(prepared: Prepared, progress: Progress) -> Result:
         ledger = Ledger.create(output.ledger, facts, prepared.plan.mini_batches, dict(prepared.hashes))
         crash_point("plan in the ledger")
         with closing(ledger):
-            return Run(prepared, _job(prepared), ledger, progress)()
+            return Run(prepared, _job(prepared), ledger, progress, template or Template())()
 
 
 def _absolute(request: Request, output: Path) -> Request:
@@ -108,7 +110,8 @@ def resume(root: Path, progress: Progress, workers: int | None = None, *, retry_
         if retry_failed:
             ended = [event for event in ended if isinstance(event, Outcome) and not event.failed]
         job.replay(ended)
-        return Run(prepared, job, ledger, progress)()
+        with closing(start_template(Asked(prepared.deployment, prepared.model, prepared.script))) as template:
+            return Run(prepared, job, ledger, progress, template)()
 
 
 def reopen(ledger: Ledger, root: Path, workers: int | None = None) -> Prepared:

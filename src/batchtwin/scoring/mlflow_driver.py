@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,19 @@ _signature: Signature | None = None
 _quarantine = False
 
 
+def preload(folder: str) -> None:
+    """Load the model, and import what reads, before workers are forked: they share both. Nothing is predicted here."""
+    global _model
+    import_module("batchtwin.scoring.csv_file")
+    _model = mlflow.pyfunc.load_model(folder)
+
+
 def init() -> None:
     """Load the model below AZUREML_MODEL_DIR and take the types of its input from its signature."""
     global _model, _signature, _quarantine
-    [folder] = (path.parent for path in Path(os.environ["AZUREML_MODEL_DIR"]).glob("*/MLmodel"))
-    _model = mlflow.pyfunc.load_model(str(folder))
+    if _model is None:
+        [folder] = (path.parent for path in Path(os.environ["AZUREML_MODEL_DIR"]).glob("*/MLmodel"))
+        _model = mlflow.pyfunc.load_model(str(folder))
     _signature = Signature.of(_model.metadata.get_input_schema())
     _quarantine = os.environ.get("BATCHTWIN_BAD_FILES") == "quarantine"
 

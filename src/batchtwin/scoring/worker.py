@@ -184,7 +184,7 @@ def _flush_streams() -> None:
             stream.flush()
 
 
-def _die_with_parent(parent: int) -> None:
+def die_with_parent(parent: int) -> None:
     """Ask Linux to kill this process when the parent dies, however it dies; elsewhere the closed pipe ends us."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -195,7 +195,7 @@ def _die_with_parent(parent: int) -> None:
 def main(arguments: list[str]) -> int:
     """Run mini-batches until the task pipe closes."""
     tasks_fd, events_fd, parent = map(int, arguments)
-    _die_with_parent(parent)
+    die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for descriptor in (tasks_fd, events_fd):
         os.set_inheritable(descriptor, False)

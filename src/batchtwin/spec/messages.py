@@ -29,6 +29,24 @@ class WorkerSettings(_Message):
     output_action: str
 
 
+class Preload(_Message):
+    """What a template process makes ready before workers are forked from it.
+
+    `script` as in WorkerSettings; `model` is the folder of an MLflow model, for its driver only.
+    """
+
+    script: tuple[str, str] | None
+    model: str | None
+
+
+class Birth(_Message):
+    """A worker to fork: its variables where they are not the template's own, its folder, its parent's pid."""
+
+    env: dict[str, str]
+    folder: str
+    parent: int
+
+
 class Task(_Message):
     """One mini-batch to run: `files` are absolute paths, `attempt` counts from 1."""
 
