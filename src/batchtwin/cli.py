@@ -72,6 +72,9 @@ def score(
     bad_files: BadFiles = "fail",
     overrides: Overrides = None,
     hash_inputs: Annotated[bool, typer.Option("--hash-inputs", help="Know inputs by content, not by time.")] = False,
+    coalesce: Annotated[
+        bool, typer.Option("--coalesce", help="One predict for all files of a mini-batch, if the model allows it.")
+    ] = False,
     strict_environment: StrictEnvironment = False,
     image: Annotated[str | None, typer.Option("--image", metavar="TAG", help="Run in this container image.")] = None,
     engine: Engine = "docker",
@@ -88,6 +91,7 @@ def score(
         overwrite=overwrite,
         quarantine=bad_files == "quarantine",
         hash_inputs=hash_inputs,
+        coalesce=coalesce,
         overrides=_overrides(overrides),
     )
     if image:

@@ -122,6 +122,7 @@ def _arguments(prepared: Prepared) -> list[str]:
         *(["--workers", str(request.workers)] if request.workers else []),
         *(["--overwrite"] if request.overwrite else []),
         *(["--hash-inputs"] if request.hash_inputs else []),
+        *(["--coalesce"] if request.coalesce else []),
         *("--bad-files", "quarantine" if request.quarantine else "fail"),
         *overrides,
     ]

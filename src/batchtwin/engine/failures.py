@@ -18,7 +18,7 @@ def write_failures(path: Path, job: Job, plan: Plan) -> bool:
     """Write one JSON object per failed file, in plan order; no file, and False, if nothing failed."""
     lines = [json.dumps(record) + "\n" for record in records(job, plan)]
     if lines:
-        write_whole(path, "".join(lines))
+        write_whole(path, lines)
     else:
         path.unlink(missing_ok=True)
     return bool(lines)

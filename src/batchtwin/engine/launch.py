@@ -49,6 +49,7 @@ def environment(prepared: Prepared, model_dir: Path) -> dict[str, str]:
         "BATCHTWIN_CODE_DIR": prepared.script[0] if prepared.script else "",
         "BATCHTWIN_LOGGING_LEVEL": prepared.deployment.settings.logging_level.upper(),
         "BATCHTWIN_BAD_FILES": "quarantine" if prepared.request.quarantine else "fail",
+        "BATCHTWIN_COALESCE": "1" if prepared.request.coalesce else "",
         **own,
     }
 

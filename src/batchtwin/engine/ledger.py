@@ -116,7 +116,7 @@ class Ledger:
 
     def add(self, entries: Iterable[Entry], runs: int | None = None) -> None:
         """Commit what has happened, with a new number of runs if one is given: all of it or nothing."""
-        rows = [(entry.event.mini_batch, entry.ended, entry.event.model_dump_json()) for entry in entries]
+        rows = [(entry.event.mini_batch, entry.ended, events.dump_json(entry.event).decode()) for entry in entries]
         with _writing(self):
             self._connection.execute("BEGIN")
             self._connection.executemany("INSERT INTO try (mini_batch, ended, event) VALUES (?, ?, ?)", rows)

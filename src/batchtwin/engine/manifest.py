@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from batchtwin.errors import BatchTwinError
 from batchtwin.spec.identity import Identity
@@ -20,7 +22,8 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ManifestInput(_Part):
+@dataclass(frozen=True, slots=True)
+class ManifestInput:
     """One input file. Rows are counted where the scoring script tells them file by file; else they are null."""
 
     path: str
@@ -31,6 +34,8 @@ class ManifestInput(_Part):
     rows_in: int | None
     rows_out: int | None
     failed: bool
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
 
 class ManifestOutput(_Part):
@@ -63,7 +68,14 @@ class Manifest(_Part):
 
     def write(self, path: Path) -> None:
         """Write the file: there whole or not at all."""
-        write_whole(path, self.model_dump_json(indent=1) + "\n")
+        write_whole(path, self._text())
+
+    def _text(self) -> Iterator[str]:
+        """Piece by piece: there may be a million inputs."""
+        yield self.model_dump_json(indent=1, exclude={"inputs"}).removesuffix("\n}") + ',\n "inputs": ['
+        for number, entry in enumerate(self.inputs):
+            yield f"{',' if number else ''}\n  {_inputs.dump_json(entry).decode()}"
+        yield "\n ]\n}\n"
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
@@ -79,11 +91,14 @@ class Manifest(_Part):
             raise ManifestError(f"{path}: not a manifest that can be read: {first}") from None
 
 
-def write_whole(path: Path, text: str) -> None:
+_inputs: TypeAdapter[ManifestInput] = TypeAdapter(ManifestInput)
+
+
+def write_whole(path: Path, texts: Iterable[str]) -> None:
     """Write a file beside its place, sync it, and move it there; then sync the folder."""
     temporary = path.with_name(f".{path.name}.new")
     with temporary.open("w", encoding="utf-8") as stream:
-        stream.write(text)
+        stream.writelines(texts)
         stream.flush()
         os.fsync(stream.fileno())
     temporary.replace(path)

@@ -8,7 +8,7 @@ import shutil
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import IO
@@ -152,7 +152,7 @@ class OutputFolder:
         offset = 0
         for event in ended:
             if isinstance(event, Outcome):
-                found.append(event.model_copy(update={"segment": name, "offset": offset}))
+                found.append(replace(event, segment=name, offset=offset))
                 offset += event.length
             else:
                 found.append(event)

@@ -18,6 +18,8 @@ from batchtwin.spec.inputs import InputFile, Inputs, check_supported, list_input
 from batchtwin.spec.model import Model, find_model
 from batchtwin.spec.plan import Plan, content_hash
 
+COALESCED = "--coalesce: one predict for the files of a mini-batch; the service calls predict once per file"
+
 
 @dataclass(frozen=True)
 class Request:
@@ -31,6 +33,7 @@ class Request:
     overwrite: bool = False
     quarantine: bool = False
     hash_inputs: bool = False
+    coalesce: bool = False
     overrides: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -66,6 +69,8 @@ def prepare(request: Request, asked: Asked | None = None) -> Prepared:
     inputs = list_inputs(request.input)
     if asked.script is None:
         _check_driver(asked.deployment, asked.model, inputs.files, request.quarantine)
+    elif request.coalesce:
+        raise UsageError("--coalesce is for the MLflow driver; this deployment brings a scoring script, which predicts")
     settings = asked.deployment.settings
     name = settings.output_file_name if settings.output_action == "append_row" else None
     output = OutputFolder((request.output or _fresh_folder(asked.deployment.name)).absolute(), name)
@@ -83,7 +88,7 @@ def prepare(request: Request, asked: Asked | None = None) -> Prepared:
         script=asked.script,
         workers=workers,
         output=output,
-        warnings=(*inputs.warnings(), *capped),
+        warnings=(*inputs.warnings(), *capped, *([COALESCED] if request.coalesce else [])),
         identity=identity,
         hashes=hashes,
     )

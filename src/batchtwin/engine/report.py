@@ -29,6 +29,7 @@ class Report:
         self._began = self._overview = time.monotonic()
         self._picked: dict[int, float] = {}
         self._shown = False
+        self._noted: set[str] = set()
 
     def happened(self, event: Event) -> None:
         """Log an event; show the first failure of the job at once [+]."""
@@ -38,6 +39,11 @@ class Report:
             self._picked.setdefault(event.mini_batch, event.started)
         if isinstance(event, Outcome):
             self._logs.outcome(event)
+            for note in event.notes:
+                if note not in self._noted:
+                    self._noted.add(note)
+                    self._progress.note(note)
+                    self._logs.progress(note)
             return
         self._logs.failure(event, self.file_of(event))
         if not self._shown and event.kind not in SHOWN_AT_THE_END:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Literal
+from functools import lru_cache
+from io import BytesIO
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,6 +22,12 @@ if TYPE_CHECKING:
     from pandas.io.parsers import TextFileReader
 
 CHUNK_ROWS = 50_000
+LONGEST_HEADER = 1 << 16
+SMALL = 1 << 20
+BOOLEAN = re.compile("|".join(sorted(BOOLEANS)).encode())
+Dtype = np.dtype[Any] | pd.api.extensions.ExtensionDtype
+# As objects: pandas takes longer to find out what a name means than to read a short column.
+DTYPES: dict[str, Dtype] = {name: pd.api.types.pandas_dtype(text) for name, text in PANDAS.items()}
 # What pandas raises for a text that is no table, or a value that is not of its type.
 REFUSALS = (ValueError, TypeError, OverflowError, pd.errors.ParserWarning, RuntimeWarning, csv.Error)
 
@@ -34,17 +43,38 @@ def read(path: str, signature: Signature | None) -> pd.DataFrame:
         with strictly():
             if signature is None:
                 return pd.read_csv(path, index_col=False)
-            head = pd.read_csv(path, index_col=False, nrows=1, dtype=str)
-            columns = signature.in_table(path, list(head.columns))
+            names = _names(path)
+            columns = signature.in_table(path, names)
             if columns is None:
                 return pd.read_csv(path, index_col=False)
-            return _read_typed(path, head, columns)
+            return _read_typed(path, names, columns)
     except OSError as error:
         raise unreadable(path, error) from None
     except REFUSALS as error:
         from batchtwin.scoring.csv_locate import locate
 
         raise locate(path, columns) or BadFileError(path, first_line(error)) from None
+
+
+def _names(path: str) -> Sequence[str]:
+    """Return the names of a file's columns. Files of one input mostly have one header: it is parsed once."""
+    with open(path, "rb") as stream:
+        line = stream.readline(LONGEST_HEADER)
+    # Blank lines, quoted newlines and lone carriage returns are left to pandas.
+    if line.strip() and line.endswith(b"\n") and b'"' not in line and b"\r" not in line.removesuffix(b"\r\n"):
+        return names_in(line)
+    return list(_head(path).columns)
+
+
+@lru_cache(maxsize=64)
+def names_in(line: bytes) -> Sequence[str]:
+    """Return the columns' names as pandas has them, from the text of a header line."""
+    return tuple(pd.read_csv(BytesIO(line), index_col=False, dtype=str).columns)
+
+
+def _head(path: str) -> pd.DataFrame:
+    """Return header and first row, as text."""
+    return pd.read_csv(path, index_col=False, nrows=1, dtype=str)
 
 
 @contextmanager
@@ -58,13 +88,13 @@ def strictly() -> Iterator[None]:
         yield
 
 
-def typed(source: str | IO[str], columns: Columns, found: Iterable[str] = ()) -> pd.DataFrame:
+def typed(source: str | IO[str] | IO[bytes], columns: Columns, found: Iterable[str] = ()) -> pd.DataFrame:
     """Read with types. `found`: all columns of the file.
 
     Those beyond `columns` are read too: only so does pandas notice rows that are too long.
     """
     # pandas gives `a.1`, the second column called `a`, the type that is asked for `a`.
-    twins = {name: "str" for name in found if name.rpartition(".")[0]}
+    twins = {name: DTYPES["string"] for name in found if "." in name and name.rpartition(".")[0]}
     frame = pd.read_csv(source, index_col=False, dtype=twins | dtypes(columns))
     names = [column.name for column in columns]
     return convert(frame if names == list(frame.columns) else frame[names], columns)
@@ -81,7 +111,7 @@ def text_chunks(path: str, columns: Columns, missing: bool) -> TextFileReader:
 
 
 def chunks(
-    path: str, columns: Columns, dtype: Mapping[str, str] | Literal["str"], na_filter: bool = True
+    path: str, columns: Columns, dtype: Mapping[str, Dtype] | Literal["str"], na_filter: bool = True
 ) -> TextFileReader:
     """Read some columns, a chunk at a time."""
     names = {column.name for column in columns}
@@ -96,24 +126,32 @@ def chunks(
     )
 
 
-def dtypes(columns: Columns) -> dict[str, str]:
+def dtypes(columns: Columns) -> dict[str, Dtype]:
     """What pandas is told about the columns' types."""
-    return {column.name: PANDAS[column.type] for column in columns if column.type in PANDAS}
+    return {column.name: DTYPES[column.type] for column in columns if column.type in DTYPES}
 
 
-def _read_typed(path: str, head: pd.DataFrame, columns: Columns) -> pd.DataFrame:
-    """`head`: header and first row, as text."""
+def _read_typed(path: str, names: Sequence[str], columns: Columns) -> pd.DataFrame:
+    """`names`: all columns of the file."""
     try:
-        frame = typed(path, columns, head.columns)
+        frame = typed(path, columns, names)
     except REFUSALS:
         kept = _without_empty(path, columns)
         if kept == columns:
             raise
         columns = kept
-        frame = typed(path, columns, head.columns)
+        frame = typed(path, columns, names)
     kept = _without_empty_booleans(path, frame, columns)
-    _refuse_booleans_as_numbers(path, head, frame, kept)
+    if not frame.empty and _may_hold_booleans(path):
+        _refuse_booleans_as_numbers(path, frame, kept)
     return frame if kept == columns else frame[[column.name for column in kept]]
+
+
+def _may_hold_booleans(path: str) -> bool:
+    """A quick no for small files; looking through a large one would cost more than what it saves."""
+    with open(path, "rb") as stream:
+        start = stream.read(SMALL + 1)
+    return len(start) > SMALL or BOOLEAN.search(start) is not None
 
 
 def _without_empty(path: str, columns: Columns) -> Columns:
@@ -141,13 +179,14 @@ def _without_empty_booleans(path: str, frame: pd.DataFrame, columns: Columns) ->
     return tuple(column for column in columns if column.name not in empty)
 
 
-def _refuse_booleans_as_numbers(path: str, head: pd.DataFrame, frame: pd.DataFrame, columns: Columns) -> None:
+def _refuse_booleans_as_numbers(path: str, frame: pd.DataFrame, columns: Columns) -> None:
     """pandas reads a column of nothing but True and False as numbers, if numbers are asked for.
 
     MLflow does so only for doubles, some of them missing.
     """
+    head = _head(path)
     for column in columns:
-        if column.type not in NUMBERS or frame.empty or (column.type == "double" and frame[column.name].hasnans):
+        if column.type not in NUMBERS or (column.type == "double" and frame[column.name].hasnans):
             continue
         row, text = 0, head[column.name].iloc[0]
         if pd.isna(text):

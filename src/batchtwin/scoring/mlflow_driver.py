@@ -5,6 +5,7 @@ It is a script like any other: `init()` and `run(mini_batch)`, and it learns wha
 
 from __future__ import annotations
 
+import gc
 import os
 from dataclasses import replace
 from importlib import import_module
@@ -15,15 +16,18 @@ import mlflow.pyfunc
 import pandas as pd
 
 from batchtwin.scoring.bad_file import BadFileError
+from batchtwin.scoring.coalesce import Coalescer
 from batchtwin.scoring.predictions import image_lines, tabular_lines
 from batchtwin.scoring.readers import read
-from batchtwin.scoring.results import Lines
+from batchtwin.scoring.results import Lines, Note
 from batchtwin.scoring.signature import Signature
 from batchtwin.spec.messages import BadFile
 
+GARBAGE_OBJECTS = 50_000
 _model: Any = None
 _signature: Signature | None = None
 _quarantine = False
+_coalesce: Coalescer | None = None
 
 
 def preload(folder: str) -> None:
@@ -35,26 +39,35 @@ def preload(folder: str) -> None:
 
 def init() -> None:
     """Load the model below AZUREML_MODEL_DIR and take the types of its input from its signature."""
-    global _model, _signature, _quarantine
+    global _model, _signature, _quarantine, _coalesce
+    # pandas makes many objects and few cycles; the default (700) looks for them several times per file.
+    gc.set_threshold(GARBAGE_OBJECTS)
     if _model is None:
         [folder] = (path.parent for path in Path(os.environ["AZUREML_MODEL_DIR"]).glob("*/MLmodel"))
         _model = mlflow.pyfunc.load_model(str(folder))
     _signature = Signature.of(_model.metadata.get_input_schema())
     _quarantine = os.environ.get("BATCHTWIN_BAD_FILES") == "quarantine"
+    if os.environ.get("BATCHTWIN_COALESCE"):
+        _coalesce = Coalescer(_read, _score, _model.predict, _signature)
 
 
-def run(mini_batch: list[str]) -> list[Lines | BadFile]:
-    """Score each file; one element per file."""
-    return [_score(path) for path in mini_batch]
+def run(mini_batch: list[str]) -> list[Lines | BadFile | Note]:
+    """Score each file; one element per file, and perhaps a Note."""
+    if _coalesce is not None:
+        return _coalesce(mini_batch)
+    return [data if isinstance(data := _read(path), BadFile) else _score(path, data) for path in mini_batch]
 
 
-def _score(path: str) -> Lines | BadFile:
+def _read(path: str) -> Any:
     try:
-        data = read(path, _signature)
+        return read(path, _signature)
     except BadFileError as error:
         if _quarantine:
             return error.bad_file
         raise
+
+
+def _score(path: str, data: Any) -> Lines:
     name = os.path.basename(path)
     if not isinstance(data, pd.DataFrame):
         return image_lines(_model.predict(_named(data)), name)

@@ -49,6 +49,13 @@ class Lines:
     read: int | None = None
 
 
+@dataclass(frozen=True)
+class Note:
+    """An element of a result list that is no output: a sentence for the person who runs the job."""
+
+    text: str
+
+
 @dataclass
 class Encoded:
     """The bytes of one mini-batch's rows, and its items counted."""
@@ -58,6 +65,7 @@ class Encoded:
     succeeded: int = 0
     failed: int = 0
     bad_files: list[BadFile] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
     file_rows: tuple[tuple[int, int], ...] | None = None
 
     @property
@@ -75,7 +83,10 @@ def encode(result: object, items: int, append_row: bool) -> Encoded:
         WrongTypeError: `result` is neither a list, a tuple nor a DataFrame.
     """
     if isinstance(result, list | tuple):
+        notes = tuple(element.text for element in result if isinstance(element, Note))
+        result = [element for element in result if not isinstance(element, Note)] if notes else result
         encoded = _encode_list(result, append_row)
+        encoded.notes = notes
         length = len(result) - len(encoded.bad_files)
     elif _is_frame(result):
         encoded = _encode_frame(result, append_row)

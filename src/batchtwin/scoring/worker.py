@@ -20,7 +20,7 @@ from batchtwin.faults import crash_points
 from batchtwin.scoring.bad_file import BadFileError
 from batchtwin.scoring.entry_script import EntryScript, ScriptError
 from batchtwin.scoring.results import Encoded, WrongTypeError, encode
-from batchtwin.spec.messages import Event, Failure, FailureKind, Outcome, Ready, Task, WorkerSettings
+from batchtwin.spec.messages import Event, Failure, FailureKind, Outcome, Ready, Task, WorkerSettings, events
 
 PR_SET_PDEATHSIG = 1
 crash_point = crash_points("worker")
@@ -51,7 +51,7 @@ class Worker:
 
     def report(self, event: Event) -> None:
         """Send one event to the parent."""
-        self.events.write(event.model_dump_json().encode() + b"\n")
+        self.events.write(events.dump_json(event) + b"\n")
         self.events.flush()
 
     def start(self) -> EntryScript | None:
@@ -124,6 +124,7 @@ class Worker:
             run_seconds=run_seconds,
             bad_files=tuple(encoded.bad_files),
             file_rows=encoded.file_rows,
+            notes=encoded.notes,
         )
 
     def _failure(self, kind: FailureKind, error: BaseException, clock: Clock, task: Task | None = None) -> Failure:

@@ -5,6 +5,7 @@ A user's exception crosses as text, never as an object.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -77,12 +78,15 @@ class Ready(_Message):
     seconds: float
 
 
-class Outcome(_Message):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
     """A mini-batch whose rows stand in `segment[offset:offset + length]`, with CRC-32 `crc`.
 
     `succeeded` and `failed` count items (files); `rows` counts output lines. `started` is in seconds since the
     epoch; `seconds` is the whole try, `run_seconds` the call of `run()`. `file_rows` holds (rows read, rows
-    written) of each file that is not bad, where the script tells.
+    written) of each file that is not bad, where the script tells. `notes` are sentences for the person.
+
+    A plain dataclass: the parent keeps one for each mini-batch.
     """
 
     type: Literal["outcome"] = "outcome"
@@ -102,6 +106,9 @@ class Outcome(_Message):
     run_seconds: float
     bad_files: tuple[BadFile, ...] = ()
     file_rows: tuple[tuple[int, int], ...] | None = None
+    notes: tuple[str, ...] = ()
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
 
 class Failure(_Message):
