@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from batchtwin.scoring import csv_file
 from batchtwin.scoring.bad_file import BadFileError
-from batchtwin.scoring.coalesce import Coalescer, read_joined
+from batchtwin.scoring.coalesce import Coalescer
+from batchtwin.scoring.joined import read_joined, split
 from batchtwin.scoring.predictions import tabular_lines
 from batchtwin.scoring.results import Lines, Note
 from batchtwin.scoring.signature import Column, Signature
@@ -52,6 +53,8 @@ def test_files_read_as_one_are_as_if_read_one_by_one(
     single = [csv_file.read(path, SIGNATURE) for path in paths]
     assert [(path, len(frame)) for path, frame in zip(paths, single, strict=True)] == files
     pd.testing.assert_frame_equal(table, pd.concat(single, ignore_index=True))
+    for (_, part), frame in zip(split(together), single, strict=True):
+        pd.testing.assert_frame_equal(part, frame)
 
 
 def test_plain_files_are_read_as_one(tmp_path: Path) -> None:

@@ -9,30 +9,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from io import BytesIO
 from typing import Any
 
 import pandas as pd
 
-from batchtwin.scoring import csv_file
-from batchtwin.scoring.bad_file import BadFileError
-from batchtwin.scoring.columns import NUMBERS
+from batchtwin.scoring.joined import Together, read_joined
 from batchtwin.scoring.predictions import rows_of, tabular_lines
 from batchtwin.scoring.results import Lines, Note
 from batchtwin.scoring.signature import Signature
-from batchtwin.spec.inputs import ending
 from batchtwin.spec.messages import BadFile
 
 # What one `predict` gets at most, where more than one file is in it.
 ROWS = 100_000
-BYTES = 1 << 24
 NOT_ROW_WISE = (
     "--coalesce: the model does not predict several files at once as it predicts each by itself, "
     "for it does not treat rows one by one; every file is predicted by itself"
 )
 Scored = Lines | BadFile
-# A table, and the (path, rows) of the files that it is made of, in order.
-Together = tuple[pd.DataFrame, list[tuple[str, int]]]
 
 
 class Coalescer:
@@ -119,52 +112,3 @@ def _go_together(frames: list[tuple[str, pd.DataFrame]], data: pd.DataFrame) -> 
 def _joined(frames: list[tuple[str, pd.DataFrame]]) -> Together:
     table = pd.concat([frame for _, frame in frames], ignore_index=True) if len(frames) > 1 else frames[0][1]
     return table, [(path, len(frame)) for path, frame in frames]
-
-
-def read_joined(paths: Sequence[str], signature: Signature | None) -> Together | None:
-    """Read small CSV files of one header as one text; None where one of them needs a closer look.
-
-    A line is a row here: no quotes, no carriage returns, no blank lines, and only types that do not depend on the rest
-    of their column.
-    """
-    if signature is None or any(ending(path) != ".csv" for path in paths):
-        return None
-    texts = _texts(paths)
-    if texts is None:
-        return None
-    header, bodies = texts
-    joined = b"".join([header, *bodies])
-    counts = [body.count(b"\n") for body in bodies]
-    first = bodies[0].partition(b"\n")[0]
-    if first.count(b",") != header.count(b",") or csv_file.BOOLEAN.search(joined):
-        return None
-    try:
-        names = csv_file.names_in(header)
-        columns = signature.in_table(paths[0], names)
-        if columns is None or any(column.type not in NUMBERS | {"string"} for column in columns):
-            return None
-        with csv_file.strictly():
-            table = csv_file.typed(BytesIO(joined), columns, names)
-    except (*csv_file.REFUSALS, BadFileError):
-        return None
-    return (table, list(zip(paths, counts, strict=True))) if len(table) == sum(counts) else None
-
-
-def _texts(paths: Sequence[str]) -> tuple[bytes, list[bytes]] | None:
-    """Return the header line that all files share, and what follows it in each."""
-    header, bodies, left = b"", [], BYTES
-    for path in paths:
-        try:
-            with open(path, "rb") as stream:
-                text = stream.read(left + 1)
-        except OSError:
-            return None
-        left -= len(text)
-        line, newline, body = text.partition(b"\n")
-        header = header or line + newline
-        if left < 0 or not line.strip() or line + newline != header or b'"' in text or b"\r" in text:
-            return None
-        if body[-1:] != b"\n" or b"\n\n" in text:
-            return None
-        bodies.append(body)
-    return header, bodies

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +18,7 @@ import pandas as pd
 
 from batchtwin.scoring.bad_file import BadFileError
 from batchtwin.scoring.coalesce import Coalescer
+from batchtwin.scoring.joined import read_joined, split
 from batchtwin.scoring.predictions import image_lines, tabular_lines
 from batchtwin.scoring.readers import read
 from batchtwin.scoring.results import Lines, Note
@@ -55,7 +57,15 @@ def run(mini_batch: list[str]) -> list[Lines | BadFile | Note]:
     """Score each file; one element per file, and perhaps a Note."""
     if _coalesce is not None:
         return _coalesce(mini_batch)
-    return [data if isinstance(data := _read(path), BadFile) else _score(path, data) for path in mini_batch]
+    return [data if isinstance(data, BadFile) else _score(path, data) for path, data in _data(mini_batch)]
+
+
+def _data(paths: list[str]) -> Iterator[tuple[str, Any]]:
+    together = read_joined(paths, _signature) if len(paths) > 1 else None
+    if together is not None:
+        yield from split(together)
+    else:
+        yield from ((path, _read(path)) for path in paths)
 
 
 def _read(path: str) -> Any:
