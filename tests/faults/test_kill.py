@@ -94,7 +94,8 @@ def test_random_kills(job: Project, capsys: pytest.CaptureFixture[str]) -> None:
     spent, kills = 0.0, 0
     words = [str(COMMAND), *map(str, job.words("--overwrite"))]
     while spent < SECONDS:
-        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with (job.folder / "said").open("w") as said:
+            process = subprocess.Popen(words, stdout=said, stderr=said)
         delay = chance.uniform(0.1, 1.5)
         spent += delay
         try:
@@ -102,7 +103,7 @@ def test_random_kills(job: Project, capsys: pytest.CaptureFixture[str]) -> None:
         except subprocess.TimeoutExpired:
             kills += kill_one(process, chance)
         if process.poll() is None or process.returncode == 0:
-            assert process.wait(DEADLINE) == 0, f"seed {seed}"
+            assert process.wait(DEADLINE) == 0, f"seed {seed}: {(job.folder / 'said').read_text()}"
             assert (job.folder / "job/named-outputs/score/predictions.csv").read_text() == expected(30), f"seed {seed}"
             words = [str(COMMAND), *map(str, job.words("--overwrite"))]
         elif (job.folder / "job/job.sqlite").exists():

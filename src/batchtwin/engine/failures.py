@@ -27,7 +27,7 @@ def write_failures(path: Path, job: Job, plan: Plan) -> bool:
 def records(job: Job, plan: Plan) -> Iterator[Record]:
     """One record per failed file; a shortfall, where nobody knows which file it was, is one with `files`."""
     failures = dict(job.out_of_tries)
-    if job.fatal is not None and job.fatal.mini_batch is not None:
+    if job.fatal is not None and job.fatal.mini_batch is not None and job.fatal.kind != "write":
         failures[job.fatal.mini_batch] = job.fatal
     for mini_batch in plan.mini_batches:
         if mini_batch.id in failures:

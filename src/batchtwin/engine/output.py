@@ -7,7 +7,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -162,6 +162,12 @@ class OutputFolder:
         """Remove what only a running job needs."""
         shutil.rmtree(self.segments, ignore_errors=True)
         shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def withdraw(self) -> None:
+        """Take the output file away again, for a failed job has none [A]; its rows are in the segments."""
+        if self.predictions is not None:
+            with suppress(OSError):
+                self.predictions.unlink(missing_ok=True)
 
     def assemble(self, outcomes: Iterable[Outcome]) -> Assembled | None:
         """Write the committed ranges, given in plan order, to the output file. None with `summary_only`.

@@ -42,6 +42,13 @@ class Pool(Protocol):
         """End all workers: idle ones in order, busy ones at once."""
 
 
+def _concerns(event: Event, task: Task | None) -> bool:
+    """Whether an event is about what its worker runs now; what comes late, or twice, is not."""
+    if isinstance(event, Ready) or event.mini_batch is None:
+        return True
+    return task is not None and (event.mini_batch, event.attempt) == (task.mini_batch, task.attempt)
+
+
 class LocalPool:
     """Up to `size` workers made by `launch(number)`; `timeout` seconds for one `run()`.
 
@@ -137,7 +144,7 @@ class LocalPool:
         return found
 
     def _read(self, process: WorkerProcess) -> list[Event]:
-        happened = process.read()
+        happened = [event for event in process.read() if _concerns(event, process.task)]
         for event in happened:
             if isinstance(event, Ready):
                 process.ready = True

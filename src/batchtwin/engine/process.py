@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
+from pydantic import ValidationError
+
 from batchtwin.engine.template import Child, Template
 from batchtwin.spec.messages import Birth, Event, Task, WorkerSettings, events
 
@@ -38,6 +40,14 @@ def _started(
         pass_fds=(tasks, events),
         start_new_session=True,
     )
+
+
+def _event(line: bytes) -> Event | None:
+    """Return the event of a line; None for what no worker wrote, for what a script starts may hold the pipe too."""
+    try:
+        return events.validate_json(line)
+    except ValidationError:
+        return None
 
 
 class WorkerProcess:
@@ -104,7 +114,7 @@ class WorkerProcess:
             while chunk := os.read(self.events_fd, READ):
                 self._rest += chunk
         *lines, self._rest = self._rest.split(b"\n")
-        return [events.validate_json(line) for line in lines]
+        return [event for line in lines if (event := _event(line)) is not None]
 
     def finish(self) -> None:
         """Close the task pipe: the worker calls `shutdown()` and ends."""
@@ -126,6 +136,9 @@ class WorkerProcess:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         if alive:
+            # A worker that was just forked has no group of its own yet.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
     def close(self) -> None:

@@ -134,6 +134,8 @@ class Run:
         job, output = self._job, self._prepared.output
         any_failed = self._complete(logs)
         cause = _cause(job, report)
+        if job.fatal is not None and job.fatal.kind == "write":
+            cause += f"; {self._advice}"
         with suppress(OSError):  # the console has it too
             logs.result(job, cause)
         if job.status is Status.COMPLETED:
@@ -154,7 +156,11 @@ class Run:
                 logs.progress(f"All {len(job.items)} mini batches have been processed.")
                 manifest = manifest_of(prepared, job, assembled, self._ledger.fact("started") or "", self._number)
                 crash_point("before manifest")
-                manifest.write(prepared.output.manifest)
+                try:
+                    manifest.write(prepared.output.manifest)
+                except OSError:
+                    prepared.output.withdraw()
+                    raise
                 crash_point("manifest written")
                 prepared.output.tidy()
         except OutputError as error:
@@ -165,8 +171,11 @@ class Run:
 
     def _refused(self, error: OSError) -> str:
         """A full disk or the like: what is committed stays."""
-        root = self._prepared.output.root
-        return f"{error.filename or root}: {error.strerror}; mend the cause, then `batchtwin resume {root}`"
+        return f"{error.filename or self._prepared.output.root}: {error.strerror}; {self._advice}"
+
+    @property
+    def _advice(self) -> str:
+        return f"mend the cause, then `batchtwin resume {self._prepared.output.root}`"
 
 
 def rules(prepared: Prepared) -> Rules:

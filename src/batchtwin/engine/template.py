@@ -100,7 +100,8 @@ class Template:
         os.close(out)
         os.close(err)
         self._control.settimeout(FORK_SECONDS)
-        self._control.send(preload.model_dump_json().encode())
+        with contextlib.suppress(OSError):  # its death is heard
+            self._control.send(preload.model_dump_json().encode())
 
     @property
     def fd(self) -> int | None:
@@ -111,7 +112,7 @@ class Template:
         """Hear what the template has to say, if it has said it; return `settled`."""
         if not self.settled:
             if select.select([self._control], [], [], 0)[0]:
-                verdict = self._control.recv(1 << 12).decode()
+                verdict = self._hear()
                 self.settled = self.fit = verdict == "ready"
                 if not self.fit:
                     self._give_up(verdict or "it died")
@@ -119,13 +120,19 @@ class Template:
                 self._give_up("it took too long")
         return self.settled
 
+    def _hear(self) -> str:
+        try:
+            return self._control.recv(1 << 12).decode()
+        except OSError:  # it died before it had read what was sent
+            return ""
+
     def fork(self, birth: Birth, descriptors: Sequence[int]) -> Forked | None:
         """Fork a worker that takes over task pipe, event pipe, stdout and stderr; None if the template cannot."""
         if not self.fit:
             return None
         try:
             socket.send_fds(self._control, [birth.model_dump_json().encode()], list(descriptors))
-            pid = int(self._control.recv(64) or 0)
+            pid = int(self._hear() or 0)
         except (OSError, ValueError):
             pid = 0
         if not pid:

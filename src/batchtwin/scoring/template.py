@@ -62,11 +62,11 @@ def fork(birth: Birth, tasks: int, events: int, out: int, err: int, control: soc
             pid = int(answer.read() or 0)
         os.waitpid(middle, 0)  # from here on the worker is its grandparent's child
         return pid
+    middle = os.getpid()
     pid = os.fork()
     if pid:
         os.write(write, str(pid).encode())
         os._exit(0)
-    middle = os.getppid()
     os.close(read)
     os.close(write)
     control.close()

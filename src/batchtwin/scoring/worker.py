@@ -63,8 +63,10 @@ class Worker:
             kind = "init"
             script.init()
         except BaseException as error:
+            self._leave_if_forked()
             self.report(self._failure(kind, error, clock))
             return None
+        self._leave_if_forked()
         self.report(Ready(worker=self.settings.worker, seconds=clock.seconds))
         return script
 
@@ -103,7 +105,9 @@ class Worker:
             os._exit(1)
 
     def _place(self, kind: FailureKind) -> str:
-        """What cannot be loaded is named; what fails later is named by its mini-batch."""
+        """What cannot be loaded or written is named; what fails later is named by its mini-batch."""
+        if kind == "write":
+            return f"{self.settings.segment}: "
         return f"{os.path.join(*self.settings.script)}: " if kind == "script" and self.settings.script else ""
 
     def _outcome(self, task: Task, encoded: Encoded, clock: Clock, run_seconds: float) -> Outcome:
