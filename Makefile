@@ -17,6 +17,8 @@ INPUT ?= data
 MODEL ?= model
 OUTPUT ?=
 SCORE_FLAGS ?=
+# where `deploy` and its steps go: az, or batchtwin for the workspace on this machine
+AZ ?= az
 PYTEST_FLAGS ?=
 # test processes; each starts jobs of its own
 PROCESSES ?= 3
@@ -24,6 +26,7 @@ PROCESSES ?= 3
 BIN := .venv/bin
 VENV := .venv/.installed
 export DOCKER IMAGE BASE_IMAGE DOCKER_BUILD_FLAGS RUNNER DEPLOYMENT INPUT MODEL OUTPUT SCORE_FLAGS
+export AZ DRY_RUN ENDPOINT_NAME DEPLOYMENT_NAME JOB_NAME WEB DOWNLOAD_PATH
 
 .PHONY: help
 help: ## print this list
@@ -61,6 +64,56 @@ local-score: $(VENV) $(MODEL_MADE) ## score data/ in the container (RUNNER, DEPL
 
 local-score-custom: DEPLOYMENT = deployment-custom/deployment.yml
 local-score-custom: local-score ## the same with deployment-custom/, which brings a scoring script
+
+# A dry run sets nothing up, either.
+READY := $(if $(DRY_RUN),,$(VENV))
+READY_TO_DEPLOY := $(READY) $(if $(DRY_RUN),,$(MODEL_MADE))
+STEP = @scripts/deploy-and-run.sh $@
+
+.PHONY: deploy register-model create-compute create-data create-endpoint deploy-simple deploy-custom
+deploy: $(READY_TO_DEPLOY) ## the next six, to Azure ML; AZ=batchtwin: to this machine (DRY_RUN, ENDPOINT_NAME, MODEL)
+	$(STEP)
+
+register-model: $(READY_TO_DEPLOY) ## register model/, if its content is new
+	$(STEP)
+
+create-compute: $(READY) ## create the cluster, with no nodes while idle
+	$(STEP)
+
+create-data: $(READY) ## register data/, if its content is new
+	$(STEP)
+
+create-endpoint: $(READY) ## create the endpoint, under a name of its own
+	$(STEP)
+
+deploy-simple: $(READY) ## create or change the deployment without a scoring script; it is the default
+	$(STEP)
+
+deploy-custom: $(READY) ## create or change the deployment with a scoring script
+	$(STEP)
+
+.PHONY: invoke show stream list-jobs download undeploy rehearse
+invoke: $(READY) ## start a job on the endpoint (DEPLOYMENT_NAME, JOB_NAME)
+	$(STEP)
+
+show: $(READY) ## show the last job (JOB_NAME, WEB)
+	$(STEP)
+
+stream: $(READY) ## follow the last job to its end (JOB_NAME)
+	$(STEP)
+
+list-jobs: $(READY) ## the jobs of the endpoint (DEPLOYMENT_NAME)
+	$(STEP)
+
+download: $(READY) ## bring the last job's predictions to named-outputs/score/ (JOB_NAME, DOWNLOAD_PATH)
+	$(STEP)
+
+undeploy: $(READY) ## delete the endpoint and its deployments; jobs, outputs, models and data stay
+	$(STEP)
+
+rehearse: AZ = batchtwin
+rehearse: $(READY_TO_DEPLOY) ## deploy, invoke, stream, download and undeploy on this machine
+	@scripts/deploy-and-run.sh deploy invoke stream download undeploy
 
 .PHONY: test test-container test-all
 test: $(VENV) model/MLmodel ## all tests that need no container engine and no network (PYTEST_FLAGS)
@@ -115,6 +168,6 @@ CACHES := .coverage .coverage.* coverage.xml .hypothesis .mypy_cache .pytest_cac
 
 .PHONY: clean
 clean: ## remove what was made: outputs, model, caches, .venv, the image; nothing that git tracks
-	@rm -rf outputs model mlruns mlartifacts mlflow.db data/uci .batchtwin $(CACHES) .venv
+	@rm -rf outputs named-outputs model mlruns mlartifacts mlflow.db data/uci .batchtwin .job-name-rehearsal build .venv-bench $(CACHES) .venv
 	@find . -name .git -prune -o -name __pycache__ -prune -exec rm -rf {} +
 	@if $(DOCKER) image inspect "$(IMAGE)" >/dev/null 2>&1; then $(DOCKER) image rm "$(IMAGE)" >/dev/null; fi

@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CONDA_FILE = Path("environment/conda.yaml")
 PROJECT = Path("pyproject.toml")
 LOCK = Path("requirements.lock")
+EXTRAS = ("azure", "uci", "workspace", "dev")
 
 
 class LockError(Exception):
@@ -99,7 +100,7 @@ def compile_lock() -> int:
     command = [
         *(sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"),
         *("--generate-hashes", "--no-emit-index-url", "--no-strip-extras"),
-        *("--extra", "azure", "--extra", "uci", "--extra", "dev"),
+        *(word for extra in EXTRAS for word in ("--extra", extra)),
         *("--custom-compile-command", "make lock"),
         *(str(PROJECT), "-", "--output-file", str(LOCK)),
     ]

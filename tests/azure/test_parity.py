@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from batchtwin.spec.deployment import Deployment, InlineEnvironment, InlineModel
+from support import ROOT
 
 Change = tuple[str, str | None]
 Row = Sequence[Change]
@@ -227,3 +228,11 @@ def test_what_both_take_both_understand_alike(layout: str, changes: Row, write: 
     read = sdk(layout, path)
     settings = read.settings if layout == "model" else read
     assert our_facts(ours(path), path.parent) == sdk_facts(read, settings, path.parent)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("deployment-*/*.yml")), ids=lambda path: f"{path.parent.name}/{path.name}"
+)
+def test_the_deployments_of_this_project(path: Path, sdk: Sdk) -> None:
+    read = sdk("model", path)
+    assert our_facts(Deployment.load(path), path.parent) == sdk_facts(read, read.settings, path.parent)

@@ -1,0 +1,95 @@
+"""Every verb has the flags that the reference of the `ml` extension documents; kept here as data, with its source."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import typer
+
+from batchtwin.azure.commands import build
+
+# Of every command. https://learn.microsoft.com/cli/azure/ml/batch-endpoint, "Global parameters".
+GLOBAL = "--debug --help -h --only-show-errors --output -o --query --subscription --verbose"
+PLACE = "--resource-group -g --workspace-name -w"
+# By page of https://learn.microsoft.com/cli/azure/ml/ (its source: MicrosoftDocs/azure-docs-cli,
+# latest/docs-ref-autogen/ml/PAGE.yml). `invoke` also has what the SDK and the pages on inputs of batch endpoints name.
+DOCUMENTED = {
+    "model": {
+        "create": "--datastore --description --file -f --name -n --no-wait --path -p --registry-name --set --tags "
+        "--type -t --version -v",
+        "show": "--name -n --label -l --registry-name --version -v",
+        "list": "--archived-only --include-archived --max-results -r --name -n --registry-name",
+        "download": "--name -n --version -v --download-path -p --registry-name",
+        "archive": "--name -n --label -l --registry-name --version -v",
+    },
+    "data": {
+        "create": "--datastore --datastore-name -z --description --file -f --name -n --no-wait --path --registry-name "
+        "--set --skip-validation --tags --type -t --version -v",
+        "show": "--name -n --label -l --registry-name --version -v",
+        "list": "--archived-only --include-archived --max-results -r --name -n --registry-name",
+    },
+    "compute": {
+        "create": "--admin-password --admin-username --description --enable-node-public-ip --file -f --identity-type "
+        "--idle-time-before-scale-down -d --location -l --max-instances --min-instances --name -n --no-wait --set "
+        "--size --ssh-key-value --ssh-public-access-enabled -p --subnet --tags --tier --type -t "
+        "--user-assigned-identities -i --user-object-id --user-tenant-id --vnet-name",
+        "show": "--name -n",
+        "list": "--max-results -r --type",
+        "delete": "--name -n --no-wait --yes -y",
+    },
+    "batch-endpoint": {
+        "create": "--file -f --name -n --no-wait --set",
+        "show": "--name -n",
+        "list": "",
+        "update": "--add --defaults --file -f --force-string --name -n --no-wait --remove --set",
+        "delete": "--name -n --no-wait --yes -y",
+        "invoke": "--name -n --deployment-name -d --file -f --input --input-type --inputs --instance-count -c "
+        "--job-name --experiment-name --mini-batch-size -m --output-path --outputs --set",
+        "list-jobs": "--name -n",
+    },
+    "batch-deployment": {
+        "create": "--file -f --endpoint-name -e --name -n --no-wait --set --set-default --skip-script-validation",
+        "show": "--endpoint-name -e --name -n",
+        "list": "--endpoint-name -e",
+        "update": "--add --endpoint-name -e --file -f --force-string --name -n --no-wait --remove --set",
+        "delete": "--endpoint-name -e --name -n --no-wait --yes -y",
+        "list-jobs": "--endpoint-name -e --name -n",
+    },
+    "job": {
+        "show": "--name -n --web -e",
+        "list": "--all-results --archived-only --include-archived --max-results -r --parent-job-name -p",
+        "stream": "--name -n",
+        "download": "--name -n --all --download-path -p --output-name",
+        "cancel": "--name -n",
+    },
+}
+VERBS = [(page, verb) for page, verbs in DOCUMENTED.items() for verb in verbs]
+
+
+@pytest.fixture(scope="module")
+def ml() -> Any:
+    """The commands of `az ml`."""
+    az: Any = typer.main.get_command(build(["ml"]))
+    return az.commands["ml"].commands
+
+
+@pytest.mark.parametrize(("page", "verb"), VERBS)
+def test_a_verb_has_the_documented_flags(page: str, verb: str, ml: Any) -> None:
+    command = ml[page].commands[verb]
+    names = {name for option in command.params for name in option.opts} | set(
+        command.context_settings["help_option_names"]
+    )
+    assert names >= {*GLOBAL.split(), *PLACE.split(), *DOCUMENTED[page][verb].split()}
+
+
+def test_there_are_no_other_verbs(ml: Any) -> None:
+    assert {page: set(group.commands) for page, group in ml.items()} == {
+        page: set(verbs) for page, verbs in DOCUMENTED.items()
+    }
+
+
+@pytest.mark.parametrize(("page", "verb"), VERBS)
+def test_a_flag_is_named_once(page: str, verb: str, ml: Any) -> None:
+    names = [name for option in ml[page].commands[verb].params for name in option.opts]
+    assert len(names) == len(set(names))

@@ -1,0 +1,151 @@
+"""`az ml batch-endpoint invoke` and `az ml job`, on the command line."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from batchtwin.azure.shapes import WORKSPACE
+from local_az import DEPLOYMENT, ENDPOINT, FAILING, Az
+from support import COMMAND, wait_for
+
+WAITING = """
+    import signal
+    from pathlib import Path
+
+    def run(mini_batch):
+        Path(mini_batch[0]).with_name("started").touch()
+        signal.pause()
+"""
+
+
+@pytest.fixture(scope="module")
+def az(tmp_path_factory: pytest.TempPathFactory) -> Az:
+    """A workspace with one ended job, `done`."""
+    az = Az(tmp_path_factory.mktemp("jobs"))
+    project = az.deploy()
+    az.invoke("--input", project.inputs, "--job-name", "done", "--experiment-name", "trial", "-m", "2")
+    assert az.end("done") == "Completed"
+    return az
+
+
+def test_invoke_prints_what_az_prints(az: Az) -> None:
+    words = ("--input", "project/inputs", "--job-name", "done", "--experiment-name", "trial", "-m", "2")
+    assert az.json("batch-endpoint", "invoke", "-n", ENDPOINT, *words) == {
+        "id": f"{WORKSPACE}/batchEndpoints/{ENDPOINT}/jobs/done",
+        "name": "done",
+        "resourceGroup": "local",
+        "status": "Completed",
+        "type": "Microsoft.MachineLearningServices/workspaces/batchEndpoints/jobs",
+    }
+
+
+def test_the_same_job_name_with_another_input_is_a_conflict(az: Az) -> None:
+    done = az("batch-endpoint", "invoke", "-n", ENDPOINT, "--input", "project/model", "--job-name", "done")
+    assert (done.code, done.out) == (1, "")
+
+
+def test_the_status_is_exactly_one_line(az: Az) -> None:
+    assert az.ok("job", "show", "-n", "done", "--query", "status", "-o", "tsv") == "Completed\n"
+
+
+def test_a_job_has_the_keys_that_az_prints(az: Az) -> None:
+    shown = az.json("job", "show", "-n", "done")
+    score = shown["outputs"]["score"]
+    assert (score["type"], Path(score["path"], "predictions.csv").read_text()) == ("uri_folder", "0\n1\n2\n")
+    assert shown["inputs"]["job_data_path"]["type"] == "uri_folder"
+    assert set(shown["services"]) == {"Studio", "Tracking"}
+    expected = {
+        "display_name": "done",
+        "experiment_name": "trial",
+        "id": f"azureml:{WORKSPACE}/jobs/done",
+        "jobs": {"batchscoring": {"name": "done-batchscoring", "type": "parallel"}},
+        "name": "done",
+        "status": "Completed",
+        "type": "pipeline",
+    }
+    assert expected.items() <= shown.items()
+
+
+def test_the_child_is_found_by_its_parent(az: Az) -> None:
+    (child,) = az.json("job", "list", "--parent-job-name", "done")
+    assert (child["name"], child["parent_job_name"], child["type"]) == ("done-batchscoring", "done", "parallel")
+
+
+def test_jobs_are_listed(az: Az) -> None:
+    assert "done" in az.json("job", "list", "--query", "[].name")
+    assert az.ok("job", "list", "--query", "[?name=='done'].{Name:name,Jobstatus:status}", "-o", "table") == (
+        "Name    Jobstatus\n------  -----------\ndone    Completed\n"
+    )
+    assert len(az.json("job", "list", "-r", "1")) == 1
+    assert az.json("job", "list", "--archived-only", "--all-results", "true") == []
+    assert "done" in az.json("batch-endpoint", "list-jobs", "-n", ENDPOINT, "--query", "[].name")
+    assert "done" in az.ok("batch-deployment", "list-jobs", "-e", ENDPOINT, "-n", DEPLOYMENT, "-o", "tsv")
+
+
+def test_web_gives_the_command_and_the_address_of_mlflow(az: Az) -> None:
+    done = az("job", "show", "-n", "done", "--web", "--query", "name", "-o", "tsv")
+    command, address = done.err.splitlines()
+    assert command == f"mlflow ui --backend-store-uri sqlite:///{az.folder}/workspace/mlflow.db"
+    assert address.startswith("http://127.0.0.1:5000/#/")
+    assert done.out == "done\n"
+
+
+def test_an_ended_job_is_streamed_from_its_log(az: Az) -> None:
+    lines = az.ok("job", "stream", "-n", "done").splitlines()
+    assert lines[0] == "RunId: done"
+    assert lines[1].startswith("Web View: http://")
+    assert lines[3].startswith("Streaming logs/job_progress_overview")
+    assert any(line.endswith("All 2 mini batches have been processed.") for line in lines)
+    assert lines[-5:-2] == ["", "Execution Summary", "================="]
+
+
+def test_the_output_is_downloaded_by_name(az: Az) -> None:
+    assert az.ok("job", "download", "--name", "done", "--output-name", "score", "--download-path", "./") == ""
+    assert (az.folder / "named-outputs/score/predictions.csv").read_text() == "0\n1\n2\n"
+    assert not (az.folder / "artifacts").exists()
+
+
+def test_without_a_name_the_logs_are_downloaded_and_with_all_everything(az: Az) -> None:
+    az.ok("job", "download", "-n", "done", "-p", "logs")
+    az.ok("job", "download", "-n", "done", "-p", "everything", "--all")
+    assert not (az.folder / "logs/named-outputs").exists()
+    assert (az.folder / "logs/artifacts/logs/job_result.txt").exists()
+    assert (az.folder / "everything/named-outputs/score/predictions.csv").exists()
+
+
+def test_what_is_not_there_is_exit_3(az: Az) -> None:
+    for verb in ("show", "stream", "download", "cancel"):
+        assert az("job", verb, "-n", "no-job").code == 3
+    assert az("job", "download", "-n", "done", "--output-name", "no").code == 3
+    assert az("job", "list", "-p", "no-job").code == 3
+
+
+def test_a_failed_job_ends_its_stream_with_exit_1(tmp_path: Path) -> None:
+    az = Az(tmp_path)
+    project = az.deploy(FAILING)
+    done = az("job", "stream", "-n", az.invoke("--input", project.inputs))
+    assert done.code == 1
+    assert "There is no succeeded mini batch item returned from run()" in done.err
+    assert done.out.index("Scheduling finished") < done.out.index("Execution Summary")
+
+
+def test_a_job_is_cancelled_in_the_middle_and_its_stream_ends(tmp_path: Path) -> None:
+    az = Az(tmp_path)
+    project = az.deploy(WAITING)
+    job = az.invoke("--input", project.inputs)
+    copies = Path(az.json("job", "show", "-n", job)["inputs"]["job_data_path"]["path"])
+    wait_for((copies / "started").exists)
+    early = az("job", "download", "-n", job, "--output-name", "score")
+    assert (early.code, early.err.splitlines()[-1]) == (
+        1,
+        "ERROR: This job is in state Running. Download is allowed only in states ['Completed', 'Failed', 'Canceled']",
+    )
+    environment = {"BATCHTWIN_WORKSPACE": str(tmp_path / "workspace")}
+    stream = subprocess.Popen([COMMAND, "ml", "job", "stream", "-n", job], env=environment, stdout=subprocess.PIPE)
+    assert az.ok("job", "cancel", "-n", job) == ""
+    assert az.end(job) == "Canceled"
+    out, _ = stream.communicate(timeout=60)
+    assert (stream.returncode, b"Execution Summary" in out) == (0, True)

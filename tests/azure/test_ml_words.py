@@ -1,0 +1,118 @@
+"""The words of a command: several values after one option, `--set`, paths."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchtwin.azure.files import drop, given_pairs, located, pairs, put
+from batchtwin.azure.invocation import Invocation
+from batchtwin.azure.verb import repeated
+from batchtwin.errors import DeploymentError, UsageError
+
+WORDS = [
+    ("--set a=b c=d -n x", "--set a=b --set c=d -n x"),
+    ("--set a=b --set c=d", "--set a=b --set c=d"),
+    ("--set=a=b c", "--set=a=b c"),
+    ("--tags a=b c=d --set e=-1 f=g -o tsv", "--tags a=b --tags c=d --set e=-1 --set f=g -o tsv"),
+    ("-n x y", "-n x y"),
+    ("--set a=b -1 - z", "--set a=b --set -1 --set - --set z"),
+    ("--set", ""),
+]
+
+
+@pytest.mark.parametrize(("words", "expected"), WORDS)
+def test_an_option_may_be_followed_by_several_values(words: str, expected: str) -> None:
+    assert list(repeated(words.split())) == expected.split()
+
+
+def test_pairs_are_split_at_the_first_equals_sign() -> None:
+    assert pairs("--set", ["a.b=c=d", "e="]) == {"a.b": "c=d", "e": ""}
+
+
+@pytest.mark.parametrize("word", ["a", "=b", "a..b=c", ".a=b"])
+def test_what_is_no_pair_is_refused(word: str) -> None:
+    with pytest.raises(UsageError, match="expected KEY=VALUE"):
+        pairs("--set", [word])
+
+
+def test_no_pairs_are_not_the_same_as_none_given() -> None:
+    assert given_pairs("--tags", None) is None
+    assert given_pairs("--tags", []) == {}
+
+
+def test_a_dotted_key_is_set_without_touching_what_was_given() -> None:
+    inner: dict[str, Any] = {"x": 1}
+    data: dict[str, Any] = {"tags": inner, "path": "p"}
+    put(data, "tags.y.z", 2)
+    put(data, "path.z", 3)
+    assert data == {"tags": {"x": 1, "y": {"z": 2}}, "path": {"z": 3}}
+    assert inner == {"x": 1}
+
+
+def test_a_dotted_key_is_removed() -> None:
+    data = {"tags": {"x": 1, "y": 2}}
+    drop(data, "tags.x")
+    assert data == {"tags": {"y": 2}}
+
+
+@pytest.mark.parametrize("dotted", ["no", "no.x", "tags.no", "tags.x.y"])
+def test_what_is_not_there_is_not_removed(dotted: str) -> None:
+    with pytest.raises(UsageError, match="no such property"):
+        drop({"tags": {"x": 1}}, dotted)
+
+
+@pytest.mark.parametrize("path", ["https://x/y", "azureml://datastores/a/paths/b", "azureml:data:1", "runs:/1/model"])
+def test_a_remote_path_stays_as_it_is(path: str) -> None:
+    assert located(path, Path("/folder")) == path
+
+
+def test_a_local_path_is_seen_from_the_folder() -> None:
+    assert located("../x", Path("/folder")) == "/x"
+    assert located("/x", Path("/folder")) == "/x"
+
+
+def test_an_input_may_be_set_key_by_key() -> None:
+    asked = Invocation.read(None, ["inputs.heart.type=uri_file", "inputs.heart.path=azureml:heart@latest"])
+    assert (asked.input, asked.input_type) == ("azureml:heart@latest", "uri_file")
+
+
+def test_an_input_may_come_from_a_file_and_is_relative_to_it(tmp_path: Path) -> None:
+    file = tmp_path / "inputs.yml"
+    file.write_text("inputs: {heart: {type: uri_folder, path: data}}\noutputs: {score: {path: out}}\n")
+    asked = Invocation.read(file, ["outputs.score.type=uri_folder"])
+    assert (asked.input, asked.output_path) == (str(tmp_path / "data"), str(tmp_path / "out"))
+
+
+def test_settings_of_the_job_are_passed_on() -> None:
+    asked = Invocation.read(None, ["output_file_name=x.csv", "compute.instance_count=3"], input="data")
+    assert asked.overrides == {"output_file_name": "x.csv", "instance_count": "3"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["inputs.a.path=x", "inputs.b.path=y"],
+        ["outputs.score.path=x", "outputs.other.path=y"],
+        ["outputs.other.path=y"],
+        ["inputs.a.nope=y"],
+        ["inputs.a.path={"],
+    ],
+)
+def test_more_than_one_input_or_output_is_refused(words: list[str]) -> None:
+    with pytest.raises(UsageError):
+        Invocation.read(None, words)
+
+
+def test_an_input_is_given_once() -> None:
+    with pytest.raises(UsageError, match="give one input"):
+        Invocation.read(None, ["inputs.a.path=x"], input="y")
+
+
+def test_a_wrong_key_of_the_file_is_named_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "inputs.yml"
+    file.write_text("inputs:\n  heart:\n    pat: data\n")
+    with pytest.raises(DeploymentError, match=r"inputs.yml:3: inputs.heart.pat: unknown key; did you mean path"):
+        Invocation.read(file, [])
