@@ -55,14 +55,18 @@ def test_the_world_of_a_worker_is_the_same(project: Project) -> None:
     assert forked == done.predictions
 
 
-def test_the_driver_gives_the_same_bytes(project: Project, heart_model: Path) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_driver_gives_the_same_bytes(project: Project, heart_model: Path, workers: str) -> None:
+    """The model is loaded before the fork; OpenMP has its threads after it: one worker has all CPUs."""
     project.model = heart_model
     for path in (ROOT / "data").glob("*.csv"):
         shutil.copy(path, project.inputs)
-    forked = project.score()
-    assert starts(forked) == ["forked", "forked"], forked.err
-    assert forked.predictions == (done := project.score("--overwrite", env=BY_ITSELF)).predictions
-    assert starts(done) == ["started", "started"]
+    project.settings = {"mini_batch_size": 2}
+    forked = project.score("--workers", workers)
+    assert starts(forked) == ["forked"] * int(workers), forked.err
+    by_itself = project.score("--workers", workers, "--overwrite", env=BY_ITSELF)
+    assert starts(by_itself) == ["started"] * int(workers)
+    assert forked.predictions == by_itself.predictions
 
 
 def test_a_single_worker_has_all_cpus(project: Project, heart_model: Path) -> None:
