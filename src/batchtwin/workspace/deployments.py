@@ -1,0 +1,242 @@
+"""Deployments: a deployment YAML and the assets that it names, at the versions that they have now."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, delete, select, update
+
+from batchtwin.workspace import tables
+from batchtwin.workspace.assets import NOTHING
+from batchtwin.workspace.endpoints import Endpoints
+from batchtwin.workspace.entities import Asset, Deployment
+from batchtwin.workspace.errors import InvalidError, NotFoundError
+from batchtwin.workspace.names import Reference
+from batchtwin.workspace.rows import deployment_of, first, now, upsert
+
+if TYPE_CHECKING:
+    from batchtwin.spec.deployment import Deployment as Spec
+    from batchtwin.spec.deployment import InlineEnvironment, InlineModel
+
+# Azure's own environments: they are there without being registered, and nothing here knows what they hold.
+CURATED = ("azureml:AzureML-", "azureml://")
+
+
+class Deployments(Endpoints):
+    """The verbs for deployments. Nothing runs here."""
+
+    def create_deployment(
+        self,
+        yaml_file: Path,
+        overrides: Mapping[str, str] = NOTHING,
+        *,
+        endpoint: str | None = None,
+        name: str | None = None,
+        set_default: bool = False,
+    ) -> Deployment:
+        """Create a deployment, or put this one in its place [A: an upsert]. What its YAML brings along is registered.
+
+        `overrides` as in `Deployment.load`; `endpoint` and `name` go before the YAML's.
+
+        Raises:
+            DeploymentError: the YAML cannot be used.
+            InvalidError: what it names does not go together.
+            NotFoundError: its endpoint, compute, model or environment is not there.
+        """
+        from batchtwin.spec.deployment import Deployment as Spec
+
+        named = {"endpoint_name": endpoint, "name": name}
+        given = {key: json.dumps(value) for key, value in named.items() if value is not None}
+        spec = Spec.load(yaml_file, {**overrides, **given})
+        self.endpoint(spec.endpoint_name)
+        self.compute(Reference.parse("compute", spec.compute).name)
+        folder = yaml_file.absolute().parent
+        model = self._model(spec, folder)
+        code = self._code(spec, folder)
+        environment = self._environment(spec, folder)
+        stored = _with_references(spec, model, code, environment)
+        with self._store.write() as connection:
+            key = {"endpoint": spec.endpoint_name, "name": spec.name}
+            ids = {
+                "model": _id(connection, model),
+                "code": _id(connection, code),
+                "environment": _id(connection, environment),
+            }
+            if not first(connection, select(tables.endpoints).where(tables.endpoints.c.name == spec.endpoint_name)):
+                raise NotFoundError("endpoint", spec.endpoint_name)  # deleted meanwhile
+            upsert(connection, tables.deployments, key, {"spec": stored, **ids})
+            if set_default:
+                _set_default(connection, spec.endpoint_name, spec.name)
+        return self.deployment(spec.endpoint_name, spec.name)
+
+    def deployment(self, endpoint: str, name: str) -> Deployment:
+        """Return a deployment.
+
+        Raises:
+            NotFoundError: there is no such endpoint, or it has no such deployment.
+        """
+        found = [deployment for deployment in self.deployments(endpoint) if deployment.name == name]
+        if not found:
+            raise NotFoundError("deployment", name)
+        return found[0]
+
+    def deployments(self, endpoint: str) -> list[Deployment]:
+        """Return the deployments of an endpoint by name.
+
+        Raises:
+            NotFoundError: there is no such endpoint.
+        """
+        self.endpoint(endpoint)
+        table = tables.deployments
+        with self._store.read() as connection:
+            query = select(table).where(table.c.endpoint == endpoint).order_by(table.c.name)
+            rows = connection.execute(query).mappings().all()
+            return [deployment_of(row, connection, self._store.root) for row in rows]
+
+    def delete_deployment(self, endpoint: str, name: str) -> None:
+        """Delete a deployment; an endpoint whose default it was has none then [R].
+
+        Raises:
+            NotFoundError: there is no such deployment.
+        """
+        table = tables.deployments
+        with self._store.write() as connection:
+            done = connection.execute(delete(table).where(table.c.endpoint == endpoint, table.c.name == name))
+            if not done.rowcount:
+                raise NotFoundError("deployment", name)
+            matches = (tables.endpoints.c.name == endpoint, tables.endpoints.c.default_deployment == name)
+            values = {"default_deployment": None, "changed": now()}
+            connection.execute(update(tables.endpoints).where(*matches).values(**values))
+
+    def _model(self, spec: Spec, folder: Path) -> Asset:
+        model = spec.model
+        asset = self.resolve("model", model) if isinstance(model, str) else self._inline_model(model, folder)
+        if spec.code_configuration is None and asset.type != "mlflow_model":
+            raise InvalidError(
+                f"model {asset.name}:{asset.version}: is a {asset.type}; without a scoring script a deployment needs "
+                "an mlflow_model: register it with that type, or name a script in code_configuration"
+            )
+        return asset
+
+    def _inline_model(self, model: InlineModel, folder: Path) -> Asset:
+        if "://" in model.path:
+            raise InvalidError(f"model.path: '{model.path}' is remote; register a copy of it, and name that")
+        path = folder / model.path
+        if model.name is None:
+            return self._register_unnamed("model", path, model.type)
+        return self.create_asset(
+            "model",
+            model.name,
+            path=path,
+            type=model.type,
+            version=model.version,
+            description=model.description or "",
+            tags=model.tags,
+            properties=model.properties,
+        )
+
+    def _code(self, spec: Spec, folder: Path) -> Asset | None:
+        code = spec.code_configuration
+        if code is None:
+            return None
+        if code.code.startswith("azureml:"):
+            raise InvalidError(
+                f"code_configuration.code: '{code.code}' is registered in Azure ML, not here; give a folder"
+            )
+        if not (folder / code.code / code.scoring_script).is_file():
+            raise InvalidError(
+                f"code_configuration.scoring_script: '{code.scoring_script}' is not in {folder / code.code}"
+            )
+        return self._register_unnamed("code", folder / code.code)
+
+    def _environment(self, spec: Spec, folder: Path) -> Asset | None:
+        asked = spec.environment
+        if asked is None or (isinstance(asked, str) and asked.startswith(CURATED)):
+            return None
+        return self.resolve("environment", asked) if isinstance(asked, str) else self._inline_environment(asked, folder)
+
+    def _inline_environment(self, environment: InlineEnvironment, folder: Path) -> Asset:
+        build = environment.build
+        facts = {
+            "image": environment.image,
+            "os_type": environment.os_type,
+            "build": build.path if build and "://" in build.path else None,
+            "dockerfile_path": build.dockerfile_path if build else None,
+        }
+        properties = {key: value for key, value in facts.items() if value is not None}
+        with tempfile.TemporaryDirectory(dir=self._store.root, prefix=".conda-") as scratch:
+            path = folder / build.path if build and "build" not in properties else None
+            if isinstance(environment.conda_file, str):
+                path = folder / environment.conda_file
+            elif environment.conda_file is not None:
+                path = Path(scratch) / "conda.yaml"
+                path.write_text(json.dumps(environment.conda_file, indent=1))  # JSON is YAML
+            if environment.name is None:
+                return self._register_unnamed("environment", path, properties=properties)
+            return self.create_asset(
+                "environment",
+                environment.name,
+                path=path,
+                version=environment.version,
+                description=environment.description or "",
+                tags=environment.tags,
+                properties=properties,
+            )
+
+
+def _with_references(spec: Spec, model: Asset, code: Asset | None, environment: Asset | None) -> str:
+    """The deployment as JSON, with `azureml:NAME:VERSION` for whatever it is made of."""
+    data = spec.model_dump(mode="json", exclude_unset=True)
+    data["model"] = model.reference
+    if code:
+        data["code_configuration"]["code"] = code.reference
+    if environment:
+        data["environment"] = environment.reference
+    return json.dumps(data)
+
+
+def _id(connection: Connection, asset: Asset | None) -> int | None:
+    if asset is None:
+        return None
+    table = tables.assets
+    matches = (table.c.kind == asset.kind, table.c.name == asset.name, table.c.version == asset.version)
+    number: int = connection.execute(select(table.c.id).where(*matches)).scalar_one()
+    return number
+
+
+def _set_default(connection: Connection, endpoint: str, name: str) -> None:
+    matches = tables.endpoints.c.name == endpoint
+    connection.execute(update(tables.endpoints).where(matches).values(default_deployment=name, changed=now()))
+
+
+def job_yaml(deployment: Deployment) -> str:
+    """Return the deployment YAML (written as JSON) that a job runs: assets by the paths of their copies."""
+    data: dict[str, Any] = deployment.spec.model_dump(mode="json", exclude_unset=True)
+    model, environment = deployment.model, deployment.environment
+    data["type"] = "model"
+    data["model"] = {"name": model.name, "version": model.version, "type": model.type, "path": str(model.path)}
+    if deployment.code:
+        data["code_configuration"]["code"] = str(deployment.code.path)
+    if environment:
+        data["environment"] = _inline(environment)
+    if "settings" in data:
+        data["settings"].setdefault("mini_batch_size", deployment.spec.settings.mini_batch_size)
+    return json.dumps(data, indent=1) + "\n"
+
+
+def _inline(environment: Asset) -> dict[str, Any]:
+    facts = environment.properties
+    inline: dict[str, Any] = {"name": environment.name, "version": environment.version}
+    if "image" in facts:
+        inline["image"] = facts["image"]
+        if environment.path:
+            inline["conda_file"] = str(environment.path)
+        return inline
+    inline["build"] = {"path": facts.get("build") or str(environment.path)}
+    if "dockerfile_path" in facts:
+        inline["build"]["dockerfile_path"] = facts["dockerfile_path"]
+    return inline

@@ -1,0 +1,137 @@
+"""What a workspace holds, as plain frozen values. Times are in UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from batchtwin.spec.deployment import Deployment as Spec
+
+Kind = Literal["model", "data", "code", "environment"]
+
+
+class JobStatus(StrEnum):
+    """The states of a job, as the service names them [A]."""
+
+    NOT_STARTED = "NotStarted"
+    STARTING = "Starting"
+    PREPARING = "Preparing"
+    QUEUED = "Queued"
+    RUNNING = "Running"
+    FINALIZING = "Finalizing"
+    CANCEL_REQUESTED = "CancelRequested"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    CANCELED = "Canceled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the job has ended."""
+        return self in FINAL
+
+
+FINAL = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED)
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One version of a model, of data, code or an environment.
+
+    `type` is mlflow_model or custom_model, uri_folder or uri_file; None for the other kinds. `path` is the copy that
+    the workspace keeps, under the name that the source had; None for what lies elsewhere (`properties["uri"]`) and
+    for an environment without a conda file.
+    """
+
+    kind: Kind
+    name: str
+    version: str
+    type: str | None
+    path: Path | None
+    content_hash: str
+    description: str
+    tags: Mapping[str, Any]
+    properties: Mapping[str, Any]
+    created: datetime
+    changed: datetime
+    archived: bool = False
+
+    @property
+    def reference(self) -> str:
+        """`azureml:NAME:VERSION`."""
+        return f"azureml:{self.name}:{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """A cluster by name. Nothing runs on it: jobs run on this machine. `idle_time_before_scale_down` in seconds."""
+
+    name: str
+    type: str
+    size: str
+    min_instances: int
+    max_instances: int
+    idle_time_before_scale_down: int
+    created: datetime
+    changed: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A name that routes to one of its deployments."""
+
+    name: str
+    description: str
+    tags: Mapping[str, Any]
+    properties: Mapping[str, Any]
+    default_deployment: str | None
+    created: datetime
+    changed: datetime
+    auth_mode: str = "aad_token"
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A deployment and the assets that it is made of, at the versions that they had when it was created.
+
+    `spec` names them, the code too, as `azureml:NAME:VERSION`. `environment` is None where the deployment asks for
+    none, or for one of Azure's own.
+    """
+
+    endpoint: str
+    name: str
+    spec: Spec
+    model: Asset
+    code: Asset | None
+    environment: Asset | None
+    created: datetime
+    changed: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A run of a deployment over one input. `output` is a folder as `batchtwin score` leaves it.
+
+    `input` is `azureml:NAME:VERSION`, or the path of the copy that was made of a local file or folder.
+    """
+
+    name: str
+    display_name: str
+    endpoint: str
+    deployment: str
+    experiment: str
+    status: JobStatus
+    input: str
+    output: Path
+    output_file_name: str | None
+    created: datetime
+    started: datetime | None
+    ended: datetime | None
+    error: str | None
+    mlflow_run_id: str | None
+    tags: Mapping[str, Any]
+    properties: Mapping[str, Any]

@@ -1,0 +1,101 @@
+"""An ended job as an MLflow run, so that `mlflow ui` shows what the studio shows. Only the job's process comes here."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batchtwin.workspace import states
+from batchtwin.workspace.entities import Job, JobStatus
+from batchtwin.workspace.rows import job_of
+from batchtwin.workspace.store import Store
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+STATUSES = {JobStatus.COMPLETED: "FINISHED", JobStatus.FAILED: "FAILED", JobStatus.CANCELED: "KILLED"}
+HEAD_LINES = 20
+# What MLflow takes as the value of a parameter or tag.
+LONGEST = 5000
+
+
+@dataclass(frozen=True)
+class Measured:
+    """When a job began and ended (seconds since the epoch), its summary line, and its figures by name."""
+
+    began: float
+    ended: float
+    summary: str
+    figures: Mapping[str, float]
+
+
+def add_run(store: Store, name: str, measured: Measured) -> None:
+    """Add the run of an ended job, and write its id down.
+
+    One process at a time: the first makes the database, which takes MLflow several steps.
+
+    Raises:
+        ModuleNotFoundError: MLflow is not installed.
+    """
+    with store.read() as connection:
+        row = states.row_of(connection, name)
+    job = job_of(row, store.root)
+    with _alone(store.root / ".mlflow.lock"):
+        from mlflow.tracking import MlflowClient
+
+        uri = f"sqlite:///{store.root / 'mlflow.db'}"
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        run_id = _create(client, store.root, job, measured)
+    _fill(client, run_id, job, row["order"], measured)
+    client.set_terminated(run_id, STATUSES[job.status], int(measured.ended * 1000))
+    with store.write() as connection:
+        states.change(connection, name, {"mlflow_run_id": run_id})
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    with file.open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def _create(client: MlflowClient, root: Path, job: Job, measured: Measured) -> str:
+    found = client.get_experiment_by_name(job.experiment)
+    artifacts = (root / "mlartifacts" / job.experiment).as_uri()
+    experiment = found.experiment_id if found else client.create_experiment(job.experiment, artifacts)
+    tags = {"endpoint": job.endpoint, "deployment": job.deployment, "status": job.status.value}
+    if job.error:
+        tags["error"] = job.error[:LONGEST]
+    run = client.create_run(experiment, int(measured.began * 1000), tags, run_name=job.name)
+    run_id: str = run.info.run_id
+    return run_id
+
+
+def _fill(client: MlflowClient, run_id: str, job: Job, order: Mapping[str, Any], measured: Measured) -> None:
+    from batchtwin.spec.deployment import Deployment
+
+    settings = Deployment.load(job.output / "deployment.yml", order["overrides"])
+    parameters = {
+        "endpoint": job.endpoint,
+        "deployment": job.deployment,
+        "input": job.input,
+        "instance_count": settings.instance_count,
+        **settings.settings.model_dump(mode="json", exclude={"instance_count", "environment_variables"}),
+    }
+    for key, value in parameters.items():
+        client.log_param(run_id, key, str(value)[:LONGEST])
+    for key, value in measured.figures.items():
+        client.log_metric(run_id, key, value)
+    if measured.summary:
+        client.log_text(run_id, measured.summary + "\n", "summary.txt")
+    if job.error:
+        client.log_text(run_id, job.error + "\n", "error.txt")
+    predictions = job.output / "named-outputs" / "score" / (job.output_file_name or "")
+    if predictions.is_file():
+        with predictions.open(encoding="utf-8", errors="replace") as stream:
+            client.log_text(run_id, "".join(islice(stream, HEAD_LINES)), f"head-{predictions.name}")

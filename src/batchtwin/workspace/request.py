@@ -1,0 +1,129 @@
+"""What an invocation may ask for, and what it means for the deployment's YAML."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from batchtwin.workspace import snapshot
+from batchtwin.workspace.assets import Assets
+from batchtwin.workspace.entities import Deployment
+from batchtwin.workspace.errors import InputTypeError, InvalidError
+
+# What may be overridden when a deployment is invoked [A], and where it stands in the YAML.
+OVERRIDABLE = {
+    "mini_batch_size": "settings.mini_batch_size",
+    "instance_count": "resources.instance_count",
+    "max_retries": "settings.retry_settings.max_retries",
+    "timeout": "settings.retry_settings.timeout",
+    "error_threshold": "settings.error_threshold",
+    "output_file_name": "settings.output_file_name",
+}
+# Job input types, as the SDK names them for `type:` of an Input, and as the service calls them.
+LITERALS = ("string", "number", "integer", "boolean", "literal")
+REFUSED = {
+    **dict.fromkeys(LITERALS, "LiteralJobInput"),
+    "mltable": "MLTableJobInput",
+    "mlflow_model": "MLFlowModelJobInput",
+    "custom_model": "CustomModelJobInput",
+    "triton_model": "TritonModelJobInput",
+}
+TAKEN = ("uri_folder", "uri_file")
+_DATASTORE = re.compile(r"azureml://(?:.*/)?datastores/(?P<store>[A-Za-z0-9_]+)/paths/(?P<path>.+)")
+
+
+@dataclass(frozen=True, slots=True)
+class JobInput:
+    """The one input of a job: how it is named, and where it is."""
+
+    name: str
+    path: Path
+
+
+def overrides_of(deployment: Deployment, asked: Mapping[str, object], pairs: Mapping[str, str]) -> dict[str, str]:
+    """Return the overrides for `Deployment.load`: what was asked by name, and what was set key by key.
+
+    Raises:
+        InvalidError: something that is the deployment's own, as its model, code and environment are [A].
+    """
+    places = dict(OVERRIDABLE)
+    if deployment.spec.resources is None and deployment.spec.settings.instance_count is not None:
+        places["instance_count"] = "settings.instance_count"
+    by_place = {place: place for place in places.values()}
+    given = {places[key]: json.dumps(value) for key, value in asked.items() if value is not None}
+    for key, text in pairs.items():
+        bare = key.removeprefix("settings.").removeprefix("retry_settings.").removeprefix("resources.")
+        place = by_place.get(key) or places.get(bare)
+        if place is None:
+            raise InvalidError(f"{key}: belongs to the deployment; an invocation may set {', '.join(OVERRIDABLE)}")
+        given[place] = text
+    return given
+
+
+def input_of(assets: Assets, root: Path, text: str | None, type: str | None) -> JobInput:
+    """Find the input: a registered one, or a local file or folder, which is copied, as it is uploaded to Azure.
+
+    Raises:
+        InputTypeError: a literal, a table or a model [A].
+        InvalidError: no input, one that is not there, or one that cannot be reached from here.
+        NotFoundError: no such data asset.
+    """
+    if type in REFUSED:
+        raise InputTypeError(REFUSED[type])
+    if type is not None and type not in TAKEN:
+        raise InvalidError(f"input type {type!r}: must be {' or '.join(TAKEN)}")
+    if not text:
+        raise InvalidError("the invocation names no input: --input azureml:DATA@latest, or a folder, or a file")
+    if re.match(r"azureml:(?!//)|/subscriptions/", text):
+        return _registered(assets, text, type)
+    path = local_path(root, text)
+    if path is None:
+        raise InvalidError(f"{text}: remote input is not read here; download it, and give the folder")
+    if path.exists():
+        _check_type(text, path, type)
+    copy = snapshot.upload(root, path)
+    return JobInput(str(copy), copy)
+
+
+def _registered(assets: Assets, text: str, type: str | None) -> JobInput:
+    asset = assets.resolve("data", text)
+    if asset.type in REFUSED:
+        raise InputTypeError(REFUSED[asset.type])
+    if asset.path is None:
+        uri = asset.properties.get("uri")
+        raise InvalidError(f"{asset.reference}: lies at {uri}, which is not read here; register a local copy")
+    if type is not None and type != asset.type:
+        raise InvalidError(f"{asset.reference}: is a {asset.type}, and the input type is {type}")
+    return JobInput(asset.reference, asset.path)
+
+
+def _check_type(text: str, path: Path, type: str | None) -> None:
+    if type is not None and path.is_dir() is (type == "uri_file"):
+        raise InvalidError(f"{text}: is a {'folder' if path.is_dir() else 'file'}, and the input type is {type}")
+
+
+def local_path(root: Path, text: str) -> Path | None:
+    """Where a path or URI is on this machine: datastores are folders of the workspace; None for what is elsewhere.
+
+    Raises:
+        InvalidError: a path in a datastore that leads out of it.
+    """
+    found = _DATASTORE.fullmatch(text)
+    if found:
+        parts = Path(unquote(found["path"])).parts
+        if ".." in parts or Path(*parts).is_absolute():
+            raise InvalidError(f"{text}: leads out of the datastore")
+        return root / "datastores" / found["store"] / Path(*parts)
+    if text.startswith("file://"):
+        return Path(unquote(urlsplit(text).path))
+    return None if "://" in text else Path(text)
+
+
+def fingerprint(facts: object) -> str:
+    """One hash for an invocation: given twice with one job name, it is the same job."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,83 @@
+"""What a job leaves, for those who follow it and those who fetch it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+from batchtwin.workspace.entities import FINAL, Job
+from batchtwin.workspace.errors import InvalidError, NotEndedError, NotFoundError
+
+OUTPUT = "score"
+
+
+def lines(job: Job) -> list[str]:
+    """The progress overview so far; after the end status, summary and cause. Only whole lines."""
+    overviews = sorted((job.output / "logs").glob("job_progress_overview.*.txt"))
+    told = [line for file in overviews for line in _whole_lines(file)]
+    if not job.status.is_final:
+        return told
+    result = job.output / "logs" / "job_result.txt"
+    ended = _whole_lines(result) if result.exists() else []
+    if not ended or ended[0] != job.status.value:
+        ended = [job.status.value, *(job.error.splitlines() if job.error else [])]
+    return told + ended
+
+
+def _whole_lines(file: Path) -> list[str]:
+    text = file.read_text(encoding="utf-8", errors="replace")
+    return text[: text.rfind("\n") + 1].splitlines()
+
+
+def download(job: Job, target: Path, output_name: str | None, *, everything: bool) -> Path:
+    """Copy what is asked below `target`, and return the folder."""
+    if not job.status.is_final:
+        raise NotEndedError(job.status.value, [status.value for status in FINAL])
+    if output_name not in {None, OUTPUT}:
+        raise NotFoundError("output", f"{output_name}' of job '{job.name}")
+    wanted: dict[str, Path] = {}
+    if everything or output_name is not None:
+        wanted[f"named-outputs/{OUTPUT}"] = job.output / "named-outputs" / OUTPUT
+    if everything or output_name is None:
+        wanted["artifacts/logs"] = job.output / "logs"
+    for place, source in wanted.items():
+        copy_below(source, target, place)
+    return target if everything else target / Path(next(iter(wanted)))
+
+
+def copy_below(source: Path, target: Path, place: str) -> None:
+    """Copy the files of a folder to `target/place`, each there whole or not at all.
+
+    Raises:
+        InvalidError: a link below `target` leads out of it, or the file system refuses.
+    """
+    folder = target / place
+    try:
+        _require_below(folder, target)
+        folder.mkdir(parents=True, exist_ok=True)
+        for at, _, names in os.walk(source):
+            inside = folder / Path(at).relative_to(source)
+            _require_below(inside, target)
+            inside.mkdir(exist_ok=True)
+            for name in names:
+                _copy(Path(at) / name, inside / name)
+    except OSError as error:
+        raise InvalidError(
+            f"{error.filename or folder}: {error.strerror}; choose another place to download to"
+        ) from None
+
+
+def _require_below(folder: Path, target: Path) -> None:
+    if not folder.resolve().is_relative_to(target.resolve()):
+        raise InvalidError(f"{folder}: leads out of {target}; remove the link, or choose another place")
+
+
+def _copy(source: Path, target: Path) -> None:
+    new = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        shutil.copyfile(source, new)
+        new.replace(target)
+    finally:
+        new.unlink(missing_ok=True)

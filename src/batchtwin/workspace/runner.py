@@ -1,0 +1,200 @@
+"""The process of one job: `python -m batchtwin.workspace.runner JOB FOLDER`, which the workspace starts.
+
+It imports next to nothing before it has told its pid: the command that invoked the job waits for that.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlalchemy import RowMapping
+
+    from batchtwin.engine.job import Job as EngineJob
+    from batchtwin.engine.run import Result
+    from batchtwin.workspace.entities import JobStatus
+    from batchtwin.workspace.mlflow_run import Measured
+    from batchtwin.workspace.store import Store
+
+
+# `off` spares a job the seconds that MLflow takes.
+MLFLOW = "BATCHTWIN_MLFLOW"
+
+
+class Canceled(BaseException):
+    """The job was asked to end while the engine was not the one to listen."""
+
+
+@contextmanager
+def cancellable() -> Iterator[None]:
+    """Raise `Canceled` on SIGTERM; after the block the signal means nothing any more."""
+
+    def catch(number: int, frame: FrameType | None) -> None:
+        raise Canceled
+
+    signal.signal(signal.SIGTERM, catch)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+class Watch:
+    """The engine's progress: a job that runs is Running, and Finalizing once its mini-batches have ended."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self._name = name
+        self.job: EngineJob | None = None
+
+    def update(self, job: EngineJob) -> None:
+        """Note where the job stands."""
+        self.job = job
+
+    def note(self, text: str) -> None:
+        """Write a line to the job's own log."""
+        print(text, flush=True)
+
+    def close(self) -> None:
+        """What follows is output and manifest."""
+        from batchtwin.workspace import states
+        from batchtwin.workspace.entities import JobStatus
+        from batchtwin.workspace.errors import StoreError
+
+        with suppress(StoreError):  # the job is worth more than the word for its state
+            states.advance(self._store, self._name, JobStatus.FINALIZING)
+
+
+def main(name: str, folder: Path) -> None:
+    """Run the job to its end, write down how it ended, and add its MLflow run."""
+    from batchtwin.workspace import states
+    from batchtwin.workspace.store import VARIABLE, Store
+
+    store = Store.open()
+    os.environ.pop(VARIABLE)  # no business of the scoring script
+    began = time.time()
+    watch = Watch(store, name)
+    row: RowMapping | None = None
+    try:
+        with cancellable():
+            row = states.claim(store, name)
+            if row is None:
+                return
+            status, error = run(store, row, folder, watch)
+    except Canceled:
+        status, error = canceled(folder)
+    states.end(store, name, status, error)
+    print(status, error or "", flush=True)
+    if row is not None:
+        record(store, name, measured(watch, began))
+    store.close()
+
+
+def run(store: Store, row: RowMapping, folder: Path, watch: Watch) -> tuple[JobStatus, str | None]:
+    """Score, as `batchtwin score` does; return how the job ended, and why if it did not complete."""
+    from batchtwin.errors import BatchTwinError
+    from batchtwin.workspace import states
+    from batchtwin.workspace.entities import JobStatus
+
+    try:
+        states.advance(store, row["name"], JobStatus.PREPARING)
+        result = score(store, row, folder, watch)
+        status = JobStatus(result.status.value)
+        if status is JobStatus.COMPLETED and row["order"]["output_path"]:
+            deliver(folder, Path(row["order"]["output_path"]))
+        return status, result.cause if status is JobStatus.FAILED else None
+    except BatchTwinError as error:
+        return JobStatus.FAILED, str(error)
+    except Exception as error:
+        traceback.print_exc()
+        return JobStatus.FAILED, f"{type(error).__name__}: {error}; the traceback is in {folder / 'runner.log'}"
+
+
+def score(store: Store, row: RowMapping, folder: Path, watch: Watch) -> Result:
+    """Run the job through the engine."""
+    from batchtwin.engine.launch import start_template
+    from batchtwin.engine.prepare import Request, ask, prepare
+    from batchtwin.engine.start import new_job
+    from batchtwin.workspace import states
+    from batchtwin.workspace.entities import JobStatus
+
+    order = row["order"]
+    request = Request(folder / "deployment.yml", Path(order["input"]), output=folder, overrides=order["overrides"])
+    asked = ask(request)
+    with closing(start_template(asked)) as template:
+        prepared = prepare(request, asked)
+        for warning in prepared.warnings:
+            watch.note(f"Warning: {warning}")
+        states.advance(store, row["name"], JobStatus.RUNNING)
+        return new_job(prepared, watch, template)
+
+
+def deliver(folder: Path, target: Path) -> None:
+    """Copy the output to where the invocation wants it; the job keeps its own.
+
+    Raises:
+        InvalidError: the file system refuses.
+    """
+    from batchtwin.workspace.results import copy_below
+
+    copy_below(folder / "named-outputs" / "score", target, ".")
+
+
+def canceled(folder: Path) -> tuple[JobStatus, str | None]:
+    """How a job ended that was asked to end: what is complete is complete."""
+    from batchtwin.workspace.entities import JobStatus
+
+    return (JobStatus.COMPLETED if (folder / "manifest.json").exists() else JobStatus.CANCELED), None
+
+
+def measured(watch: Watch, began: float) -> Measured:
+    """Return the figures of the job, times in seconds."""
+    from batchtwin.workspace.mlflow_run import Measured
+
+    job = watch.job
+    if job is None:
+        return Measured(began, time.time(), "", {})
+    seconds = max(time.time() - began, 1e-9)
+    figures = {
+        "files": job.processed_items,
+        "succeeded": job.succeeded,
+        "failures": job.failed,
+        "mini_batches": job.processed,
+        "rows": job.rows,
+        "seconds": seconds,
+        "rows_per_second": job.rows / seconds,
+    }
+    return Measured(began, time.time(), job.summary, figures)
+
+
+def record(store: Store, name: str, figures: Measured) -> None:
+    """Add the MLflow run; the job has ended well or badly whether or not that succeeds."""
+    from batchtwin.workspace.mlflow_run import add_run
+
+    if os.environ.get(MLFLOW) == "off":
+        return
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.nice(10)  # seconds of imports: the next job goes first
+    try:
+        add_run(store, name, figures)
+    except ModuleNotFoundError as error:
+        print(f"No MLflow run: {error}", flush=True)
+    except Exception:
+        traceback.print_exc()
+
+
+if __name__ == "__main__":
+    from batchtwin.workspace.process import detach
+
+    place = Path(sys.argv[2])
+    detach(place)
+    main(sys.argv[1], place)

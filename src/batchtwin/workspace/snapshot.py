@@ -1,0 +1,127 @@
+"""Copies of what users name: whole or not there, read-only, and known by their content."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchtwin.spec.plan import content_hash
+from batchtwin.workspace.errors import InvalidError
+
+STAGING = ".staging"
+WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A finished copy in a folder of its own that waits for its place: `folder / name`."""
+
+    folder: Path
+    name: str
+    content_hash: str
+
+    def settle(self, place: Path) -> Path:
+        """Move the folder to `place`, instead of what may be there; return where the copy is now.
+
+        What stands there was left by a command that was killed before it could tell the database.
+        """
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if place.exists():
+            shutil.rmtree(place)
+        self.folder.rename(place)
+        return place / self.name
+
+    def settle_once(self, place: Path) -> Path:
+        """Move the folder to `place`, which is named by the content, unless it is there already."""
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.rename(place)
+        except OSError:
+            if not place.is_dir():
+                raise
+        return next(place.iterdir())
+
+
+def source_of(path: Path) -> Path:
+    """Return the absolute path of what is to be copied; its last part is the name that the copy bears.
+
+    Raises:
+        InvalidError: there is no such path.
+    """
+    if not path.exists():
+        raise InvalidError(f"{path}: no such file or folder")
+    return path.resolve() if path.name in {"", ".", ".."} else path.absolute()
+
+
+@contextmanager
+def staged(root: Path, path: Path) -> Iterator[Staged]:
+    """Copy a file or folder into the workspace at `root`, and remove the copy at the end unless it was settled.
+
+    `__pycache__`, pipes, devices and broken links are left out, and the workspace itself; links are followed.
+
+    Raises:
+        InvalidError: it is missing or cannot be read.
+    """
+    source = source_of(path)
+    folder = root / STAGING / uuid.uuid4().hex
+    folder.mkdir(parents=True)
+    copy = folder / source.name
+    try:
+        if source.is_dir():
+            shutil.copytree(source, copy, ignore=_Ignored(source, root), copy_function=_copy)
+        else:
+            _copy(str(source), str(copy))
+        yield Staged(folder, source.name, content_hash(copy))
+    except shutil.Error as error:
+        name, _, why = error.args[0][0]
+        raise InvalidError(f"{name}: cannot be copied: {why}") from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def upload(root: Path, path: Path) -> Path:
+    """Keep a copy of local input; the same content under the same name is kept once. Return where it is.
+
+    Raises:
+        InvalidError: it is missing or cannot be read.
+    """
+    with staged(root, path) as copy:
+        key = hashlib.sha256(f"{copy.name}\0{copy.content_hash}".encode(errors="surrogateescape")).hexdigest()
+        return copy.settle_once(root / "uploads" / key)
+
+
+def unchanged(root: Path, path: Path, content: str) -> bool:
+    """Whether `path` has this content, without copying it."""
+    source = source_of(path)
+    return source.resolve() not in (root, *root.parents) and content_hash(source) == content
+
+
+def _copy(source: str, target: str) -> str:
+    shutil.copy2(source, target)
+    os.chmod(target, os.stat(target).st_mode & ~WRITABLE)
+    return target
+
+
+class _Ignored:
+    """Tells `copytree` what to leave out. A folder is entered once, whatever links lead to it."""
+
+    def __init__(self, source: Path, root: Path) -> None:
+        self._entered = {os.path.realpath(source), os.path.realpath(root)}
+
+    def __call__(self, folder: str, names: list[str]) -> list[str]:
+        return [name for name in sorted(names) if self._ignores(name, os.path.join(folder, name))]
+
+    def _ignores(self, name: str, path: str) -> bool:
+        if not os.path.isdir(path):
+            return not os.path.isfile(path)
+        real = os.path.realpath(path)
+        entered = real in self._entered
+        self._entered.add(real)
+        return entered or name == "__pycache__"

@@ -1,0 +1,103 @@
+"""How the record of a job moves on, whoever moves it: the command, the job's process, or whoever finds that gone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, select, update
+
+from batchtwin.workspace.entities import JobStatus
+from batchtwin.workspace.errors import NotFoundError
+from batchtwin.workspace.process import Process
+from batchtwin.workspace.rows import first, now
+from batchtwin.workspace.store import Store
+from batchtwin.workspace.tables import jobs
+
+
+def row_of(connection: Connection, name: str) -> RowMapping:
+    """Return the record of a job.
+
+    Raises:
+        NotFoundError: there is none of this name.
+    """
+    row = first(connection, select(jobs).where(jobs.c.name == name))
+    if row is None:
+        raise NotFoundError("job", name)
+    return row
+
+
+def change(connection: Connection, name: str, values: Mapping[str, Any]) -> None:
+    """Write to the record of a job."""
+    connection.execute(update(jobs).where(jobs.c.name == name).values(**values))
+
+
+def hand_over(store: Store, name: str, process: Process) -> None:
+    """The command that invoked the job passes it to the job's process, if that was not faster."""
+    with store.write() as connection:
+        if not row_of(connection, name)["claimed"]:
+            change(connection, name, {"pid": process.pid, "pid_started": process.started})
+
+
+def claim(store: Store, name: str) -> RowMapping | None:
+    """This process takes the job; None if it has ended before it began."""
+    this = Process.this()
+    with store.write() as connection:
+        row = row_of(connection, name)
+        status = JobStatus(row["status"])
+        if status.is_final or row["claimed"]:
+            return None
+        if status is JobStatus.CANCEL_REQUESTED:
+            change(connection, name, {"status": JobStatus.CANCELED, "ended": now()})
+            return None
+        values = {"status": JobStatus.STARTING, "started": now(), "claimed": True}
+        change(connection, name, {**values, "pid": this.pid, "pid_started": this.started})
+        return row_of(connection, name)
+
+
+def advance(store: Store, name: str, status: JobStatus) -> None:
+    """The job goes on; a request to cancel it stays visible."""
+    with store.write() as connection:
+        held = JobStatus(row_of(connection, name)["status"])
+        if not held.is_final and held is not JobStatus.CANCEL_REQUESTED:
+            change(connection, name, {"status": status})
+
+
+def end(store: Store, name: str, status: JobStatus, error: str | None) -> None:
+    """The job has ended."""
+    with store.write() as connection:
+        change(connection, name, {"status": status, "ended": now(), "error": error})
+
+
+def reconcile(store: Store, row: RowMapping) -> RowMapping:
+    """Return the record as the world has it: without its process a job has ended; once resumed it is complete."""
+    folder = store.root / row["output"]
+    if JobStatus(row["status"]).is_final:
+        found = None if row["status"] == JobStatus.COMPLETED else _resumed(row, folder)
+    else:
+        found = None if Process(row["pid"], row["pid_started"]).is_alive else _gone(row, folder)
+    if found is None:
+        return row
+    with store.write() as connection:
+        # The process may have written its last word, and ended, since the row was read.
+        again = row_of(connection, row["name"])
+        if (again["status"], again["pid"]) == (row["status"], row["pid"]):
+            change(connection, row["name"], {"ended": now(), **found})
+        return row_of(connection, row["name"])
+
+
+def _resumed(row: RowMapping, folder: Path) -> dict[str, Any] | None:
+    manifest = folder / "manifest.json"
+    if not manifest.exists() or (row["ended"] and manifest.stat().st_mtime < row["ended"].timestamp()):
+        return None
+    return {"status": JobStatus.COMPLETED, "error": None}
+
+
+def _gone(row: RowMapping, folder: Path) -> dict[str, Any]:
+    if (folder / "manifest.json").exists():
+        return {"status": JobStatus.COMPLETED}
+    if row["status"] == JobStatus.CANCEL_REQUESTED:
+        return {"status": JobStatus.CANCELED}
+    advice = f"resume: batchtwin resume {folder}" if (folder / "job.sqlite").exists() else "invoke the endpoint again"
+    return {"status": JobStatus.FAILED, "error": f"the job's process is gone; {advice}"}

@@ -1,0 +1,189 @@
+"""Many processes on one workspace at once: on SQLite, and on PostgreSQL where that is installed."""
+
+from __future__ import annotations
+
+import glob
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from batchtwin.workspace.entities import JobStatus
+from batchtwin.workspace.errors import StoreError
+from batchtwin.workspace.service import Workspace
+from support import Project
+
+if TYPE_CHECKING:
+    from workspace.conftest import Crowd, Rehearsal
+
+ALL = 50
+
+
+def postgresql_programs() -> str | None:
+    """The folder of `initdb` and `pg_ctl`; Debian keeps them off the PATH."""
+    found = shutil.which("initdb")
+    debian = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
+    return os.path.dirname(found) if found else next(reversed(debian), None)
+
+
+@contextmanager
+def cluster(programs: str) -> Iterator[str]:
+    """A private PostgreSQL on a socket in a folder of its own; it refuses to run as root."""
+    user: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="pg") as folder:
+        if os.getuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+            user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        os.chmod(folder, 0o755)  # noqa: S103 - the tests connect as another user
+
+        def do(*words: str) -> None:
+            log = Path(folder) / "log"
+            done = subprocess.run(words, capture_output=True, text=True, cwd=folder, check=False, **user)
+            assert done.returncode == 0, done.stderr + (log.read_text() if log.exists() else "")
+
+        data, settings = f"{folder}/data", f"-k {folder} -c listen_addresses= -c fsync=off -c max_connections=200"
+        do(f"{programs}/initdb", "-D", data, "-A", "trust", "-U", "tester", "--no-sync", "-E", "UTF8")
+        control = (f"{programs}/pg_ctl", "-D", data, "-w")
+        do(*control, "-l", f"{folder}/log", "-o", settings, "start")
+        try:
+            yield f"postgresql+psycopg://tester@/postgres?host={folder}"
+        finally:
+            do(*control, "-m", "immediate", "stop")
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[str]:
+    """The address of a database server that lives as long as these tests."""
+    programs = postgresql_programs()
+    if programs is None or importlib.util.find_spec("psycopg") is None:
+        pytest.skip("needs PostgreSQL's programs, and psycopg")
+    with cluster(programs) as address:
+        yield address
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def where(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A workspace that is not there yet."""
+    monkeypatch.chdir(tmp_path)  # content of a database server's workspace goes to .batchtwin here
+    if request.param == "sqlite":
+        yield str(tmp_path / "place")
+        return
+    address: str = request.getfixturevalue("postgresql")
+    yield address
+    with Workspace.open(address) as workspace:
+        drop(workspace)
+
+
+def drop(workspace: Workspace) -> None:
+    """Leave the database as it was."""
+    from batchtwin.workspace.tables import metadata
+
+    with workspace._store.write() as connection:
+        metadata.drop_all(connection)
+
+
+def test_versions_have_no_holes_and_no_doubles(where: str, crowd: Crowd, tmp_path: Path) -> None:
+    """The workspace itself is made by all of them at once, too."""
+    for number in range(ALL):
+        (tmp_path / f"{number}").mkdir()
+        (tmp_path / f"{number}/weights.txt").write_text(f"{number}")
+    body = f"""
+    asset = workspace.create_asset("model", "heart", path=Path({str(tmp_path)!r}) / str(number))
+    return [int(asset.version), (asset.path / "weights.txt").read_text()]
+    """
+    answers = crowd(ALL, where, body)
+    assert sorted(version for version, _ in answers) == list(range(1, ALL + 1))
+    assert [text for _, text in answers] == [str(number) for number in range(ALL)]
+    with Workspace.open(where) as workspace:
+        assert len(workspace.assets("model", "heart")) == ALL
+
+
+def test_the_same_content_is_one_version(where: str, crowd: Crowd, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/weights.txt").write_text("1")
+    body = f'return workspace.create_asset("model", "heart", path=Path({str(tmp_path / "model")!r})).version'
+    assert set(crowd(ALL, where, body)) == {"1"}
+
+
+def test_everything_at_once(where: str, crowd: Crowd, tmp_path: Path) -> None:
+    """Endpoints, deployments and defaults come and go; what is there at the end goes together."""
+    project = Project(tmp_path / "project", script="def run(files): return files")
+    yaml_file = project.write()
+    body = f"""
+    from batchtwin.workspace.errors import NotFoundError
+    workspace.create_compute("cluster")
+    endpoint, name = f"endpoint{{number % 3}}", f"deployment{{number % 4}}"
+    for _ in range(2):
+        try:
+            workspace.create_endpoint(endpoint, tags={{"by": str(number)}})
+            workspace.create_deployment(Path({str(yaml_file)!r}), endpoint=endpoint, name=name, set_default=True)
+            if number % 5 == 0:
+                workspace.delete_deployment(endpoint, name)
+            if number % 7 == 0:
+                workspace.delete_endpoint(endpoint)
+            workspace.deployments(endpoint)
+        except NotFoundError:
+            pass  # another was faster
+    """
+    crowd(20, where, body)
+    with Workspace.open(where) as workspace:
+        for endpoint in workspace.endpoints():
+            there = {deployment.name for deployment in workspace.deployments(endpoint.name)}
+            assert endpoint.default_deployment in there | {None}
+
+
+def test_one_job_name_is_one_job(where: str, crowd: Crowd, rehearsal: Rehearsal) -> None:
+    rehearsal.deploy()
+    body = f'return workspace.invoke("test-endpoint", input={str(rehearsal.project.inputs)!r}, job_name="x").name'
+    assert set(crowd(10, where, body)) == {"x"}
+    assert len(rehearsal.workspace.jobs()) == 1
+    assert rehearsal.end(rehearsal.workspace.job("x")).status is JobStatus.COMPLETED
+
+
+def test_jobs_at_once(where: str, crowd: Crowd, rehearsal: Rehearsal) -> None:
+    rehearsal.deploy()
+    body = f'return workspace.invoke("test-endpoint", input={str(rehearsal.project.inputs)!r}).name'
+    for name in crowd(5, where, body):
+        job = rehearsal.end(rehearsal.workspace.job(name))
+        assert job.status is JobStatus.COMPLETED, job.error
+        assert (job.output / "named-outputs/score/predictions.csv").read_text() == "0\n1\n"
+
+
+def test_a_database_server_keeps_content_where_it_was_first_opened(postgresql: str, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    before = os.getcwd()
+    try:
+        os.chdir(tmp_path)
+        Workspace.open(postgresql).close()
+        os.chdir(tmp_path / "other")
+        with Workspace.open(postgresql) as workspace:
+            assert workspace.mlflow_uri() == f"sqlite:///{tmp_path / '.batchtwin/mlflow.db'}"
+            drop(workspace)
+    finally:
+        os.chdir(before)
+
+
+@pytest.mark.parametrize(
+    ("address", "text"),
+    [
+        ("postgresql+psycopg://me:secret@/x?host=/nowhere", "OperationalError"),
+        ("nonsense://x", "driver"),
+        ("://", "neither a folder nor a database URL"),
+        ("sqlite://", "would not outlive"),
+    ],
+)
+def test_an_address_that_leads_nowhere(address: str, text: str) -> None:
+    if "psycopg" in address:
+        pytest.importorskip("psycopg")
+    with pytest.raises(StoreError, match=text) as caught:
+        Workspace.open(address)
+    assert "secret" not in str(caught.value)

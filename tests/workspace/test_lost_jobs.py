@@ -1,0 +1,170 @@
+"""Jobs that are cancelled, killed, lost, and found again."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from subprocess import run
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batchtwin.workspace import states
+from batchtwin.workspace.entities import Job, JobStatus
+from batchtwin.workspace.process import Process
+from batchtwin.workspace.store import Store
+from support import DEADLINE, batchtwin, wait_for
+
+if TYPE_CHECKING:
+    from workspace.conftest import Rehearsal
+
+PATIENT = """
+import os, time
+def run(files):
+    while not os.path.exists("{go}"):
+        time.sleep(0.01)
+    return [open(file).read().strip() for file in files]
+"""
+
+
+@pytest.fixture
+def go(tmp_path: Path) -> Path:
+    """The file that a patient script waits for."""
+    return tmp_path / "go"
+
+
+def kill(rehearsal: Rehearsal, job: Job) -> None:
+    """Kill the job's process as the kernel does when memory runs out."""
+    process = rehearsal.process(job)
+    assert process is not None
+    process.kill()
+    process.wait(DEADLINE)
+
+
+def test_a_running_job_is_cancelled(rehearsal: Rehearsal, go: Path) -> None:
+    rehearsal.deploy(script=PATIENT.format(go=go))
+    job = rehearsal.reach(rehearsal.invoke(), JobStatus.RUNNING)
+    assert rehearsal.workspace.cancel(job.name).status in {JobStatus.CANCEL_REQUESTED, JobStatus.CANCELED}
+    ended = rehearsal.reach(job, JobStatus.CANCELED)
+    assert ended.error is None
+    assert ended.ended is not None
+    wait_for(lambda: rehearsal.process(job) is None)
+
+
+def test_a_job_is_cancelled_before_it_begins(rehearsal: Rehearsal, go: Path) -> None:
+    rehearsal.deploy(script=PATIENT.format(go=go))
+    job = rehearsal.invoke()
+    rehearsal.workspace.cancel(job.name)
+    rehearsal.reach(job, JobStatus.CANCELED)
+
+
+def test_a_cancelled_job_is_resumed(rehearsal: Rehearsal, go: Path) -> None:
+    rehearsal.deploy(script=PATIENT.format(go=go))
+    job = rehearsal.reach(rehearsal.invoke(), JobStatus.RUNNING)
+    wait_for(lambda: rehearsal.workspace.log_lines(job.name)[1] > 0)
+    rehearsal.workspace.cancel(job.name)
+    rehearsal.reach(job, JobStatus.CANCELED)
+    go.touch()
+    assert batchtwin("resume", job.output).code == 0
+    assert rehearsal.workspace.job(job.name).status is JobStatus.COMPLETED
+
+
+def test_an_ended_job_is_not_cancelled(rehearsal: Rehearsal) -> None:
+    rehearsal.deploy()
+    job = rehearsal.end(rehearsal.invoke())
+    assert rehearsal.workspace.cancel(job.name) == job
+
+
+def test_a_killed_job_is_failed_and_can_be_resumed(rehearsal: Rehearsal, go: Path) -> None:
+    rehearsal.deploy(script=PATIENT.format(go=go))
+    job = rehearsal.reach(rehearsal.invoke(), JobStatus.RUNNING)
+    wait_for(lambda: rehearsal.workspace.log_lines(job.name)[1] > 0)
+    kill(rehearsal, job)
+    lost = rehearsal.workspace.job(job.name)
+    assert lost.status is JobStatus.FAILED
+    assert lost.error == f"the job's process is gone; resume: batchtwin resume {job.output}"
+    assert lost.ended is not None
+    assert rehearsal.workspace.log_lines(job.name)[0][-2:] == ["Failed", lost.error]
+    go.touch()
+    assert batchtwin("resume", job.output).code == 0
+    assert (job.output / "named-outputs/score/predictions.csv").read_text() == "0\n1\n"
+    found = rehearsal.workspace.job(job.name)
+    assert (found.status, found.error) == (JobStatus.COMPLETED, None)
+
+
+def test_a_list_finds_the_killed_too(rehearsal: Rehearsal, go: Path) -> None:
+    rehearsal.deploy(script=PATIENT.format(go=go))
+    job = rehearsal.reach(rehearsal.invoke(), JobStatus.RUNNING)
+    kill(rehearsal, job)
+    assert [found.status for found in rehearsal.workspace.jobs()] == [JobStatus.FAILED]
+
+
+def test_a_job_killed_at_its_start_says_what_to_do(rehearsal: Rehearsal, go: Path) -> None:
+    rehearsal.deploy(script=PATIENT.format(go=go))
+    job = rehearsal.invoke()
+    kill(rehearsal, job)
+    lost = rehearsal.workspace.job(job.name)
+    assert lost.status is JobStatus.FAILED
+    assert lost.error is not None
+    assert lost.error.startswith("the job's process is gone; ")
+
+
+def test_a_killed_job_that_was_to_be_cancelled_is_cancelled(rehearsal: Rehearsal, where: str) -> None:
+    rehearsal.deploy()
+    job = rehearsal.end(rehearsal.invoke())
+    (job.output / "manifest.json").unlink()
+    stand_in(where, job, JobStatus.CANCEL_REQUESTED)
+    assert rehearsal.status(job) is JobStatus.CANCELED
+
+
+def test_a_job_killed_after_its_last_word_is_complete(rehearsal: Rehearsal, where: str) -> None:
+    rehearsal.deploy()
+    job = rehearsal.end(rehearsal.invoke())
+    stand_in(where, job, JobStatus.FINALIZING)
+    assert rehearsal.status(job) is JobStatus.COMPLETED
+
+
+def stand_in(where: str, job: Job, status: JobStatus) -> None:
+    """Have the record be of a job with this pid, which another process has now."""
+    store = Store.open(where)
+    with store.write() as connection:
+        states.change(connection, job.name, {"status": status, "pid": os.getpid(), "pid_started": 1.0})
+    store.close()
+
+
+def test_a_pid_that_is_used_again_is_not_the_job() -> None:
+    this = Process.this()
+    assert this.is_alive
+    assert not Process(this.pid, this.started - 100).is_alive
+
+
+def test_a_job_whose_process_cannot_start(rehearsal: Rehearsal, where: str) -> None:
+    rehearsal.deploy()
+    code = (
+        "import sys\nfrom batchtwin.workspace.service import Workspace\n"
+        "sys.executable = '/bin/false'\n"
+        "Workspace.open(sys.argv[1]).invoke('test-endpoint', input=sys.argv[2], job_name='x')"
+    )
+    words = [sys.executable, "-c", code, where, str(rehearsal.project.inputs)]
+    done = run(words, capture_output=True, text=True, check=False)
+    assert "the job's process did not start" in done.stderr
+    job = rehearsal.workspace.job("x")
+    assert job.status is JobStatus.FAILED
+    assert job.error is not None
+    assert "did not start" in job.error
+
+
+def test_the_script_sees_no_address_of_the_workspace(rehearsal: Rehearsal) -> None:
+    rehearsal.deploy(script="import os\ndef run(files): return [os.environ.get('BATCHTWIN_WORKSPACE')]", files=1)
+    job = rehearsal.end(rehearsal.invoke())
+    assert (job.output / "named-outputs/score/predictions.csv").read_text().strip() in {"", "None"}
+
+
+def test_two_processes_do_not_run_one_job(rehearsal: Rehearsal, where: str, go: Path) -> None:
+    rehearsal.deploy(script=PATIENT.format(go=go))
+    job = rehearsal.reach(rehearsal.invoke(), JobStatus.RUNNING)
+    words = [sys.executable, "-m", "batchtwin.workspace.runner", job.name, str(job.output)]
+    run(words, env={**os.environ, "BATCHTWIN_WORKSPACE": where}, check=True, capture_output=True)
+    go.touch()
+    assert rehearsal.end(job).status is JobStatus.COMPLETED

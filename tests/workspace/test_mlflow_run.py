@@ -1,0 +1,87 @@
+"""Each job is an MLflow run too."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from subprocess import run
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from batchtwin.workspace.entities import JobStatus
+from batchtwin.workspace.service import Workspace
+from support import wait_for
+
+if TYPE_CHECKING:
+    from workspace.conftest import Rehearsal
+
+SCRIPT = """
+def run(files):
+    if len(files) < 2:
+        raise ValueError("no good")
+    return [open(file).read().strip() for file in files]
+"""
+SHOW = """
+import json, os, sys
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+from mlflow.tracking import MlflowClient
+client = MlflowClient(sys.argv[1])
+runs = {}
+for experiment in client.search_experiments(filter_string="name = 'test-endpoint'"):
+    for found in client.search_runs([experiment.experiment_id]):
+        folder = client.download_artifacts(found.info.run_id, "")
+        runs[found.info.run_name] = {
+            "id": found.info.run_id, "status": found.info.status,
+            "params": found.data.params, "metrics": found.data.metrics, "tags": found.data.tags,
+            "files": {name: open(os.path.join(folder, name)).read() for name in os.listdir(folder)},
+        }
+print(json.dumps(runs))
+"""
+
+
+@pytest.fixture
+def with_mlflow(monkeypatch: pytest.MonkeyPatch, without_mlflow: None) -> None:
+    """Jobs as users run them."""
+    monkeypatch.delenv("BATCHTWIN_MLFLOW")
+
+
+def show(workspace: Workspace) -> dict[str, Any]:
+    """The runs of the experiment `test-endpoint` by name, as MLflow gives them."""
+    words = [sys.executable, "-c", SHOW, workspace.mlflow_uri()]
+    found: dict[str, Any] = json.loads(run(words, capture_output=True, text=True, check=True).stdout)
+    return found
+
+
+@pytest.mark.usefixtures("with_mlflow")
+def test_jobs_are_runs(rehearsal: Rehearsal) -> None:
+    """Two at once, on a workspace that has no MLflow database yet: one completes, one fails."""
+    rehearsal.deploy(script=SCRIPT, retry_settings={"max_retries": 1})
+    workspace = rehearsal.workspace
+    good = rehearsal.invoke(mini_batch_size=2)
+    bad = rehearsal.invoke(mini_batch_size=1)
+    wait_for(lambda: all(workspace.job(job.name).mlflow_run_id for job in (good, bad)))
+    runs = show(workspace)
+    found = runs[good.name]
+    assert found["id"] == workspace.job(good.name).mlflow_run_id
+    assert found["status"] == "FINISHED"
+    assert found["params"].items() >= {"deployment": "test-deployment", "mini_batch_size": "2"}.items()
+    assert found["metrics"].items() >= {"files": 2, "rows": 2, "failures": 0}.items()
+    assert found["metrics"]["rows_per_second"] > 0
+    assert found["files"]["head-predictions.csv"] == "0\n1\n"
+    assert found["files"]["summary.txt"].startswith("There are 1 mini batches with 2 items.")
+    assert runs[bad.name]["status"] == "FAILED"
+    assert "no good" in runs[bad.name]["files"]["error.txt"]
+
+
+@pytest.mark.usefixtures("with_mlflow")
+def test_without_mlflow_a_job_completes(rehearsal: Rehearsal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "instead/mlflow").mkdir(parents=True)
+    (tmp_path / "instead/mlflow/__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'mlflow'\")")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "instead"))
+    rehearsal.deploy()
+    job = rehearsal.end(rehearsal.invoke())
+    assert (job.status, job.mlflow_run_id) == (JobStatus.COMPLETED, None)
+    log = job.output / "runner.log"
+    wait_for(lambda: "No MLflow run: No module named 'mlflow'" in log.read_text())
