@@ -242,6 +242,24 @@ def image(
     typer.echo(build_image(recipe, engine, shlex.split(flags)))
 
 
+def _as_azure(context: typer.Context) -> None:
+    """Hand the words to the commands of `az`, which are built only now."""
+    from batchtwin.azure.commands import run
+
+    run([str(context.info_name), *context.args])
+
+
+# `ml`, and what scripts ask of `az` before they use it.
+for _name in ("ml", "account", "config", "configure", "extension", "version"):
+    app.command(
+        _name,
+        help="Models, data, endpoints, deployments and jobs by name: the words and flags of `az ml`.",
+        hidden=_name != "ml",
+        add_help_option=False,
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False},
+    )(_as_azure)
+
+
 def _overrides(pairs: list[str] | None) -> dict[str, str]:
     split = {}
     for pair in pairs or []:

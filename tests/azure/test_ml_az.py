@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from local_az import Az
+
 from support import COMMAND, batchtwin
 
 
@@ -56,6 +56,15 @@ def test_wrong_usage_is_exit_2(words: str, tmp_path: Path) -> None:
     assert done.err
 
 
+def test_a_reader_that_has_gone_is_no_error() -> None:
+    command = subprocess.Popen([COMMAND, "account", "show"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert command.stdout is not None
+    command.stdout.close()
+    command.stdout = None
+    _, told = command.communicate(timeout=60)
+    assert (command.returncode, told) == (0, b"")
+
+
 def test_help_imports_neither_a_database_nor_queries() -> None:
     program = (
         "import sys; sys.argv = ['batchtwin', '--help']\n"
@@ -65,6 +74,18 @@ def test_help_imports_neither_a_database_nor_queries() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_missing_extra_is_named(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.modules['sqlalchemy'] = None; sys.argv = ['batchtwin', 'ml', 'job', 'list']\n"
+        "from batchtwin.cli import main; main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "the local workspace needs sqlalchemy: pip install 'batchtwin[workspace]'\n",
+    )
 
 
 def test_the_verbs_that_scripts_ask_are_not_shown() -> None:

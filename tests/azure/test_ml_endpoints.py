@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from local_az import DEPLOYMENT, ENDPOINT, Az
 
 from batchtwin.azure.shapes import WORKSPACE
-from local_az import DEPLOYMENT, ENDPOINT, Az
 from support import Project
 
 THIS = ("-n", DEPLOYMENT, "-e", ENDPOINT)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from batchtwin.azure.formats import FORMATS, QueryError, select, text_of
+from batchtwin.azure.formats import FORMATS, QueryError, check_query, select, text_of
 
 RESULTS: list[Any] = [
     {"a": 1, "b": [1, 2], "c": {"x": 1}, "id": "q", "n": None, "t": True},
@@ -56,7 +56,14 @@ def test_a_query_keeps_its_own_order() -> None:
     assert text_of(found, "tsv", queried=True) == "Ok\tj\n"
 
 
-@pytest.mark.parametrize("query", ["[", "nope(@)", "sum(a)", "{a"])
-def test_a_query_that_cannot_be_is_named(query: str) -> None:
-    with pytest.raises(QueryError, match="argument --query: invalid JMESPath"):
+@pytest.mark.parametrize("query", ["[", "{a", "a b", ""])
+def test_a_query_that_cannot_be_read_is_named(query: str) -> None:
+    with pytest.raises(QueryError, match="argument --query: invalid jmespath_type value: "):
+        check_query(query)
+
+
+@pytest.mark.parametrize("query", ["nope(@)", "sum(a)"])
+def test_a_query_that_does_not_fit_is_named(query: str) -> None:
+    check_query(query)
+    with pytest.raises(QueryError, match="argument --query: invalid jmespath_type value: "):
         select({"a": "b"}, query)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from local_az import DEPLOYMENT, ENDPOINT, FAILING, Az
 
 from batchtwin.azure.shapes import WORKSPACE
-from local_az import DEPLOYMENT, ENDPOINT, FAILING, Az
 from support import COMMAND, wait_for
 
 WAITING = """
@@ -45,6 +48,12 @@ def test_invoke_prints_what_az_prints(az: Az) -> None:
 def test_the_same_job_name_with_another_input_is_a_conflict(az: Az) -> None:
     done = az("batch-endpoint", "invoke", "-n", ENDPOINT, "--input", "project/model", "--job-name", "done")
     assert (done.code, done.out) == (1, "")
+
+
+def test_a_wrong_query_is_found_before_a_job_is_started(az: Az) -> None:
+    words = ("--input", "project/inputs", "--job-name", "never", "--query", "[")
+    assert az("batch-endpoint", "invoke", "-n", ENDPOINT, *words).code == 2
+    assert az("job", "show", "-n", "never").code == 3
 
 
 def test_the_status_is_exactly_one_line(az: Az) -> None:
@@ -123,29 +132,58 @@ def test_what_is_not_there_is_exit_3(az: Az) -> None:
     assert az("job", "list", "-p", "no-job").code == 3
 
 
-def test_a_failed_job_ends_its_stream_with_exit_1(tmp_path: Path) -> None:
-    az = Az(tmp_path)
-    project = az.deploy(FAILING)
-    done = az("job", "stream", "-n", az.invoke("--input", project.inputs))
+def test_a_failed_job_ends_its_stream_with_exit_1(az: Az) -> None:
+    project = az.add(FAILING, "failing", "-n", "failing")
+    done = az("job", "stream", "-n", az.invoke("-d", "failing", "--input", project.inputs))
     assert done.code == 1
     assert "There is no succeeded mini batch item returned from run()" in done.err
     assert done.out.index("Scheduling finished") < done.out.index("Execution Summary")
 
 
-def test_a_job_is_cancelled_in_the_middle_and_its_stream_ends(tmp_path: Path) -> None:
-    az = Az(tmp_path)
-    project = az.deploy(WAITING)
-    job = az.invoke("--input", project.inputs)
+def following(az: Az, job: str) -> subprocess.Popen[str]:
+    """A stream of a job, that goes on; it has printed its first line."""
+    environment = {**os.environ, "BATCHTWIN_WORKSPACE": str(az.folder / "workspace")}
+    words = [str(COMMAND), "ml", "job", "stream", "-n", job]
+    stream = subprocess.Popen(
+        words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    )
+    assert stream.stdout is not None
+    assert stream.stdout.readline() == f"RunId: {job}\n"
+    return stream
+
+
+@pytest.fixture(scope="module")
+def running(az: Az) -> Iterator[str]:
+    """A job that does not end by itself, in the middle of its first mini-batch."""
+    project = az.add(WAITING, "waiting", "-n", "waiting")
+    job = az.invoke("-d", "waiting", "--input", project.inputs)
     copies = Path(az.json("job", "show", "-n", job)["inputs"]["job_data_path"]["path"])
     wait_for((copies / "started").exists)
-    early = az("job", "download", "-n", job, "--output-name", "score")
-    assert (early.code, early.err.splitlines()[-1]) == (
+    yield job
+    az.ok("job", "cancel", "-n", job)
+    az.end(job)
+
+
+def test_a_running_job_is_not_downloaded(az: Az, running: str) -> None:
+    done = az("job", "download", "-n", running, "--output-name", "score")
+    assert (done.code, done.err.splitlines()[-1]) == (
         1,
         "ERROR: This job is in state Running. Download is allowed only in states ['Completed', 'Failed', 'Canceled']",
     )
-    environment = {"BATCHTWIN_WORKSPACE": str(tmp_path / "workspace")}
-    stream = subprocess.Popen([COMMAND, "ml", "job", "stream", "-n", job], env=environment, stdout=subprocess.PIPE)
+
+
+def test_an_interrupted_stream_leaves_the_job_alone(az: Az, running: str) -> None:
+    stream = following(az, running)
+    stream.send_signal(signal.SIGINT)
+    _, told = stream.communicate(timeout=60)
+    assert (stream.returncode, "the run is still executing" in told) == (1, True)
+    assert az.status(running) == "Running"
+
+
+def test_a_job_is_cancelled_in_the_middle_and_its_stream_ends(az: Az, running: str) -> None:
+    job = az.invoke("-d", "waiting", "--input", "waiting/inputs")
+    stream = following(az, job)
     assert az.ok("job", "cancel", "-n", job) == ""
-    assert az.end(job) == "Canceled"
     out, _ = stream.communicate(timeout=60)
-    assert (stream.returncode, b"Execution Summary" in out) == (0, True)
+    assert (stream.returncode, "Execution Summary" in out) == (0, True)
+    assert az.status(job) == "Canceled"

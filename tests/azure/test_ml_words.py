@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batchtwin.azure.files import drop, given_pairs, located, pairs, put
+from batchtwin.azure.files import as_text, drop, given_pairs, located, pairs, put, value_of
 from batchtwin.azure.invocation import Invocation
 from batchtwin.azure.verb import repeated
 from batchtwin.errors import DeploymentError, UsageError
@@ -41,6 +41,18 @@ def test_what_is_no_pair_is_refused(word: str) -> None:
 def test_no_pairs_are_not_the_same_as_none_given() -> None:
     assert given_pairs("--tags", None) is None
     assert given_pairs("--tags", []) == {}
+
+
+VALUES = [("1", 1), ("true", True), ('{"a": [1]}', {"a": [1]}), ('"1"', "1"), ("no", "no"), ("NaN", "NaN"), ("", "")]
+
+
+@pytest.mark.parametrize(("text", "value"), [*VALUES, ("{", "{"), ("a: b", "a: b"), ("[" * 100_000, "[" * 100_000)])
+def test_a_value_is_json_or_else_text(text: str, value: object) -> None:
+    assert value_of(text) == value
+
+
+def test_quoted_values_are_text() -> None:
+    assert {key: value_of(text) for key, text in as_text({"a": "1", "b": "x"}).items()} == {"a": "1", "b": "x"}
 
 
 def test_a_dotted_key_is_set_without_touching_what_was_given() -> None:
@@ -98,7 +110,6 @@ def test_settings_of_the_job_are_passed_on() -> None:
         ["outputs.score.path=x", "outputs.other.path=y"],
         ["outputs.other.path=y"],
         ["inputs.a.nope=y"],
-        ["inputs.a.path={"],
     ],
 )
 def test_more_than_one_input_or_output_is_refused(words: list[str]) -> None:

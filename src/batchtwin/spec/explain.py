@@ -91,7 +91,9 @@ def _unknown(key: str, fields: Collection[str]) -> str:
 
 def _fields(at: Key, model: type[BaseModel]) -> list[str]:
     for part in at:
-        model = next(_models_in(model.model_fields[str(part)].annotation))
+        # The keys of a mapping to models are not fields.
+        if str(part) in model.model_fields:
+            model = next(_models_in(model.model_fields[str(part)].annotation), model)
     return list(model.model_fields)
 
 
