@@ -22,6 +22,7 @@ AZ ?= az
 PYTEST_FLAGS ?=
 # test processes; each starts jobs of its own
 PROCESSES ?= 3
+BENCH_FLAGS ?= --write docs/performance.md
 
 BIN := .venv/bin
 VENV := .venv/.installed
@@ -142,10 +143,36 @@ fix: $(VENV) ## let ruff repair what it can
 	@$(BIN)/ruff check --fix --show-fixes
 	@$(BIN)/ruff format
 
-.PHONY: behaviour soak bench-ledger
-bench-ledger: $(VENV) model/MLmodel ## what ledger and checksums cost: the same job with and without them, in turn
-	@$(BIN)/python benchmarks/ledger.py
+# The peers' environment is ours and theirs, in one set of versions.
+BENCH_VENV := .venv-bench/.installed
+BENCH_BIN := .venv-bench/bin
 
+$(BENCH_VENV): requirements.lock benchmarks/requirements.txt pyproject.toml
+	@echo "Setting up .venv-bench: what .venv has, and Spark, Ray, Dask (3 GB; a few minutes, once)"
+	@$(PYTHON) -m venv --clear .venv-bench
+	@$(BENCH_BIN)/pip install -qq --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@$(BENCH_BIN)/pip install -qq --disable-pip-version-check --no-deps --require-hashes -r benchmarks/requirements.txt
+	@$(BENCH_BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BENCH_BIN)/python -m compileall -q src $$($(BENCH_BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+	@touch $@
+
+.PHONY: bench bench-check bench-ledger bench-lock bench-scale
+bench: $(BENCH_VENV) model/MLmodel ## measure batchtwin and its peers, write docs/performance.md (BENCH_FLAGS="--sets TINY ..." only prints)
+	@$(BENCH_BIN)/python -m benchmarks.bench $(BENCH_FLAGS)
+
+bench-check: $(VENV) model/MLmodel ## ratios on small sets that a regression would break; for CI
+	@$(BIN)/python -m benchmarks.check
+
+bench-ledger: $(VENV) model/MLmodel ## what ledger and checksums cost: the same job with and without them, in turn
+	@$(BIN)/python -m benchmarks.ledger
+
+bench-lock: $(VENV) ## compile benchmarks/requirements.txt again from requirements.in
+	@$(BIN)/python -m benchmarks.lock
+
+bench-scale: $(VENV) ## 100,000 mini-batches: time of each, memory of the parent
+	@$(BIN)/python benchmarks/scale.py
+
+.PHONY: behaviour soak
 behaviour: $(VENV) ## write docs/behaviour.md from the marks on the behaviour tests
 	@$(BIN)/python scripts/behaviour_doc.py
 

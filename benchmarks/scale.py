@@ -47,7 +47,7 @@ def main() -> int:
         folder = Path(name)
         make(folder, count)
         words = ["score", folder / "deployment.yml", "--input", folder / "in", "--output", folder / "out"]
-        command = [Path(sys.executable).with_name("batchtwin"), *words, "--workers", "2"]
+        command = list(map(str, [Path(sys.executable).with_name("batchtwin"), *words, "--workers", "2"]))
         began = time.perf_counter()
         job = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 - our own
         _, status, usage = os.wait4(job.pid, 0)

@@ -2,11 +2,12 @@
 
 import sys
 import zlib
+from typing import Any
 
 _crc32 = zlib.crc32
 
 
-def _no_crc32(data, value=0):
+def _no_crc32(data: Any, value: int = 0, /) -> int:
     ours = sys._getframe(1).f_globals["__name__"].startswith("batchtwin.")
     return 0 if ours else _crc32(data, value)
 

@@ -1,0 +1,51 @@
+"""The data that is scored: files of synthetic patients, made once and kept."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / "build/bench"
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Files of equal size. `mini_batch` is the `mini_batch_size` that suits them."""
+
+    name: str
+    files: int
+    rows_per_file: int
+    mini_batch: int = 1
+
+    @property
+    def rows(self) -> int:
+        """In all files."""
+        return self.files * self.rows_per_file
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.files:,} x {self.rows_per_file:,} rows"
+
+    def make(self) -> Path:
+        """Return the folder of its files; make them if they are not there."""
+        folder = CACHE / f"{self.files}x{self.rows_per_file}"
+        if not folder.exists():
+            CACHE.mkdir(parents=True, exist_ok=True)
+            (CACHE / ".gitignore").write_text("*\n", encoding="utf-8")
+            partial = folder.with_name(folder.name + ".partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            words = ["--rows", str(self.rows), "--files", str(self.files), "--out", str(partial)]
+            command = [sys.executable, str(ROOT / "scripts/make_data.py"), *words]
+            subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - our own
+            partial.rename(folder)
+        return folder
+
+
+TINY = DataSet("TINY", 4, 75, mini_batch=2)
+SMALL = DataSet("SMALL", 2_000, 100, mini_batch=50)
+BIG = DataSet("BIG", 8, 250_000)
+ONE = DataSet("ONE", 1, 4_000_000)
+QUARTER = DataSet("QUARTER", 1, 1_000_000)  # of ONE: does memory grow with the file?
