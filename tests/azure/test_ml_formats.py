@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from knack.output import OutputProducer
 
 from batchtwin.azure.formats import FORMATS, QueryError, check_query, select, text_of
 
@@ -36,8 +37,7 @@ RESULTS: list[Any] = [
 @pytest.mark.parametrize("format", ["json", "yaml", "table", "tsv", "none"])
 @pytest.mark.parametrize("result", RESULTS, ids=repr)
 def test_every_format_is_that_of_knack(result: Any, format: str, queried: bool) -> None:
-    knack = pytest.importorskip("knack.output")
-    formatter = knack.OutputProducer._FORMAT_DICT[format]
+    formatter = OutputProducer._FORMAT_DICT[format]
     expected = formatter(SimpleNamespace(result=result, table_transformer=None, is_query_active=queried))
     assert text_of(result, format, queried=queried) == expected
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import importlib.util
 import os
 import pwd
 import shutil
@@ -64,8 +63,8 @@ def cluster(programs: str) -> Iterator[str]:
 def postgresql() -> Iterator[str]:
     """The address of a database server that lives as long as these tests."""
     programs = postgresql_programs()
-    if programs is None or importlib.util.find_spec("psycopg") is None:
-        pytest.skip("needs PostgreSQL's programs, and psycopg")
+    if programs is None:
+        pytest.skip("needs PostgreSQL's programs")
     with cluster(programs) as address:
         yield address
 
@@ -182,8 +181,6 @@ def test_a_database_server_keeps_content_where_it_was_first_opened(postgresql: s
     ],
 )
 def test_an_address_that_leads_nowhere(address: str, text: str) -> None:
-    if "psycopg" in address:
-        pytest.importorskip("psycopg")
     with pytest.raises(StoreError, match=text) as caught:
         Workspace.open(address)
     assert "secret" not in str(caught.value)
