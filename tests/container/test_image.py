@@ -76,7 +76,9 @@ def test_everything_that_the_conda_file_lists_is_installed(docker: Docker, image
 
 
 def test_what_jobs_import_is_compiled(docker: Docker, image: str) -> None:
-    ours = "batchtwin.cli, batchtwin.engine.start, batchtwin.scoring.template, batchtwin.scoring.csv_file, threadpoolctl"
+    ours = (
+        "batchtwin.cli, batchtwin.engine.start, batchtwin.scoring.template, batchtwin.scoring.csv_file, threadpoolctl"
+    )
     script = f"import {ours}, mlflow.pyfunc, pandas, skops.io, xgboost, argparse"
     words = ("--read-only", "--entrypoint", "sh", image, "-c", f"python -v -W ignore -c '{script}' 2>&1")
     loaded = re.findall(r"code object from '?(.*?)'?$", docker("run", "--rm", *words), flags=re.MULTILINE)
