@@ -9,6 +9,15 @@ import pytest
 from support import ROOT, Project
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests have to say, such as seeds and counts, also where they ran in other processes."""
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, text in report.user_properties:
+                if name == "said":
+                    terminalreporter.write_line(f"{report.nodeid}: {text}")
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """An empty project in a folder of its own."""

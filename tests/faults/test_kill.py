@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -45,7 +46,7 @@ def finish(project: Project) -> Finished:
     return Finished(done.code, done.out, done.err, project.folder / "job")
 
 
-def test_killed_at_every_point_of_the_parent(job: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_killed_at_every_point_of_the_parent(job: Project, record_property: Callable[[str, object], None]) -> None:
     passed: list[str] = []
     while True:
         flag = job.folder / f"crash-{len(passed)}"
@@ -62,12 +63,11 @@ def test_killed_at_every_point_of_the_parent(job: Project, capsys: pytest.Captur
         assert batchtwin("verify", job.folder / "job").code == 0
         assert not (job.folder / "job/segments").exists()
     assert done.code == 0
-    with capsys.disabled():
-        print(f"\nkilled at {len(passed)} points of the parent: {', '.join(passed)}")
+    record_property("said", f"killed at {len(passed)} points of the parent: {', '.join(passed)}")
     assert {"cleared", "plan in the ledger", "before commit", "committed", "assembled", "manifest written"} <= {*passed}
 
 
-def test_killed_at_every_point_of_a_worker(job: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_killed_at_every_point_of_a_worker(job: Project, record_property: Callable[[str, object], None]) -> None:
     passed: list[str] = []
     while True:
         flag = job.folder / f"crash-{len(passed)}"
@@ -78,17 +78,15 @@ def test_killed_at_every_point_of_a_worker(job: Project, capsys: pytest.CaptureF
         if not flag.exists():
             break
         passed.append(flag.read_text())
-    with capsys.disabled():
-        print(f"\nkilled at {len(passed)} points of a worker: {', '.join(passed)}")
+    record_property("said", f"killed at {len(passed)} points of a worker: {', '.join(passed)}")
     assert {"before write", "half written", "written", "reported"} <= {*passed}
 
 
-def test_random_kills(job: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_random_kills(job: Project, record_property: Callable[[str, object], None]) -> None:
     """Parent or worker, at any time, again and again. The seed is printed; BATCHTWIN_SEED repeats it."""
     seed = int(os.environ.get("BATCHTWIN_SEED", random.SystemRandom().randrange(2**32)))
     chance = random.Random(seed)  # noqa: S311 - not for secrets
-    with capsys.disabled():
-        print(f"\nseed {seed}")
+    record_property("said", f"random kills: BATCHTWIN_SEED={seed}")
     job.files(30)
     job.settings = {"retry_settings": {"max_retries": 50}}
     spent, kills = 0.0, 0

@@ -77,7 +77,7 @@ def test_failed_mini_batches_of_a_complete_job_can_be_tried_again(job: Project) 
 
 @pytest.mark.parametrize("short", [False, True])
 def test_a_retry_of_a_complete_job_killed_at_every_point(
-    job: Project, short: bool, capsys: pytest.CaptureFixture[str]
+    job: Project, short: bool, record_property: Callable[[str, object], None]
 ) -> None:
     """The mini-batch that failed, wholly or in part, is not the last: what follows it moves."""
     job.settings["mini_batch_size"] = 2
@@ -100,8 +100,7 @@ def test_a_retry_of_a_complete_job_killed_at_every_point(
         assert (again.code, again.predictions) == (0, ALL), (passed, again.err)
         assert batchtwin("verify", job.folder / "job").code == 0, passed
     assert done.code == 0
-    with capsys.disabled():
-        print(f"\na retry killed at {len(passed)} points: {', '.join(passed)}")
+    record_property("said", f"a retry killed at {len(passed)} points: {', '.join(passed)}")
     assert {"predictions linked", "ends rebased", "output in place", "manifest written"} <= {*passed}
 
 
