@@ -170,6 +170,8 @@ def test_a_template_that_dies_is_not_missed(project: Project) -> None:
     template, workers = family(job)
     template.kill()
     workers[0].kill()
+    # Once the replacement runs too: the worker that is left could do the rest before its death is noticed.
+    wait_for(lambda: len(list(project.folder.glob("runs-*"))) == 3)
     (project.folder / "go").touch()
     out, err = job.communicate(timeout=DEADLINE)
     assert job.returncode == 0, err
