@@ -8,17 +8,35 @@ import sys
 import traceback
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from batchtwin import __version__
 from batchtwin.errors import FAILED, BatchTwinError, UsageError
+from batchtwin.options import (
+    BadFiles,
+    DeploymentFile,
+    Engine,
+    InputPath,
+    ModelPath,
+    Overrides,
+    PoolKind,
+    RayAddress,
+    RayCpus,
+    RayGpus,
+    RayVariables,
+    RayWait,
+    StrictEnvironment,
+    Workers,
+    ray_options,
+)
 
 if TYPE_CHECKING:
     from batchtwin.engine.prepare import Prepared
     from batchtwin.engine.run import Result
-    from batchtwin.engine.template import Template
+    from batchtwin.engine.site import Site
+    from batchtwin.engine.start import Pooling
 
 app = typer.Typer(
     name="batchtwin",
@@ -27,22 +45,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-
-DeploymentFile = Annotated[Path, typer.Argument(metavar="DEPLOYMENT.yml", help="The deployment, as for `az ml`.")]
-InputPath = Annotated[Path, typer.Option("--input", metavar="PATH", help="A folder of files, or one file.")]
-ModelPath = Annotated[Path | None, typer.Option("--model", metavar="DIR", help="The folder of the deployment's model.")]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override, as in settings.mini_batch_size=4.")
-]
-Engine = Annotated[str, typer.Option("--engine", envvar="DOCKER", help="The container engine's client.")]
-Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes; not capped by the CPUs.")]
-StrictEnvironment = Annotated[
-    bool, typer.Option("--strict-environment", help="Refuse to run in another environment than asked for.")
-]
-BadFiles = Annotated[
-    Literal["fail", "quarantine"],
-    typer.Option("--bad-files", help="A file that cannot be read: fail the job, or list it and go on."),
-]
 
 
 def _version(wanted: bool) -> None:
@@ -78,6 +80,12 @@ def score(
     strict_environment: StrictEnvironment = False,
     image: Annotated[str | None, typer.Option("--image", metavar="TAG", help="Run in this container image.")] = None,
     engine: Engine = "docker",
+    pool: PoolKind = None,
+    ray_address: RayAddress = None,
+    ray_cpus: RayCpus = 1,
+    ray_gpus: RayGpus = 0,
+    ray_wait: RayWait = 300,
+    ray_env: RayVariables = None,
 ) -> None:
     """Score a folder of files as the deployment's batch job would."""
     from batchtwin.engine.prepare import Request, ask, prepare
@@ -93,29 +101,32 @@ def score(
         hash_inputs=hash_inputs,
         coalesce=coalesce,
         overrides=_overrides(overrides),
+        ray=ray_options(pool, ray_address, ray_cpus, ray_gpus, ray_wait, ray_env),
     )
     if image:
+        if request.ray:
+            raise UsageError("--image does not go with --pool ray: the cluster's machines have what workers need")
         from batchtwin.engine.container import score_in_container
 
         options = ["--strict-environment"] if strict_environment else []
         raise typer.Exit(score_in_container(prepare(request), engine, image, options))
     asked = ask(request)
-    from batchtwin.engine.launch import start_template
+    from batchtwin.engine.site import site_for
 
-    with closing(start_template(asked)) as template:
+    with closing(site_for(asked, request.ray)) as site:
         prepared = prepare(request, asked)
         _check_environment(prepared, strict_environment)
-        result = _score(prepared, template)
+        result = _score(prepared, site)
     raise typer.Exit(_tell(result))
 
 
-def _score(prepared: Prepared, template: Template) -> Result:
+def _score(prepared: Prepared, site: Site) -> Result:
     from batchtwin.engine.progress import progress_for
     from batchtwin.engine.start import new_job
 
     _warn(prepared.warnings)
     with closing(progress_for()) as progress:
-        return new_job(prepared, progress, template)
+        return new_job(prepared, progress, site)
 
 
 def _tell(result: Result) -> int:
@@ -133,13 +144,22 @@ def resume(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Run the failed mini-batches again too.")
     ] = False,
+    pool: PoolKind = None,
+    ray_address: RayAddress = None,
+    ray_cpus: RayCpus = 1,
+    ray_gpus: RayGpus = 0,
+    ray_wait: RayWait = 300,
+    ray_env: RayVariables = None,
 ) -> None:
     """Finish an interrupted or failed job: run only what was not committed."""
     from batchtwin.engine.progress import progress_for
     from batchtwin.engine.start import resume
 
+    where: Pooling | None = ray_options(pool, ray_address, ray_cpus, ray_gpus, ray_wait, ray_env) or (
+        "local" if pool else None
+    )
     with closing(progress_for()) as progress:
-        result = resume(output, progress, workers, retry_failed=retry_failed)
+        result = resume(output, progress, workers, retry_failed=retry_failed, where=where)
     raise typer.Exit(_tell(result))
 
 

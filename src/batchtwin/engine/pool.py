@@ -10,6 +10,7 @@ from typing import Protocol
 
 from batchtwin.engine.process import WorkerProcess
 from batchtwin.engine.template import Template
+from batchtwin.errors import BatchTwinError
 from batchtwin.spec.messages import Event, Failure, Outcome, Ready, Task
 from batchtwin.spec.plan import MiniBatch
 
@@ -23,6 +24,10 @@ def init_seconds(timeout: float) -> float:
     return 3 * timeout + 30
 
 
+class PoolError(BatchTwinError):
+    """Nothing is left to run mini-batches on."""
+
+
 class Pool(Protocol):
     """Whatever runs mini-batches: the job cannot tell one kind from another."""
 
@@ -33,13 +38,22 @@ class Pool(Protocol):
         """End a worker once it is idle; another takes its place while there is work."""
 
     def events(self, timeout: float) -> Sequence[Event]:
-        """Return what happened, waiting at most `timeout` seconds for something."""
+        """Return what happened, waiting at most `timeout` seconds for something.
+
+        Raises:
+            PoolError: nothing will happen any more.
+        """
 
     def workers(self) -> Mapping[str, int]:
         """The pid of each worker that lives on this machine, by name."""
 
     def close(self) -> None:
         """End all workers: idle ones in order, busy ones at once."""
+
+
+def task_of(mini_batch: MiniBatch, attempt: int) -> Task:
+    """Return what a worker is told of a mini-batch."""
+    return Task(mini_batch=mini_batch.id, attempt=attempt, files=tuple(file.path for file in mini_batch.files))
 
 
 def _concerns(event: Event, task: Task | None) -> bool:
@@ -70,8 +84,11 @@ class LocalPool:
 
     def submit(self, mini_batch: MiniBatch, attempt: int) -> None:
         """Queue a mini-batch; a retry goes before the rest [A: the next try starts at once, in any worker]."""
-        task = Task(mini_batch=mini_batch.id, attempt=attempt, files=tuple(file.path for file in mini_batch.files))
-        (self._queue.append if attempt == 1 else self._queue.appendleft)(task)
+        self.put(task_of(mini_batch, attempt))
+
+    def put(self, task: Task) -> None:
+        """Queue a task."""
+        (self._queue.append if task.attempt == 1 else self._queue.appendleft)(task)
 
     def replace(self, worker: str) -> None:
         """End a worker once it is idle."""

@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 
 from batchtwin.engine.output import OutputFolder
+from batchtwin.engine.ray_options import RayOptions
 from batchtwin.errors import UsageError
 from batchtwin.scoring import entry_script, readers
 from batchtwin.spec.deployment import Deployment
@@ -23,7 +24,9 @@ COALESCED = "--coalesce: one predict for the files of a mini-batch; the service 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asks for. Without `output` the job gets a folder of its own below `outputs/`."""
+    """What the user asks for. Without `output` the job gets a folder of its own below `outputs/`; `ray` is where to
+    run, None for this machine.
+    """
 
     deployment: Path
     input: Path
@@ -35,6 +38,7 @@ class Request:
     hash_inputs: bool = False
     coalesce: bool = False
     overrides: Mapping[str, str] = field(default_factory=dict)
+    ray: RayOptions | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ def prepare(request: Request, asked: Asked | None = None) -> Prepared:
     output.check(request.overwrite)
     identity = asked.identity()
     plan = Plan.make(inputs.files, settings.mini_batch_size, identity.fingerprint(inputs.files))
-    workers, capped = workers_for(request.workers, asked.deployment, len(plan.mini_batches))
+    workers, capped = workers_for(request.workers, asked.deployment, len(plan.mini_batches), request.ray)
     hashes = {file.path: content_hash(Path(file.path)) for file in inputs.files} if request.hash_inputs else {}
     return Prepared(
         request=request,
@@ -139,10 +143,14 @@ def _check_driver(deployment: Deployment, model: Model, files: Sequence[InputFil
         check_supported(files, readers.endings())
 
 
-def workers_for(asked: int | None, deployment: Deployment, mini_batches: int) -> tuple[int, list[str]]:
+def workers_for(
+    asked: int | None, deployment: Deployment, mini_batches: int, ray: RayOptions | None = None
+) -> tuple[int, list[str]]:
     """Return how many workers run, and a sentence if that is less than the deployment says for want of CPUs."""
     if asked is not None:
         return min(asked, mini_batches), []
+    if ray and ray.address:
+        return min(deployment.workers, mini_batches), []
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     useful = min(deployment.workers, mini_batches)
     if useful <= cpus:

@@ -16,15 +16,15 @@ from batchtwin import errors
 from batchtwin.engine.failures import write_failures
 from batchtwin.engine.finish import manifest_of
 from batchtwin.engine.job import Command, Job, Replace, Rules, Status, Submit
-from batchtwin.engine.launch import Launcher
+from batchtwin.engine.launch import muster
 from batchtwin.engine.ledger import Entry, Ledger
 from batchtwin.engine.logs import Logs
 from batchtwin.engine.output import crash_point
-from batchtwin.engine.pool import LocalPool, Pool
+from batchtwin.engine.pool import Pool, PoolError
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import Progress
 from batchtwin.engine.report import Report
-from batchtwin.engine.template import Template
+from batchtwin.engine.site import Site
 from batchtwin.errors import OutputError
 from batchtwin.spec.messages import Failure, Outcome, Ready
 
@@ -57,8 +57,8 @@ class Result:
 class Run:
     """One run of a job, with what it needs open. `job` may have ended in part in an earlier run."""
 
-    def __init__(self, prepared: Prepared, job: Job, ledger: Ledger, progress: Progress, template: Template) -> None:
-        self._template = template
+    def __init__(self, prepared: Prepared, job: Job, ledger: Ledger, progress: Progress, site: Site) -> None:
+        self._site = site
         self._prepared = prepared
         self._job = job
         self._ledger = ledger
@@ -79,15 +79,14 @@ class Run:
             report = Report(prepared.plan, logs, self._progress)
             scheduled = f"Scheduled {len(job.items)} mini batches with {sum(job.items)} items"
             logs.progress(f"Scheduling finished. {scheduled} in {time.monotonic() - self._began:.3f} seconds.")
-            timeout = prepared.deployment.settings.retry_settings.timeout
-            pool = LocalPool(
-                prepared.workers, timeout, Launcher(prepared, logs, self._number, self._template), self._template
-            )
+            pool = self._site.pool(muster(prepared, self._number), logs, report.note)
             with _signals() as caught, closing(self._progress), closing(pool):
                 try:
                     self._drive(pool, report, caught)
                 except OutputError as error:
                     job.fail(str(error))
+                except PoolError as error:
+                    job.fail(f"{error}; {self._advice}")
                 except OSError as error:
                     job.fail(self._refused(error))
             shutil.rmtree(prepared.output.scratch, ignore_errors=True)

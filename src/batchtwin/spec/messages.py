@@ -40,6 +40,27 @@ class Preload(_Message):
     model: str | None
 
 
+class Crew(_Message):
+    """What the workers of one run of a job have in common, on whatever machine they are started.
+
+    `root` is the job's folder, `run` numbers its runs from 1. `variables` are the deployment's own, `environment` is
+    what the job adds to a machine's, those among it. `workers` run on one machine, with `timeout` seconds for a
+    `run()`. `nodes` is what the deployment says.
+    """
+
+    root: str
+    run: int
+    nodes: int
+    workers: int
+    timeout: float
+    script: tuple[str, str] | None
+    logging_level: str
+    output_action: str
+    preload: Preload
+    variables: dict[str, str]
+    environment: dict[str, str]
+
+
 class Birth(_Message):
     """A worker to fork: its variables where they are not the template's own, its folder, its parent's pid."""
 
