@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from batchtwin.errors import UsageError
 
 if TYPE_CHECKING:
     from batchtwin.engine.ray_options import RayOptions
@@ -46,7 +49,13 @@ RayVariables = Annotated[
 def ray_options(
     pool: str | None, address: str | None, cpus: float, gpus: float, wait: float, variables: list[str] | None
 ) -> RayOptions | None:
-    """Return what was said of Ray, None if it is not what to run on."""
+    """Return what was said of Ray, None if it is not what to run on.
+
+    Raises:
+        UsageError: a variable that workers are to get is not there.
+    """
     from batchtwin.engine.ray_options import RayOptions
 
+    if missing := [name for name in variables or () if name not in os.environ]:
+        raise UsageError(f"--ray-env {missing[0]}: there is no such variable here; set it, or leave the option out")
     return RayOptions(address, cpus, gpus, wait, tuple(variables or ())) if pool == "ray" else None

@@ -40,8 +40,6 @@ class RaySite:
                 f"--ray-address {options.address}: is for Ray's client; start batchtwin on a machine of the cluster, "
                 "and give the address of its head, as in --ray-address 10.0.0.1:6379, or auto"
             )
-        if missing := [name for name in options.environment if name not in os.environ]:
-            raise UsageError(f"--ray-env {missing[0]}: there is no such variable here; set it, or leave the option out")
         self._options = options
         self._ray: Any = None
 
@@ -77,7 +75,9 @@ class RaySite:
         """Return a pool of actors, which are asked for now and waited for by its `events`."""
         from batchtwin.engine.ray_pool import RayPool
 
-        carried: Mapping[str, str] = {name: os.environ[name] for name in self._options.environment}
+        carried: Mapping[str, str] = {
+            name: os.environ[name] for name in self._options.environment if name in os.environ
+        }
         return RayPool(crew, self._options, json.dumps(carried), note)
 
     def close(self) -> None:
