@@ -30,8 +30,8 @@ FULL_SECONDS, ROOM_SECONDS = 1.0, 0.1
 SILENT_SECONDS = 60.0
 # How often one mini-batch may be with a node that is lost before that counts as a failed try.
 LOSSES = 3
-# Actors lost in a row, for each node, without one mini-batch that ended: there is something wrong with all.
-FRUITLESS = 3
+# Actors lost in a row, for each node, without a try that ended: there is something wrong with all.
+FRUITLESS = LOSSES + 1
 # When the person is told what the job waits for.
 PATIENCE_SECONDS = 5.0
 
@@ -159,7 +159,7 @@ class RayPool:
         self._note(f"{node.name} is lost ({why}); its {len(node.given)} mini batches are given to others")
         self._fruitless += 1
         if self._fruitless >= FRUITLESS * len(self._sizes):
-            raise PoolError(f"{self._fruitless} nodes in a row were lost, and no mini batch ended; the last: {why}")
+            raise PoolError(f"{self._fruitless} nodes in a row were lost, and no try ended; the last: {why}")
         if not any(other.up for other in self._nodes):
             self._alone_since, self._told = time.monotonic(), False
         self._hire(node.bundle)
@@ -168,6 +168,7 @@ class RayPool:
             if self._losses[task.mini_batch] % LOSSES:
                 self._queue.appendleft(task)
             else:
+                self._fruitless = 0
                 yield _loss(node, task, why)
 
     def _look_for_room(self, now: float) -> None:
