@@ -19,6 +19,7 @@ from batchtwin.options import (
     DeploymentFile,
     Engine,
     InputPath,
+    JobPath,
     ModelPath,
     Overrides,
     PoolKind,
@@ -31,6 +32,7 @@ from batchtwin.options import (
     Workers,
     ray_options,
 )
+from batchtwin.spec.url import is_url, located
 
 if TYPE_CHECKING:
     from batchtwin.engine.prepare import Prepared
@@ -67,7 +69,7 @@ def score(
     input: InputPath,
     model: ModelPath = None,
     output: Annotated[
-        Path | None, typer.Option("--output", metavar="DIR", help="Default: a new one in outputs/.")
+        str | None, typer.Option("--output", metavar="DIR", help="Or a URL. Default: a new one in outputs/.")
     ] = None,
     workers: Workers = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the job that DIR holds.")] = False,
@@ -89,12 +91,15 @@ def score(
 ) -> None:
     """Score a folder of files as the deployment's batch job would."""
     from batchtwin.engine.prepare import Request, ask, prepare
+    from batchtwin.engine.shelf import work_folder
 
+    place = located(output) if output else None
     request = Request(
         deployment=deployment,
-        input=input,
-        model=model,
-        output=output,
+        input=located(input),
+        model=located(model) if model else None,
+        output=work_folder(place) if place else None,
+        publish=place if isinstance(place, str) else None,
         workers=workers,
         overwrite=overwrite,
         quarantine=bad_files == "quarantine",
@@ -104,8 +109,8 @@ def score(
         ray=ray_options(pool, ray_address, ray_cpus, ray_gpus, ray_wait, ray_env),
     )
     if image:
-        if request.ray:
-            raise UsageError("--image does not go with --pool ray: the cluster's machines have what workers need")
+        if request.ray or is_url(request.input) or request.publish:
+            raise UsageError("--image does not go with --pool ray, nor with input or output by URL; leave it out")
         from batchtwin.engine.container import score_in_container
 
         options = ["--strict-environment"] if strict_environment else []
@@ -139,7 +144,7 @@ def _tell(result: Result) -> int:
 
 @app.command()
 def resume(
-    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="The output folder of a job.")],
+    output: JobPath,
     workers: Workers = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Run the failed mini-batches again too.")
@@ -153,22 +158,24 @@ def resume(
 ) -> None:
     """Finish an interrupted or failed job: run only what was not committed."""
     from batchtwin.engine.progress import progress_for
+    from batchtwin.engine.shelf import work_folder
     from batchtwin.engine.start import resume
 
     where: Pooling | None = ray_options(pool, ray_address, ray_cpus, ray_gpus, ray_wait, ray_env) or (
         "local" if pool else None
     )
     with closing(progress_for()) as progress:
-        result = resume(output, progress, workers, retry_failed=retry_failed, where=where)
+        result = resume(work_folder(located(output)), progress, workers, retry_failed=retry_failed, where=where)
     raise typer.Exit(_tell(result))
 
 
 @app.command()
-def verify(output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="The output folder of a job.")]) -> None:
+def verify(output: JobPath) -> None:
     """Prove that the output is whole and is what these inputs, model and script gave."""
+    from batchtwin.engine.shelf import work_folder
     from batchtwin.engine.verify import verify
 
-    verdict = verify(output)
+    verdict = verify(work_folder(located(output)))
     for problem in verdict.problems:
         typer.echo(problem, err=True)
     typer.echo(f"{'Wrong' if verdict.problems else 'Verified'}: {verdict.checked}")
@@ -211,8 +218,8 @@ def plan(
 
     request = Request(
         deployment=deployment,
-        input=input,
-        model=model,
+        input=located(input),
+        model=located(model) if model else None,
         workers=workers,
         quarantine=bad_files == "quarantine",
         overrides=_overrides(overrides),
@@ -257,7 +264,7 @@ def image(
     from batchtwin.engine.image import build_image, recipe_for
     from batchtwin.engine.prepare import Request, ask
 
-    asked = ask(Request(deployment, Path(), model))
+    asked = ask(Request(deployment, Path(), located(model) if model else None))
     recipe = recipe_for(asked.deployment, deployment.absolute().parent, asked.model.path)
     typer.echo(build_image(recipe, engine, shlex.split(flags)))
 

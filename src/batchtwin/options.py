@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from batchtwin.engine.ray_options import RayOptions
 
 DeploymentFile = Annotated[Path, typer.Argument(metavar="DEPLOYMENT.yml", help="The deployment, as for `az ml`.")]
-InputPath = Annotated[Path, typer.Option("--input", metavar="PATH", help="A folder of files, or one file.")]
-ModelPath = Annotated[Path | None, typer.Option("--model", metavar="DIR", help="The folder of the deployment's model.")]
+InputPath = Annotated[str, typer.Option("--input", metavar="PATH", help="A folder of files, or one file; or a URL.")]
+ModelPath = Annotated[
+    str | None, typer.Option("--model", metavar="DIR", help="The folder of the deployment's model; or its URL.")
+]
+JobPath = Annotated[str, typer.Argument(metavar="OUTPUT", help="The output folder of a job, or the URL it was given.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override, as in settings.mini_batch_size=4.")
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -106,6 +108,7 @@ def muster(prepared: Prepared, run: int) -> Crew:
     models = model_dir(prepared.model.path, scratch)
     settings = prepared.deployment.settings
     return Crew(
+        key=hashlib.sha256(f"{prepared.output.root}\0{prepared.plan.fingerprint}".encode()).hexdigest()[:32],
         root=str(prepared.output.root),
         run=run,
         nodes=prepared.deployment.instance_count,
@@ -118,6 +121,12 @@ def muster(prepared: Prepared, run: int) -> Crew:
         variables=settings.environment_variables,
         environment=environment(prepared, models),
     )
+
+
+def copies_folder(crew: Crew) -> Path:
+    """Where this machine keeps copies of a job's input that lies in a store: below BATCHTWIN_COPIES, or its TMPDIR."""
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    return Path(os.environ.get("BATCHTWIN_COPIES") or tempfile.gettempdir()) / f"batchtwin-{user}" / crew.key
 
 
 class Launcher:
@@ -149,6 +158,7 @@ class Launcher:
             script=crew.script,
             logging_level=crew.logging_level,
             output_action=crew.output_action,
+            copies=str(copies_folder(crew)),
         )
         own = {**self._env, "BATCHTWIN_ENTRY_LOG": str(self._logs.entry_script_log(name)), **(env or {})}
         out, err = self._logs.stream(name, "stdout"), self._logs.stream(name, "stderr")

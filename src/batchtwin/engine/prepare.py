@@ -11,6 +11,7 @@ from pathlib import Path
 
 from batchtwin.engine.output import OutputFolder
 from batchtwin.engine.ray_options import RayOptions
+from batchtwin.engine.shelf import Shelf
 from batchtwin.errors import UsageError
 from batchtwin.scoring import entry_script, readers
 from batchtwin.spec.deployment import Deployment
@@ -18,6 +19,7 @@ from batchtwin.spec.identity import Identity
 from batchtwin.spec.inputs import InputFile, Inputs, check_supported, list_inputs
 from batchtwin.spec.model import Model, find_model
 from batchtwin.spec.plan import Plan, content_hash
+from batchtwin.spec.url import is_url
 
 COALESCED = "--coalesce: one predict for the files of a mini-batch; the service calls predict once per file"
 
@@ -25,13 +27,14 @@ COALESCED = "--coalesce: one predict for the files of a mini-batch; the service 
 @dataclass(frozen=True)
 class Request:
     """What the user asks for. Without `output` the job gets a folder of its own below `outputs/`; `ray` is where to
-    run, None for this machine.
+    run, None for this machine. Input and model may be URLs (texts); `publish` is the URL that gets the result.
     """
 
     deployment: Path
-    input: Path
-    model: Path | None = None
+    input: Path | str
+    model: Path | str | None = None
     output: Path | None = None
+    publish: str | None = None
     workers: int | None = None
     overwrite: bool = False
     quarantine: bool = False
@@ -70,6 +73,8 @@ def prepare(request: Request, asked: Asked | None = None) -> Prepared:
         BatchTwinError: whatever makes the job impossible, by kind; the exit code is 2.
     """
     asked = asked or ask(request)
+    if request.hash_inputs and is_url(request.input):
+        raise UsageError("--hash-inputs is for files here; objects of a store are known by the version that it tells")
     inputs = list_inputs(request.input)
     if asked.script is None:
         _check_driver(asked.deployment, asked.model, inputs.files, request.quarantine)
@@ -79,6 +84,8 @@ def prepare(request: Request, asked: Asked | None = None) -> Prepared:
     name = settings.output_file_name if settings.output_action == "append_row" else None
     output = OutputFolder((request.output or _fresh_folder(asked.deployment.name)).absolute(), name)
     output.check(request.overwrite)
+    if request.publish:
+        Shelf(request.publish).check(name, request.overwrite)
     identity = asked.identity()
     plan = Plan.make(inputs.files, settings.mini_batch_size, identity.fingerprint(inputs.files))
     workers, capped = workers_for(request.workers, asked.deployment, len(plan.mini_batches), request.ray)

@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from batchtwin import __version__
-from batchtwin.engine.launch import THREAD_VARIABLES, Launcher, template_environment, worker_environment
+from batchtwin.engine.launch import (
+    THREAD_VARIABLES,
+    Launcher,
+    copies_folder,
+    template_environment,
+    worker_environment,
+)
 from batchtwin.engine.logs import WorkerLogs
 from batchtwin.engine.pool import LocalPool, init_seconds
 from batchtwin.engine.process import WorkerProcess
@@ -82,9 +89,10 @@ class Host:
         return found
 
     def close(self) -> None:
-        """End the workers and the template."""
+        """End the workers and the template, and leave nothing of the input here."""
         self._pool.close()
         self._template.close()
+        shutil.rmtree(copies_folder(self._crew), ignore_errors=True)
 
     def _launch(self, number: int) -> WorkerProcess:
         """Start a worker in the first slot that no living one has."""

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import secrets
+import socket
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import Any
@@ -18,6 +19,9 @@ from batchtwin.spec.messages import Crew
 
 # Rows never pass through Ray's object store: its smallest size will do.
 OBJECT_STORE_BYTES = 80 << 20
+KNOCK_SECONDS = 5.0
+# Each takes Ray some five seconds.
+CONNECT_TRIES = "3"
 
 
 class RayError(BatchTwinError):
@@ -53,6 +57,8 @@ class RaySite:
         # Read by Ray on import, and by all that it starts. Tell nobody.
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         own = {} if options.address else _own_cluster(workers, options)
+        if options.address:
+            _knock(options.address)
         import ray
 
         try:
@@ -85,6 +91,24 @@ class RaySite:
         if self._ray is not None:
             self._ray.shutdown()
             self._ray = None
+
+
+def _knock(address: str) -> None:
+    """See whether anybody is there: Ray itself asks for minutes, and tells every time on stderr.
+
+    Raises:
+        RayError: nobody is.
+    """
+    os.environ.setdefault("RAY_gcs_server_port_wait_time_s", CONNECT_TRIES)
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise RayError(
+                f"--ray-address {address}: {reason}; start the cluster, or give its head's address"
+            ) from None
 
 
 def _own_cluster(workers: int, options: RayOptions) -> dict[str, Any]:

@@ -16,13 +16,14 @@ from batchtwin import errors
 from batchtwin.engine.failures import write_failures
 from batchtwin.engine.finish import manifest_of
 from batchtwin.engine.job import Command, Job, Replace, Rules, Status, Submit
-from batchtwin.engine.launch import muster
+from batchtwin.engine.launch import copies_folder, muster
 from batchtwin.engine.ledger import Entry, Ledger
 from batchtwin.engine.logs import Logs
 from batchtwin.engine.output import crash_point
 from batchtwin.engine.pool import Pool, PoolError
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import Progress
+from batchtwin.engine.publish import place_of, publish
 from batchtwin.engine.report import Report
 from batchtwin.engine.site import Site
 from batchtwin.errors import OutputError
@@ -35,13 +36,14 @@ TICK_SECONDS = 0.2
 class Result:
     """How a job ended. `cause` says why, with the first real cause, where it did not complete.
 
-    `written` is the predictions file, else the place to look at; `refused` means that the script could not be run.
+    `written` is the predictions file, a text if that is a URL, else the place to look at; `refused` means that the
+    script could not be run.
     """
 
     status: Status
     summary: str
     cause: str
-    written: Path
+    written: Path | str
     files: int
     rows: int
     refused: bool = False
@@ -79,7 +81,8 @@ class Run:
             report = Report(prepared.plan, logs, self._progress)
             scheduled = f"Scheduled {len(job.items)} mini batches with {sum(job.items)} items"
             logs.progress(f"Scheduling finished. {scheduled} in {time.monotonic() - self._began:.3f} seconds.")
-            pool = self._site.pool(muster(prepared, self._number), logs, report.note)
+            crew = muster(prepared, self._number)
+            pool = self._site.pool(crew, logs, report.note)
             with _signals() as caught, closing(self._progress), closing(pool):
                 try:
                     self._drive(pool, report, caught)
@@ -90,6 +93,7 @@ class Run:
                 except OSError as error:
                     job.fail(self._refused(error))
             shutil.rmtree(prepared.output.scratch, ignore_errors=True)
+            shutil.rmtree(copies_folder(crew), ignore_errors=True)
             return self._finish(report, logs)
 
     def _drive(self, pool: Pool, report: Report, caught: list[int]) -> None:
@@ -137,8 +141,9 @@ class Run:
             cause += f"; {self._advice}"
         with suppress(OSError):  # the console has it too
             logs.result(job, cause)
+        written: Path | str
         if job.status is Status.COMPLETED:
-            written = output.predictions or output.score
+            written = place_of(self._prepared)
         else:
             written = output.root / "failures.jsonl" if any_failed else logs.root
         refused = job.fatal is not None and job.fatal.kind == "script"
@@ -161,6 +166,7 @@ class Run:
                     prepared.output.withdraw()
                     raise
                 crash_point("manifest written")
+                publish(prepared, self._ledger)
                 prepared.output.tidy()
         except OutputError as error:
             job.fail(str(error))

@@ -18,6 +18,7 @@ from batchtwin.engine.manifest import Manifest
 from batchtwin.engine.output import OutputFolder, crash_point
 from batchtwin.engine.prepare import Asked, Prepared, Request, ask, workers_for
 from batchtwin.engine.progress import Progress
+from batchtwin.engine.publish import place_of, publish
 from batchtwin.engine.ray_options import RayOptions
 from batchtwin.engine.run import Result, Run, rules
 from batchtwin.engine.site import LocalSite, Site, site_for
@@ -26,6 +27,7 @@ from batchtwin.spec.identity import Identity
 from batchtwin.spec.inputs import InputFile, Inputs, list_inputs
 from batchtwin.spec.messages import Failure, Outcome
 from batchtwin.spec.plan import Plan, content_hash
+from batchtwin.spec.url import is_url
 
 _requests: TypeAdapter[Request] = TypeAdapter(Request)
 
@@ -68,9 +70,13 @@ def new_job(prepared: Prepared, progress: Progress, site: Site | None = None) ->
 
 def _absolute(request: Request, output: Path) -> Request:
     """The request as it can be made again from any folder."""
-    model = request.model.absolute() if request.model else None
-    deployment, data = request.deployment.absolute(), request.input.absolute()
+    model = _absolute_path(request.model) if request.model else None
+    deployment, data = request.deployment.absolute(), _absolute_path(request.input)
     return replace(request, deployment=deployment, input=data, model=model, output=output)
+
+
+def _absolute_path(path: Path | str) -> str:
+    return str(path) if is_url(path) else str(Path(path).absolute())
 
 
 def _job(prepared: Prepared) -> Job:
@@ -107,9 +113,9 @@ def resume(
         )
         if complete and not (retry_failed and any(isinstance(event, Failure) or event.failed for event in ended)):
             job.replay(ended)
+            publish(prepared, ledger)
             prepared.output.tidy()
-            place = prepared.output.predictions or prepared.output.score
-            return Result(Status.COMPLETED, job.summary, "", place, job.processed_items, job.rows)
+            return Result(Status.COMPLETED, job.summary, "", place_of(prepared), job.processed_items, job.rows)
         changes = changes_since(prepared, ledger)
         if changes:
             raise ChangedError(root, changes)
@@ -156,7 +162,7 @@ def reopen(ledger: Ledger, root: Path, workers: int | None = None, where: Poolin
         request=request,
         deployment=asked.deployment,
         model=asked.model,
-        inputs=Inputs(Path(ledger.fact("root") or ""), request.input.is_dir(), files),
+        inputs=Inputs(ledger.fact("root") or "", _is_folder(request.input, files), files),
         plan=plan,
         script=asked.script,
         workers=count,
@@ -167,11 +173,20 @@ def reopen(ledger: Ledger, root: Path, workers: int | None = None, where: Poolin
     )
 
 
+def _is_folder(path: Path | str, files: tuple[InputFile, ...]) -> bool:
+    return files[0].path != path if is_url(path) else Path(path).is_dir()
+
+
 def changes_since(prepared: Prepared, ledger: Ledger) -> list[str]:
     """Name what differs from when the job began: deployment, model, code, and every input file."""
     before = Identity.model_validate_json(ledger.fact("identity") or "")
     parts = [f"{part} has changed" for part in before.changes(prepared.identity)]
-    inputs = (_change(file, prepared.hashes.get(file.path)) for file in prepared.inputs.files)
+    files = prepared.inputs.files
+    if files and is_url(files[0].path):
+        from batchtwin.spec.remote import changes
+
+        return parts + list(changes(prepared.inputs))
+    inputs = (_change(file, prepared.hashes.get(file.path)) for file in files)
     return parts + [change for change in inputs if change]
 
 

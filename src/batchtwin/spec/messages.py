@@ -20,7 +20,8 @@ class _Message(BaseModel):
 class WorkerSettings(_Message):
     """The first line that a worker gets: who it is and what it runs.
 
-    `script` is None for the MLflow driver; otherwise the absolute code folder and the script's path in it.
+    `script` is None for the MLflow driver; otherwise the absolute code folder and the script's path in it. `copies` is
+    the folder for copies of input that lies in a store.
     """
 
     worker: str
@@ -28,6 +29,7 @@ class WorkerSettings(_Message):
     script: tuple[str, str] | None
     logging_level: str
     output_action: str
+    copies: str
 
 
 class Preload(_Message):
@@ -45,9 +47,10 @@ class Crew(_Message):
 
     `root` is the job's folder, `run` numbers its runs from 1. `variables` are the deployment's own, `environment` is
     what the job adds to a machine's, those among it. `workers` run on one machine, with `timeout` seconds for a
-    `run()`. `nodes` is what the deployment says.
+    `run()`. `nodes` is what the deployment says. `key` is of this job alone.
     """
 
+    key: str
     root: str
     run: int
     nodes: int
