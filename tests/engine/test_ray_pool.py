@@ -8,10 +8,10 @@ from typing import Any
 
 import psutil
 import pytest
-from ray_cluster import running
 
 from batchtwin.engine.ray_host import devices, machine_environment
 from batchtwin.engine.ray_node import room_ahead
+from ray_cluster import running
 from support import COMMAND, DEADLINE, Finished, Project, batchtwin, wait_for
 
 SCRIPT = """

@@ -82,11 +82,11 @@ class Host:
                 self._pool.put(Task.model_validate_json(text))
             for name in retired:
                 self._pool.replace(name)
-            found = [events.dump_json(event).decode() for event in self._pool.events(seconds)]
+            happened = [*self._pool.events(seconds), *self._pool.events(0)]  # again, so that nobody is idle meanwhile
             self._usage.sample(self._pool.workers())
         except OSError as error:
             return [self._refused(error)]
-        return found
+        return [events.dump_json(event).decode() for event in happened]
 
     def close(self) -> None:
         """End the workers and the template, and leave nothing of the input here."""

@@ -6,7 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from batchtwin.spec.messages import Failure, Outcome, Task
+from batchtwin.engine.pool import task_of
+from batchtwin.spec.messages import Failure, Outcome
+from batchtwin.spec.plan import MiniBatch
+
+# A mini-batch, and which try of it. Its task is written out when it is handed over: there may be millions.
+Try = tuple[MiniBatch, int]
 
 # A worker that has its next task at hand does not wait for the parent. Of tasks this long there is one each ...
 AHEAD_SECONDS = 0.1
@@ -26,7 +31,7 @@ class Node:
     """Node `number`, in bundle `bundle` of the placement group, with `size` workers.
 
     `call` is what its actor was asked and has not answered; it should have by `deadline` (monotonic). `given` are the
-    tasks that have not ended, by mini-batch, `retired` names of workers to be replaced. `up`: it has answered once.
+    tries that have not ended, by mini-batch, `retired` names of workers to be replaced. `up`: it has answered once.
     """
 
     number: int
@@ -36,7 +41,7 @@ class Node:
     call: Any
     up: bool = False
     deadline: float = 0.0
-    given: dict[int, Task] = field(default_factory=dict)
+    given: dict[int, Try] = field(default_factory=dict)
     retired: list[str] = field(default_factory=list)
 
     @property
@@ -44,10 +49,10 @@ class Node:
         """As in the names of its workers."""
         return f"node{self.number}"
 
-    def ask(self, tasks: Sequence[Task], seconds: float, deadline: float) -> None:
+    def ask(self, tasks: Sequence[Try], seconds: float, deadline: float) -> None:
         """Hand over tasks, and ask what happens in the next `seconds`."""
-        self.given.update((task.mini_batch, task) for task in tasks)
-        texts = [task.model_dump_json() for task in tasks]
+        self.given.update((task[0].id, task) for task in tasks)
+        texts = [task_of(*task).model_dump_json() for task in tasks]
         self.call, self.deadline = self.handle.step.remote(texts, self.retired, seconds), deadline
         self.retired = []
 
@@ -56,7 +61,7 @@ class Node:
         if event.mini_batch is None:
             return True
         task = self.given.get(event.mini_batch)
-        if task is None or task.attempt != event.attempt:
+        if task is None or task[1] != event.attempt:
             return False
         del self.given[event.mini_batch]
         return True

@@ -17,11 +17,11 @@ from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from batchtwin import __version__
-from batchtwin.engine.pool import SHUTDOWN_SECONDS, PoolError, task_of
+from batchtwin.engine.pool import SHUTDOWN_SECONDS, PoolError
 from batchtwin.engine.ray_host import Host
-from batchtwin.engine.ray_node import Node, room_ahead
+from batchtwin.engine.ray_node import Node, Try, room_ahead
 from batchtwin.engine.ray_options import RayOptions
-from batchtwin.spec.messages import Crew, Event, Failure, Outcome, Ready, Task, events
+from batchtwin.spec.messages import Crew, Event, Failure, Outcome, Ready, events
 from batchtwin.spec.plan import MiniBatch
 
 # How long an actor waits for something to tell: with room for more work it is asked again sooner.
@@ -45,7 +45,7 @@ class RayPool:
     def __init__(self, crew: Crew, options: RayOptions, carried: str, note: Callable[[str], None]) -> None:
         nodes = min(crew.nodes, crew.workers)
         self._crew, self._options, self._carried, self._note = crew, options, carried, note
-        self._queue: deque[Task] = deque()
+        self._queue: deque[Try] = deque()
         self._sizes = [(crew.workers - number + nodes - 1) // nodes for number in range(nodes)]
         self._bundles = [_resources(options, size) for size in self._sizes]
         self._group = placement_group(self._bundles, strategy="SPREAD")
@@ -62,7 +62,7 @@ class RayPool:
 
     def submit(self, mini_batch: MiniBatch, attempt: int) -> None:
         """Queue a mini-batch; a retry goes before the rest."""
-        (self._queue.append if attempt == 1 else self._queue.appendleft)(task_of(mini_batch, attempt))
+        (self._queue.append if attempt == 1 else self._queue.appendleft)((mini_batch, attempt))
 
     def replace(self, worker: str) -> None:
         """End a worker once it is idle; its node starts another."""
@@ -115,7 +115,7 @@ class RayPool:
     def _feed(self) -> None:
         """Give each node that can be told something as much as it has workers for, and short work ahead."""
         free = [node for node in self._nodes if node.up and node.call is None]
-        tasks: dict[int, list[Task]] = {node.number: self._take(node.size - len(node.given)) for node in free}
+        tasks: dict[int, list[Try]] = {node.number: self._take(node.size - len(node.given)) for node in free}
         ahead = room_ahead(self._seconds)
         for node in free:
             if len(self._queue) > self._crew.workers:
@@ -125,7 +125,7 @@ class RayPool:
                 seconds = FULL_SECONDS if len(node.given) + len(tasks[node.number]) >= node.size else ROOM_SECONDS
                 node.ask(tasks[node.number], seconds, time.monotonic() + seconds + SILENT_SECONDS)
 
-    def _take(self, count: int) -> list[Task]:
+    def _take(self, count: int) -> list[Try]:
         return [self._queue.popleft() for _ in range(min(count, len(self._queue)))]
 
     def _hear(self, node: Node) -> Iterator[Event]:
@@ -163,13 +163,14 @@ class RayPool:
         if not any(other.up for other in self._nodes):
             self._alone_since, self._told = time.monotonic(), False
         self._hire(node.bundle)
-        for task in reversed(node.given.values()):
-            self._losses[task.mini_batch] += 1
-            if self._losses[task.mini_batch] % LOSSES:
-                self._queue.appendleft(task)
+        for given in reversed(node.given.values()):
+            number = given[0].id
+            self._losses[number] += 1
+            if self._losses[number] % LOSSES:
+                self._queue.appendleft(given)
             else:
                 self._fruitless = 0
-                yield _loss(node, task, why)
+                yield _loss(node, given, why)
 
     def _look_for_room(self, now: float) -> None:
         """Wait for the cluster, but not for ever, nor in silence."""
@@ -209,13 +210,14 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
-def _loss(node: Node, task: Task, why: str) -> Failure:
+def _loss(node: Node, given: Try, why: str) -> Failure:
+    mini_batch, attempt = given
     return Failure(
         worker=f"{node.name}/host",
         kind="crashed",
-        message=f"mini batch {task.mini_batch} was with {LOSSES} nodes that were lost; the last: {why}",
-        mini_batch=task.mini_batch,
-        attempt=task.attempt,
+        message=f"mini batch {mini_batch.id} was with {LOSSES} nodes that were lost; the last: {why}",
+        mini_batch=mini_batch.id,
+        attempt=attempt,
         pid=0,
         started=time.time(),
     )

@@ -18,6 +18,8 @@ from batchtwin.spec.remote import RemoteError, Store
 
 MANIFEST = "manifest.json"
 SCORE = "named-outputs/score"
+# What a job brings besides; the manifest is gone first, and comes last.
+PARTS = (SCORE, "logs", "failures.jsonl")
 crash_point = crash_points("parent")
 
 
@@ -63,7 +65,8 @@ class Shelf:
             OutputError: the store refuses; what is here stays, and `resume` does this again.
         """
         try:
-            self._store.remove(MANIFEST)
+            for name in (MANIFEST, *PARTS):
+                self._store.remove(name)
             for path in _files(output):
                 self._store.put(path, path.relative_to(output.root).as_posix())
                 crash_point("file published")

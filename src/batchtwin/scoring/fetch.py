@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from batchtwin.spec.messages import BadFile
-from batchtwin.spec.remote import Store, name_of
+from batchtwin.spec.remote import RemoteError, Store, name_of
 from batchtwin.spec.url import is_url, shown
+
+
+def _make_own(folder: Path) -> None:
+    """Make a folder and the one above it, which others can neither read nor have made before.
+
+    Raises:
+        RemoteError: somebody else has.
+    """
+    for place in (folder.parent, folder):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            place.mkdir(mode=0o700)
+        if place.is_symlink() or (hasattr(os, "getuid") and place.stat().st_uid != os.getuid()):
+            raise RemoteError(f"{place}: is not yours; name another folder for copies: BATCHTWIN_COPIES")
 
 
 class Fetcher:
@@ -30,7 +46,7 @@ class Fetcher:
         return [self._copy(file) if is_url(file) else file for file in files]
 
     def _copy(self, url: str) -> str:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_own(self._folder)
         target = self._folder / name_of(url)
         if not target.exists():
             Store(url).fetch(target)

@@ -90,10 +90,10 @@ class Store:
             return bool(self.files.exists(f"{self.at.rstrip('/')}/{name}"))
 
     def remove(self, name: str) -> None:
-        """Remove a name below the place, if it is there."""
+        """Remove a name below the place, with all below it, if it is there."""
         if self.has(name):
             with self.refusals(f"{self.url.rstrip('/')}/{name}"):
-                self.files.rm_file(f"{self.at.rstrip('/')}/{name}")
+                self.files.rm(f"{self.at.rstrip('/')}/{name}", recursive=True)
 
     def blocks(self, name: str, size: int) -> Iterator[bytes]:
         """Yield what is below the place under a name, `size` bytes at a time."""
