@@ -18,7 +18,7 @@ import sys
 from moto.server import ThreadedMotoServer
 server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
 server.start()
-print(server.get_host_and_port()[1], flush=True)
+print("port", server.get_host_and_port()[1], flush=True)
 sys.stdin.read()
 server.stop()
 """
@@ -32,7 +32,8 @@ def endpoint() -> Iterator[str]:
         words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as server:
         assert server.stdin and server.stdout
-        url = f"http://127.0.0.1:{server.stdout.readline().strip()}"
+        port = next(line.split()[1] for line in server.stdout if line.startswith("port "))
+        url = f"http://127.0.0.1:{port}"
         wait_for(lambda: answers(url))
         yield url
         server.stdin.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bucket import Bucket
-from support import Finished, Project, batchtwin
+from support import ROOT, Finished, Project, batchtwin
 
 SCRIPT = """
     import os, pathlib
@@ -194,9 +194,7 @@ def test_what_is_no_input_is_refused(job: Project, source: str, said: str) -> No
 
 def test_the_heart_model_over_urls_gives_the_bytes_of_files(bucket: Bucket, heart_model: Path, tmp_path: Path) -> None:
     """The MLflow driver, with its short files read together, does not notice."""
-    from support import ROOT
-
-    words = [ROOT / "deployment-simple/deployment.yml", "--model", heart_model, "--workers", "2"]
+    words: list[str | Path] = [ROOT / "deployment-simple/deployment.yml", "--model", heart_model, "--workers", "2"]
     for path in (ROOT / "data").glob("*.csv"):
         bucket.put(f"data/{path.name}", path.read_bytes())
     here = batchtwin("score", *words, "--input", ROOT / "data", "--output", tmp_path / "here")

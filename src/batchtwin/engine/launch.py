@@ -150,7 +150,8 @@ class Launcher:
         crew = self._crew
         name = worker_name(number, crew.nodes) if self._node is None else f"node{self._node}/process{number:03}"
         file_name = name.replace("/", "-")
-        folder = self._output.scratch / file_name
+        where = "" if self._node is None else f"node{self._node}-"
+        folder = self._output.scratch / f"{where}worker{number}"
         folder.mkdir(parents=True)
         settings = WorkerSettings(
             worker=name,

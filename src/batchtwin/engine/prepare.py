@@ -31,8 +31,9 @@ class Request:
     """
 
     deployment: Path
-    input: Path | str
-    model: Path | str | None = None
+    # Text comes first: what is read from a ledger is to stay a text, for a Path makes one slash of two.
+    input: str | Path
+    model: str | Path | None = None
     output: Path | None = None
     publish: str | None = None
     workers: int | None = None

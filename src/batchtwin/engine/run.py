@@ -166,7 +166,9 @@ class Run:
                     prepared.output.withdraw()
                     raise
                 crash_point("manifest written")
-                publish(prepared, self._ledger)
+                if prepared.request.publish:
+                    logs.result(job, "")
+                    publish(prepared, self._ledger)
                 prepared.output.tidy()
         except OutputError as error:
             job.fail(str(error))
