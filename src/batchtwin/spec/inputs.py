@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchtwin.errors import InputError, UnsupportedFileError
-from batchtwin.spec.url import QUERY, is_url
+from batchtwin.spec.url import is_url, without_query
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ def ending(path: str) -> str:
 
 def _named(path: str) -> str:
     """The part of a path, or of a URL, that a file is named by."""
-    return QUERY.sub("", path) if is_url(path) else path
+    return without_query(path) if is_url(path) else path
 
 
 def check_supported(files: Iterable[InputFile], endings: Sequence[str]) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from batchtwin.errors import InputError
 from batchtwin.spec.inputs import InputFile, Inputs, LeftOut
-from batchtwin.spec.url import EXTRAS, PROTOCOLS, QUERY, is_store, shown
+from batchtwin.spec.url import EXTRAS, PROTOCOLS, is_store, shown, without_query
 
 # What stores call the version of an object, the surest first.
 VERSIONS = ("ETag", "etag", "generation", "md5Hash", "LastModified", "last_modified", "mtime", "updated", "created")
@@ -34,6 +35,8 @@ class Store:
         protocol = url.partition("://")[0].lower()
         if not is_store(url):
             raise RemoteError(f"{shown(url)}: {protocol}:// is no store that can be read; {', '.join(PROTOCOLS)} are")
+        if "::" in url:
+            raise RemoteError(f"{shown(url)}: '::' puts one store into another; name one store alone")
         import fsspec
 
         try:
@@ -44,12 +47,6 @@ class Store:
             text = f"{shown(url)}: its driver is not installed; pip install 'batchtwin[{extra}]'"
             raise RemoteError(text) from None
         self.is_web = protocol in {"http", "https"}
-        # A full URL to what `files` calls by a path.
-        self._head = "" if self.is_web else f"{protocol}://"
-
-    def url_of(self, path: str) -> str:
-        """Return the URL of a path of the store's."""
-        return self._head + path.lstrip("/") if self._head != "memory://" else f"memory://{path}"
 
     def info(self) -> Mapping[str, Any]:
         """Return what the store says of the place.
@@ -153,7 +150,7 @@ def list_remote(url: str) -> Inputs:
         elif not entry["size"]:
             left_out.append(LeftOut(name, "empty"))
         else:
-            files.append(_file(store, store.url_of(entry["name"]), entry))
+            files.append(_file(store, f"{url.rstrip('/')}/{name}", entry))
     files.sort(key=lambda file: file.name)
     inputs = Inputs(url, True, tuple(files), tuple(sorted(left_out, key=lambda entry: (entry.why, entry.name))))
     if not files:
@@ -185,7 +182,7 @@ def name_of(path: str) -> str:
     Raises:
         RemoteError: it cannot be one here.
     """
-    name = PurePosixPath(QUERY.sub("", path.rstrip("/"))).name
+    name = without_query(path).rstrip("/").rpartition("/")[2]
     if name in {"", ".", ".."} or "\0" in name:
         raise RemoteError(f"{shown(path)}: {name!r} cannot be the name of a file; name one, or a folder")
     return name
@@ -217,19 +214,25 @@ def fetch_folder(url: str, into: Path) -> Path:
     if whole.exists():
         return whole
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    for path in found:
-        target = part / name_of(url) / path.removeprefix(store.at).lstrip("/")
-        if not Path(os.path.normpath(target)).is_relative_to(part / name_of(url)):
-            raise RemoteError(f"{shown(url)}: holds {path!r}, which leads out of it")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with store.refusals(store.url_of(path)):
-            store.files.get_file(path, str(target))
     try:
+        for path in found:
+            _fetch_into(store, path, part / whole.name)
         part.rename(folder)
-    except OSError:  # another was faster
-        if not whole.exists():
+    except OSError:
+        if not whole.exists():  # else another was faster
             raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
     return whole
+
+
+def _fetch_into(store: Store, path: str, folder: Path) -> None:
+    target = folder / path.removeprefix(store.at).lstrip("/")
+    if not Path(os.path.normpath(target)).is_relative_to(folder):
+        raise RemoteError(f"{shown(store.url)}: holds {path!r}, which leads out of it")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with store.refusals(store.url):
+        store.files.get_file(path, str(target))
 
 
 def cache_folder() -> Path:

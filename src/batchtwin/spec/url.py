@@ -11,8 +11,9 @@ from batchtwin.errors import UsageError
 # The extra that brings a protocol's driver.
 EXTRAS = {"abfs": "abfs", "abfss": "abfs", "az": "abfs", "s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
 PROTOCOLS = (*EXTRAS, "http", "https", "memory")
-# What is behind the `?` of a URL may be its key.
-QUERY = re.compile(r"\?.*$", re.DOTALL)
+# What is behind the `?` of a web address may be its key; in stores it is a part of names.
+QUERY = re.compile(r"(https?://[^\s?]*)\?\S*")
+PASSWORD = re.compile(r"(://)[^/@\s:]*:[^/@\s]*@")
 SIGNATURES = frozenset({"sig", "signature", "x-amz-signature", "x-goog-signature", "token", "access_token"})
 
 
@@ -44,5 +45,10 @@ def located(text: str) -> Path | str:
 
 
 def shown(text: str) -> str:
-    """A text with a URL in it as it may be printed: without what may be a key."""
-    return re.sub(r"(://)[^/@\s]+@", r"\1", QUERY.sub("?...", text))
+    """A text with URLs in it as it may be printed: without what may be a key."""
+    return PASSWORD.sub(r"\1", QUERY.sub(r"\1?...", text))
+
+
+def without_query(url: str) -> str:
+    """Return a web address without what follows its `?`; another URL, or a path, as it is."""
+    return QUERY.sub(r"\1", url)
