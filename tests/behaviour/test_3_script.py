@@ -53,6 +53,7 @@ def test_argv(project: Project) -> None:
     assert told(project)["argv"] == [str(project.folder / "code/driver.py"), "--logging_level", "DEBUG"]
 
 
+@pytest.mark.on_ray
 @pytest.mark.documented(
     "3", "AZUREML_MODEL_DIR contains the model's folder; output folder, run id and node count are told."
 )
@@ -65,6 +66,7 @@ def test_environment(project: Project) -> None:
     assert (facts["run_id"], facts["nodes"]) == ("job", "1")
 
 
+@pytest.mark.on_ray
 @pytest.mark.ours("3", "The deployment's environment variables really reach the script.")
 def test_own_variables(project: Project) -> None:
     assert told(project)["own"] == "it's here"
@@ -91,6 +93,7 @@ def test_script_in_a_sub_folder(project: Project) -> None:
     assert done.predictions == "sub\nsub.x\n", done.err
 
 
+@pytest.mark.on_ray
 @pytest.mark.documented("3", "init() runs once per worker before its first mini-batch, shutdown() once at its end.")
 def test_init_and_shutdown(project: Project) -> None:
     project.files(6)
@@ -179,6 +182,7 @@ def test_import_fails(project: Project, script: str, text: str) -> None:
     assert "Failed" in done.out
 
 
+@pytest.mark.on_ray
 @pytest.mark.documented("3", "init() that raises 3 x workers times fails the job, with the first traceback.")
 @pytest.mark.parametrize(
     "bad", ["raise ValueError('no model')", "import os; os._exit(5)", "import os; os.kill(os.getpid(), 9)"]
@@ -220,6 +224,7 @@ def test_wrong_return_types(project: Project, value: str, name: str) -> None:
     assert record["kind"] == "wrong_type"
 
 
+@pytest.mark.on_ray
 @pytest.mark.documented(
     "3", "print() and logging go to the worker's own stdout and stderr files, line by line, in order."
 )

@@ -44,6 +44,7 @@ def test_shortfall_is_listed(project: Project) -> None:
     assert record["files"] == [str(file) for file in files]
 
 
+@pytest.mark.on_ray
 @pytest.mark.documented(
     "4", "A failed try is tried again, max_retries tries in all; out of tries, its items are failed."
 )
@@ -73,6 +74,7 @@ def test_failed_try_is_tried_again(project: Project, bad: str, kind: str, text: 
     assert done.log("user/error/*/*.txt").count("mini batch 3, try ") == 3
 
 
+@pytest.mark.on_ray
 @pytest.mark.documented("4", "On timeout the process is killed, C code included, and the mini-batch is tried again.")
 @pytest.mark.parametrize("bad", ["time.sleep(600)", "while True: pass", "sum(range(10**12))"])
 def test_timeout_kills(project: Project, bad: str) -> None:
@@ -134,6 +136,7 @@ def test_retry_that_succeeds(project: Project) -> None:
     assert done.failures == []
 
 
+@pytest.mark.on_ray
 @pytest.mark.documented("4", "A worker that failed more than 10 mini-batches is replaced; init() runs again.")
 def test_worn_out_worker_is_replaced(project: Project) -> None:
     project.files(14)
@@ -182,6 +185,7 @@ def test_bare_fork(project: Project) -> None:
     assert done.predictions == "".join(f"{number:02}.txt\n" for number in range(6))
 
 
+@pytest.mark.on_ray
 @pytest.mark.ours("4", "A write that fails is the job's failure, never an item's.")
 def test_failed_write(project: Project) -> None:
     project.files(3)

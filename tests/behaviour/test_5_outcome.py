@@ -33,8 +33,11 @@ def start(project: Project) -> subprocess.Popen[str]:
     return process
 
 
-def workers_of(pid: int) -> list[psutil.Process]:
-    return psutil.Process(pid).children(recursive=True)
+def workers_of(project: Project) -> list[psutil.Process]:
+    """The processes whose folder is one of the job's: its workers, whoever started them."""
+    scratch = f"{project.folder}/job/scratch/"
+    found = psutil.process_iter(["cwd"])
+    return [process for process in found if (process.info["cwd"] or "").startswith(scratch)]
 
 
 @pytest.mark.documented("5", "Completed: exit code 0; status, summary line and the path of predictions.csv come last.")
@@ -85,11 +88,12 @@ def test_first_failure_is_shown(project: Project) -> None:
     assert "batchtwin/scoring" not in done.err
 
 
+@pytest.mark.on_ray
 @pytest.mark.ours("5", "SIGINT and SIGTERM cancel in order: workers end, what is done stays, exit code 130.")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_cancels(project: Project, number: signal.Signals) -> None:
     process = start(project)
-    workers = workers_of(process.pid)
+    workers = workers_of(project)
     process.send_signal(number)
     out, err = process.communicate(timeout=DEADLINE)
     assert process.returncode == 130, err
@@ -99,16 +103,18 @@ def test_signal_cancels(project: Project, number: signal.Signals) -> None:
     assert list((project.folder / "job/segments").glob("*.segment"))
 
 
+@pytest.mark.on_ray
 @pytest.mark.ours("5", "When the parent is killed, its workers end.")
 def test_workers_die_with_the_parent(project: Project) -> None:
     process = start(project)
-    workers = workers_of(process.pid)
+    workers = workers_of(project)
     assert workers
     process.kill()
     process.communicate(timeout=DEADLINE)
     wait_for(lambda: all(not worker.is_running() or worker.status() == "zombie" for worker in workers))
 
 
+@pytest.mark.on_ray
 @pytest.mark.ours("5", "A worker that is killed from outside is replaced, and its mini-batch tried again.")
 def test_killed_worker_is_replaced(project: Project) -> None:
     project.files(4)
@@ -151,7 +157,7 @@ def test_second_signal_kills(project: Project) -> None:
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     score = project.folder / "job/named-outputs/score"
     wait_for(lambda: all((score / name).exists() for name in (".00.txt", ".01.txt")) or process.poll() is not None)
-    workers = workers_of(process.pid)
+    workers = workers_of(project)
     process.send_signal(signal.SIGINT)
     wait_for(lambda: (score / ".shutdown").exists() or process.poll() is not None)
     process.send_signal(signal.SIGINT)
@@ -160,6 +166,7 @@ def test_second_signal_kills(project: Project) -> None:
     wait_for(lambda: all(not worker.is_running() or worker.status() == "zombie" for worker in workers))
 
 
+@pytest.mark.on_ray
 @pytest.mark.ours("5", "The verdict on error_threshold is the same for any number of workers.")
 def test_verdict_does_not_depend_on_timing(project: Project) -> None:
     project.files(8)

@@ -137,6 +137,7 @@ def test_lines(added: Finished) -> None:
     assert added.predictions.count("\n") == 12
 
 
+@pytest.mark.on_ray
 @pytest.mark.ours("6", "The driver scores as `mlflow.pyfunc.load_model(m).predict(pandas.read_csv(f))` does.")
 def test_same_as_mlflow(added: Finished, models: Path) -> None:
     expected = (models / "plain.txt").read_text().split()

@@ -68,6 +68,7 @@ def test_entry_script_log(done: Finished) -> None:
     assert all(line.endswith("scoring 2 files") for line in lines)
 
 
+@pytest.mark.on_ray
 @pytest.mark.documented("7", "sys/node/<node>/<process>.txt says what each worker did: pid, items, times.")
 def test_node_log(done: Finished) -> None:
     text = done.log("sys/node/node0/process*.txt")
@@ -78,6 +79,7 @@ def test_node_log(done: Finished) -> None:
     assert len(re.findall(r"mini batch 2, try [12], pid \d+: raised, .*: ValueError: no good", text)) == 2
 
 
+@pytest.mark.on_ray
 @pytest.mark.documented("7", "sys/job_report/processed_mini-batches.csv has one line per mini-batch that ended.")
 def test_job_report(done: Finished) -> None:
     with (done.output / "logs/sys/job_report/processed_mini-batches.csv").open(newline="") as stream:
@@ -92,6 +94,7 @@ def test_job_report(done: Finished) -> None:
     assert 0 <= float(good["Run Method Seconds"]) <= float(good["Process Seconds"])
 
 
+@pytest.mark.on_ray
 @pytest.mark.documented("7", "perf/<node>/ holds samples of CPU and memory, of the node and of each process.")
 def test_usage(done: Finished) -> None:
     node = done.log("perf/node0/node_resource_usage.csv").splitlines()

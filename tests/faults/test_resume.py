@@ -36,7 +36,8 @@ def resume(project: Project, *words: str) -> Finished:
 
 
 def interrupted(project: Project) -> None:
-    done = project.score("--workers", "1", env={"BATCHTWIN_CRASH_AT": f"parent:8:{project.folder / 'crash'}"})
+    # The fifth point is after the first commit.
+    done = project.score("--workers", "1", env={"BATCHTWIN_CRASH_AT": f"parent:5:{project.folder / 'crash'}"})
     assert done.code == -9, done.err
 
 
@@ -53,6 +54,7 @@ def test_resuming_a_finished_job_does_nothing(job: Project) -> None:
     assert (job.folder / "job/named-outputs/score/predictions.csv").stat().st_mtime_ns == stamp
 
 
+@pytest.mark.on_ray
 def test_failed_mini_batches_stay_failed_unless_told(job: Project) -> None:
     job.settings["error_threshold"] = 0
     assert job.score().code == 1

@@ -121,6 +121,7 @@ def assert_whole(done: Finished) -> None:
     assert batchtwin("verify", done.output).code == 0
 
 
+@pytest.mark.on_ray
 def test_what_a_zombie_writes_does_not_exist(job: Project, home: Path) -> None:
     job.script = ZOMBIE
     done = job.score("--workers", "1")
@@ -129,6 +130,7 @@ def test_what_a_zombie_writes_does_not_exist(job: Project, home: Path) -> None:
     assert_whole(done)
 
 
+@pytest.mark.on_ray
 def test_a_zombie_of_a_killed_job_does_not_disturb_the_next_run(job: Project, home: Path) -> None:
     """Neither does it hold the lock."""
     job.script = ZOMBIE
