@@ -145,7 +145,7 @@ def test_comments_do_not_matter_and_new_files_are_not_part_of_the_job(job: Proje
 
 
 def test_hashed_inputs_are_known_by_content(job: Project) -> None:
-    crash = {"BATCHTWIN_CRASH_AT": f"parent:8:{job.folder / 'crash'}"}
+    crash = {"BATCHTWIN_CRASH_AT": f"parent:5:{job.folder / 'crash'}"}
     assert job.score("--hash-inputs", "--workers", "1", env=crash).code == -9
     os.utime(job.inputs / "02.txt", ns=(1, 1))
     assert resume(job).code == 0
