@@ -41,7 +41,7 @@ RayAddress = Annotated[
         "--ray-address", envvar="RAY_ADDRESS", metavar="HOST:PORT", help="Its head, or auto. Default: one here."
     ),
 ]
-RayCpus = Annotated[float, typer.Option("--ray-cpus", min=0, help="CPUs of Ray's for each worker.")]
+RayCpus = Annotated[float, typer.Option("--ray-cpus", min=0.01, help="CPUs of Ray's for each worker.")]
 RayGpus = Annotated[float, typer.Option("--ray-gpus", min=0, help="GPUs of Ray's for each worker.")]
 RayWait = Annotated[float, typer.Option("--ray-wait", min=0, metavar="SECONDS", help="How long to wait for them.")]
 RayVariables = Annotated[

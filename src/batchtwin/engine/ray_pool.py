@@ -145,7 +145,7 @@ class RayPool:
                 yield event
             if isinstance(event, Outcome):
                 self._fruitless = 0
-                self._seconds += (event.seconds - self._seconds) / 10
+                self._seconds += (event.seconds - self._seconds) / (10 if self._seconds else 1)
 
     def _welcome(self, node: Node, version: str) -> None:
         if version != __version__:
