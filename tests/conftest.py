@@ -25,7 +25,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     from ray_cluster import running
 
-    with running(cpus=4, machines=2) as two:
+    with running(cpus=8, machines=2) as two:
         os.environ.update({RAY_STARTED_WITH: json.dumps(dict(os.environ)), RAY: two.address})
         yield
 
