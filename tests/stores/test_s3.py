@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -56,12 +55,10 @@ def test_one_object(job: Project) -> None:
     assert (done.code, done.predictions) == (0, "03.txt 3\n"), done.err
 
 
-def test_a_job_that_was_killed_is_resumed(job: Project) -> None:
-    os.environ["BATCHTWIN_CRASH_AT"] = f"parent:5:{job.folder / 'crash'}"
-    try:
-        assert score(job, "--workers", "1").code == -9
-    finally:
-        del os.environ["BATCHTWIN_CRASH_AT"]
+def test_a_job_that_was_killed_is_resumed(job: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCHTWIN_CRASH_AT", f"parent:5:{job.folder / 'crash'}")
+    assert score(job, "--workers", "1").code == -9
+    monkeypatch.delenv("BATCHTWIN_CRASH_AT")
     done = batchtwin("resume", "job")
     assert done.code == 0, done.err
     assert Finished(0, "", "", job.folder / "job").predictions == EXPECTED
@@ -141,28 +138,28 @@ def test_a_place_that_holds_a_result_is_refused_from_anywhere(job: Project, buck
     assert "s3://heart/out/2: holds manifest.json already" in done.err
 
 
-def test_killed_while_it_publishes(job: Project, bucket: Bucket) -> None:
+def test_killed_while_it_publishes(job: Project, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without its manifest a result is not complete; resume brings the rest."""
-    passed = 0
+    killed_at: list[str] = []
+    number = 12  # the points before are those of any job
     while True:
-        flag = job.folder / f"crash-{passed}"
-        os.environ["BATCHTWIN_CRASH_AT"] = f"parent:{passed + 1}:{flag}"
-        try:
-            done = score(job, "--overwrite", "--workers", "1", output="s3://heart/out/3")
-        finally:
-            del os.environ["BATCHTWIN_CRASH_AT"]
+        flag = job.folder / f"crash-{number}"
+        monkeypatch.setenv("BATCHTWIN_CRASH_AT", f"parent:{number}:{flag}")
+        done = score(job, "--overwrite", "--workers", "1", output="s3://heart/out/3")
+        monkeypatch.delenv("BATCHTWIN_CRASH_AT")
         if not flag.exists():
             break
-        passed += 1
-        if "publish" not in flag.read_text():
-            continue
+        number += 3
+        killed_at.append(flag.read_text())
         assert done.code == -9
-        assert ("manifest.json" in bucket.names("out/3")) == (flag.read_text() == "published")
+        assert ("manifest.json" in bucket.names("out/3")) == (killed_at[-1] == "published")
         resumed = batchtwin("resume", "s3://heart/out/3")
         assert resumed.code == 0, resumed.err
         assert batchtwin("verify", "s3://heart/out/3").code == 0
         assert bucket.get("out/3/named-outputs/score/predictions.csv").decode() == EXPECTED
+        bucket.files.rm("heart/out/3", recursive=True)
     assert done.code == 0
+    assert "file published" in killed_at, killed_at
 
 
 def test_a_store_that_refuses_fails_the_job_and_keeps_the_result(job: Project) -> None:
