@@ -128,6 +128,9 @@ def main() -> int:
         prepared = replace(one, plan=plan, inputs=replace(one.inputs, files=files), workers=asked.workers)
         result = new_job(prepared, PlainProgress(io.StringIO()), Nowhere(asked.batch))
         ended = time.perf_counter()
+        if result.exit_code:
+            print(f"{result.status.value} after {ended - planned:.0f} s: {result.cause or result.summary}")
+            return result.exit_code
         size = sum(path.stat().st_size for path in folder.rglob("job.sqlite*"))
         logs = sum(path.stat().st_size for path in (folder / "out/logs").rglob("*") if path.is_file())
         manifest = os.path.getsize(folder / "out/manifest.json")
