@@ -115,6 +115,8 @@ def _own_cluster(workers: int, options: RayOptions) -> dict[str, Any]:
     """How to start one that only this process can use: on the loopback address, with a token that is nowhere else."""
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    # Ray's workers stand back behind all else of a machine; those of a local pool do not.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     return {
         "num_cpus": max(os.cpu_count() or 1, -int(-workers * options.cpus // 1)),
         "object_store_memory": OBJECT_STORE_BYTES,
