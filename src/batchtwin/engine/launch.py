@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
+from batchtwin.engine.ahead import Ahead
 from batchtwin.engine.logs import Logs
 from batchtwin.engine.pool import init_seconds
 from batchtwin.engine.prepare import Asked, Prepared
 from batchtwin.engine.process import WorkerProcess
 from batchtwin.engine.template import Template
+from batchtwin.scoring import ahead
 from batchtwin.spec.deployment import Deployment
+from batchtwin.spec.inputs import InputFile
 from batchtwin.spec.messages import Preload, WorkerSettings
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -103,9 +107,24 @@ class Launcher:
         self._scratch = prepared.output.scratch
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._env = environment(prepared, model_dir(prepared.model.path, self._scratch))
+        self._ahead: Ahead | None = None
+
+    def read_ahead(self, files: Sequence[InputFile]) -> None:
+        """Read files, in this order, as long as the template has not settled and there is no worker to do so."""
+        if not self._template.settled:
+            self._ahead = Ahead.start(self._prepared, files, self._scratch / "ahead", self._template.env)
+            if self._ahead is not None:
+                self._env[ahead.FOLDER] = str(self._scratch / "ahead")
+
+    def close(self) -> None:
+        """End what reads ahead; the workers are the pool's."""
+        if self._ahead is not None:
+            self._ahead.close()
+            self._ahead = None
 
     def __call__(self, number: int) -> WorkerProcess:
         """Start worker `number`, counted from 0 over the whole job, replacements included."""
+        self.close()  # workers read for themselves
         prepared = self._prepared
         name = worker_name(number, prepared.deployment.instance_count)
         folder = self._scratch / f"worker{number}"

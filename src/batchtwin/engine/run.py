@@ -26,6 +26,7 @@ from batchtwin.engine.progress import Progress
 from batchtwin.engine.report import Report
 from batchtwin.engine.template import Template
 from batchtwin.errors import OutputError
+from batchtwin.spec.inputs import InputFile
 from batchtwin.spec.messages import Failure, Outcome, Ready
 
 TICK_SECONDS = 0.2
@@ -80,11 +81,13 @@ class Run:
             scheduled = f"Scheduled {len(job.items)} mini batches with {sum(job.items)} items"
             logs.progress(f"Scheduling finished. {scheduled} in {time.monotonic() - self._began:.3f} seconds.")
             timeout = prepared.deployment.settings.retry_settings.timeout
-            pool = LocalPool(
-                prepared.workers, timeout, Launcher(prepared, logs, self._number, self._template), self._template
-            )
-            with _signals() as caught, closing(self._progress), closing(pool):
+            launcher = Launcher(prepared, logs, self._number, self._template)
+            pool = LocalPool(prepared.workers, timeout, launcher, self._template)
+            with _signals() as caught, closing(self._progress), closing(pool), closing(launcher):
                 try:
+                    commands = sorted(job.start(), key=self._longest_first)
+                    launcher.read_ahead([file for command in commands for file in self._files(command)])
+                    self._apply(pool, commands)
                     self._drive(pool, report, caught)
                 except OutputError as error:
                     job.fail(str(error))
@@ -95,7 +98,6 @@ class Run:
 
     def _drive(self, pool: Pool, report: Report, caught: list[int]) -> None:
         """Pass events to the job, commit them, and give the job's commands to the pool, until the job has ended."""
-        self._apply(pool, sorted(self._job.start(), key=self._longest_first))
         while self._job.status is Status.RUNNING:
             happened = [event for event in pool.events(TICK_SECONDS) if not isinstance(event, Ready)]
             if happened:
@@ -110,8 +112,10 @@ class Run:
 
     def _longest_first(self, command: Command) -> int:
         """Nobody wants to wait for one large file at the end; within a factor of two, and below a MiB, plan order."""
-        files = self._prepared.plan.mini_batches[command.mini_batch].files if isinstance(command, Submit) else ()
-        return -(sum(file.size for file in files) >> 20).bit_length()
+        return -(sum(file.size for file in self._files(command)) >> 20).bit_length()
+
+    def _files(self, command: Command) -> tuple[InputFile, ...]:
+        return self._prepared.plan.mini_batches[command.mini_batch].files if isinstance(command, Submit) else ()
 
     def _take(self, event: Outcome | Failure, pool: Pool, report: Report) -> Entry:
         report.happened(event)

@@ -40,6 +40,14 @@ class Preload(_Message):
     model: str | None
 
 
+class ReadAhead(_Message):
+    """Files to read before there is a worker: `inputs` is the JSON text of the model's signature."""
+
+    folder: str
+    inputs: str
+    files: tuple[str, ...]
+
+
 class Birth(_Message):
     """A worker to fork: its variables where they are not the template's own, its folder, its parent's pid."""
 
