@@ -23,6 +23,7 @@ PYTEST_FLAGS ?=
 # test processes; each starts jobs of its own
 PROCESSES ?= 3
 BENCH_FLAGS ?= --write docs/performance.md
+PARENT_FLAGS ?=
 
 BIN := .venv/bin
 VENV := .venv/.installed
@@ -116,14 +117,17 @@ rehearse: AZ = batchtwin
 rehearse: $(READY_TO_DEPLOY) ## deploy, invoke, stream, download and undeploy on this machine
 	@scripts/deploy-and-run.sh deploy invoke stream download undeploy
 
-.PHONY: test test-container test-all
+.PHONY: test test-container test-ray test-all
 test: $(VENV) model/MLmodel ## all tests that need no container engine and no network (PYTEST_FLAGS)
 	@$(BIN)/pytest -m "not container" --cov --numprocesses $(PROCESSES) --dist worksteal $(PYTEST_FLAGS)
 
 test-container: $(VENV) model/MLmodel ## build the image and test in it (PYTEST_FLAGS)
 	@$(BIN)/pytest -m container $(PYTEST_FLAGS)
 
-test-all: test test-container ## both
+test-ray: $(VENV) model/MLmodel ## the tests of behaviour and of faults on a Ray cluster (PYTEST_FLAGS="-m on_ray": those of CI)
+	@$(BIN)/pytest --pool ray tests/behaviour tests/faults $(PYTEST_FLAGS)
+
+test-all: test test-container test-ray ## all three
 
 # What git tracks or would track.
 FILES = git ls-files --cached --others --exclude-standard -z
@@ -156,7 +160,7 @@ $(BENCH_VENV): requirements.lock benchmarks/requirements.txt pyproject.toml
 	@$(BENCH_BIN)/python -m compileall -q src $$($(BENCH_BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 	@touch $@
 
-.PHONY: bench bench-check bench-ledger bench-lock bench-scale
+.PHONY: bench bench-check bench-ledger bench-lock bench-parent bench-scale
 bench: $(BENCH_VENV) model/MLmodel ## measure batchtwin and its peers, write docs/performance.md (BENCH_FLAGS="--sets TINY ..." only prints)
 	@$(BENCH_BIN)/python -m benchmarks.bench $(BENCH_FLAGS)
 
@@ -171,6 +175,9 @@ bench-lock: $(VENV) ## compile benchmarks/requirements.txt again from requiremen
 
 bench-scale: $(VENV) ## 100,000 mini-batches: time of each, memory of the parent
 	@$(BIN)/python benchmarks/scale.py
+
+bench-parent: $(VENV) ## the parent of 1,000 workers and 10,000,000 mini-batches, without them (PARENT_FLAGS="--mini-batches N")
+	@$(BIN)/python -m benchmarks.parent $(PARENT_FLAGS)
 
 .PHONY: behaviour soak
 behaviour: $(VENV) ## write docs/behaviour.md from the marks on the behaviour tests

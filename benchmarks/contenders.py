@@ -113,6 +113,7 @@ WRITTEN = "named-outputs/score/predictions.csv"
 ALL = (
     Contender("ours", "batchtwin", ours(SIMPLE), answer=WRITTEN),
     Contender("coalesce", "batchtwin --coalesce", ours(SIMPLE, "--coalesce"), ["SMALL"], WRITTEN),
+    Contender("on_ray", "batchtwin --pool ray", ours(SIMPLE, "--pool", "ray"), ["BIG"], WRITTEN, needs=["ray"]),
     Contender("chunked", "batchtwin, chunked driver", ours(CHUNKS), ["ONE", "QUARTER"], "named-outputs/score"),
     Contender("pandas_loop", "pandas loop", script("peers/pandas_loop.py"), is_peer=True),
     Contender("pool", "multiprocessing pool", script("peers/pool.py"), is_peer=True),

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support import ROOT, Project
+from support import RAY, RAY_STARTED_WITH, ROOT, Project
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--pool ray`: every project is scored on a Ray cluster of two machines, which the session starts."""
+    parser.addoption("--pool", choices=["local", "ray"], default="local")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cluster(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The cluster that `--pool ray` asks for; each job joins it."""
+    if request.config.getoption("--pool") == "local":
+        yield
+        return
+    from ray_cluster import running
+
+    with running(cpus=4, machines=2) as two:
+        os.environ.update({RAY_STARTED_WITH: json.dumps(dict(os.environ)), RAY: two.address})
+        yield
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

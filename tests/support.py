@@ -21,6 +21,8 @@ COMMAND = Path(sys.executable).with_name("batchtwin")
 ROOT = Path(__file__).resolve().parent.parent
 # Nothing here takes that long; a test that hangs should fail, not stall.
 DEADLINE = 120
+# Set by the fixture that starts a cluster: its address, and the environment that it was started with.
+RAY, RAY_STARTED_WITH = "BATCHTWIN_TEST_RAY", "BATCHTWIN_TEST_RAY_STARTED_WITH"
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,18 @@ class Finished:
     def log(self, pattern: str) -> str:
         """The text of the log files that match, in order of their names."""
         return "".join(path.read_text() for path in sorted((self.output / "logs").glob(pattern)))
+
+
+def pool_words(env: Mapping[str, str] | None = None) -> list[str]:
+    """The words for the pool that tests run with; on a cluster, with the variables that a test has set."""
+    address = os.environ.get(RAY)
+    if address is None:
+        return []
+    known: dict[str, str] = json.loads(os.environ[RAY_STARTED_WITH])
+    now = {**os.environ, **(env or {})}
+    changed = [name for name, value in now.items() if known.get(name) != value]
+    own = [name for name in changed if name not in {RAY, RAY_STARTED_WITH} and not name.startswith("PYTEST")]
+    return ["--pool", "ray", "--ray-address", address, *(word for name in own for word in ("--ray-env", name))]
 
 
 def batchtwin(*words: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Finished:
@@ -136,11 +150,12 @@ class Project:
         path.write_text(yaml.safe_dump(data))
         return path
 
-    def words(self, *words: str | Path) -> list[str | Path]:
-        """The words of `batchtwin score` for this project."""
+    def words(self, *words: str | Path, env: Mapping[str, str] | None = None) -> list[str | Path]:
+        """The words of `batchtwin score` for this project; `env` is what it will be run with."""
         default = [] if "--workers" in words else ["--workers", "2"]
-        return ["score", self.write(), "--input", self.inputs, "--output", self.folder / "job", *default, *words]
+        pool = [] if "--pool" in words else pool_words(env)
+        return ["score", self.write(), "--input", self.inputs, "--output", self.folder / "job", *default, *pool, *words]
 
     def score(self, *words: str | Path, env: Mapping[str, str] | None = None) -> Finished:
         """Score the project's input, with two workers unless told otherwise."""
-        return batchtwin(*self.words(*words), env=env)
+        return batchtwin(*self.words(*words, env=env), env=env)

@@ -8,17 +8,37 @@ import sys
 import traceback
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from batchtwin import __version__
 from batchtwin.errors import FAILED, BatchTwinError, UsageError
+from batchtwin.options import (
+    BadFiles,
+    DeploymentFile,
+    Engine,
+    InputPath,
+    JobPath,
+    ModelPath,
+    Overrides,
+    PoolKind,
+    RayAddress,
+    RayCpus,
+    RayGpus,
+    RayVariables,
+    RayWait,
+    StrictEnvironment,
+    Workers,
+    ray_options,
+)
+from batchtwin.spec.url import is_url, located
 
 if TYPE_CHECKING:
     from batchtwin.engine.prepare import Prepared
     from batchtwin.engine.run import Result
-    from batchtwin.engine.template import Template
+    from batchtwin.engine.site import Site
+    from batchtwin.engine.start import Pooling
 
 app = typer.Typer(
     name="batchtwin",
@@ -27,22 +47,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-
-DeploymentFile = Annotated[Path, typer.Argument(metavar="DEPLOYMENT.yml", help="The deployment, as for `az ml`.")]
-InputPath = Annotated[Path, typer.Option("--input", metavar="PATH", help="A folder of files, or one file.")]
-ModelPath = Annotated[Path | None, typer.Option("--model", metavar="DIR", help="The folder of the deployment's model.")]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override, as in settings.mini_batch_size=4.")
-]
-Engine = Annotated[str, typer.Option("--engine", envvar="DOCKER", help="The container engine's client.")]
-Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes; not capped by the CPUs.")]
-StrictEnvironment = Annotated[
-    bool, typer.Option("--strict-environment", help="Refuse to run in another environment than asked for.")
-]
-BadFiles = Annotated[
-    Literal["fail", "quarantine"],
-    typer.Option("--bad-files", help="A file that cannot be read: fail the job, or list it and go on."),
-]
 
 
 def _version(wanted: bool) -> None:
@@ -65,7 +69,7 @@ def score(
     input: InputPath,
     model: ModelPath = None,
     output: Annotated[
-        Path | None, typer.Option("--output", metavar="DIR", help="Default: a new one in outputs/.")
+        str | None, typer.Option("--output", metavar="DIR", help="Or a URL. Default: a new one in outputs/.")
     ] = None,
     workers: Workers = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the job that DIR holds.")] = False,
@@ -78,44 +82,56 @@ def score(
     strict_environment: StrictEnvironment = False,
     image: Annotated[str | None, typer.Option("--image", metavar="TAG", help="Run in this container image.")] = None,
     engine: Engine = "docker",
+    pool: PoolKind = None,
+    ray_address: RayAddress = None,
+    ray_cpus: RayCpus = 1,
+    ray_gpus: RayGpus = 0,
+    ray_wait: RayWait = 300,
+    ray_env: RayVariables = None,
 ) -> None:
     """Score a folder of files as the deployment's batch job would."""
     from batchtwin.engine.prepare import Request, ask, prepare
+    from batchtwin.engine.shelf import work_folder
 
+    place = located(output) if output else None
     request = Request(
         deployment=deployment,
-        input=input,
-        model=model,
-        output=output,
+        input=located(input),
+        model=located(model) if model else None,
+        output=work_folder(place) if place else None,
+        publish=place if isinstance(place, str) else None,
         workers=workers,
         overwrite=overwrite,
         quarantine=bad_files == "quarantine",
         hash_inputs=hash_inputs,
         coalesce=coalesce,
         overrides=_overrides(overrides),
+        ray=ray_options(pool, ray_address, ray_cpus, ray_gpus, ray_wait, ray_env),
     )
     if image:
+        if request.ray or is_url(request.input) or request.publish:
+            raise UsageError("--image does not go with --pool ray, nor with input or output by URL; leave it out")
         from batchtwin.engine.container import score_in_container
 
         options = ["--strict-environment"] if strict_environment else []
         raise typer.Exit(score_in_container(prepare(request), engine, image, options))
     asked = ask(request)
-    from batchtwin.engine.launch import start_template
+    from batchtwin.engine.site import site_for
 
-    with closing(start_template(asked)) as template:
+    with closing(site_for(asked, request.ray)) as site:
         prepared = prepare(request, asked)
         _check_environment(prepared, strict_environment)
-        result = _score(prepared, template)
+        result = _score(prepared, site)
     raise typer.Exit(_tell(result))
 
 
-def _score(prepared: Prepared, template: Template) -> Result:
+def _score(prepared: Prepared, site: Site) -> Result:
     from batchtwin.engine.progress import progress_for
     from batchtwin.engine.start import new_job
 
     _warn(prepared.warnings)
     with closing(progress_for()) as progress:
-        return new_job(prepared, progress, template)
+        return new_job(prepared, progress, site)
 
 
 def _tell(result: Result) -> int:
@@ -128,27 +144,38 @@ def _tell(result: Result) -> int:
 
 @app.command()
 def resume(
-    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="The output folder of a job.")],
+    output: JobPath,
     workers: Workers = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Run the failed mini-batches again too.")
     ] = False,
+    pool: PoolKind = None,
+    ray_address: RayAddress = None,
+    ray_cpus: RayCpus = 1,
+    ray_gpus: RayGpus = 0,
+    ray_wait: RayWait = 300,
+    ray_env: RayVariables = None,
 ) -> None:
     """Finish an interrupted or failed job: run only what was not committed."""
     from batchtwin.engine.progress import progress_for
+    from batchtwin.engine.shelf import work_folder
     from batchtwin.engine.start import resume
 
+    where: Pooling | None = ray_options(pool, ray_address, ray_cpus, ray_gpus, ray_wait, ray_env) or (
+        "local" if pool else None
+    )
     with closing(progress_for()) as progress:
-        result = resume(output, progress, workers, retry_failed=retry_failed)
+        result = resume(work_folder(located(output)), progress, workers, retry_failed=retry_failed, where=where)
     raise typer.Exit(_tell(result))
 
 
 @app.command()
-def verify(output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="The output folder of a job.")]) -> None:
+def verify(output: JobPath) -> None:
     """Prove that the output is whole and is what these inputs, model and script gave."""
+    from batchtwin.engine.shelf import work_folder
     from batchtwin.engine.verify import verify
 
-    verdict = verify(output)
+    verdict = verify(work_folder(located(output)))
     for problem in verdict.problems:
         typer.echo(problem, err=True)
     typer.echo(f"{'Wrong' if verdict.problems else 'Verified'}: {verdict.checked}")
@@ -191,8 +218,8 @@ def plan(
 
     request = Request(
         deployment=deployment,
-        input=input,
-        model=model,
+        input=located(input),
+        model=located(model) if model else None,
         workers=workers,
         quarantine=bad_files == "quarantine",
         overrides=_overrides(overrides),
@@ -237,7 +264,7 @@ def image(
     from batchtwin.engine.image import build_image, recipe_for
     from batchtwin.engine.prepare import Request, ask
 
-    asked = ask(Request(deployment, Path(), model))
+    asked = ask(Request(deployment, Path(), located(model) if model else None))
     recipe = recipe_for(asked.deployment, deployment.absolute().parent, asked.model.path)
     typer.echo(build_image(recipe, engine, shlex.split(flags)))
 

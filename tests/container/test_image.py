@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 import yaml
@@ -104,7 +105,7 @@ def test_the_output_can_be_written(inside: Inside, prepared: Prepared, uid: int)
 @pytest.mark.parametrize("uid", [0, 10001, 12345])
 def test_nothing_else_can_be_written(inside: Inside, prepared: Prepared, uid: int) -> None:
     """Root, whom no permission stops, is told that the file systems are read-only."""
-    data, folder = prepared.inputs.root, prepared.folder
+    data, folder = Path(prepared.inputs.root), prepared.folder
     for path in (
         data / "new",
         data / "00.txt",

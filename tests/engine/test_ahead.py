@@ -9,7 +9,6 @@ import textwrap
 import pytest
 
 from batchtwin.engine.ahead import LARGEST, MOST, SMALLEST, worth_reading
-from batchtwin.spec.inputs import InputFile
 from support import Project
 
 PLENTY = 1 << 40
@@ -51,8 +50,7 @@ SAVE = """
     ],
 )
 def test_what_is_worth_reading(files: list[tuple[str, int]], free: int, found: list[str]) -> None:
-    listed = [InputFile(path, size, 0) for path, size in files]
-    assert worth_reading(listed, free) == found
+    assert worth_reading(files, free) == found
 
 
 def test_workers_take_the_tables_and_the_bytes_are_the_same(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,7 +82,7 @@ def _mount(source: Path, place: str, *, read_only: bool) -> str:
 
 def _read(prepared: Prepared) -> Iterator[tuple[str, Path]]:
     """Everything that the job reads, and where links among it lead: place in the container, source outside."""
-    folders = [prepared.model.path, prepared.inputs.root, *_code(prepared)]
+    folders = [prepared.model.path, Path(prepared.inputs.root), *_code(prepared)]
     for path in (prepared.request.deployment, *folders, *_conda_file(prepared)):
         yield os.path.abspath(path), path.resolve()
     inside = tuple(os.path.abspath(folder) + os.sep for folder in folders)

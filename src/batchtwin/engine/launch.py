@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
-from batchtwin.engine.ahead import Ahead
-from batchtwin.engine.logs import Logs
+from batchtwin.engine.logs import WorkerLogs
+from batchtwin.engine.output import OutputFolder
 from batchtwin.engine.pool import init_seconds
 from batchtwin.engine.prepare import Asked, Prepared
 from batchtwin.engine.process import WorkerProcess
 from batchtwin.engine.template import Template
 from batchtwin.scoring import ahead
-from batchtwin.spec.deployment import Deployment
-from batchtwin.spec.inputs import InputFile
-from batchtwin.spec.messages import Preload, WorkerSettings
+from batchtwin.spec.messages import Crew, Preload, WorkerSettings
+from batchtwin.spec.model import Model
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -26,26 +27,28 @@ def worker_name(number: int, nodes: int) -> str:
     return f"node{number % nodes}/process{number // nodes:03}"
 
 
-def template_environment(deployment: Deployment) -> dict[str, str]:
-    """Return what the workers' environments have in common, one thread each, the deployment's variables last."""
+def template_environment(machine: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+    """Return what the workers' environments have in common: the machine's, one thread each, the deployment's own."""
+    return {**dict.fromkeys(THREAD_VARIABLES, "1"), "MLFLOW_DISABLE_TELEMETRY": "true", **machine, **own}
+
+
+def worker_environment(crew: Crew, machine: Mapping[str, str], cpus: float) -> dict[str, str]:
+    """Return the environment of workers on a machine.
+
+    Workers x threads = CPUs, unless the machine's environment or the deployment says otherwise.
+    """
+    threads = str(max(1, int(cpus // crew.workers)))
     return {
-        **dict.fromkeys(THREAD_VARIABLES, "1"),
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        **os.environ,
-        **deployment.settings.environment_variables,
+        **template_environment(machine, crew.variables),
+        **{name: threads for name in THREAD_VARIABLES if name not in machine},
+        **crew.environment,
     }
 
 
 def environment(prepared: Prepared, model_dir: Path) -> dict[str, str]:
-    """Return the environment of the job's workers [A], the deployment's own variables last.
-
-    Workers x threads = CPUs, unless the caller or the deployment says otherwise.
-    """
+    """Return what a job adds to the environment of its workers [A], the deployment's own variables last."""
     own = prepared.deployment.settings.environment_variables
-    threads = str(max(1, (os.cpu_count() or 1) // prepared.workers))
     return {
-        **template_environment(prepared.deployment),
-        **{name: threads for name in THREAD_VARIABLES if name not in os.environ},
         "AZUREML_MODEL_DIR": str(model_dir),
         "AZUREML_BI_OUTPUT_PATH": str(prepared.output.score),
         "AZUREML_RUN_ID": prepared.output.root.name,
@@ -54,19 +57,28 @@ def environment(prepared: Prepared, model_dir: Path) -> dict[str, str]:
         "BATCHTWIN_LOGGING_LEVEL": prepared.deployment.settings.logging_level.upper(),
         "BATCHTWIN_BAD_FILES": "quarantine" if prepared.request.quarantine else "fail",
         "BATCHTWIN_COALESCE": "1" if prepared.request.coalesce else "",
+        ahead.FOLDER: str(ahead_folder(prepared.output.scratch)),
         **own,
     }
+
+
+def ahead_folder(scratch: Path) -> Path:
+    """Where the tables are that were read ahead."""
+    return scratch / "ahead"
 
 
 def start_template(asked: Asked) -> Template:
     """Start to import what the workers of a job will need, while the job is still being prepared."""
     settings = asked.deployment.settings
-    model = str(asked.model.path) if asked.script is None and asked.model.flavors else None
     return Template(
-        Preload(script=asked.script, model=model),
-        template_environment(asked.deployment),
+        _preload(asked.script, asked.model, asked.model.path),
+        template_environment(os.environ, settings.environment_variables),
         init_seconds(settings.retry_settings.timeout),
     )
+
+
+def _preload(script: tuple[str, str] | None, model: Model, folder: Path) -> Preload:
+    return Preload(script=script, model=str(folder) if script is None and model.flavors else None)
 
 
 def model_dir(model: Path, scratch: Path) -> Path:
@@ -93,52 +105,73 @@ def _link_or_copy(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-class Launcher:
-    """Starts the workers of one job, each in a folder of its own [A].
+def muster(prepared: Prepared, run: int) -> Crew:
+    """Clear the working folders, put the model where workers find it, and say what the workers have in common.
 
     `run` numbers the runs of the job from 1: a segment is never written by two.
     """
+    scratch = prepared.output.scratch
+    shutil.rmtree(scratch, ignore_errors=True)
+    models = model_dir(prepared.model.path, scratch)
+    settings = prepared.deployment.settings
+    return Crew(
+        key=hashlib.sha256(f"{prepared.output.root}\0{prepared.plan.fingerprint}".encode()).hexdigest()[:32],
+        root=str(prepared.output.root),
+        run=run,
+        nodes=prepared.deployment.instance_count,
+        workers=prepared.workers,
+        timeout=settings.retry_settings.timeout,
+        script=prepared.script,
+        logging_level=settings.logging_level,
+        output_action=settings.output_action,
+        preload=_preload(prepared.script, prepared.model, models / prepared.model.path.resolve().name),
+        inputs=prepared.model.inputs if prepared.script is None else "",
+        variables=settings.environment_variables,
+        environment=environment(prepared, models),
+    )
 
-    def __init__(self, prepared: Prepared, logs: Logs, run: int, template: Template) -> None:
-        self._run = run
-        self._template = template
-        self._prepared = prepared
+
+def copies_folder(crew: Crew) -> Path:
+    """Where this machine keeps copies of a job's input that lies in a store: below BATCHTWIN_COPIES, or its TMPDIR."""
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    return Path(os.environ.get("BATCHTWIN_COPIES") or tempfile.gettempdir()) / f"batchtwin-{user}" / crew.key
+
+
+class Launcher:
+    """Starts workers of one job on this machine with `env`, each in a folder of its own [A].
+
+    They are dealt to the nodes that the deployment speaks of, or are all of `node`, if that is given.
+    """
+
+    def __init__(
+        self, crew: Crew, env: Mapping[str, str], logs: WorkerLogs, template: Template, node: int | None = None
+    ) -> None:
+        self._crew = crew
+        self._env = env
         self._logs = logs
-        self._scratch = prepared.output.scratch
-        shutil.rmtree(self._scratch, ignore_errors=True)
-        self._env = environment(prepared, model_dir(prepared.model.path, self._scratch))
-        self._ahead: Ahead | None = None
+        self._template = template
+        self._node = node
+        self._output = OutputFolder(Path(crew.root), None)
 
-    def read_ahead(self, files: Sequence[InputFile]) -> None:
-        """Read files, in this order, as long as the template has not settled and there is no worker to do so."""
-        if not self._template.settled:
-            self._ahead = Ahead.start(self._prepared, files, self._scratch / "ahead", self._template.env)
-            if self._ahead is not None:
-                self._env[ahead.FOLDER] = str(self._scratch / "ahead")
-
-    def close(self) -> None:
-        """End what reads ahead; the workers are the pool's."""
-        if self._ahead is not None:
-            self._ahead.close()
-            self._ahead = None
-
-    def __call__(self, number: int) -> WorkerProcess:
-        """Start worker `number`, counted from 0 over the whole job, replacements included."""
-        self.close()  # workers read for themselves
-        prepared = self._prepared
-        name = worker_name(number, prepared.deployment.instance_count)
-        folder = self._scratch / f"worker{number}"
+    def __call__(self, number: int, env: Mapping[str, str] | None = None) -> WorkerProcess:
+        """Start worker `number`, counted from 0, replacements included; `env` is for this one alone."""
+        crew = self._crew
+        name = worker_name(number, crew.nodes) if self._node is None else f"node{self._node}/process{number:03}"
+        file_name = name.replace("/", "-")
+        where = "" if self._node is None else f"node{self._node}-"
+        folder = self._output.scratch / f"{where}worker{number}"
         folder.mkdir(parents=True)
         settings = WorkerSettings(
             worker=name,
-            segment=str(prepared.output.segments / f"run{self._run}-{name.replace('/', '-')}.segment"),
-            script=prepared.script,
-            logging_level=prepared.deployment.settings.logging_level,
-            output_action=prepared.deployment.settings.output_action,
+            segment=str(self._output.segments / f"run{crew.run}-{file_name}.segment"),
+            script=crew.script,
+            logging_level=crew.logging_level,
+            output_action=crew.output_action,
+            copies=str(copies_folder(crew)),
         )
-        env = {**self._env, "BATCHTWIN_ENTRY_LOG": str(self._logs.entry_script_log(name))}
+        own = {**self._env, "BATCHTWIN_ENTRY_LOG": str(self._logs.entry_script_log(name)), **(env or {})}
         out, err = self._logs.stream(name, "stdout"), self._logs.stream(name, "stderr")
-        process = WorkerProcess(settings, env, folder, out, err, self._template)
+        process = WorkerProcess(settings, own, folder, out, err, self._template)
         self._logs.started(
             name, process.pid, "forked" if process.is_forked else f"started by itself ({self._template.why})"
         )

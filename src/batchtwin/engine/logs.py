@@ -62,11 +62,38 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
-class Logs:
-    """Writes what the parent logs, and says where workers write. A worker is named `node/process`."""
+class WorkerLogs:
+    """Says where workers write, and notes what they do. A worker is named `node/process`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
+
+    def stream(self, worker: str, name: str) -> Path:
+        """The file that holds a worker's `stdout` or `stderr`."""
+        return made(self.root / "user" / name / f"{worker}.{name}.txt")
+
+    def entry_script_log(self, worker: str) -> Path:
+        """The file of a worker's `EntryScript().logger`; the worker makes it if it logs anything."""
+        return self.root / "user" / "entry_script_log" / f"{worker}.log.txt"
+
+    def started(self, worker: str, pid: int, how: str) -> None:
+        """Note that a worker process was started, or forked from the template."""
+        self._node(worker, f"{how}, pid {pid}")
+
+    def _node(self, worker: str, text: str) -> None:
+        self._add(f"sys/node/{worker}.txt", f"{now()} {text}\n")
+
+    def _add(self, name: str, text: str) -> None:
+        """Not kept open: there is a file for each worker, and workers are replaced without limit."""
+        with made(self.root / name).open("a", encoding="utf-8") as stream:
+            stream.write(text)
+
+
+class Logs(WorkerLogs):
+    """Writes what the parent logs, too."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
         self._stack = ExitStack()
         self._opened = cache(self._open)
         self._errors: Counter[str] = Counter()
@@ -81,21 +108,9 @@ class Logs:
     def _open(self, name: str) -> TextIO:
         return self._stack.enter_context(made(self.root / name).open("a", encoding="utf-8", buffering=1))
 
-    def stream(self, worker: str, name: str) -> Path:
-        """The file that holds a worker's `stdout` or `stderr`."""
-        return made(self.root / "user" / name / f"{worker}.{name}.txt")
-
-    def entry_script_log(self, worker: str) -> Path:
-        """The file of a worker's `EntryScript().logger`; the worker makes it if it logs anything."""
-        return self.root / "user" / "entry_script_log" / f"{worker}.log.txt"
-
     def progress(self, message: str) -> None:
         """Add a line to the progress overview."""
         self._opened(self._overview).write(f"{now()} {message}\n")
-
-    def started(self, worker: str, pid: int, how: str) -> None:
-        """Note that a worker process was started, or forked from the template."""
-        self._node(worker, f"{how}, pid {pid}")
 
     def outcome(self, outcome: Outcome) -> None:
         """Note a mini-batch that succeeded."""
@@ -115,14 +130,6 @@ class Logs:
         self._node(failure.worker, f"{place}, pid {failure.pid}: {failure.kind}, {failure.seconds:.3f} s: {key}")
         self._errors[key] += 1
         self._first_file.setdefault(key, first_file)
-
-    def _node(self, worker: str, text: str) -> None:
-        self._add(f"sys/node/{worker}.txt", f"{now()} {text}\n")
-
-    def _add(self, name: str, text: str) -> None:
-        """Not kept open: there is a file for each worker, and workers are replaced without limit."""
-        with made(self.root / name).open("a", encoding="utf-8") as stream:
-            stream.write(text)
 
     def ended(self, mini_batch: MiniBatch, end: Outcome | Failure, elapsed: float) -> None:
         """Add the line of a mini-batch that ended, `elapsed` seconds after it was first picked."""

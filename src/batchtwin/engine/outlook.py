@@ -16,6 +16,7 @@ from batchtwin.engine.start import new_job
 from batchtwin.scoring.lint import lint
 from batchtwin.spec.inputs import ending
 from batchtwin.spec.plan import Plan
+from batchtwin.spec.url import is_url
 
 SHOWN = 10
 
@@ -61,7 +62,7 @@ def doubts(prepared: Prepared) -> list[str]:
 
 
 def _head_problem(path: str, prepared: Prepared) -> str | None:
-    if ending(path) != ".csv" or not prepared.model.required_columns:
+    if ending(path) != ".csv" or is_url(path) or not prepared.model.required_columns:
         return None
     with open(path, encoding="utf-8-sig", errors="replace", newline="") as stream:
         try:

@@ -7,9 +7,8 @@ import os
 import shutil
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -19,6 +18,7 @@ from batchtwin.faults import crash_points
 from batchtwin.spec.messages import Failure, Outcome
 
 BLOCK = 1 << 20
+OPEN_FILES = 256
 crash_point = crash_points("parent")
 # All that a job makes in its folder. Clearing removes these names, in this order, and nothing else: without a
 # manifest the job is not complete, without a ledger there is none.
@@ -180,8 +180,7 @@ class OutputFolder:
         temporary = self.segments / "assembled"
         digest, size = hashlib.sha256(), 0
         try:
-            with temporary.open("wb") as target, ExitStack() as stack:
-                opened = cache(lambda name: stack.enter_context((self.segments / name).open("rb")))
+            with temporary.open("wb") as target, closing(Opened(self.segments)) as opened:
                 for outcome in outcomes:
                     for block in checked(opened(outcome.segment), outcome):
                         digest.update(block)
@@ -197,6 +196,27 @@ class OutputFolder:
             advice = f"the rows are in {self.segments}; mend the cause, then `batchtwin resume {self.root}`"
             raise OutputError(f"{place}: {error.strerror}; {advice}") from None
         return Assembled(size, digest.hexdigest())
+
+
+class Opened:
+    """Files of a folder, open for reading; the ones used last, for there may be more than a process may have open."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: dict[str, IO[bytes]] = {}
+
+    def __call__(self, name: str) -> IO[bytes]:
+        """Return a file by its name."""
+        file = self._files.pop(name, None) or (self._folder / name).open("rb")
+        self._files[name] = file  # the last one now
+        if len(self._files) > OPEN_FILES:
+            self._files.pop(next(iter(self._files))).close()
+        return file
+
+    def close(self) -> None:
+        """Close them all."""
+        for file in self._files.values():
+            file.close()
 
 
 def checked(source: IO[bytes], outcome: Outcome, offset: int | None = None) -> Iterator[bytes]:

@@ -8,8 +8,10 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from batchtwin.engine.ahead import Ahead
 from batchtwin.engine.process import WorkerProcess
 from batchtwin.engine.template import Template
+from batchtwin.errors import BatchTwinError
 from batchtwin.spec.messages import Event, Failure, Outcome, Ready, Task
 from batchtwin.spec.plan import MiniBatch
 
@@ -23,6 +25,10 @@ def init_seconds(timeout: float) -> float:
     return 3 * timeout + 30
 
 
+class PoolError(BatchTwinError):
+    """Nothing is left to run mini-batches on."""
+
+
 class Pool(Protocol):
     """Whatever runs mini-batches: the job cannot tell one kind from another."""
 
@@ -33,13 +39,22 @@ class Pool(Protocol):
         """End a worker once it is idle; another takes its place while there is work."""
 
     def events(self, timeout: float) -> Sequence[Event]:
-        """Return what happened, waiting at most `timeout` seconds for something."""
+        """Return what happened, waiting at most `timeout` seconds for something.
+
+        Raises:
+            PoolError: nothing will happen any more.
+        """
 
     def workers(self) -> Mapping[str, int]:
         """The pid of each worker that lives on this machine, by name."""
 
     def close(self) -> None:
         """End all workers: idle ones in order, busy ones at once."""
+
+
+def task_of(mini_batch: MiniBatch, attempt: int) -> Task:
+    """Return what a worker is told of a mini-batch."""
+    return Task(mini_batch=mini_batch.id, attempt=attempt, files=tuple(file.path for file in mini_batch.files))
 
 
 def _concerns(event: Event, task: Task | None) -> bool:
@@ -52,10 +67,17 @@ def _concerns(event: Event, task: Task | None) -> bool:
 class LocalPool:
     """Up to `size` workers made by `launch(number)`; `timeout` seconds for one `run()`.
 
-    None is made before `template` is settled.
+    None is made before `template` is settled; until then `ahead`, if given, reads the files of the first mini-batches.
     """
 
-    def __init__(self, size: int, timeout: float, launch: Callable[[int], WorkerProcess], template: Template) -> None:
+    def __init__(
+        self,
+        size: int,
+        timeout: float,
+        launch: Callable[[int], WorkerProcess],
+        template: Template,
+        ahead: Ahead | None = None,
+    ) -> None:
         self._size = size
         self._timeout = timeout
         self._launch = launch
@@ -64,14 +86,18 @@ class LocalPool:
         self._workers: list[WorkerProcess] = []
         self._selector = selectors.DefaultSelector()
         self._template = template
+        self._ahead = ahead
         self._heard = template.fd
         if self._heard is not None:
             self._selector.register(self._heard, selectors.EVENT_READ)
 
     def submit(self, mini_batch: MiniBatch, attempt: int) -> None:
         """Queue a mini-batch; a retry goes before the rest [A: the next try starts at once, in any worker]."""
-        task = Task(mini_batch=mini_batch.id, attempt=attempt, files=tuple(file.path for file in mini_batch.files))
-        (self._queue.append if attempt == 1 else self._queue.appendleft)(task)
+        self.put(task_of(mini_batch, attempt))
+
+    def put(self, task: Task) -> None:
+        """Queue a task."""
+        (self._queue.append if task.attempt == 1 else self._queue.appendleft)(task)
 
     def replace(self, worker: str) -> None:
         """End a worker once it is idle."""
@@ -94,6 +120,7 @@ class LocalPool:
 
     def close(self) -> None:
         """End all workers: idle ones call `shutdown()`, busy ones are killed."""
+        self._stop_reading()
         for process in self._workers:
             if process.task is None and process.ready:
                 process.finish()
@@ -108,7 +135,10 @@ class LocalPool:
     def _staff(self) -> None:
         """Start workers while there is work for them."""
         if not self._template.look():
+            if self._ahead is not None:
+                self._ahead.begin(path for task in self._queue for path in task.files)
             return
+        self._stop_reading()
         if self._heard is not None:
             self._selector.unregister(self._heard)
             self._heard = None
@@ -123,6 +153,11 @@ class LocalPool:
             process.deadline = time.monotonic() + init_seconds(self._timeout)
             self._workers.append(process)
             self._selector.register(process.events_fd, selectors.EVENT_READ, process)
+
+    def _stop_reading(self) -> None:
+        if self._ahead is not None:
+            self._ahead.close()
+            self._ahead = None
 
     def _feed(self) -> None:
         for process in self._workers:

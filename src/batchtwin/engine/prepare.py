@@ -10,6 +10,8 @@ from itertools import count
 from pathlib import Path
 
 from batchtwin.engine.output import OutputFolder
+from batchtwin.engine.ray_options import RayOptions
+from batchtwin.engine.shelf import Shelf
 from batchtwin.errors import UsageError
 from batchtwin.scoring import entry_script, readers
 from batchtwin.spec.deployment import Deployment
@@ -17,24 +19,30 @@ from batchtwin.spec.identity import Identity
 from batchtwin.spec.inputs import InputFile, Inputs, check_supported, list_inputs
 from batchtwin.spec.model import Model, find_model
 from batchtwin.spec.plan import Plan, content_hash
+from batchtwin.spec.url import is_url
 
 COALESCED = "--coalesce: one predict for the files of a mini-batch; the service calls predict once per file"
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asks for. Without `output` the job gets a folder of its own below `outputs/`."""
+    """What the user asks for. Without `output` the job gets a folder of its own below `outputs/`; `ray` is where to
+    run, None for this machine. Input and model may be URLs (texts); `publish` is the URL that gets the result.
+    """
 
     deployment: Path
-    input: Path
-    model: Path | None = None
+    # Text comes first: what is read from a ledger is to stay a text, for a Path makes one slash of two.
+    input: str | Path
+    model: str | Path | None = None
     output: Path | None = None
+    publish: str | None = None
     workers: int | None = None
     overwrite: bool = False
     quarantine: bool = False
     hash_inputs: bool = False
     coalesce: bool = False
     overrides: Mapping[str, str] = field(default_factory=dict)
+    ray: RayOptions | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,8 @@ def prepare(request: Request, asked: Asked | None = None) -> Prepared:
         BatchTwinError: whatever makes the job impossible, by kind; the exit code is 2.
     """
     asked = asked or ask(request)
+    if request.hash_inputs and is_url(request.input):
+        raise UsageError("--hash-inputs is for files here; objects of a store are known by the version that it tells")
     inputs = list_inputs(request.input)
     if asked.script is None:
         _check_driver(asked.deployment, asked.model, inputs.files, request.quarantine)
@@ -75,9 +85,11 @@ def prepare(request: Request, asked: Asked | None = None) -> Prepared:
     name = settings.output_file_name if settings.output_action == "append_row" else None
     output = OutputFolder((request.output or _fresh_folder(asked.deployment.name)).absolute(), name)
     output.check(request.overwrite)
+    if request.publish:
+        Shelf(request.publish).check(name, request.overwrite)
     identity = asked.identity()
     plan = Plan.make(inputs.files, settings.mini_batch_size, identity.fingerprint(inputs.files))
-    workers, capped = workers_for(request.workers, asked.deployment, len(plan.mini_batches))
+    workers, capped = workers_for(request.workers, asked.deployment, len(plan.mini_batches), request.ray)
     hashes = {file.path: content_hash(Path(file.path)) for file in inputs.files} if request.hash_inputs else {}
     return Prepared(
         request=request,
@@ -139,10 +151,14 @@ def _check_driver(deployment: Deployment, model: Model, files: Sequence[InputFil
         check_supported(files, readers.endings())
 
 
-def workers_for(asked: int | None, deployment: Deployment, mini_batches: int) -> tuple[int, list[str]]:
+def workers_for(
+    asked: int | None, deployment: Deployment, mini_batches: int, ray: RayOptions | None = None
+) -> tuple[int, list[str]]:
     """Return how many workers run, and a sentence if that is less than the deployment says for want of CPUs."""
     if asked is not None:
         return min(asked, mini_batches), []
+    if ray and ray.address:
+        return min(deployment.workers, mini_batches), []
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     useful = min(deployment.workers, mini_batches)
     if useful <= cpus:

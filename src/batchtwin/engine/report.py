@@ -42,13 +42,17 @@ class Report:
             for note in event.notes:
                 if note not in self._noted:
                     self._noted.add(note)
-                    self._progress.note(note)
-                    self._logs.progress(note)
+                    self.note(note)
             return
         self._logs.failure(event, self.file_of(event))
         if not self._shown and event.kind not in SHOWN_AT_THE_END:
             self._shown = True
             self._progress.note("\n".join([f"First failure: {self.told(event)}", *_end_of(event.traceback)]))
+
+    def note(self, text: str) -> None:
+        """Tell a sentence to the person, and to the overview."""
+        self._progress.note(text)
+        self._logs.progress(text)
 
     def ended(self, mini_batch: int, event: Outcome | Failure) -> None:
         """Log that a mini-batch succeeded or is out of tries."""

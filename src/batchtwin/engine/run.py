@@ -16,17 +16,17 @@ from batchtwin import errors
 from batchtwin.engine.failures import write_failures
 from batchtwin.engine.finish import manifest_of
 from batchtwin.engine.job import Command, Job, Replace, Rules, Status, Submit
-from batchtwin.engine.launch import Launcher
+from batchtwin.engine.launch import copies_folder, muster
 from batchtwin.engine.ledger import Entry, Ledger
 from batchtwin.engine.logs import Logs
 from batchtwin.engine.output import crash_point
-from batchtwin.engine.pool import LocalPool, Pool
+from batchtwin.engine.pool import Pool, PoolError
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import Progress
+from batchtwin.engine.publish import place_of, publish
 from batchtwin.engine.report import Report
-from batchtwin.engine.template import Template
+from batchtwin.engine.site import Site
 from batchtwin.errors import OutputError
-from batchtwin.spec.inputs import InputFile
 from batchtwin.spec.messages import Failure, Outcome, Ready
 
 TICK_SECONDS = 0.2
@@ -36,13 +36,14 @@ TICK_SECONDS = 0.2
 class Result:
     """How a job ended. `cause` says why, with the first real cause, where it did not complete.
 
-    `written` is the predictions file, else the place to look at; `refused` means that the script could not be run.
+    `written` is the predictions file, a text if that is a URL, else the place to look at; `refused` means that the
+    script could not be run.
     """
 
     status: Status
     summary: str
     cause: str
-    written: Path
+    written: Path | str
     files: int
     rows: int
     refused: bool = False
@@ -58,8 +59,8 @@ class Result:
 class Run:
     """One run of a job, with what it needs open. `job` may have ended in part in an earlier run."""
 
-    def __init__(self, prepared: Prepared, job: Job, ledger: Ledger, progress: Progress, template: Template) -> None:
-        self._template = template
+    def __init__(self, prepared: Prepared, job: Job, ledger: Ledger, progress: Progress, site: Site) -> None:
+        self._site = site
         self._prepared = prepared
         self._job = job
         self._ledger = ledger
@@ -80,24 +81,24 @@ class Run:
             report = Report(prepared.plan, logs, self._progress)
             scheduled = f"Scheduled {len(job.items)} mini batches with {sum(job.items)} items"
             logs.progress(f"Scheduling finished. {scheduled} in {time.monotonic() - self._began:.3f} seconds.")
-            timeout = prepared.deployment.settings.retry_settings.timeout
-            launcher = Launcher(prepared, logs, self._number, self._template)
-            pool = LocalPool(prepared.workers, timeout, launcher, self._template)
-            with _signals() as caught, closing(self._progress), closing(pool), closing(launcher):
+            crew = muster(prepared, self._number)
+            pool = self._site.pool(crew, logs, report.note)
+            with _signals() as caught, closing(self._progress), closing(pool):
                 try:
-                    commands = sorted(job.start(), key=self._longest_first)
-                    launcher.read_ahead([file for command in commands for file in self._files(command)])
-                    self._apply(pool, commands)
                     self._drive(pool, report, caught)
                 except OutputError as error:
                     job.fail(str(error))
+                except PoolError as error:
+                    job.fail(f"{error}; {self._advice}")
                 except OSError as error:
                     job.fail(self._refused(error))
             shutil.rmtree(prepared.output.scratch, ignore_errors=True)
+            shutil.rmtree(copies_folder(crew), ignore_errors=True)
             return self._finish(report, logs)
 
     def _drive(self, pool: Pool, report: Report, caught: list[int]) -> None:
         """Pass events to the job, commit them, and give the job's commands to the pool, until the job has ended."""
+        self._apply(pool, sorted(self._job.start(), key=self._longest_first))
         while self._job.status is Status.RUNNING:
             happened = [event for event in pool.events(TICK_SECONDS) if not isinstance(event, Ready)]
             if happened:
@@ -112,10 +113,8 @@ class Run:
 
     def _longest_first(self, command: Command) -> int:
         """Nobody wants to wait for one large file at the end; within a factor of two, and below a MiB, plan order."""
-        return -(sum(file.size for file in self._files(command)) >> 20).bit_length()
-
-    def _files(self, command: Command) -> tuple[InputFile, ...]:
-        return self._prepared.plan.mini_batches[command.mini_batch].files if isinstance(command, Submit) else ()
+        files = self._prepared.plan.mini_batches[command.mini_batch].files if isinstance(command, Submit) else ()
+        return -(sum(file.size for file in files) >> 20).bit_length()
 
     def _take(self, event: Outcome | Failure, pool: Pool, report: Report) -> Entry:
         report.happened(event)
@@ -142,8 +141,9 @@ class Run:
             cause += f"; {self._advice}"
         with suppress(OSError):  # the console has it too
             logs.result(job, cause)
+        written: Path | str
         if job.status is Status.COMPLETED:
-            written = output.predictions or output.score
+            written = place_of(self._prepared)
         else:
             written = output.root / "failures.jsonl" if any_failed else logs.root
         refused = job.fatal is not None and job.fatal.kind == "script"
@@ -166,6 +166,9 @@ class Run:
                     prepared.output.withdraw()
                     raise
                 crash_point("manifest written")
+                if prepared.request.publish:
+                    logs.result(job, "")
+                    publish(prepared, self._ledger)
                 prepared.output.tidy()
         except OutputError as error:
             job.fail(str(error))

@@ -6,11 +6,11 @@ import os
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from pydantic import TypeAdapter
 
 from batchtwin.engine.job import Job, Status
-from batchtwin.engine.launch import start_template
 from batchtwin.engine.ledger import Entry, Ledger
 from batchtwin.engine.lock import locked
 from batchtwin.engine.logs import now
@@ -18,13 +18,16 @@ from batchtwin.engine.manifest import Manifest
 from batchtwin.engine.output import OutputFolder, crash_point
 from batchtwin.engine.prepare import Asked, Prepared, Request, ask, workers_for
 from batchtwin.engine.progress import Progress
+from batchtwin.engine.publish import place_of, publish
+from batchtwin.engine.ray_options import RayOptions
 from batchtwin.engine.run import Result, Run, rules
-from batchtwin.engine.template import Template
+from batchtwin.engine.site import LocalSite, Site, site_for
 from batchtwin.errors import BatchTwinError
 from batchtwin.spec.identity import Identity
 from batchtwin.spec.inputs import InputFile, Inputs, list_inputs
 from batchtwin.spec.messages import Failure, Outcome
 from batchtwin.spec.plan import Plan, content_hash
+from batchtwin.spec.url import is_url
 
 _requests: TypeAdapter[Request] = TypeAdapter(Request)
 
@@ -39,15 +42,16 @@ class ChangedError(BatchTwinError):
         )
 
 
-def new_job(prepared: Prepared, progress: Progress, template: Template | None = None) -> Result:
-    """Run a prepared job from its beginning. Without `template`, workers start by themselves.
+def new_job(prepared: Prepared, progress: Progress, site: Site | None = None) -> Result:
+    """Run a prepared job from its beginning. Without `site`, here, by workers that start by themselves.
 
     Raises:
         OutputError: the output folder is in use, or cannot be made.
     """
-    output = prepared.output
+    output, site = prepared.output, site or LocalSite()
     with locked(output.root):
         output.check(prepared.request.overwrite)
+        site.connect(prepared.workers)
         output.clear()
         crash_point("cleared")
         request = _absolute(prepared.request, output.root)
@@ -61,29 +65,46 @@ def new_job(prepared: Prepared, progress: Progress, template: Template | None = 
         ledger = Ledger.create(output.ledger, facts, prepared.plan.mini_batches, dict(prepared.hashes))
         crash_point("plan in the ledger")
         with closing(ledger):
-            return Run(prepared, _job(prepared), ledger, progress, template or Template())()
+            return Run(prepared, _job(prepared), ledger, progress, site)()
 
 
 def _absolute(request: Request, output: Path) -> Request:
     """The request as it can be made again from any folder."""
-    model = request.model.absolute() if request.model else None
-    deployment, data = request.deployment.absolute(), request.input.absolute()
+    model = _absolute_path(request.model) if request.model else None
+    deployment, data = request.deployment.absolute(), _absolute_path(request.input)
     return replace(request, deployment=deployment, input=data, model=model, output=output)
+
+
+def _absolute_path(path: Path | str) -> str:
+    return str(path) if is_url(path) else str(Path(path).absolute())
 
 
 def _job(prepared: Prepared) -> Job:
     return Job([len(mini_batch.files) for mini_batch in prepared.plan.mini_batches], rules(prepared))
 
 
-def resume(root: Path, progress: Progress, workers: int | None = None, *, retry_failed: bool = False) -> Result:
+Pooling = Literal["local"] | RayOptions
+"""Where to run."""
+
+
+def resume(
+    root: Path,
+    progress: Progress,
+    workers: int | None = None,
+    *,
+    retry_failed: bool = False,
+    where: Pooling | None = None,
+) -> Result:
     """Finish an interrupted or failed job: run what the ledger lacks. A finished one is left as it is.
+
+    It runs where it ran before, unless `where` says otherwise.
 
     Raises:
         BatchTwinError: there is no job, it is in use, or what it was made of has changed.
     """
     root = root.absolute()
     with locked(root, make=False), closing(Ledger.open(root / "job.sqlite")) as ledger:
-        prepared = reopen(ledger, root, workers)
+        prepared = reopen(ledger, root, workers, where)
         job = _job(prepared)
         ended = list(ledger.ended())
         # A retry of what failed, itself cut off, leaves the manifest of the run before.
@@ -92,47 +113,56 @@ def resume(root: Path, progress: Progress, workers: int | None = None, *, retry_
         )
         if complete and not (retry_failed and any(isinstance(event, Failure) or event.failed for event in ended)):
             job.replay(ended)
+            publish(prepared, ledger)
             prepared.output.tidy()
-            place = prepared.output.predictions or prepared.output.score
-            return Result(Status.COMPLETED, job.summary, "", place, job.processed_items, job.rows)
+            return Result(Status.COMPLETED, job.summary, "", place_of(prepared), job.processed_items, job.rows)
         changes = changes_since(prepared, ledger)
         if changes:
             raise ChangedError(root, changes)
         for name in new_files(prepared):
             progress.note(f"Warning: {name}: not there when the job began, and not part of it")
-        if complete:
-            run = int(ledger.fact("runs") or 0)
-            ended = prepared.output.reopen(ended, f"complete-run{run}")
-            crash_point("predictions linked")
-            # From here on the job is not complete, and its rows are where the ledger says, whatever happens.
-            ledger.add([Entry(event, True) for event in ended], runs=run + 1)
-            crash_point("ends rebased")
-        if retry_failed:
-            ended = [event for event in ended if isinstance(event, Outcome) and not event.failed]
-        job.replay(ended)
-        with closing(start_template(Asked(prepared.deployment, prepared.model, prepared.script))) as template:
-            return Run(prepared, job, ledger, progress, template)()
+        asked = Asked(prepared.deployment, prepared.model, prepared.script)
+        with closing(site_for(asked, prepared.request.ray)) as site:
+            site.connect(prepared.workers)
+            if complete:
+                ended = _rebase(prepared.output, ledger, ended)
+            if retry_failed:
+                ended = [event for event in ended if isinstance(event, Outcome) and not event.failed]
+            job.replay(ended)
+            return Run(prepared, job, ledger, progress, site)()
 
 
-def reopen(ledger: Ledger, root: Path, workers: int | None = None) -> Prepared:
+def _rebase(output: OutputFolder, ledger: Ledger, ended: list[Outcome | Failure]) -> list[Outcome | Failure]:
+    """Have a complete job be one that is not, with its rows where the ledger then says, whatever happens."""
+    run = int(ledger.fact("runs") or 0)
+    ended = output.reopen(ended, f"complete-run{run}")
+    crash_point("predictions linked")
+    ledger.add([Entry(event, True) for event in ended], runs=run + 1)
+    crash_point("ends rebased")
+    return ended
+
+
+def reopen(ledger: Ledger, root: Path, workers: int | None = None, where: Pooling | None = None) -> Prepared:
     """Prepare the job of a ledger again, with the plan as it was frozen.
 
     Raises:
         BatchTwinError: deployment, model or script are gone or wrong now.
     """
     request = _requests.validate_json(ledger.fact("request") or "")
+    if where is not None:
+        request = replace(request, ray=None if where == "local" else where)
     mini_batches, hashes = ledger.plan()
     asked = ask(request)
     plan = Plan(ledger.fact("fingerprint") or "", mini_batches)
     settings = asked.deployment.settings
     name = settings.output_file_name if settings.output_action == "append_row" else None
-    count, capped = workers_for(workers or request.workers, asked.deployment, len(mini_batches))
+    count, capped = workers_for(workers or request.workers, asked.deployment, len(mini_batches), request.ray)
     files = tuple(file for mini_batch in mini_batches for file in mini_batch.files)
     return Prepared(
         request=request,
         deployment=asked.deployment,
         model=asked.model,
-        inputs=Inputs(Path(ledger.fact("root") or ""), request.input.is_dir(), files),
+        inputs=Inputs(ledger.fact("root") or "", _is_folder(request.input, files), files),
         plan=plan,
         script=asked.script,
         workers=count,
@@ -143,11 +173,20 @@ def reopen(ledger: Ledger, root: Path, workers: int | None = None) -> Prepared:
     )
 
 
+def _is_folder(path: Path | str, files: tuple[InputFile, ...]) -> bool:
+    return files[0].path != path if is_url(path) else Path(path).is_dir()
+
+
 def changes_since(prepared: Prepared, ledger: Ledger) -> list[str]:
     """Name what differs from when the job began: deployment, model, code, and every input file."""
     before = Identity.model_validate_json(ledger.fact("identity") or "")
     parts = [f"{part} has changed" for part in before.changes(prepared.identity)]
-    inputs = (_change(file, prepared.hashes.get(file.path)) for file in prepared.inputs.files)
+    files = prepared.inputs.files
+    if files and is_url(files[0].path):
+        from batchtwin.spec.remote import changes
+
+        return parts + list(changes(prepared.inputs))
+    inputs = (_change(file, prepared.hashes.get(file.path)) for file in files)
     return parts + [change for change in inputs if change]
 
 

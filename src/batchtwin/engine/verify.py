@@ -12,10 +12,12 @@ from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.manifest import Manifest
 from batchtwin.engine.output import BLOCK, OutputFolder, checked
 from batchtwin.engine.prepare import Prepared
+from batchtwin.engine.shelf import MANIFEST, SCORE, Shelf
 from batchtwin.engine.start import changes_since, reopen
 from batchtwin.errors import BatchTwinError, OutputError
 from batchtwin.spec.messages import Outcome
 from batchtwin.spec.plan import MiniBatch
+from batchtwin.spec.remote import RemoteError
 
 SHOWN = 10
 
@@ -55,6 +57,7 @@ def verify(root: Path) -> Verdict:
                 return Verdict(tuple(problems), "inputs, model and script")
             problems += _counts(manifest, prepared, outcomes)
             problems += _predictions(output, manifest, outcomes, mini_batches)
+            problems += _published(prepared, manifest)
     rows = sum(outcome.rows for outcome in outcomes)
     looked_at = (
         f"{len(prepared.inputs.files)} input files, {len(outcomes)} of {len(mini_batches)} mini batches, {rows} rows"
@@ -105,6 +108,22 @@ def _predictions(
     yield from wrong[:SHOWN]
     if len(wrong) > SHOWN:
         yield f"{path}: and {len(wrong) - SHOWN} more ranges, for what is missing or too much moves all that follows"
+
+
+def _published(prepared: Prepared, manifest: Manifest) -> Iterator[str]:
+    """What a store has of it, if one was to get it."""
+    url = prepared.request.publish
+    if not url:
+        return
+    wanted = {MANIFEST: _sha256(prepared.output.manifest)}
+    if manifest.output:
+        wanted[f"{SCORE}/{manifest.output.file}"] = manifest.output.sha256
+    for name, sha256 in wanted.items():
+        try:
+            if Shelf(url).sha256(name) != sha256:
+                yield f"{url.rstrip('/')}/{name}: is not what was written"
+        except RemoteError as error:
+            yield str(error)
 
 
 def _range_problem(path: Path, outcome: Outcome, offset: int, mini_batches: tuple[MiniBatch, ...]) -> str | None:

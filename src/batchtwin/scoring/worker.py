@@ -14,11 +14,13 @@ import sys
 import time
 import traceback
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO
 
 from batchtwin.faults import crash_points
 from batchtwin.scoring.bad_file import BadFileError
 from batchtwin.scoring.entry_script import EntryScript, ScriptError
+from batchtwin.scoring.fetch import Fetcher
 from batchtwin.scoring.results import Encoded, WrongTypeError, encode
 from batchtwin.spec.messages import Event, Failure, FailureKind, Outcome, Ready, Task, WorkerSettings, events
 
@@ -49,6 +51,9 @@ class Worker:
     offset: int = 0
     pid: int = field(default_factory=os.getpid)
 
+    def __post_init__(self) -> None:
+        self.fetcher = Fetcher(Path(self.settings.copies))
+
     def report(self, event: Event) -> None:
         """Send one event to the parent."""
         self.events.write(events.dump_json(event) + b"\n")
@@ -74,7 +79,7 @@ class Worker:
         """Run one mini-batch and report what came of it."""
         clock = Clock()
         try:
-            result = script.run(list(task.files))
+            result = script.run(self.fetcher.fetch(task.files))
             run_seconds = clock.seconds
             encoded = encode(result, len(task.files), self.settings.output_action == "append_row")
         except BaseException as error:
@@ -98,6 +103,7 @@ class Worker:
         self.report(self._outcome(task, encoded, clock, run_seconds))
         crash_point("reported")
         self.offset += len(encoded.data)
+        self.fetcher.drop()
 
     def _leave_if_forked(self) -> None:
         """A script may fork; a child that comes back from run() must not go on as a second worker."""
@@ -126,7 +132,7 @@ class Worker:
             started=clock.started,
             seconds=clock.seconds,
             run_seconds=run_seconds,
-            bad_files=tuple(encoded.bad_files),
+            bad_files=tuple(map(self.fetcher.known, encoded.bad_files)),
             file_rows=encoded.file_rows,
             notes=encoded.notes,
         )
@@ -135,15 +141,15 @@ class Worker:
         return Failure(
             worker=self.settings.worker,
             kind=kind,
-            message=_clean(self._place(kind) + _message(error)),
-            traceback=_clean(_trace()),
+            message=_clean(self._place(kind) + self.fetcher.named(_message(error))),
+            traceback=_clean(self.fetcher.named(_trace())),
             mini_batch=task.mini_batch if task else None,
             attempt=task.attempt if task else 0,
             pid=os.getpid(),
             started=clock.started,
             seconds=clock.seconds,
             run_seconds=clock.seconds,
-            bad_file=error.bad_file if isinstance(error, BadFileError) else None,
+            bad_file=self.fetcher.known(error.bad_file) if isinstance(error, BadFileError) else None,
         )
 
 

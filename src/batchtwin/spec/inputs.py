@@ -10,11 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchtwin.errors import InputError, UnsupportedFileError
+from batchtwin.spec.url import is_url, without_query
 
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """One item: `path` is absolute, `size` in bytes, `mtime_ns` as the file system has it."""
+    """One item: `path` is absolute, `size` in bytes, `mtime_ns` as the file system has it.
+
+    If `path` is a URL, `mtime_ns` is a number that changes with the object.
+    """
 
     path: str
     size: int
@@ -23,7 +27,7 @@ class InputFile:
     @property
     def name(self) -> str:
         """The bare file name."""
-        return os.path.basename(self.path)
+        return os.path.basename(_named(self.path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +40,12 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a job reads: `files` sorted by name (by code point), and what stands beside them."""
+    """What a job reads: `files` sorted by name (by code point), and what stands beside them.
 
-    root: Path
+    `root` is a text if it is a URL.
+    """
+
+    root: Path | str
     is_folder: bool
     files: tuple[InputFile, ...]
     left_out: tuple[LeftOut, ...] = ()
@@ -54,14 +61,18 @@ def _warning(why: str, count: int, name: str) -> str:
     return f"left out {name!r}: {why}" if count == 1 else f"left out {count} entries ({name!r} and others): {why}"
 
 
-def list_inputs(path: Path) -> Inputs:
-    """List the items of a `uri_folder` or `uri_file` input.
+def list_inputs(path: Path | str) -> Inputs:
+    """List the items of a `uri_folder` or `uri_file` input, which lies here, or in a store if `path` is a URL.
 
     Nested folders are not explored [A]. Hidden and empty files, pipes and devices are left out [+].
 
     Raises:
         InputError: the path is missing, cannot be read, or holds no file to score.
     """
+    if is_url(path):
+        from batchtwin.spec.remote import list_remote
+
+        return list_remote(str(path))
     root = Path(os.path.abspath(path))
     try:
         if root.is_dir():
@@ -147,7 +158,12 @@ def _nested(folders: Sequence[str]) -> list[LeftOut]:
 
 def ending(path: str) -> str:
     """The file's ending in lower case, with its dot, or an empty text."""
-    return os.path.splitext(path)[1].lower()
+    return os.path.splitext(_named(path))[1].lower()
+
+
+def _named(path: str) -> str:
+    """The part of a path, or of a URL, that a file is named by."""
+    return without_query(path) if is_url(path) else path
 
 
 def check_supported(files: Iterable[InputFile], endings: Sequence[str]) -> None:

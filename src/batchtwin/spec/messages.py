@@ -20,7 +20,8 @@ class _Message(BaseModel):
 class WorkerSettings(_Message):
     """The first line that a worker gets: who it is and what it runs.
 
-    `script` is None for the MLflow driver; otherwise the absolute code folder and the script's path in it.
+    `script` is None for the MLflow driver; otherwise the absolute code folder and the script's path in it. `copies` is
+    the folder for copies of input that lies in a store.
     """
 
     worker: str
@@ -28,6 +29,7 @@ class WorkerSettings(_Message):
     script: tuple[str, str] | None
     logging_level: str
     output_action: str
+    copies: str
 
 
 class Preload(_Message):
@@ -46,6 +48,30 @@ class ReadAhead(_Message):
     folder: str
     inputs: str
     files: tuple[str, ...]
+
+
+class Crew(_Message):
+    """What the workers of one run of a job have in common, on whatever machine they are started.
+
+    `root` is the job's folder, `run` numbers its runs from 1. `variables` are the deployment's own, `environment` is
+    what the job adds to a machine's, those among it. `workers` run on one machine, with `timeout` seconds for a
+    `run()`. `nodes` is what the deployment says. `key` is of this job alone. `inputs` is the JSON text of the model's
+    signature, for the MLflow driver only.
+    """
+
+    key: str
+    root: str
+    run: int
+    nodes: int
+    workers: int
+    timeout: float
+    script: tuple[str, str] | None
+    logging_level: str
+    output_action: str
+    preload: Preload
+    inputs: str
+    variables: dict[str, str]
+    environment: dict[str, str]
 
 
 class Birth(_Message):

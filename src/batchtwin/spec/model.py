@@ -13,6 +13,7 @@ import yaml
 
 from batchtwin.errors import ModelError
 from batchtwin.spec.deployment import Deployment, InlineModel
+from batchtwin.spec.url import is_store, is_url, located
 from batchtwin.spec.yaml_file import Loader
 
 
@@ -46,8 +47,10 @@ class Model:
             )
 
 
-def find_model(deployment: Deployment, folder: Path, override: Path | None = None) -> Model:
+def find_model(deployment: Deployment, folder: Path, override: Path | str | None = None) -> Model:
     """Find the deployment's model: `override` (`--model`), or the inline `path` below the YAML's `folder`.
+
+    One that lies in a store (a URL) is copied to the user's cache, if this version is not there.
 
     Raises:
         ModelError: there is no such path, the model is a reference or an address that nothing here resolves,
@@ -55,7 +58,9 @@ def find_model(deployment: Deployment, folder: Path, override: Path | None = Non
     """
     asked = deployment.model
     if override is not None:
-        path, where = override, "--model"
+        path, where = (_copy(str(override)) if is_url(override) else Path(override)), "--model"
+    elif isinstance(asked, InlineModel) and is_store(asked.path):
+        path, where = _copy(asked.path), f"model.path: '{asked.path}'"
     elif isinstance(asked, InlineModel) and "://" in asked.path:
         raise ModelError(f"model.path: '{asked.path}' is remote; give a copy of it: --model FOLDER")
     elif isinstance(asked, InlineModel):
@@ -66,6 +71,12 @@ def find_model(deployment: Deployment, folder: Path, override: Path | None = Non
     if not os.path.exists(path):
         raise ModelError(f"{path}: no such model ({where}); train or download it first")
     return _read(path, path / "MLmodel")
+
+
+def _copy(url: str) -> Path:
+    from batchtwin.spec.remote import cache_folder, fetch_folder
+
+    return fetch_folder(str(located(url)), cache_folder() / "models")
 
 
 def _read(path: Path, mlmodel: Path) -> Model:

@@ -121,8 +121,8 @@ def run(store: Store, row: RowMapping, folder: Path, watch: Watch) -> tuple[JobS
 
 def score(store: Store, row: RowMapping, folder: Path, watch: Watch) -> Result:
     """Run the job through the engine."""
-    from batchtwin.engine.launch import start_template
     from batchtwin.engine.prepare import Request, ask, prepare
+    from batchtwin.engine.site import site_for
     from batchtwin.engine.start import new_job
     from batchtwin.workspace import states
     from batchtwin.workspace.entities import JobStatus
@@ -130,12 +130,12 @@ def score(store: Store, row: RowMapping, folder: Path, watch: Watch) -> Result:
     order = row["order"]
     request = Request(folder / "deployment.yml", Path(order["input"]), output=folder, overrides=order["overrides"])
     asked = ask(request)
-    with closing(start_template(asked)) as template:
+    with closing(site_for(asked)) as site:
         prepared = prepare(request, asked)
         for warning in prepared.warnings:
             watch.note(f"Warning: {warning}")
         states.advance(store, row["name"], JobStatus.RUNNING)
-        return new_job(prepared, watch, template)
+        return new_job(prepared, watch, site)
 
 
 def deliver(folder: Path, target: Path) -> None:

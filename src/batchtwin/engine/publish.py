@@ -1,0 +1,31 @@
+"""The last step of a job whose output is a URL: bring what is complete there, once for each run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from batchtwin.engine.ledger import Ledger
+from batchtwin.engine.prepare import Prepared
+from batchtwin.engine.shelf import SCORE, Shelf
+
+PUBLISHED = "published"
+
+
+def publish(prepared: Prepared, ledger: Ledger) -> None:
+    """Copy the complete result to where it is wanted, if it is not there from this run already.
+
+    Raises:
+        OutputError: the store refuses; `resume` does this again.
+    """
+    runs = ledger.fact("runs") or ""
+    if prepared.request.publish and ledger.fact(PUBLISHED) != runs:
+        Shelf(prepared.request.publish).publish(prepared.output)
+        ledger.state(PUBLISHED, runs)
+
+
+def place_of(prepared: Prepared) -> Path | str:
+    """Return where the predictions of a complete job are, or what its script wrote: a path, or a URL."""
+    output = prepared.output
+    if prepared.request.publish:
+        return "/".join(filter(None, [prepared.request.publish.rstrip("/"), SCORE, output.file_name]))
+    return output.predictions or output.score

@@ -1,0 +1,223 @@
+"""Workers on a Ray cluster: an actor for each node of the job, in a placement group that is spread over machines.
+
+Each actor hosts an ordinary pool of processes (`ray_host.py`). Tasks are handed to whoever has room; what an actor or
+a machine that is lost was given goes back to the queue, and another takes its place.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import ray
+from ray.exceptions import RayError as Trouble
+from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from batchtwin import __version__
+from batchtwin.engine.pool import SHUTDOWN_SECONDS, PoolError
+from batchtwin.engine.ray_host import Host
+from batchtwin.engine.ray_node import Node, Try, room_ahead
+from batchtwin.engine.ray_options import RayOptions
+from batchtwin.spec.messages import Crew, Event, Failure, Outcome, Ready, events
+from batchtwin.spec.plan import MiniBatch
+
+# How long an actor waits for something to tell: with room for more work it is asked again sooner.
+FULL_SECONDS, ROOM_SECONDS = 1.0, 0.1
+# An actor that is silent for so long beyond that is given up for dead, whatever Ray says.
+SILENT_SECONDS = 60.0
+# How often one mini-batch may be with a node that is lost before that counts as a failed try.
+LOSSES = 3
+# Actors lost in a row, for each node, without a try that ended: there is something wrong with all.
+FRUITLESS = LOSSES + 1
+# When the person is told what the job waits for.
+PATIENCE_SECONDS = 5.0
+
+
+class RayPool:
+    """The pool of one run: `crew.workers` workers, dealt to as many nodes as the deployment says.
+
+    `carried` is an object of variables for all workers, as JSON. `note` tells the person what befalls the cluster.
+    """
+
+    def __init__(self, crew: Crew, options: RayOptions, carried: str, note: Callable[[str], None]) -> None:
+        nodes = min(crew.nodes, crew.workers)
+        self._crew, self._options, self._carried, self._note = crew, options, carried, note
+        self._queue: deque[Try] = deque()
+        self._sizes = [(crew.workers - number + nodes - 1) // nodes for number in range(nodes)]
+        self._bundles = [_resources(options, size) for size in self._sizes]
+        self._group = placement_group(self._bundles, strategy="SPREAD")
+        self._host = ray.remote(max_restarts=0, max_task_retries=0)(Host)
+        self._nodes: list[Node] = []
+        self._numbers = 0
+        self._losses: Counter[int] = Counter()
+        self._fruitless = 0
+        self._seconds = 0.0  # of a mini-batch, on the average of the last ones
+        self._alone_since = time.monotonic()
+        self._told = False
+        for bundle in range(nodes):
+            self._hire(bundle)
+
+    def submit(self, mini_batch: MiniBatch, attempt: int) -> None:
+        """Queue a mini-batch; a retry goes before the rest."""
+        (self._queue.append if attempt == 1 else self._queue.appendleft)((mini_batch, attempt))
+
+    def replace(self, worker: str) -> None:
+        """End a worker once it is idle; its node starts another."""
+        for node in self._nodes:
+            if worker.startswith(f"{node.name}/"):
+                node.retired.append(worker)
+
+    def workers(self) -> Mapping[str, int]:
+        """None lives on this machine; nodes sample their own."""
+        return {}
+
+    def events(self, timeout: float) -> Sequence[Event]:
+        """Hand out work, then return what happened within `timeout` seconds.
+
+        Raises:
+            PoolError: the cluster has no room, or every node is lost again and again.
+        """
+        self._feed()
+        calls = {node.call: node for node in self._nodes if node.call is not None}
+        done, _ = ray.wait(list(calls), num_returns=1, timeout=timeout)
+        if done:
+            done, _ = ray.wait(list(calls), num_returns=len(calls), timeout=0)
+        found = [event for call in done for event in self._hear(calls[call])]
+        now = time.monotonic()
+        for node in [node for node in self._nodes if node.up and node.call is not None and now > node.deadline]:
+            found += self._lose(node, f"it has been silent for {SILENT_SECONDS:g} seconds")
+        self._look_for_room(now)
+        return found
+
+    def close(self) -> None:
+        """End all workers, idle ones in order, and give the cluster back what was asked for."""
+        closing = [node.handle.close.remote() for node in self._nodes if node.up]
+        ray.wait(closing, num_returns=max(1, len(closing)), timeout=SHUTDOWN_SECONDS + FULL_SECONDS)
+        for node in self._nodes:
+            ray.kill(node.handle)
+        remove_placement_group(self._group)
+
+    def _hire(self, bundle: int) -> None:
+        """Ask for an actor in a bundle of the group. Each has a number of its own, as a new machine would."""
+        size = self._sizes[bundle]
+        cpus, gpus = self._options.cpus, self._options.gpus
+        place = PlacementGroupSchedulingStrategy(self._group, placement_group_bundle_index=bundle)
+        crew = self._crew.model_copy(update={"workers": size}).model_dump_json()
+        handle = self._host.options(num_cpus=cpus * size, num_gpus=gpus * size, scheduling_strategy=place).remote(
+            self._numbers, crew, self._carried, cpus, gpus
+        )
+        self._nodes.append(Node(self._numbers, bundle, size, handle, handle.begin.remote()))
+        self._numbers += 1
+
+    def _feed(self) -> None:
+        """Give each node that can be told something as much as it has workers for, and short work ahead."""
+        free = [node for node in self._nodes if node.up and node.call is None]
+        tasks: dict[int, list[Try]] = {node.number: self._take(node.size - len(node.given)) for node in free}
+        ahead = room_ahead(self._seconds)
+        for node in free:
+            if len(self._queue) > self._crew.workers:
+                room = node.size * (1 + ahead) - len(node.given) - len(tasks[node.number])
+                tasks[node.number] += self._take(min(room, len(self._queue) - self._crew.workers))
+            if tasks[node.number] or node.given:
+                seconds = FULL_SECONDS if len(node.given) + len(tasks[node.number]) >= node.size else ROOM_SECONDS
+                node.ask(tasks[node.number], seconds, time.monotonic() + seconds + SILENT_SECONDS)
+
+    def _take(self, count: int) -> list[Try]:
+        return [self._queue.popleft() for _ in range(min(count, len(self._queue)))]
+
+    def _hear(self, node: Node) -> Iterator[Event]:
+        """What a node answered; if it cannot any more, what becomes of its work."""
+        call, node.call = node.call, None
+        try:
+            answer = ray.get(call)
+        except Trouble as error:
+            yield from self._lose(node, _first_line(error))
+            return
+        if not node.up:
+            self._welcome(node, answer)
+            return
+        for line in answer:
+            event = events.validate_json(line)
+            if isinstance(event, Ready) or node.ended(event):
+                yield event
+            if isinstance(event, Outcome):
+                self._fruitless = 0
+                self._seconds += (event.seconds - self._seconds) / 10
+
+    def _welcome(self, node: Node, version: str) -> None:
+        if version != __version__:
+            raise PoolError(f"{node.name} has batchtwin {version}, {__version__} is here; install the same everywhere")
+        node.up = True
+
+    def _lose(self, node: Node, why: str) -> Iterator[Event]:
+        """Have another in a node's place; its mini-batches are tried again, which is no fault of theirs, at first."""
+        ray.kill(node.handle)
+        self._nodes.remove(node)
+        self._note(f"{node.name} is lost ({why}); its {len(node.given)} mini batches are given to others")
+        self._fruitless += 1
+        if self._fruitless >= FRUITLESS * len(self._sizes):
+            raise PoolError(f"{self._fruitless} nodes in a row were lost, and no try ended; the last: {why}")
+        if not any(other.up for other in self._nodes):
+            self._alone_since, self._told = time.monotonic(), False
+        self._hire(node.bundle)
+        for given in reversed(node.given.values()):
+            number = given[0].id
+            self._losses[number] += 1
+            if self._losses[number] % LOSSES:
+                self._queue.appendleft(given)
+            else:
+                self._fruitless = 0
+                yield _loss(node, given, why)
+
+    def _look_for_room(self, now: float) -> None:
+        """Wait for the cluster, but not for ever, nor in silence."""
+        if any(node.up for node in self._nodes):
+            return
+        waited = now - self._alone_since
+        if waited > PATIENCE_SECONDS and not self._told:
+            self._told = True
+            self._note(f"Waiting for Ray, {self._options.wait:g} seconds at most: {self._wanted()}")
+        if waited > self._options.wait:
+            raise PoolError(f"no room on the Ray cluster for {self._options.wait:g} seconds: {self._wanted()}")
+
+    def _wanted(self) -> str:
+        """What was asked for, and what there is."""
+        asked = Counter(_told(bundle) for bundle in self._bundles)
+        there = Counter(_told(machine["Resources"]) for machine in ray.nodes() if machine["Alive"])
+        return (
+            f"asked for {_listed(asked)} ({self._crew.workers} workers on {len(self._sizes)} nodes); "
+            f"there is {_listed(there) or 'nothing'}, of which {_told(ray.available_resources())} are free"
+        )
+
+
+def _resources(options: RayOptions, workers: int) -> dict[str, float]:
+    asked = {"CPU": options.cpus * workers, "GPU": options.gpus * workers}
+    return {name: amount for name, amount in asked.items() if amount}
+
+
+def _told(resources: Mapping[str, Any]) -> str:
+    return " and ".join(f"{resources.get(name, 0):g} {name}" for name in ("CPU", "GPU") if name in resources) or "0 CPU"
+
+
+def _listed(counted: Counter[str]) -> str:
+    return ", ".join(f"{count} x {text}" for text, count in counted.items())
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def _loss(node: Node, given: Try, why: str) -> Failure:
+    mini_batch, attempt = given
+    return Failure(
+        worker=f"{node.name}/host",
+        kind="crashed",
+        message=f"mini batch {mini_batch.id} was with {LOSSES} nodes that were lost; the last: {why}",
+        mini_batch=mini_batch.id,
+        attempt=attempt,
+        pid=0,
+        started=time.time(),
+    )

@@ -1,0 +1,64 @@
+"""The options that several commands have."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from batchtwin.errors import UsageError
+
+if TYPE_CHECKING:
+    from batchtwin.engine.ray_options import RayOptions
+
+DeploymentFile = Annotated[Path, typer.Argument(metavar="DEPLOYMENT.yml", help="The deployment, as for `az ml`.")]
+InputPath = Annotated[str, typer.Option("--input", metavar="PATH", help="A folder of files, or one file; or a URL.")]
+ModelPath = Annotated[
+    str | None, typer.Option("--model", metavar="DIR", help="The folder of the deployment's model; or its URL.")
+]
+JobPath = Annotated[str, typer.Argument(metavar="OUTPUT", help="The output folder of a job, or the URL it was given.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override, as in settings.mini_batch_size=4.")
+]
+Engine = Annotated[str, typer.Option("--engine", envvar="DOCKER", help="The container engine's client.")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes; not capped by the CPUs.")]
+StrictEnvironment = Annotated[
+    bool, typer.Option("--strict-environment", help="Refuse to run in another environment than asked for.")
+]
+BadFiles = Annotated[
+    Literal["fail", "quarantine"],
+    typer.Option("--bad-files", help="A file that cannot be read: fail the job, or list it and go on."),
+]
+PoolKind = Annotated[
+    Literal["local", "ray"] | None,
+    typer.Option("--pool", help="Processes of this machine (the default), or a Ray cluster."),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address", envvar="RAY_ADDRESS", metavar="HOST:PORT", help="Its head, or auto. Default: one here."
+    ),
+]
+RayCpus = Annotated[float, typer.Option("--ray-cpus", min=0, help="CPUs of Ray's for each worker.")]
+RayGpus = Annotated[float, typer.Option("--ray-gpus", min=0, help="GPUs of Ray's for each worker.")]
+RayWait = Annotated[float, typer.Option("--ray-wait", min=0, metavar="SECONDS", help="How long to wait for them.")]
+RayVariables = Annotated[
+    list[str] | None, typer.Option("--ray-env", metavar="NAME", help="A variable of yours that workers get too.")
+]
+
+
+def ray_options(
+    pool: str | None, address: str | None, cpus: float, gpus: float, wait: float, variables: list[str] | None
+) -> RayOptions | None:
+    """Return what was said of Ray, None if it is not what to run on.
+
+    Raises:
+        UsageError: a variable that workers are to get is not there.
+    """
+    from batchtwin.engine.ray_options import RayOptions
+
+    if missing := [name for name in variables or () if name not in os.environ]:
+        raise UsageError(f"--ray-env {missing[0]}: there is no such variable here; set it, or leave the option out")
+    return RayOptions(address, cpus, gpus, wait, tuple(variables or ())) if pool == "ray" else None

@@ -1,0 +1,54 @@
+"""What is a URL of a store, and no path; and what of it may be written down."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+from batchtwin.errors import UsageError
+
+# The extra that brings a protocol's driver.
+EXTRAS = {"abfs": "abfs", "abfss": "abfs", "az": "abfs", "s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
+PROTOCOLS = (*EXTRAS, "http", "https", "memory")
+# What is behind the `?` of a web address may be its key; in stores it is a part of names.
+QUERY = re.compile(r"(https?://[^\s?]*)\?\S*")
+PASSWORD = re.compile(r"(://)[^/@\s:]*:[^/@\s]*@")
+SIGNATURES = frozenset({"sig", "signature", "x-amz-signature", "x-goog-signature", "token", "access_token"})
+
+
+def is_url(path: object) -> bool:
+    """Whether this is a URL, and no path."""
+    return isinstance(path, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path) is not None
+
+
+def is_store(path: str) -> bool:
+    """Whether this is a URL of a kind of store that can be read."""
+    return is_url(path) and path.partition("://")[0].lower() in PROTOCOLS
+
+
+def located(text: str) -> Path | str:
+    """Return what a person gave as a path, or as the URL that it is.
+
+    Raises:
+        UsageError: the URL holds a key: it would be written to the ledger.
+    """
+    if not is_url(text):
+        return Path(text)
+    parts = urlsplit(text)
+    if parts.password or SIGNATURES & {name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True)}:
+        raise UsageError(
+            f"{shown(text)}: holds a key, and URLs are written down; give the key by the variables of its store "
+            "(docs/scale.md), and leave it out"
+        )
+    return text
+
+
+def shown(text: str) -> str:
+    """A text with URLs in it as it may be printed: without what may be a key."""
+    return PASSWORD.sub(r"\1", QUERY.sub(r"\1?...", text))
+
+
+def without_query(url: str) -> str:
+    """Return a web address without what follows its `?`; another URL, or a path, as it is."""
+    return QUERY.sub(r"\1", url)

@@ -1,0 +1,225 @@
+"""The pool on Ray: the bytes of the local one, whatever is lost; it says what it waits for, and not for ever."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import psutil
+import pytest
+
+from batchtwin.engine.ray_host import devices, machine_environment
+from batchtwin.engine.ray_node import room_ahead
+from ray_cluster import running
+from support import COMMAND, DEADLINE, Finished, Project, batchtwin, wait_for
+
+SCRIPT = """
+    import os, pathlib, time
+    def run(mini_batch):
+        time.sleep(0.2)
+        return [f"{os.path.basename(path)} {row}" for path in mini_batch for row in range(50)]
+"""
+SPREAD = {"instance_count": 2, "max_concurrency_per_instance": 2, "mini_batch_size": 2}
+
+
+@pytest.fixture(scope="module")
+def two() -> Iterator[Any]:
+    """Two machines of two CPUs each."""
+    with running(cpus=2, machines=2) as cluster:
+        yield cluster
+
+
+def on(cluster: Any, *words: str) -> list[str]:
+    return ["--pool", "ray", "--ray-address", str(cluster.address), *words]
+
+
+def spread(project: Project, files: int) -> Project:
+    project.files(files)
+    project.settings = SPREAD
+    project.script = SCRIPT
+    return project
+
+
+def expected(files: int) -> str:
+    return "".join(f"{number:02}.txt {row}\n" for number in range(files) for row in range(50))
+
+
+def start(project: Project, *words: str) -> subprocess.Popen[str]:
+    """Start a job; it runs when the first rows are written."""
+    command = [str(COMMAND), *map(str, project.words("--workers", "4", *words))]
+    job = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    segments = project.folder / "job/segments"
+    wait_for(lambda: any(path.stat().st_size for path in segments.glob("*")) or job.poll() is not None)
+    return job
+
+
+def end(job: subprocess.Popen[str], project: Project) -> Finished:
+    out, err = job.communicate(timeout=DEADLINE)
+    return Finished(job.returncode, out, err, project.folder / "job")
+
+
+def test_the_bytes_are_those_of_the_local_pool(project: Project, two: Any) -> None:
+    spread(project, 20)
+    done = project.score("--workers", "4", *on(two))
+    assert (done.code, done.predictions) == (0, expected(20)), done.err
+    assert {path.name for path in (done.output / "logs/sys/node").iterdir()} == {"node0", "node1"}
+    assert (done.output / "logs/perf/node1/node_resource_usage.csv").exists()
+    assert batchtwin("verify", done.output).code == 0
+    for workers in ("1", "4"):
+        local = project.score("--workers", workers, "--pool", "local", "--overwrite")
+        assert local.predictions == expected(20)
+
+
+def test_a_job_may_be_resumed_elsewhere(project: Project, two: Any) -> None:
+    spread(project, 20)
+    job = start(project, *on(two))
+    job.kill()
+    end(job, project)
+    resumed = batchtwin("resume", project.folder / "job", "--pool", "local")
+    assert resumed.code == 0, resumed.err
+    assert Finished(0, "", "", project.folder / "job").predictions == expected(20)
+
+
+def test_a_machine_that_is_lost_costs_time_only(project: Project) -> None:
+    spread(project, 40)
+    project.script = SCRIPT.replace("0.2", "1.5")
+    with running(cpus=2, machines=2) as cluster:
+        job = start(project, *on(cluster))
+        cluster.remove_node(cluster.list_all_nodes()[1], allow_graceful=False)
+        done = end(job, project)
+    assert (done.code, done.predictions) == (0, expected(40)), done.err
+    assert "is lost" in done.err
+    assert done.failures == []
+    assert batchtwin("verify", done.output).code == 0
+
+
+def test_an_actor_that_is_lost_is_replaced(project: Project, two: Any) -> None:
+    spread(project, 40)
+    project.script = SCRIPT.replace("0.2", "0.5")
+    job = start(project, *on(two))
+    wait_for(lambda: len(hosts()) == 2)
+    hosts()[0].kill()
+    done = end(job, project)
+    assert (done.code, done.predictions) == (0, expected(40)), done.err
+    assert "is lost" in done.err
+    assert (done.output / "logs/sys/node/node2").exists(), "a node that takes the place of another is a new one"
+
+
+def hosts() -> list[psutil.Process]:
+    return [process for process in psutil.process_iter(["name"]) if process.info["name"].startswith("ray::Host")]
+
+
+def test_what_kills_every_machine_it_is_on_is_out_of_tries(project: Project, two: Any) -> None:
+    project.files(4)
+    project.settings = {"retry_settings": {"max_retries": 1}}
+    project.script = """
+        import os, signal
+        def run(mini_batch):
+            if mini_batch[0].endswith("02.txt"):
+                os.kill(os.getppid(), signal.SIGKILL)
+            return [os.path.basename(path) for path in mini_batch]
+    """
+    done = project.score("--workers", "1", *on(two))
+    assert (done.code, done.predictions) == (0, "00.txt\n01.txt\n03.txt\n"), done.err
+    [failure] = done.failures
+    assert (failure["kind"], failure["attempts"]) == ("crashed", 1)
+    assert "was with 3 nodes that were lost" in failure["message"]
+
+
+def test_room_that_there_is_not_is_not_waited_for_for_ever(project: Project, two: Any) -> None:
+    spread(project, 20)
+    done = project.score("--workers", "4", *on(two, "--ray-cpus", "8", "--ray-wait", "1"))
+    assert done.code == 1
+    assert "asked for 2 x 16 CPU (4 workers on 2 nodes); there is 2 x 2 CPU, of which 4 CPU are free" in done.err
+    assert "batchtwin resume" in done.err
+    again = batchtwin("resume", done.output, *on(two))
+    assert again.code == 0, again.err
+
+
+def test_where_no_cluster_answers_nothing_is_written(project: Project) -> None:
+    spread(project, 2)
+    done = project.score("--pool", "ray", "--ray-address", "127.0.0.1:1")
+    assert done.code == 2
+    advice = "start the cluster, or give its head's address"
+    assert done.err.splitlines()[-1] == f"--ray-address 127.0.0.1:1: Connection refused; {advice}"
+    assert not (done.output / "job.sqlite").exists()
+
+
+def test_without_an_address_there_is_a_cluster_for_this_job_alone(project: Project) -> None:
+    spread(project, 4)
+    before = {process.pid for process in raylets()}
+    job = start(project, "--pool", "ray")
+    [raylet] = [process for process in raylets() if process.pid not in before]
+    options = dict(word.split("=", 1) for word in raylet.cmdline() if "=" in word)
+    there = options["--gcs-address"]
+    [token] = {process.environ()["RAY_AUTH_TOKEN"] for process in [raylet]}
+    assert token not in " ".join(raylet.cmdline())
+    outsider = project.folder / "outsider"
+    outsider.mkdir()
+    other = Project(outsider / "project", SCRIPT)
+    other.files(1)
+    env = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
+    refused = other.score("--pool", "ray", "--ray-address", there, env=env)
+    assert refused.code == 2, refused.err
+    done = end(job, project)
+    assert (done.code, done.predictions) == (0, expected(4)), done.err
+    wait_for(lambda: raylet.pid not in {process.pid for process in raylets()})
+
+
+def raylets() -> list[psutil.Process]:
+    return [process for process in psutil.process_iter(["name"]) if process.info["name"] == "raylet"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--ray-address", "ray://head:10001"], "start batchtwin on a machine of the cluster"),
+        (["--ray-env", "NO_SUCH_VARIABLE"], "--ray-env NO_SUCH_VARIABLE: there is no such variable here"),
+        (["--image", "any"], "--image does not go with --pool ray"),
+    ],
+)
+def test_what_cannot_be_followed_is_refused(project: Project, words: list[str], said: str) -> None:
+    spread(project, 1)
+    done = project.score("--pool", "ray", *words)
+    assert done.code == 2
+    assert said in done.err
+
+
+def test_a_variable_goes_along_and_rays_own_do_not(project: Project, two: Any) -> None:
+    project.files(1)
+    project.script = """
+        import os
+        def run(mini_batch):
+            return [os.environ["MINE"], str([name for name in os.environ if name.startswith("RAY_")])]
+    """
+    done = project.score(*on(two, "--ray-env", "MINE"), env={"MINE": "1"})
+    assert (done.code, done.predictions) == (0, "1\n[]\n"), done.err
+    assert not any("MINE=1" in path.read_text() for path in done.output.rglob("*.txt"))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "room"), [(0, 0), (0.0001, 64), (0.002, 50), (0.05, 2), (0.5, 1), (1.0, 0), (30, 0)]
+)
+def test_short_work_is_handed_out_ahead(seconds: float, room: int) -> None:
+    assert room_ahead(seconds) == room
+
+
+@pytest.mark.parametrize(
+    ("visible", "gpus", "shares"),
+    [
+        ("4,5", 1, ["4", "5"]),
+        ("4,5,6,7", 2, ["4,5", "6,7"]),
+        ("4", 0.5, ["4", "4"]),
+        ("4,5", 0.5, ["4", "4", "5", "5"]),
+        ("", 1, [""]),
+    ],
+)
+def test_workers_of_a_node_share_its_devices(visible: str, gpus: float, shares: list[str]) -> None:
+    assert [devices(visible, gpus, slot) for slot in range(len(shares))] == shares
+
+
+def test_threads_are_counted_for_each_worker_not_as_ray_says() -> None:
+    mine = {"OMP_NUM_THREADS": "8", "RAY_JOB_ID": "1", "PATH": "/bin"}
+    assert machine_environment(mine, {}) == {"PATH": "/bin"}
+    assert machine_environment(mine, {"OMP_NUM_THREADS": "2"}) == {"PATH": "/bin", "OMP_NUM_THREADS": "2"}
