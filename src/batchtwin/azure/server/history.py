@@ -73,8 +73,10 @@ def children(services: Served, place: Here, name: str) -> dict[str, Any]:
 
 @router.post(f"{PATH}/rundata")
 def run_data(services: Served, place: Here, body: RunDataBody) -> dict[str, Any]:
-    """A run, asked for by POST."""
-    return {"runMetadata": _run(place, services.workspace.job(body.run_id))}
+    """A run, asked for by POST: its logs can be downloaded from then on."""
+    job = services.workspace.job(body.run_id)
+    services.workspace.share_logs(job)
+    return {"runMetadata": _run(place, job)}
 
 
 @router.post(f"/data/v1.0{WORKSPACE_PATH}/dataversion/batchGetResolvedUris")

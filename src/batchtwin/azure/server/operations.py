@@ -18,8 +18,8 @@ from batchtwin.azure.server.services import Served, Services
 from batchtwin.azure.server.tokens import OPERATION
 
 SECONDS = 3600
-# Without it the SDK waits for half a minute. In seconds; 0 counts as none.
-RETRY_AFTER = "0.05"
+# Without it the SDK waits for half a minute. Not `Retry-After`: that is whole seconds, of which each creation costs one.
+RETRY_AFTER = {"x-ms-retry-after-ms": "50"}
 PATH = f"/providers/{PROVIDER}/locations/{LOCATION}/operations"
 
 router = APIRouter()
@@ -41,7 +41,7 @@ def accepted(services: Services, place: Place) -> Response:
 def _headers(services: Services, place: Place) -> dict[str, str]:
     name = services.tokens.issue(OPERATION, SECONDS, jti=uuid.uuid4().hex)
     url = f"{place.origin}{SUBSCRIPTION_PATH.format(subscription=place.subscription)}{PATH}/{name}"
-    return {"Azure-AsyncOperation": url, "Retry-After": RETRY_AFTER}
+    return {"Azure-AsyncOperation": url, **RETRY_AFTER}
 
 
 @router.get(f"{SUBSCRIPTION_PATH}{PATH}/{{operation}}")
