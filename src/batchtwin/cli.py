@@ -254,7 +254,9 @@ def serve(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Of the service; 0: any that is free.")] = 8443,
     http_port: Annotated[
         int | None,
-        typer.Option("--http-port", min=0, max=65535, help="Of what the SDK asks without TLS; 8480, or 0 with --port 0."),
+        typer.Option(
+            "--http-port", min=0, max=65535, help="Of what the SDK asks without TLS; 8480, or 0 with --port 0."
+        ),
     ] = None,
     host: Annotated[str, typer.Option("--host", help="Where the service listens.")] = "127.0.0.1",
 ) -> None:
@@ -268,11 +270,12 @@ def serve(
 def env(
     check: Annotated[bool, typer.Option("--check", help="Only say whether the server can be reached.")] = False,
     config: Annotated[bool, typer.Option("--config", help="Print config.json, for MLClient.from_config.")] = False,
+    unset: Annotated[bool, typer.Option("--unset", help="Print what takes it back.")] = False,
 ) -> None:
     """Print what a shell needs for the Azure SDK to use `batchtwin serve`: eval "$(batchtwin env)"."""
     from batchtwin.azure.serving import environment
 
-    typer.echo(environment(check=check, config=config), nl=False)
+    typer.echo(environment(check=check, config=config, unset=unset), nl=False)
 
 
 # `ml`, and what scripts ask of `az` before they use it.

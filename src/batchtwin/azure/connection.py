@@ -65,7 +65,9 @@ class Connection:
             facts = json.loads((folder / "server.json").read_text(encoding="utf-8"))
             return cls(folder, str(facts["host"]), int(facts["https_port"]), int(facts["http_port"]))
         except (OSError, ValueError, KeyError, TypeError):
-            raise ConnectionError(f"{workspace}: no server has run in this workspace; start one: batchtwin serve") from None
+            raise ConnectionError(
+                f"{workspace}: no server has run in this workspace; start one: batchtwin serve"
+            ) from None
 
     def write(self) -> None:
         """Write it down, for `read`, with a `config.json` for `MLClient.from_config`."""
@@ -103,6 +105,10 @@ class Connection:
     def exports(self) -> str:
         """What a shell takes with `eval`."""
         return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in self.variables().items())
+
+    def unsets(self) -> str:
+        """What takes it back, for a shell that is to use Azure itself."""
+        return f"unset {' '.join(self.variables())}\n"
 
     def check(self) -> None:
         """See that the server answers, is that of this workspace, and is trusted.
@@ -144,7 +150,7 @@ def config() -> str:
 
 
 def secret_of(folder: Path) -> str:
-    """The header that the identity endpoint asks for: made once, so that shells outlive the server; for its owner only."""
+    """The header that the identity endpoint asks for: made once, for its owner only. Shells outlive servers."""
     path = folder / "identity"
     try:
         return path.read_text(encoding="ascii")

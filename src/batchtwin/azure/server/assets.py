@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse
 
 from batchtwin.azure.server import sources
@@ -28,7 +28,9 @@ router = APIRouter()
 async def kind_of(collection: str) -> Kind:
     """The kind of asset that a collection holds."""
     if collection not in KINDS:
-        raise Refusal(404, "ResourceNotFound", f"{collection}: batch deployments do not need it, and it is not imitated")
+        raise Refusal(
+            404, "ResourceNotFound", f"{collection}: batch deployments do not need it, and it is not imitated"
+        )
     return KINDS[collection]
 
 
@@ -56,10 +58,11 @@ def list_versions(
     kind: Collection,
     name: str,
     listViewType: str = "ActiveOnly",
+    top: Annotated[int | None, Query(alias="$top", ge=1)] = None,
 ) -> dict[str, Any]:
     """The versions of a name, newest first."""
     found = services.workspace.assets(kind, name, include_archived=listViewType != "ActiveOnly")
-    return {"value": [version(place, services, asset) for asset in found]}
+    return {"value": [version(place, services, asset) for asset in found[:top]]}
 
 
 @router.get(f"{PATH}/{{name}}/versions/{{number}}")
@@ -192,7 +195,9 @@ def _environment(asset: Asset) -> dict[str, Any]:
     return {
         "image": facts.get("image"),
         "condaFile": asset.path.read_text(encoding="utf-8") if asset.path and has_image else None,
-        "build": None if has_image else {"contextUri": facts.get("build", ""), "dockerfilePath": facts.get("dockerfile_path")},
+        "build": None
+        if has_image
+        else {"contextUri": facts.get("build", ""), "dockerfilePath": facts.get("dockerfile_path")},
         "osType": "Linux",
         "environmentType": "UserCreated",
     }

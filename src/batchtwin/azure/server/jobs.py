@@ -31,6 +31,7 @@ def show(services: Served, place: Here, name: str) -> dict[str, Any]:
     job = services.workspace.job(name)
     if name.endswith(CHILD_SUFFIX):
         return {**_head(place, job), "properties": None}
+    services.workspace.share_output(job)
     return _document(services, place, job)
 
 
@@ -44,7 +45,12 @@ def cancel(services: Served, place: Here, name: str) -> Response:
 def tags(job: Job) -> dict[str, str]:
     """The tags of a job. With them the SDK sees a pipeline, whose outputs it downloads by name."""
     own = described("", job.tags, {})["tags"]
-    return {"azureml.batchrun": "true", "azureml.jobtype": "azureml.pipelinejob", "azureml.deploymentname": job.deployment, **own}
+    return {
+        "azureml.batchrun": "true",
+        "azureml.jobtype": "azureml.pipelinejob",
+        "azureml.deploymentname": job.deployment,
+        **own,
+    }
 
 
 def studio(place: Place, job: Job) -> str:
@@ -62,7 +68,7 @@ def _head(place: Place, job: Job) -> dict[str, Any]:
 
 
 def _document(services: Services, place: Place, job: Job) -> dict[str, Any]:
-    output = sources.datastore_uri(place.workspace_id, services.workspace.share_output(job))
+    output = sources.datastore_uri(place.workspace_id, services.workspace.output_path(job))
     return {
         **_head(place, job),
         "properties": {
@@ -74,7 +80,9 @@ def _document(services: Services, place: Place, job: Job) -> dict[str, Any]:
             "isArchived": False,
             "tags": tags(job),
             "properties": described("", {}, job.properties)["properties"],
-            "inputs": {"job_data_path": {"jobInputType": "uri_folder", "mode": "ReadOnlyMount", "uri": _input(place, job)}},
+            "inputs": {
+                "job_data_path": {"jobInputType": "uri_folder", "mode": "ReadOnlyMount", "uri": _input(place, job)}
+            },
             "outputs": {"score": {"jobOutputType": "uri_folder", "mode": "Upload", "uri": output}},
             "jobs": {},
             "settings": {},
