@@ -7,6 +7,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 PYTHON ?= python3
 DOCKER ?= docker
+NPM ?= npm
 IMAGE ?= heart-classifier-batch:latest
 BASE_IMAGE ?= python:3.11-slim-bookworm
 DOCKER_BUILD_FLAGS ?=
@@ -116,14 +117,27 @@ rehearse: AZ = batchtwin
 rehearse: $(READY_TO_DEPLOY) ## deploy, invoke, stream, download and undeploy on this machine
 	@scripts/deploy-and-run.sh deploy invoke stream download undeploy
 
-.PHONY: test test-container test-all
+.PHONY: test test-container test-azurite test-all
 test: $(VENV) model/MLmodel ## all tests that need no container engine and no network (PYTEST_FLAGS)
-	@$(BIN)/pytest -m "not container" --cov --numprocesses $(PROCESSES) --dist worksteal $(PYTEST_FLAGS)
+	@$(BIN)/pytest -m "not container and not azurite" --cov --numprocesses $(PROCESSES) --dist worksteal $(PYTEST_FLAGS)
 
 test-container: $(VENV) model/MLmodel ## build the image and test in it (PYTEST_FLAGS)
 	@$(BIN)/pytest -m container $(PYTEST_FLAGS)
 
-test-all: test test-container ## both
+# Microsoft's emulator of the blob service; npm's lock pins it and all it needs.
+AZURITE := build/azurite/.installed
+
+$(AZURITE): tests/azurite/package.json tests/azurite/package-lock.json
+	@command -v $(NPM) >/dev/null || { echo "make: Azurite needs Node.js 18 or later with npm (apt-get install nodejs npm)" >&2; exit 1; }
+	@mkdir -p $(@D)
+	@cp $^ $(@D)
+	@$(NPM) ci --prefix $(@D) --silent --ignore-scripts --omit=dev --omit=optional --no-audit --no-fund
+	@touch $@
+
+test-azurite: $(VENV) $(AZURITE) ## compare the blob service with Azurite, which npm installs (NPM, PYTEST_FLAGS)
+	@$(BIN)/pytest -m azurite tests/azure/server/blobs $(PYTEST_FLAGS)
+
+test-all: test test-container test-azurite ## all three
 
 # What git tracks or would track.
 FILES = git ls-files --cached --others --exclude-standard -z
