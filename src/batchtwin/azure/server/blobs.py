@@ -15,10 +15,10 @@ from starlette.requests import ClientDisconnect
 from batchtwin.azure.server import blob_answers, blob_headers, blob_xml
 from batchtwin.azure.server.blob_blocks import commit_blocks, put_block
 from batchtwin.azure.server.blob_details import Blob
-from batchtwin.azure.server.blob_errors import BlobError, header_refused, query_refused
+from batchtwin.azure.server.blob_errors import BlobError, blob_not_found, header_refused, query_refused
 from batchtwin.azure.server.blob_files import BlobFiles, Sink
 from batchtwin.azure.server.blob_list import MOST, Asked, page
-from batchtwin.azure.server.blob_names import block_key, check_blob, check_container
+from batchtwin.azure.server.blob_names import block_key, check_blob, check_container, is_blob
 from batchtwin.azure.server.sas import Sas
 
 PUT_BYTES = 256 << 20
@@ -103,6 +103,8 @@ class _Service:
             if call.query(name):
                 raise query_refused(name, call.query(name)[:80], "none: there are no snapshots or versions here")
         blob_headers.refuse_unknown(request.headers)
+        if call.blob.endswith("/") and request.method in {"GET", "HEAD"} and is_blob(call.blob.rstrip("/")):
+            raise blob_not_found(container, call.blob)  # so the SDK asks whether a folder is a blob
         if call.blob:
             check_blob(call.blob)
         return await found[1](call)
