@@ -95,7 +95,10 @@ def twin(folder: Path, put_bytes: int = PUT_BYTES) -> Iterator[Twin]:
     root, linked, log = folder / "blobs", folder / "linked", folder / "log"
     linked.mkdir()
     key = secrets.token_bytes(32)
-    words = [sys.executable, *map(str, (Path(__file__).with_name("serve_blobs.py"), root, key.hex(), put_bytes, linked))]
+    words = [
+        sys.executable,
+        *map(str, (Path(__file__).with_name("serve_blobs.py"), root, key.hex(), put_bytes, linked)),
+    ]
     with (
         log.open("wb") as writer,
         subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=writer) as process,

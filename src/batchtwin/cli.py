@@ -254,7 +254,9 @@ def serve(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Of the service; 0: any that is free.")] = 8443,
     http_port: Annotated[
         int | None,
-        typer.Option("--http-port", min=0, max=65535, help="Of what the SDK asks without TLS; 8480, or 0 with --port 0."),
+        typer.Option(
+            "--http-port", min=0, max=65535, help="Of what the SDK asks without TLS; 8480, or 0 with --port 0."
+        ),
     ] = None,
     host: Annotated[str, typer.Option("--host", help="Where the service listens.")] = "127.0.0.1",
 ) -> None:

@@ -65,7 +65,9 @@ class Connection:
             facts = json.loads((folder / "server.json").read_text(encoding="utf-8"))
             return cls(folder, str(facts["host"]), int(facts["https_port"]), int(facts["http_port"]))
         except (OSError, ValueError, KeyError, TypeError):
-            raise ConnectionError(f"{workspace}: no server has run in this workspace; start one: batchtwin serve") from None
+            raise ConnectionError(
+                f"{workspace}: no server has run in this workspace; start one: batchtwin serve"
+            ) from None
 
     def write(self) -> None:
         """Write it down, for `read`, with a `config.json` for `MLClient.from_config`."""
@@ -96,6 +98,8 @@ class Connection:
             "IDENTITY_ENDPOINT": f"http://localhost:{self.http_port}{IDENTITY_PATH}",
             "IDENTITY_HEADER": secret_of(self.folder),
             "REQUESTS_CA_BUNDLE": str(self.bundle.absolute()),
+            # For programs that ask for it; the SDK itself looks here and in the folders above only.
+            "AZUREML_CONFIG": str(self.folder.parent.absolute() / "config.json"),
             **QUIET,
             **POLLING,
         }

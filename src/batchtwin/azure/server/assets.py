@@ -28,7 +28,9 @@ router = APIRouter()
 async def kind_of(collection: str) -> Kind:
     """The kind of asset that a collection holds."""
     if collection not in KINDS:
-        raise Refusal(404, "ResourceNotFound", f"{collection}: batch deployments do not need it, and it is not imitated")
+        raise Refusal(
+            404, "ResourceNotFound", f"{collection}: batch deployments do not need it, and it is not imitated"
+        )
     return KINDS[collection]
 
 
@@ -192,7 +194,9 @@ def _environment(asset: Asset) -> dict[str, Any]:
     return {
         "image": facts.get("image"),
         "condaFile": asset.path.read_text(encoding="utf-8") if asset.path and has_image else None,
-        "build": None if has_image else {"contextUri": facts.get("build", ""), "dockerfilePath": facts.get("dockerfile_path")},
+        "build": None
+        if has_image
+        else {"contextUri": facts.get("build", ""), "dockerfilePath": facts.get("dockerfile_path")},
         "osType": "Linux",
         "environmentType": "UserCreated",
     }

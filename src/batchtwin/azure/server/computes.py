@@ -7,9 +7,8 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from batchtwin.azure.server import operations
-from batchtwin.azure.server.documents import ClusterProperties
+from batchtwin.azure.server.documents import ClusterProperties, Resource, ScaleSettings
 from batchtwin.azure.server.documents import Compute as Document
-from batchtwin.azure.server.documents import Resource, ScaleSettings
 from batchtwin.azure.server.place import LOCATION, PROVIDER, WORKSPACE_PATH, Here, Place
 from batchtwin.azure.server.services import Served
 from batchtwin.azure.server.shapes import duration

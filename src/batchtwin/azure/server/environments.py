@@ -28,6 +28,4 @@ def put(services: Served, place: Here, name: str, number: str, body: Resource[En
         description=asked.description,
         tags=asked.tags,
     )
-    return assets.answer(
-        services, place, "environment", name, number, is_new=is_new, archived=asked.is_archived
-    )
+    return assets.answer(services, place, "environment", name, number, is_new=is_new, archived=asked.is_archived)

@@ -32,7 +32,9 @@ async def require_token(request: Request, services: Served) -> None:
     """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or services.tokens.claims(ACCESS, token.strip()) is None:
-        text = "the bearer token is missing, not from this server, or has expired; eval \"$(batchtwin env)\" and try again"
+        text = (
+            'the bearer token is missing, not from this server, or has expired; eval "$(batchtwin env)" and try again'
+        )
         raise Refusal(401, "InvalidAuthenticationToken", text, {"WWW-Authenticate": "Bearer"})
 
 
@@ -54,9 +56,11 @@ def router(port: int, secret: str) -> APIRouter:
     ) -> JSONResponse:
         """A token for `resource`, to whoever shows the header that `batchtwin env` prints."""
         if not hmac.compare_digest(x_identity_header.encode(errors="replace"), secret.encode()):
-            raise Refusal(401, "Unauthorized", "X-IDENTITY-HEADER is not this server's; eval \"$(batchtwin env)\"")
+            raise Refusal(401, "Unauthorized", 'X-IDENTITY-HEADER is not this server\'s; eval "$(batchtwin env)"')
         ends = int(time.time()) + TOKEN_SECONDS
-        issued = services.tokens.issue(ACCESS, TOKEN_SECONDS, aud=resource, iss=CLOUD, tid=TENANT, oid=TENANT, sub="local")
+        issued = services.tokens.issue(
+            ACCESS, TOKEN_SECONDS, aud=resource, iss=CLOUD, tid=TENANT, oid=TENANT, sub="local"
+        )
         body = {"access_token": issued, "expires_on": str(ends), "resource": resource, "token_type": "Bearer"}
         return JSONResponse(body, headers={"Cache-Control": "no-store"})
 
@@ -75,7 +79,12 @@ def _cloud(origin: str) -> dict[str, Any]:
         "portal": origin,
         "resourceManager": origin,
         "management": origin,
-        "authentication": {"loginEndpoint": origin, "audiences": [origin], "tenant": "common", "identityProvider": "AAD"},
+        "authentication": {
+            "loginEndpoint": origin,
+            "audiences": [origin],
+            "tenant": "common",
+            "identityProvider": "AAD",
+        },
         "suffixes": {"storage": STORAGE_SUFFIX, "keyVaultDns": STORAGE_SUFFIX, "sqlServerHostname": STORAGE_SUFFIX},
         "graph": origin,
         "graphAudience": origin,

@@ -44,7 +44,12 @@ def cancel(services: Served, place: Here, name: str) -> Response:
 def tags(job: Job) -> dict[str, str]:
     """The tags of a job. With them the SDK sees a pipeline, whose outputs it downloads by name."""
     own = described("", job.tags, {})["tags"]
-    return {"azureml.batchrun": "true", "azureml.jobtype": "azureml.pipelinejob", "azureml.deploymentname": job.deployment, **own}
+    return {
+        "azureml.batchrun": "true",
+        "azureml.jobtype": "azureml.pipelinejob",
+        "azureml.deploymentname": job.deployment,
+        **own,
+    }
 
 
 def studio(place: Place, job: Job) -> str:
@@ -74,7 +79,9 @@ def _document(services: Services, place: Place, job: Job) -> dict[str, Any]:
             "isArchived": False,
             "tags": tags(job),
             "properties": described("", {}, job.properties)["properties"],
-            "inputs": {"job_data_path": {"jobInputType": "uri_folder", "mode": "ReadOnlyMount", "uri": _input(place, job)}},
+            "inputs": {
+                "job_data_path": {"jobInputType": "uri_folder", "mode": "ReadOnlyMount", "uri": _input(place, job)}
+            },
             "outputs": {"score": {"jobOutputType": "uri_folder", "mode": "Upload", "uri": output}},
             "jobs": {},
             "settings": {},

@@ -26,7 +26,9 @@ def address(services: Services, place: Place, job: Job) -> str:
 def log(services: Served, request: Request, name: str) -> PlainTextResponse:
     """What the job has told so far."""
     if not services.sas.check(_subject(name), request.query_params, "r"):
-        raise Refusal(403, "AuthenticationFailed", "the signature is not for this log, or has expired; ask for the run's details")
+        raise Refusal(
+            403, "AuthenticationFailed", "the signature is not for this log, or has expired; ask for the run's details"
+        )
     lines, _ = services.workspace.log_lines(name)
     return PlainTextResponse("".join(f"{line}\n" for line in lines))
 
