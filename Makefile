@@ -7,6 +7,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 PYTHON ?= python3
 DOCKER ?= docker
+NPM ?= npm
 IMAGE ?= heart-classifier-batch:latest
 BASE_IMAGE ?= python:3.11-slim-bookworm
 DOCKER_BUILD_FLAGS ?=
@@ -132,14 +133,27 @@ old-sdk-lock: $(VENV) ## compile tests/azure/old-sdk.txt again from old-sdk.in
 	@$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-strip-extras --custom-compile-command "make $@" tests/azure/old-sdk.in --output-file tests/azure/old-sdk.txt
 
-.PHONY: test test-container test-all
+.PHONY: test test-container test-azurite test-all
 test: $(VENV) $(OLD_SDK) model/MLmodel ## all tests that need no container engine and no network (PYTEST_FLAGS)
-	@$(BIN)/pytest -m "not container" --cov --numprocesses $(PROCESSES) --dist worksteal $(PYTEST_FLAGS)
+	@$(BIN)/pytest -m "not container and not azurite" --cov --numprocesses $(PROCESSES) --dist worksteal $(PYTEST_FLAGS)
 
 test-container: $(VENV) model/MLmodel ## build the image and test in it (PYTEST_FLAGS)
 	@$(BIN)/pytest -m container $(PYTEST_FLAGS)
 
-test-all: test test-container ## both
+# Microsoft's emulator of the blob service; npm's lock pins it and all it needs.
+AZURITE := build/azurite/.installed
+
+$(AZURITE): tests/azurite/package.json tests/azurite/package-lock.json
+	@command -v $(NPM) >/dev/null || { echo "make: Azurite needs Node.js 18 or later with npm (apt-get install nodejs npm)" >&2; exit 1; }
+	@mkdir -p $(@D)
+	@cp $^ $(@D)
+	@$(NPM) ci --prefix $(@D) --silent --ignore-scripts --omit=dev --omit=optional --no-audit --no-fund
+	@touch $@
+
+test-azurite: $(VENV) $(AZURITE) ## compare the blob service with Azurite, which npm installs (NPM, PYTEST_FLAGS)
+	@$(BIN)/pytest -m azurite tests/azure/server/blobs $(PYTEST_FLAGS)
+
+test-all: test test-container test-azurite ## all three
 
 # What git tracks or would track.
 FILES = git ls-files --cached --others --exclude-standard -z

@@ -95,7 +95,10 @@ def twin(folder: Path, put_bytes: int = PUT_BYTES) -> Iterator[Twin]:
     root, linked, log = folder / "blobs", folder / "linked", folder / "log"
     linked.mkdir()
     key = secrets.token_bytes(32)
-    words = [sys.executable, Path(__file__).with_name("serve_blobs.py"), root, key.hex(), str(put_bytes), linked]
+    words = [
+        sys.executable,
+        *map(str, (Path(__file__).with_name("serve_blobs.py"), root, key.hex(), put_bytes, linked)),
+    ]
     with (
         log.open("wb") as writer,
         subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=writer) as process,
@@ -113,7 +116,7 @@ def twin(folder: Path, put_bytes: int = PUT_BYTES) -> Iterator[Twin]:
 def azurite(folder: Path) -> Iterator[Azurite]:
     """Run Azurite in a folder of its own, until the end."""
     key = base64.b64encode(secrets.token_bytes(32)).decode()
-    words = [AZURITE, "--location", folder, "--blobHost", "127.0.0.1", "--blobPort", "0"]
+    words = [str(AZURITE), "--location", str(folder), "--blobHost", "127.0.0.1", "--blobPort", "0"]
     words += ["--skipApiVersionCheck", "--disableTelemetry", "--silent"]
     env = {**os.environ, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{key}"}
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, text=True) as process:

@@ -98,6 +98,8 @@ class Connection:
             "IDENTITY_ENDPOINT": f"http://localhost:{self.http_port}{IDENTITY_PATH}",
             "IDENTITY_HEADER": secret_of(self.folder),
             "REQUESTS_CA_BUNDLE": str(self.bundle.absolute()),
+            # For programs that ask for it; the SDK itself looks here and in the folders above only.
+            "AZUREML_CONFIG": str(self.folder.parent.absolute() / "config.json"),
             **QUIET,
             **POLLING,
         }

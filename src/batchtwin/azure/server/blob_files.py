@@ -130,7 +130,7 @@ class BlobFiles:
             file = found.path.open("rb", buffering=0)
         except FileNotFoundError:
             raise blob_not_found(container, name) from None
-        return self._blob(container, name, found.path, os.fstat(file.fileno())), file  # type: ignore[return-value]
+        return self._blob(container, name, found.path, os.fstat(file.fileno())), file
 
     def may_read(self, container: str, path: Path) -> bool:
         """Whether a path, its links followed, lies where blobs may be read."""

@@ -73,16 +73,18 @@ def metadata(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def check_content_md5(headers: Mapping[str, str], md5: bytes) -> None:
-    """Compare the checksum that came with a body with its own.
+    """Compare the checksum that came with a body with its own; that for the blob goes before that for the body.
 
     Raises:
         BlobError: 400, they differ.
     """
-    given = headers.get("content-md5")
-    if given and _check_md5("content-md5", given) != md5:
-        raise BlobError(
-            400, "Md5Mismatch", "content-md5: the bytes that arrived have another checksum; send them again."
-        )
+    for name in ("x-ms-blob-content-md5", "content-md5"):
+        if given := headers.get(name):
+            if _check_md5(name, given) != md5:
+                raise BlobError(
+                    400, "Md5Mismatch", f"{name}: the bytes that arrived have another MD5; send them again."
+                )
+            return
 
 
 def _check_md5(name: str, given: str) -> bytes:

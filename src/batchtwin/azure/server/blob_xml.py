@@ -101,4 +101,5 @@ def _printable(text: str) -> str:
 
 
 def _bytes(root: Element) -> bytes:
-    return tostring(root, encoding="utf-8", xml_declaration=True)
+    body: bytes = tostring(root, encoding="utf-8", xml_declaration=True)
+    return body

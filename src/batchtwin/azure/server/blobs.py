@@ -65,8 +65,6 @@ class _Service:
         # Method, what it is about and `comp`, to what a token must allow and what is done.
         self._operations: dict[tuple[str, str, str], tuple[str, Callable[[_Call], Awaitable[Response]]]] = {
             ("PUT", "container", ""): ("c", self._create_container),
-            ("GET", "container", ""): ("r", self._show_container),
-            ("HEAD", "container", ""): ("r", self._show_container),
             ("GET", "container", "list"): ("l", self._list),
             ("GET", "blob", ""): ("r", self._get),
             ("HEAD", "blob", ""): ("r", self._head),
@@ -90,6 +88,9 @@ class _Service:
         return blob_answers.stamp(response, request.headers)
 
     async def _answer(self, request: Request) -> Response:
+        if request.scope["path"].endswith("\n"):
+            # Routes are matched without it.
+            raise BlobError(400, "InvalidResourceName", "The path must not end in a line break.")
         container = check_container(request.path_params["container"])
         call = _Call(request, container, request.path_params.get("blob", ""))
         about = "blob" if call.blob else call.query("restype")
@@ -123,10 +124,6 @@ class _Service:
         if not self._files.create_container(call.container):
             raise BlobError(409, "ContainerAlreadyExists", f"{call.container}: there is such a container already.")
         return Response(status_code=201)
-
-    async def _show_container(self, call: _Call) -> Response:
-        self._files.folder(call.container)
-        return Response(status_code=200)
 
     async def _list(self, call: _Call) -> Response:
         include = set(filter(None, call.query("include").split(",")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -64,7 +65,7 @@ def test_an_empty_blob(client: Any) -> None:
 def test_a_large_blob_goes_and_comes_in_parts(service: Served) -> None:
     content = hashlib.shake_256(b"seed").digest(9 * MIB + 1)
     sizes = {"max_single_put_size": MIB, "max_block_size": MIB, "max_single_get_size": MIB, "max_chunk_get_size": MIB}
-    with connected(service, **sizes) as client:
+    with connected(service, None, **sizes) as client:
         client.upload_blob("large", content, max_concurrency=4, metadata={"upload_status": "completed"})
 
         assert client.download_blob("large", max_concurrency=4).readall() == content
@@ -103,15 +104,6 @@ def test_a_part_of_a_blob(client: Any, offset: int, length: int | None, expected
     assert read(client, "digits", offset=offset, length=length) == expected
 
 
-def test_a_part_after_the_end(client: Any) -> None:
-    client.upload_blob("digits", b"0123456789")
-
-    with pytest.raises(HttpResponseError) as refused:
-        read(client, "digits", offset=10, length=1)
-
-    assert (refused.value.status_code, refused.value.error_code) == (416, "InvalidRange")
-
-
 def test_a_blob_is_replaced_only_if_asked(client: Any) -> None:
     client.upload_blob("a", b"first", metadata={"was": "first"})
 
@@ -131,10 +123,11 @@ def test_what_another_changed_is_not_overwritten(client: Any) -> None:
     blob.upload_blob(b"second", overwrite=True)
 
     condition = {"etag": seen, "match_condition": MatchConditions.IfNotModified}
-    for change in (
+    changes: list[Callable[[], Any]] = [
         lambda: blob.upload_blob(b"third", overwrite=True, **condition),
         lambda: blob.delete_blob(**condition),
-    ):
+    ]
+    for change in changes:
         with pytest.raises(ResourceModifiedError) as refused:
             change()
         assert refused.value.status_code == 412
@@ -240,7 +233,7 @@ def test_a_list_comes_in_pages(client: Any, size: int, delimiter: str) -> None:
     pages = [[entry.name for entry in page] for page in entries.by_page()]
 
     expected = ["a/", "b/", "b.txt", "c/", "d"] if delimiter else names
-    assert sorted(sum(pages, [])) == sorted(expected)
+    assert sorted(name for page in pages for name in page) == sorted(expected)
     assert all(len(page) <= size for page in pages)
 
 
@@ -259,13 +252,10 @@ def test_a_list_says_what_the_blobs_are(client: Any) -> None:
     assert (found.content_settings.content_type, found.content_settings.content_md5) == ("text/csv", md5(b"1,2\n"))
 
 
-def test_bytes_that_were_changed_on_the_way(client: Any) -> None:
-    settings = ContentSettings(content_md5=bytearray(md5(b"other")))
-    client.upload_blob("kept", b"first", content_settings=settings)
-    assert client.get_blob_client("kept").get_blob_properties().content_settings.content_md5 == md5(b"other")
-
+@pytest.mark.parametrize("header", ["Content-MD5", "x-ms-blob-content-md5"])
+def test_bytes_that_were_changed_on_the_way(client: Any, header: str) -> None:
     with pytest.raises(HttpResponseError) as refused:
-        client.upload_blob("a", b"first", headers={"Content-MD5": "1B2M2Y8AsgTpgAmY7PhCfg=="})
+        client.upload_blob("a", b"first", headers={header: "1B2M2Y8AsgTpgAmY7PhCfg=="})
 
     assert (refused.value.status_code, refused.value.error_code) == (400, "Md5Mismatch")
     assert not client.get_blob_client("a").exists()
@@ -280,12 +270,7 @@ def test_content_is_checked_both_ways(client: Any) -> None:
 
 def test_a_container_that_is_not_there(service: Served) -> None:
     with connected(service, "none-such") as client:
-        assert not client.exists()
         for ask in (lambda: list(client.list_blobs()), lambda: client.upload_blob("a", b"")):
             with pytest.raises(ResourceNotFoundError) as refused:
                 ask()
             assert refused.value.error_code == "ContainerNotFound"
-
-
-def test_a_container_that_is_there(client: Any) -> None:
-    assert client.exists()
