@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -32,16 +33,14 @@ def test_it_says_nothing_of_the_twin_and_holds_no_outputs() -> None:
 def executed(tmp_path_factory: pytest.TempPathFactory, heart_model: Path) -> list[dict[str, Any]]:
     """The cells of the notebook, executed in a copy of what it needs of the project."""
     folder = tmp_path_factory.mktemp("notebook")
-    for name, source in (("model", heart_model), ("data", ROOT / "data")):
-        (folder / name).symlink_to(source)
-    for name in ("deployment-custom", "environment"):
-        (folder / name).symlink_to(ROOT / name)
+    for source in (heart_model, *(ROOT / name for name in ("data", "deployment-custom", "environment"))):
+        shutil.copytree(source, folder / source.name)
     copy = folder / "notebooks" / NOTEBOOK.name
     copy.parent.mkdir()
     copy.write_bytes(NOTEBOOK.read_bytes())
     server = Server(folder / "place")
-    words = [sys.executable, "-m", "jupyter", "execute", "--inplace", str(copy)]
-    env = {**os.environ, **server.connection.variables(), "JUPYTER_PLATFORM_DIRS": "1", "MPLCONFIGDIR": str(folder)}
+    words = [sys.executable, "-m", "nbclient.cli", "--inplace", str(copy)]
+    env = {**os.environ, **server.connection.variables(), "MPLCONFIGDIR": str(folder)}
     done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=DEADLINE, check=False)
     assert server.stop() == ""
     assert done.returncode == 0, done.stderr
@@ -62,7 +61,5 @@ def test_it_shows_pictures(executed: list[dict[str, Any]]) -> None:
     assert len(outputs(executed, "image/png")) == 2
 
 
-def test_the_twins_own_words_are_only_in_what_the_service_says(executed: list[dict[str, Any]]) -> None:
-    errors = [output for cell in executed for output in cell["outputs"] if output["output_type"] == "error"]
-    assert errors == []
-    assert all(cell["execution_count"] for cell in executed)
+def test_every_cell_runs(executed: list[dict[str, Any]]) -> None:
+    assert [cell["execution_count"] for cell in executed] == list(range(1, len(executed) + 1))
