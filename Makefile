@@ -126,8 +126,24 @@ serve: $(VENV) ## the workspace on this machine as a server for the Azure SDK; d
 notebook: $(VENV) $(MODEL_MADE) ## execute notebooks/ on this machine; the result, with its pictures, is in build/notebooks/
 	@scripts/run-notebook.sh
 
+# An SDK of another age, which tests the server: it cannot live beside the one of .venv.
+OLD_SDK := .venv-old-sdk/.installed
+
+$(OLD_SDK): tests/azure/old-sdk.txt
+	@echo "Setting up .venv-old-sdk: azure-ai-ml 1.28.1 (a minute, once)"
+	@$(PYTHON) -m venv --clear .venv-old-sdk
+	@.venv-old-sdk/bin/pip install -qq --disable-pip-version-check --no-deps --require-hashes -r tests/azure/old-sdk.txt
+	@touch $@
+
+.PHONY: old-sdk old-sdk-lock
+old-sdk: $(OLD_SDK) ## .venv-old-sdk with azure-ai-ml 1.28.1; `test` does this by itself
+
+old-sdk-lock: $(VENV) ## compile tests/azure/old-sdk.txt again from old-sdk.in
+	@$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-strip-extras --custom-compile-command "make $@" tests/azure/old-sdk.in --output-file tests/azure/old-sdk.txt
+
 .PHONY: test test-container test-azurite test-all
-test: $(VENV) model/MLmodel ## all tests that need no container engine and no network (PYTEST_FLAGS)
+test: $(VENV) $(OLD_SDK) model/MLmodel ## all tests that need no container engine and no network (PYTEST_FLAGS)
 	@$(BIN)/pytest -m "not container and not azurite" --cov --numprocesses $(PROCESSES) --dist worksteal $(PYTEST_FLAGS)
 
 test-container: $(VENV) model/MLmodel ## build the image and test in it (PYTEST_FLAGS)
@@ -221,6 +237,6 @@ CACHES := .coverage .coverage.* coverage.xml .hypothesis .mypy_cache .pytest_cac
 
 .PHONY: clean
 clean: ## remove what was made: outputs, model, caches, .venv, the image; nothing that git tracks
-	@rm -rf outputs named-outputs model mlruns mlartifacts mlflow.db data/uci .batchtwin .job-name-rehearsal build .venv-bench $(CACHES) .venv
+	@rm -rf outputs named-outputs model mlruns mlartifacts mlflow.db data/uci .batchtwin .job-name-rehearsal build .venv-bench .venv-old-sdk $(CACHES) .venv
 	@find . -name .git -prune -o -name __pycache__ -prune -exec rm -rf {} +
 	@if $(DOCKER) image inspect "$(IMAGE)" >/dev/null 2>&1; then $(DOCKER) image rm "$(IMAGE)" >/dev/null; fi

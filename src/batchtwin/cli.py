@@ -270,11 +270,12 @@ def serve(
 def env(
     check: Annotated[bool, typer.Option("--check", help="Only say whether the server can be reached.")] = False,
     config: Annotated[bool, typer.Option("--config", help="Print config.json, for MLClient.from_config.")] = False,
+    unset: Annotated[bool, typer.Option("--unset", help="Print what takes it back.")] = False,
 ) -> None:
     """Print what a shell needs for the Azure SDK to use `batchtwin serve`: eval "$(batchtwin env)"."""
     from batchtwin.azure.serving import environment
 
-    typer.echo(environment(check=check, config=config), nl=False)
+    typer.echo(environment(check=check, config=config, unset=unset), nl=False)
 
 
 # `ml`, and what scripts ask of `az` before they use it.

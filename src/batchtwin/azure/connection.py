@@ -108,6 +108,10 @@ class Connection:
         """What a shell takes with `eval`."""
         return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in self.variables().items())
 
+    def unsets(self) -> str:
+        """What takes it back, for a shell that is to use Azure itself."""
+        return f"unset {' '.join(self.variables())}\n"
+
     def check(self) -> None:
         """See that the server answers, is that of this workspace, and is trusted.
 
@@ -148,7 +152,7 @@ def config() -> str:
 
 
 def secret_of(folder: Path) -> str:
-    """The header that the identity endpoint asks for: made once, so that shells outlive the server; for its owner only."""
+    """The header that the identity endpoint asks for: made once, for its owner only. Shells outlive servers."""
     path = folder / "identity"
     try:
         return path.read_text(encoding="ascii")

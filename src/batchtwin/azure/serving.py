@@ -30,7 +30,7 @@ def run_server(host: str, port: int, http_port: int) -> None:
         serve(workspace, host, port, http_port, _tell)
 
 
-def environment(*, check: bool, config: bool) -> str:
+def environment(*, check: bool = False, config: bool = False, unset: bool = False) -> str:
     """What `batchtwin env` prints.
 
     Raises:
@@ -45,7 +45,7 @@ def environment(*, check: bool, config: bool) -> str:
     if check:
         connection.check()
         return f"{connection.origin}: reachable\n"
-    return connection.exports()
+    return connection.unsets() if unset else connection.exports()
 
 
 _config = config

@@ -51,7 +51,11 @@ class Datastores(Jobs):
         if not parts or {"..", "/"} & set(parts) or "\0" in path:
             raise InvalidError(f"{path}: is no path in datastore {name}")
         found = root.joinpath(*parts)
-        if not found.resolve().is_relative_to(root.resolve()):
+        try:
+            leads_out = not found.resolve().is_relative_to(root.resolve())
+        except OSError as error:
+            raise InvalidError(f"{path}: is no path in datastore {name}: {error.strerror}") from None
+        if leads_out:
             raise InvalidError(f"{path}: leads out of datastore {name}")
         return found
 
@@ -67,12 +71,16 @@ class Datastores(Jobs):
             _share(asset.path, self.make_datastore(DEFAULT) / place)
         return place
 
+    def output_path(self, job: Job) -> str:
+        """Return the path that the output of a job has in the default datastore [A], once it is shared."""
+        return f"azureml/{job.properties.get('parent', job.name)}/score/"
+
     def share_output(self, job: Job) -> str:
-        """Give the output of a job its path in the default datastore, as the service does [A], and return that."""
-        place = f"azureml/{_parent(job)}/score"
+        """Give the output of a job that has ended its path in the default datastore, and return that."""
+        place = self.output_path(job)
         if job.status.is_final:
             _share(job.output / "named-outputs" / "score", self.make_datastore(DEFAULT) / place)
-        return f"{place}/"
+        return place
 
     def share_logs(self, job: Job) -> str:
         """Give the logs of a job their path in the datastore of artifacts [A], and return that."""
@@ -80,10 +88,6 @@ class Datastores(Jobs):
         if job.status.is_final:
             _share(job.output / "logs", self.make_datastore(ARTIFACTS) / place / "logs")
         return f"{place}/"
-
-
-def _parent(job: Job) -> str:
-    return str(job.properties.get("parent", job.name))
 
 
 def _share(source: Path, target: Path) -> None:

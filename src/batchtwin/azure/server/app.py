@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 
 from batchtwin import __version__
 from batchtwin.azure.server import (
@@ -24,12 +24,16 @@ from batchtwin.azure.server import (
     workspaces,
 )
 from batchtwin.azure.server.gate import Gate
-from batchtwin.azure.server.identity import require_token
+from batchtwin.azure.server.identity import Guard
 from batchtwin.azure.server.place import BLOBS
 from batchtwin.azure.server.services import Services
 
-# Who asks for these shows a token.
-GUARDED = (
+# Asked for without a token: blobs and logs have a signature in their address, and who is to get a token has to be told
+# where from.
+OPEN = (f"{BLOBS}/", "/logs/", "/discovery/")
+ROUTES = (
+    discovery,
+    logs,
     workspaces,
     computes,
     endpoints,
@@ -46,13 +50,13 @@ GUARDED = (
 
 
 def service(services: Services) -> FastAPI:
-    """The service: ARM, run history, blobs. Blobs and logs are asked for with a signature in their address."""
+    """The service: ARM, run history, blobs."""
     app = _application("batchtwin", services)
-    for module in GUARDED:
-        app.include_router(module.router, dependencies=[Depends(require_token)])
-    app.include_router(discovery.router)
-    app.include_router(logs.router)
+    for module in ROUTES:
+        app.include_router(module.router)
     app.include_router(blobs.router(services.workspace.datastores_root, services.sas), prefix=BLOBS)
+    app.add_middleware(Guard, tokens=services.tokens, open=OPEN)
+    app.add_middleware(Gate)
     return app
 
 
@@ -60,6 +64,7 @@ def without_tls(services: Services, port: int, secret: str) -> FastAPI:
     """What the SDK asks for without TLS; `port` is the service's."""
     app = _application("batchtwin identity", services)
     app.include_router(identity.router(port, secret))
+    app.add_middleware(Gate)
     return app
 
 
@@ -67,5 +72,4 @@ def _application(title: str, services: Services) -> FastAPI:
     app = FastAPI(title=title, version=__version__, docs_url=None, redoc_url=None)
     app.state.services = services
     errors.add_to(app)
-    app.add_middleware(Gate)
     return app

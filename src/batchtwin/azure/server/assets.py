@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse
 
 from batchtwin.azure.server import sources
@@ -58,10 +58,11 @@ def list_versions(
     kind: Collection,
     name: str,
     listViewType: str = "ActiveOnly",
+    top: Annotated[int | None, Query(alias="$top", ge=1)] = None,
 ) -> dict[str, Any]:
     """The versions of a name, newest first."""
     found = services.workspace.assets(kind, name, include_archived=listViewType != "ActiveOnly")
-    return {"value": [version(place, services, asset) for asset in found]}
+    return {"value": [version(place, services, asset) for asset in found[:top]]}
 
 
 @router.get(f"{PATH}/{{name}}/versions/{{number}}")

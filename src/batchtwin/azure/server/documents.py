@@ -5,13 +5,18 @@ What a document holds beyond that is ignored, as by the service: SDKs of other v
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import timedelta
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 INT_MAX = 2**31 - 1
+# In JSON: an escape that no other backslash escapes; and halves of characters.
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 Whole = Annotated[int, Field(ge=-INT_MAX, le=INT_MAX)]
 Text = Annotated[str, Field(max_length=65_536)]
 Facts = Annotated[dict[str, Any], BeforeValidator(lambda value: {} if value is None else value)]
@@ -27,7 +32,19 @@ class Document(BaseModel):
 Properties = TypeVar("Properties", bound=Document)
 
 
-class Resource(Document, Generic[Properties]):
+class Body(Document):
+    """The whole of what was sent: text that every database can keep, and numbers that JSON has."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _can_be_kept(cls, value: Any) -> Any:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        if _NUL.search(text) or (not text.isprintable() and _SURROGATE.search(text)):
+            raise ValueError("holds characters that are no text")
+        return value
+
+
+class Resource(Body, Generic[Properties]):
     """An ARM resource."""
 
     properties: Properties

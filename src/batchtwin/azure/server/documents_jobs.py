@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from batchtwin.azure.server.documents import Document, Facts, ResourceSettings, RetrySettings, Text, Whole
+from batchtwin.azure.server.documents import Body, Document, Facts, ResourceSettings, RetrySettings, Text, Whole
 
 
 class AnyCase(Document):
@@ -62,7 +62,7 @@ class Invocation(AnyCase):
     properties: Facts = Field(default_factory=dict)
 
 
-class InvocationBody(AnyCase):
+class InvocationBody(AnyCase, Body):
     """The body of the POST."""
 
     properties: Invocation

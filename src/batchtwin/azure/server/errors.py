@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -14,6 +15,8 @@ from starlette.exceptions import HTTPException
 from batchtwin.errors import BatchTwinError
 from batchtwin.workspace.errors import ConflictError, NotFoundError, StoreError
 
+# The disk, or a quota, has no room.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 log = logging.getLogger("batchtwin.serve")
 STATUSES: Mapping[type[BatchTwinError], tuple[int, str]] = {
     NotFoundError: (404, "ResourceNotFound"),
@@ -51,6 +54,8 @@ def add_to(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _of_http)
     app.add_exception_handler(UnicodeError, _not_text)
+    app.add_exception_handler(RecursionError, _too_deep)
+    app.add_exception_handler(OSError, _of_system)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -80,6 +85,18 @@ async def _of_http(request: Request, error: Exception) -> JSONResponse:
 
 async def _not_text(request: Request, error: Exception) -> JSONResponse:
     return answer(400, "InvalidRequest", "the request holds characters that are no text in UTF-8")
+
+
+async def _too_deep(request: Request, error: Exception) -> JSONResponse:
+    return answer(400, "InvalidRequest", "the request is nested too deep")
+
+
+async def _of_system(request: Request, error: Exception) -> JSONResponse:
+    """The file system of the workspace refuses: it is full, or a client has put a file where a folder has to be."""
+    assert isinstance(error, OSError)  # noqa: S101 - registered for it
+    log.error("%s %s", request.method, request.url.path, exc_info=error)
+    text = f"the workspace cannot be written: {error.strerror or type(error).__name__}"
+    return answer(507, "InsufficientStorage", text) if error.errno in FULL else answer(409, "StorageConflict", text)
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:

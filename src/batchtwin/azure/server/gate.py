@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from starlette.exceptions import HTTPException
+from fastapi import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from batchtwin.azure.server.errors import answer
@@ -10,6 +10,8 @@ from batchtwin.azure.server.place import BLOBS, HOST
 
 # For documents; blobs have limits of their own.
 LARGEST_BODY = 4 * 1024 * 1024
+# Of a body that is refused: who still sends does not hear why.
+DRAINED = 64 * 1024 * 1024
 
 
 class Gate:
@@ -30,6 +32,7 @@ class Gate:
         elif scope["path"].startswith(f"{BLOBS}/"):
             await self._app(scope, receive, send)
         elif self._announces_too_much(headers.get(b"content-length", "0")):
+            await _drain(receive)
             await answer(413, "RequestEntityTooLarge", self._text())(scope, receive, send)
         else:
             await self._app(scope, self._counted(receive), send)
@@ -45,6 +48,7 @@ class Gate:
             message = await receive()
             got += len(message.get("body", b""))
             if got > self._largest:
+                await _drain(receive)
                 raise HTTPException(413, self._text())
             return message
 
@@ -52,3 +56,13 @@ class Gate:
 
     def _text(self) -> str:
         return f"the body may have {self._largest} bytes at most"
+
+
+async def _drain(receive: Receive) -> None:
+    """Take the rest of a body, and drop it, as far as that is bearable."""
+    got = 0
+    while got <= DRAINED:
+        message = await receive()
+        got += len(message.get("body", b""))
+        if not message.get("more_body", False):
+            return

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from batchtwin.azure.server import logs, sources
-from batchtwin.azure.server.documents import Document, Text
+from batchtwin.azure.server.documents import Body, Text
 from batchtwin.azure.server.errors import Refusal
 from batchtwin.azure.server.jobs import studio, tags
 from batchtwin.azure.server.place import LOCATION, WORKSPACE_PATH, Here, Place
@@ -24,13 +24,13 @@ _OUTPUT = re.compile(r"azureml://locations/[^/]+/workspaces/[^/]+/data/azureml_(
 router = APIRouter()
 
 
-class RunDataBody(Document):
+class RunDataBody(Body):
     """Which run."""
 
     run_id: Text
 
 
-class ResolveBody(Document):
+class ResolveBody(Body):
     """Which outputs."""
 
     values: Annotated[list[Text], Field(max_length=1000)]

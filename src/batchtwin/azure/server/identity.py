@@ -1,7 +1,7 @@
 """Who may use the service: those who hold a token, which the identity endpoint gives to those who know its header.
 
-The SDK asks for both over plain http: what the cloud is called and where it lies, and, as `DefaultAzureCredential` does in
-an App Service, a token for it (https://learn.microsoft.com/azure/app-service/overview-managed-identity, REST protocol).
+The SDK asks for both over plain http: what the cloud is called and where it lies, and, as `DefaultAzureCredential` does
+in an App Service, a token (https://learn.microsoft.com/azure/app-service/overview-managed-identity, REST protocol).
 """
 
 from __future__ import annotations
@@ -9,33 +9,47 @@ from __future__ import annotations
 import hmac
 import time
 import uuid
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from batchtwin.azure.connection import CLOUD, IDENTITY_PATH, METADATA_PATH
 from batchtwin.azure.server.errors import Refusal
 from batchtwin.azure.server.place import STORAGE_SUFFIX
 from batchtwin.azure.server.services import Served
-from batchtwin.azure.server.tokens import ACCESS
+from batchtwin.azure.server.tokens import ACCESS, Tokens
 
 TOKEN_SECONDS = 24 * 3600
 TENANT = str(uuid.uuid5(uuid.NAMESPACE_DNS, "batchtwin"))
 
 
-async def require_token(request: Request, services: Served) -> None:
-    """Refuse a request without a token of ours.
+class Guard:
+    """ASGI middleware that refuses requests without a token of ours, but for what lies below the paths `open`."""
 
-    Raises:
-        Refusal: 401.
-    """
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or services.tokens.claims(ACCESS, token.strip()) is None:
-        text = (
-            'the bearer token is missing, not from this server, or has expired; eval "$(batchtwin env)" and try again'
-        )
-        raise Refusal(401, "InvalidAuthenticationToken", text, {"WWW-Authenticate": "Bearer"})
+    def __init__(self, app: ASGIApp, tokens: Tokens, open: Sequence[str]) -> None:
+        self._app = app
+        self._tokens = tokens
+        self._open = tuple(open)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer 401."""
+        if scope["type"] != "http" or scope["path"].startswith(self._open) or self._is_allowed(scope):
+            await self._app(scope, receive, send)
+        else:
+            await _unauthorized().response()(scope, receive, send)
+
+    def _is_allowed(self, scope: Scope) -> bool:
+        scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
+        return scheme.lower() == "bearer" and self._tokens.claims(ACCESS, token.strip()) is not None
+
+
+def _unauthorized() -> Refusal:
+    text = 'the bearer token is missing, not of this server, or has expired; eval "$(batchtwin env)", and start anew'
+    return Refusal(401, "InvalidAuthenticationToken", text, {"WWW-Authenticate": "Bearer"})
 
 
 def router(port: int, secret: str) -> APIRouter:

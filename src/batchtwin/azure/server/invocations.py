@@ -17,6 +17,7 @@ from batchtwin.azure.server.services import Served
 from batchtwin.azure.server.shapes import system_data
 from batchtwin.workspace.entities import Job
 from batchtwin.workspace.errors import InputTypeError, InvalidError
+from batchtwin.workspace.service import Workspace
 
 PATH = f"{WORKSPACE_PATH}/batchEndpoints/{{endpoint}}"
 # The service of the SDK's `list_jobs`.
@@ -41,8 +42,8 @@ def invoke(
 ) -> Response:
     """Start a job. The same name, or the same request id, is the same job."""
     asked = body.properties
-    address, kind = _input(asked)
-    target = _target(asked)
+    address, kind = _input(services.workspace, asked)
+    target = _target(services.workspace, asked)
     compute = asked.compute or asked.resources
     retry = asked.retry_settings
     job = services.workspace.invoke(
@@ -107,7 +108,7 @@ class Target:
     file_name: str | None = None
 
 
-def _input(asked: Invocation) -> tuple[str | None, str | None]:
+def _input(workspace: Workspace, asked: Invocation) -> tuple[str | None, str | None]:
     """The one data input, as the workspace calls it: its address and type."""
     for given in asked.input_data.values():
         if given.job_input_type.lower() not in TYPES:
@@ -116,52 +117,54 @@ def _input(asked: Invocation) -> tuple[str | None, str | None]:
         names = ", ".join(sorted(asked.input_data))[:200]
         raise InvalidError(f"a model deployment takes one data input; given are {names}")
     for given in asked.input_data.values():
-        return _address(given.uri or ""), TYPES[given.job_input_type.lower()]
+        return _address(workspace, given.uri or ""), TYPES[given.job_input_type.lower()]
     return None, None
 
 
-def _address(text: str) -> str:
+def _address(workspace: Workspace, text: str) -> str:
     """What is asked for as input, in the form that the workspace knows. A path of this machine is none."""
     found = _ASSET.fullmatch(text)
     if found:
         return f"azureml:{found['name']}" + (f"@{found['label']}" if found["label"] else f":{found['version']}")
     in_store = sources.datastore_path(text)
     if in_store:
+        workspace.stored(*in_store)
         return "azureml://datastores/{}/paths/{}".format(*in_store)
     if text and not re.match(r"azureml:|/subscriptions/|https?://", text):
         raise InvalidError(f"{text[:200]}: is neither a data asset nor in a datastore; register or upload it")
     return text
 
 
-def _target(asked: Invocation) -> Target:
+def _target(workspace: Workspace, asked: Invocation) -> Target:
     if len(asked.output_data) > 1:
         names = ", ".join(sorted(asked.output_data))[:200]
         raise InvalidError(f"a model deployment has one output; given are {names}")
     for given in asked.output_data.values():
-        return _output(given, asked.output_file_name)
+        return _output(workspace, given, asked.output_file_name)
     dataset = asked.output_dataset
     if dataset and dataset.path:
         store = (dataset.datastore_id or "").removeprefix("azureml:").rpartition("/")[2]
-        return Target(_folder(f"azureml://datastores/{store}/paths/{dataset.path.strip('/')}"), asked.output_file_name)
+        folder = f"azureml://datastores/{store}/paths/{dataset.path.strip('/')}"
+        return Target(_folder(workspace, folder), asked.output_file_name)
     return Target(None, asked.output_file_name)
 
 
-def _output(given: JobOutput, file_name: str | None) -> Target:
+def _output(workspace: Workspace, given: JobOutput, file_name: str | None) -> Target:
     """A folder; or a file in one."""
     if not given.uri:
         return Target(None, file_name)
     if given.job_output_type.lower() != "urifile" or given.uri.endswith("/"):
-        return Target(_folder(given.uri), file_name)
+        return Target(_folder(workspace, given.uri), file_name)
     path = PurePosixPath(given.uri.partition("://")[2])
-    return Target(_folder(given.uri.removesuffix(path.name)), file_name or path.name)
+    return Target(_folder(workspace, given.uri.removesuffix(path.name)), file_name or path.name)
 
 
-def _folder(address: str) -> str:
-    found = sources.datastore_path(address.rstrip("/") + "/.")
+def _folder(workspace: Workspace, address: str) -> str:
+    found = sources.datastore_path(address)
     if found is None:
         raise InvalidError(f"{address[:200]}: output goes to a datastore: azureml://datastores/NAME/paths/FOLDER")
-    store, path = found
-    return f"azureml://datastores/{store}/paths/{path.removesuffix('.').rstrip('/') or '.'}"
+    workspace.stored(*found)
+    return "azureml://datastores/{}/paths/{}".format(*found)
 
 
 def _experiment(asked: Invocation) -> str | None:

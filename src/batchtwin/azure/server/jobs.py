@@ -31,6 +31,7 @@ def show(services: Served, place: Here, name: str) -> dict[str, Any]:
     job = services.workspace.job(name)
     if name.endswith(CHILD_SUFFIX):
         return {**_head(place, job), "properties": None}
+    services.workspace.share_output(job)
     return _document(services, place, job)
 
 
@@ -67,7 +68,7 @@ def _head(place: Place, job: Job) -> dict[str, Any]:
 
 
 def _document(services: Services, place: Place, job: Job) -> dict[str, Any]:
-    output = sources.datastore_uri(place.workspace_id, services.workspace.share_output(job))
+    output = sources.datastore_uri(place.workspace_id, services.workspace.output_path(job))
     return {
         **_head(place, job),
         "properties": {

@@ -1,7 +1,7 @@
 """Long-running operations, as ARM has them: an answer at once, an address to ask, and an end.
 
-What they do is done when the answer is given; so an operation is a signed name and there is nothing to keep. Clients see
-one all the same: older SDKs misread a creation that has ended when it is answered.
+What they do is done when the answer is given; so an operation is a signed name and there is nothing to keep. Clients
+see one all the same: older SDKs misread a creation that has ended when it is answered.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from batchtwin.azure.server.services import Served, Services
 from batchtwin.azure.server.tokens import OPERATION
 
 SECONDS = 3600
-# Without it the SDK waits for half a minute. Not `Retry-After`: that is whole seconds, of which each creation costs one.
+# Without it the SDK waits for half a minute. `Retry-After` has whole seconds, and each creation would cost one.
 RETRY_AFTER = {"x-ms-retry-after-ms": "50"}
 PATH = f"/providers/{PROVIDER}/locations/{LOCATION}/operations"
 

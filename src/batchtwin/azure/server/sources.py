@@ -4,6 +4,7 @@ this machine is, whoever names it.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -27,7 +28,7 @@ def stored(workspace: Workspace, address: str) -> Path:
     if found is None:
         raise InvalidError(f"{address}: is not in a datastore of this workspace; upload it, and give that address")
     path = workspace.stored(*found)
-    if not path.exists():
+    if not os.path.exists(path):
         raise InvalidError(f"{address}: nothing was uploaded there")
     return path
 
