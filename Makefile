@@ -23,6 +23,8 @@ AZ ?= az
 PYTEST_FLAGS ?=
 # test processes; each starts jobs of its own
 PROCESSES ?= 3
+# as --port 9443
+SERVE_FLAGS ?=
 BENCH_FLAGS ?= --write docs/performance.md
 
 BIN := .venv/bin
@@ -117,6 +119,13 @@ rehearse: AZ = batchtwin
 rehearse: $(READY_TO_DEPLOY) ## deploy, invoke, stream, download and undeploy on this machine
 	@scripts/deploy-and-run.sh deploy invoke stream download undeploy
 
+.PHONY: serve notebook
+serve: $(VENV) ## the workspace on this machine as a server for the Azure SDK; docs/sdk.md (SERVE_FLAGS)
+	@$(BIN)/batchtwin serve $(SERVE_FLAGS)
+
+notebook: $(VENV) $(MODEL_MADE) ## execute notebooks/ on this machine; the result, with its pictures, is in build/notebooks/
+	@scripts/run-notebook.sh
+
 # An SDK of another age, which tests the server: it cannot live beside the one of .venv.
 OLD_SDK := .venv-old-sdk/.installed
 
@@ -186,7 +195,7 @@ $(BENCH_VENV): requirements.lock benchmarks/requirements.txt pyproject.toml
 	@$(BENCH_BIN)/python -m compileall -q src $$($(BENCH_BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 	@touch $@
 
-.PHONY: bench bench-check bench-ledger bench-lock bench-scale
+.PHONY: bench bench-check bench-ledger bench-lock bench-scale bench-serve
 bench: $(BENCH_VENV) model/MLmodel ## measure batchtwin and its peers, write docs/performance.md (BENCH_FLAGS="--sets TINY ..." only prints)
 	@$(BENCH_BIN)/python -m benchmarks.bench $(BENCH_FLAGS)
 
@@ -201,6 +210,9 @@ bench-lock: $(VENV) ## compile benchmarks/requirements.txt again from requiremen
 
 bench-scale: $(VENV) ## 100,000 mini-batches: time of each, memory of the parent
 	@$(BIN)/python benchmarks/scale.py
+
+bench-serve: $(VENV) ## 200 clients on one server for two minutes: no error, no lost job; start, idle memory and CPU (LOAD_FLAGS)
+	@$(BIN)/python benchmarks/serve_load.py $(LOAD_FLAGS)
 
 .PHONY: behaviour soak
 behaviour: $(VENV) ## write docs/behaviour.md from the marks on the behaviour tests

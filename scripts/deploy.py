@@ -2,9 +2,9 @@
 
     python scripts/deploy.py [--endpoint-name NAME] [--custom] [--delete]
 
-The steps are those of the Python tab of Azure ML's documentation for MLflow models on batch endpoints. Where they go is
-said by the environment alone: the credential is what `DefaultAzureCredential` finds, the workspace that of `config.json`
-here, in a folder above, or where AZUREML_CONFIG says. Each step can be taken again.
+The steps are those of the Python tab of Azure ML's documentation for MLflow models on batch endpoints. Where they go
+is said by the environment alone: the credential is what `DefaultAzureCredential` finds, the workspace that of
+`config.json` here, in a folder above, or where AZUREML_CONFIG says. Each step can be taken again.
 """
 
 from __future__ import annotations
