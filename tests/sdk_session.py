@@ -68,6 +68,7 @@ def main(workspace: Path, project: Path, name: str) -> None:
     except ResourceNotFoundError as error:
         failure = error.error.message if error.error else str(error)
     version = azure.ai.ml.__version__
+    print()  # after the dots of `begin_delete`
     print(json.dumps({"job": job.name, "predictions": predictions, "version": version, "failure": failure}))
 
 

@@ -176,7 +176,7 @@ def test_the_same_code_is_uploaded_once(azure: Sdk) -> None:
 
 def test_nothing_runs_when_a_deployment_is_created(azure: Sdk, tmp_path: Path) -> None:
     mark = tmp_path / "ran"
-    azure.deploy(f"open({str(mark)!r}, 'w').close()\n\n    def run(files): return files")
+    azure.deploy(f"open({str(mark)!r}, 'w').close()\ndef run(files): return files")
     assert not mark.exists()
 
 

@@ -28,7 +28,8 @@ from batchtwin.workspace.service import Workspace
 
 LOOPBACK = "127.0.0.1"
 ANY = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not listened on
-GRACE_SECONDS = 5
+# For requests that are being answered; clients keep connections open for ever.
+GRACE_SECONDS = 1
 BACKLOG = 2048
 
 
@@ -149,3 +150,5 @@ def _names(host: str) -> list[str]:
 def log_to_stderr() -> None:
     """Tell on stderr what went wrong, and nothing else."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # That connections were open when it ended is no error.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: "graceful shutdown" not in record.getMessage())
