@@ -156,7 +156,7 @@ $(AZURITE): tests/azurite/package.json tests/azurite/package-lock.json
 	@command -v $(NPM) >/dev/null || { echo "make: Azurite needs Node.js 18 or later with npm (apt-get install nodejs npm)" >&2; exit 1; }
 	@mkdir -p $(@D)
 	@cp $^ $(@D)
-	@$(NPM) ci --prefix $(@D) --silent --ignore-scripts --omit=dev --omit=optional --no-audit --no-fund
+	@$(NPM) ci --prefix $(@D) --loglevel=error --ignore-scripts --omit=dev --omit=optional --no-audit --no-fund
 	@touch $@
 
 test-azurite: $(VENV) $(AZURITE) ## compare the blob service with Azurite, which npm installs (NPM, PYTEST_FLAGS)
