@@ -95,7 +95,7 @@ def twin(folder: Path, put_bytes: int = PUT_BYTES) -> Iterator[Twin]:
     key = secrets.token_bytes(32)
     words = [
         sys.executable,
-        *map(str, (Path(__file__).with_name("serve_blobs.py"), root, key.hex(), put_bytes, linked)),
+        *map(str, (Path(__file__).with_name("serve_blobs.py"), root, key.hex(), put_bytes)),
     ]
     with (
         log.open("wb") as writer,
