@@ -31,9 +31,7 @@ from batchtwin.azure.server.services import Services
 # Asked for without a token: blobs and logs have a signature in their address, and who is to get a token has to be told
 # where from.
 OPEN = (f"{BLOBS}/", "/logs/", "/discovery/")
-ROUTES = (
-    discovery,
-    logs,
+GUARDED = (
     workspaces,
     computes,
     endpoints,
@@ -52,7 +50,7 @@ ROUTES = (
 def service(services: Services) -> FastAPI:
     """The service: ARM, run history, blobs."""
     app = _application("batchtwin", services)
-    for module in ROUTES:
+    for module in (discovery, logs, *GUARDED):
         app.include_router(module.router)
     app.include_router(blobs.router(services.workspace.datastores_root, services.sas), prefix=BLOBS)
     app.add_middleware(Guard, tokens=services.tokens, open=OPEN)
