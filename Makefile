@@ -156,7 +156,7 @@ $(AZURITE): tests/azurite/package.json tests/azurite/package-lock.json
 	@command -v $(NPM) >/dev/null || { echo "make: Azurite needs Node.js 18 or later with npm (apt-get install nodejs npm)" >&2; exit 1; }
 	@mkdir -p $(@D)
 	@cp $^ $(@D)
-	@$(NPM) ci --prefix $(@D) --silent --ignore-scripts --omit=dev --omit=optional --no-audit --no-fund
+	@$(NPM) ci --prefix $(@D) --loglevel=error --ignore-scripts --omit=dev --omit=optional --no-audit --no-fund
 	@touch $@
 
 test-azurite: $(VENV) $(AZURITE) ## compare the blob service with Azurite, which npm installs (NPM, PYTEST_FLAGS)
@@ -177,6 +177,7 @@ check: $(VENV) ## ruff, mypy --strict, shellcheck, yamllint; changes nothing
 	@$(SHELL_FILES) | xargs -0 $(BIN)/shellcheck
 	@$(YAML_FILES) | xargs -0 $(BIN)/yamllint --strict
 	@$(BIN)/python scripts/behaviour_doc.py --check
+	@$(BIN)/python scripts/sdk_doc.py --check
 
 fix: $(VENV) ## let ruff repair what it can
 	@$(BIN)/ruff check --fix --show-fixes
@@ -214,9 +215,12 @@ bench-scale: $(VENV) ## 100,000 mini-batches: time of each, memory of the parent
 bench-serve: $(VENV) ## 200 clients on one server for two minutes: no error, no lost job; start, idle memory and CPU (LOAD_FLAGS)
 	@$(BIN)/python benchmarks/serve_load.py $(LOAD_FLAGS)
 
-.PHONY: behaviour soak
+.PHONY: behaviour sdk-doc soak
 behaviour: $(VENV) ## write docs/behaviour.md from the marks on the behaviour tests
 	@$(BIN)/python scripts/behaviour_doc.py
+
+sdk-doc: $(VENV) ## write the tables of docs/sdk.md from the marks on the server's tests
+	@$(BIN)/python scripts/sdk_doc.py
 
 soak: $(VENV) ## kill jobs at random and resume them, for SOAK_SECONDS (an hour)
 	@BATCHTWIN_SOAK_SECONDS=$(or $(SOAK_SECONDS),3600) $(BIN)/pytest -q tests/faults/test_kill.py -k random

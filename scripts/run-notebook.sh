@@ -20,6 +20,6 @@ mkdir -p build/notebooks
 copy=notebooks/.executed.ipynb
 cp "notebooks/$name" "$copy"
 trap 'rm -f "$copy"; [[ -z ${server:-} ]] || kill "$server" 2>/dev/null || true' EXIT
-"$bin/python" -m nbclient.cli --inplace "$copy"
+"$bin/jupyter-execute" --inplace "$copy"
 mv "$copy" "build/notebooks/$name"
 echo "$PWD/build/notebooks/$name"

@@ -38,11 +38,10 @@ class Served(Protocol):
 
 @dataclass
 class Twin:
-    """Our own service; `root` is its folder, `log` what it wrote, `linked` where links may lead."""
+    """Our own service; `root` is its folder, `log` what it wrote."""
 
     url: str
     root: Path
-    linked: Path
     sas: Sas
     pid: int
     log: Path
@@ -92,12 +91,11 @@ class Azurite:
 @contextmanager
 def twin(folder: Path, put_bytes: int = PUT_BYTES) -> Iterator[Twin]:
     """Run our service in a folder of its own, until the end; it must have had nothing to complain of."""
-    root, linked, log = folder / "blobs", folder / "linked", folder / "log"
-    linked.mkdir()
+    root, log = folder / "blobs", folder / "log"
     key = secrets.token_bytes(32)
     words = [
         sys.executable,
-        *map(str, (Path(__file__).with_name("serve_blobs.py"), root, key.hex(), put_bytes, linked)),
+        *map(str, (Path(__file__).with_name("serve_blobs.py"), root, key.hex(), put_bytes)),
     ]
     with (
         log.open("wb") as writer,
@@ -106,7 +104,7 @@ def twin(folder: Path, put_bytes: int = PUT_BYTES) -> Iterator[Twin]:
         assert process.stdout
         port = process.stdout.readline().decode().strip()
         assert port, log.read_text()
-        yield Twin(f"http://127.0.0.1:{port}", root, linked, Sas(key), process.pid, log)
+        yield Twin(f"http://127.0.0.1:{port}", root, Sas(key), process.pid, log)
         process.communicate()
     assert log.read_text() == ""
     assert process.returncode == 0

@@ -1,6 +1,6 @@
 """The blob service alone, as a process: prints its port when it listens; ends with its standard input.
 
-serve_blobs.py ROOT KEY PUT_BYTES LINKED
+serve_blobs.py ROOT KEY PUT_BYTES
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from batchtwin.azure.server.sas import Sas
 ACCOUNT = "devstore.blob.batchtwin"
 
 
-async def main(root: str, key: str, put_bytes: str, linked: str) -> None:
+async def main(root: str, key: str, put_bytes: str) -> None:
     """Serve until the process that started this one closes its end."""
     app = FastAPI()
-    app.include_router(router(Path(root), Sas(bytes.fromhex(key)), int(put_bytes), Path(linked)), prefix=f"/{ACCOUNT}")
+    app.include_router(router(Path(root), Sas(bytes.fromhex(key)), int(put_bytes)), prefix=f"/{ACCOUNT}")
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     serving = asyncio.create_task(server.serve())
     while not server.started:

@@ -7,14 +7,13 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from served import Server
 
-from support import DEADLINE, ROOT
+from support import COMMAND, DEADLINE, ROOT
 
 NOTEBOOK = ROOT / "notebooks/mlflow-for-batch-tabular.ipynb"
 
@@ -39,7 +38,7 @@ def executed(tmp_path_factory: pytest.TempPathFactory, heart_model: Path) -> lis
     copy.parent.mkdir()
     copy.write_bytes(NOTEBOOK.read_bytes())
     server = Server(folder / "place")
-    words = [sys.executable, "-m", "nbclient.cli", "--inplace", str(copy)]
+    words = [str(COMMAND.with_name("jupyter-execute")), "--inplace", str(copy)]
     env = {**os.environ, **server.connection.variables(), "MPLCONFIGDIR": str(folder)}
     done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=DEADLINE, check=False)
     assert server.stop() == ""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from served import Server
 
 from support import DEADLINE, ROOT, Project
@@ -21,6 +22,7 @@ print(local_ml_client().workspaces.get("local").location)
 """
 
 
+@pytest.mark.sdk("`batchtwin.azure.local_ml_client()`", "a client without variables")
 def test_local_ml_client(server: Server) -> None:
     done = subprocess.run(
         [sys.executable, "-c", LOCAL], env=server.environment, capture_output=True, text=True, timeout=DEADLINE
@@ -48,6 +50,7 @@ def result(process: subprocess.Popen[str]) -> dict[str, str]:
     return told
 
 
+@pytest.mark.sdk("two clients", "at the same time")
 def test_two_clients_at_once(server: Server, project: Project) -> None:
     project.files(2)
     project.script = "def run(files): return [open(file).read().strip() for file in files]"
@@ -57,6 +60,7 @@ def test_two_clients_at_once(server: Server, project: Project) -> None:
     assert told[0]["job"] != told[1]["job"]
 
 
+@pytest.mark.sdk("azure-ai-ml 1.28.1", "from registration to download")
 def test_an_old_sdk(server: Server, project: Project) -> None:
     """1.28.1 speaks msrest, as all up to 1.32 do."""
     assert OLD_SDK.exists(), "run `make old-sdk` first (`make test` does)"

@@ -66,6 +66,7 @@ def scored(deployment: Path, model: Path, folder: Path) -> str:
     return done.predictions
 
 
+@pytest.mark.sdk("the sample's notebook", "the predictions of `batchtwin score`, byte for byte")
 def test_without_a_script(
     sdk: Any, model: Any, data: Any, endpoint: Any, heart_model: Path, target: Path, tmp_path: Path
 ) -> None:
@@ -95,6 +96,7 @@ def test_without_a_script(
     assert predictions == scored(ROOT / "deployment-simple/deployment.yml", heart_model, tmp_path)
 
 
+@pytest.mark.sdk("`load_model_batch_deployment`", "a deployment from its YAML, with a scoring script")
 def test_with_a_script_from_its_yaml(
     sdk: Any, model: Any, data: Any, endpoint: Any, heart_model: Path, target: Path, tmp_path: Path
 ) -> None:

@@ -24,12 +24,14 @@ def data_input(path: str, type: str = "uri_folder") -> Any:
     return Input(type=type, path=path)
 
 
+@pytest.mark.sdk("`batch_endpoints.invoke`", "a local folder is uploaded")
 def test_a_local_folder_is_uploaded(deployed: Sdk) -> None:
     job = deployed.invoke()
     assert deployed.server.end(job) == "Completed"
     assert deployed.server.predictions(job) == "0\n1\n2\n"
 
 
+@pytest.mark.sdk("`batch_endpoints.invoke`", "a local file is uploaded")
 def test_a_local_file_is_one_item(deployed: Sdk) -> None:
     file = data_input(str(deployed.project.inputs / "01.txt"), "uri_file")
     job = deployed.invoke(input=file)
@@ -37,11 +39,13 @@ def test_a_local_file_is_one_item(deployed: Sdk) -> None:
     assert deployed.server.predictions(job) == "1\n"
 
 
+@pytest.mark.sdk("`batch_endpoints.invoke(inputs=)`", "one input by name")
 def test_inputs_as_a_dict(deployed: Sdk) -> None:
     job = deployed.invoke(input=None, inputs={"numbers": data_input(str(deployed.project.inputs))})
     assert deployed.server.end(job) == "Completed"
 
 
+@pytest.mark.sdk("`batch_endpoints.invoke`", "a data asset, by id or by name")
 def test_a_data_asset(deployed: Sdk) -> None:
     from azure.ai.ml.entities import Data
 
@@ -53,6 +57,9 @@ def test_a_data_asset(deployed: Sdk) -> None:
         assert deployed.server.predictions(job) == "0\n1\n2\n"
 
 
+@pytest.mark.sdk(
+    "`batch_endpoints.invoke(params_override=)`", "mini-batch size, instances, retries, timeout, threshold, file name"
+)
 def test_overrides(deployed: Sdk) -> None:
     override = {
         "mini_batch_size": 3,
@@ -76,6 +83,10 @@ def test_overrides(deployed: Sdk) -> None:
     assert (spec.settings.retry_settings.max_retries, spec.settings.retry_settings.timeout) == (1, 17)
 
 
+@pytest.mark.sdk(
+    "`batch_endpoints.invoke(job_name=, experiment_name=)`",
+    "the same name is the same job; with another order it is a conflict",
+)
 def test_job_name_and_experiment(deployed: Sdk) -> None:
     name = f"{deployed.name}-named"
     assert deployed.invoke(job_name=name, experiment_name="trial") == name
@@ -87,6 +98,7 @@ def test_job_name_and_experiment(deployed: Sdk) -> None:
     assert deployed.server.end(name) == "Completed"
 
 
+@pytest.mark.sdk("`batch_endpoints.invoke(outputs=)`", "a file or folder of a datastore")
 def test_an_output_path(deployed: Sdk, target: Path) -> None:
     from azure.ai.ml import Output
 
@@ -101,6 +113,7 @@ def test_an_output_path(deployed: Sdk, target: Path) -> None:
         assert (target / job / "named-outputs/score" / Path(place).name).read_text() == "0\n1\n2\n"
 
 
+@pytest.mark.sdk("`batch_endpoints.invoke(params_override=)`", "`output_dataset`, as older clients send it")
 def test_an_output_dataset(deployed: Sdk) -> None:
     store = deployed.client.datastores.get_default()
     override = {
@@ -113,6 +126,7 @@ def test_an_output_dataset(deployed: Sdk) -> None:
     assert written.read_text() == "0\n1\n2\n"
 
 
+@pytest.mark.sdk("`batch_endpoints.invoke(deployment_name=)`", "goes before the default")
 def test_a_deployment_by_name(deployed: Sdk) -> None:
     from azure.ai.ml.exceptions import ValidationException
 
@@ -122,6 +136,7 @@ def test_a_deployment_by_name(deployed: Sdk) -> None:
     assert deployed.server.end(job) == "Completed"
 
 
+@pytest.mark.refused("`batch_endpoints.invoke`", "input on the web: it is not fetched")
 def test_the_web_is_refused(deployed: Sdk) -> None:
     with refused() as caught:
         deployed.invoke(input=data_input("https://example.com/data/numbers"))
@@ -129,6 +144,7 @@ def test_the_web_is_refused(deployed: Sdk) -> None:
     assert "remote input is not read here; download it" in str(caught.value)
 
 
+@pytest.mark.refused("`batch_endpoints.invoke`", "a path of the server's machine, or out of a datastore")
 def test_a_path_of_the_server_is_refused(deployed: Sdk) -> None:
     for address in ("/etc", "file:///etc", f"{DATASTORE}/../../jobs", "azureml://datastores/x/paths/a/../../.."):
         body = {"properties": {"inputData": {"x": {"jobInputType": "UriFolder", "uri": address}}}}
@@ -137,6 +153,7 @@ def test_a_path_of_the_server_is_refused(deployed: Sdk) -> None:
         assert answer.error
 
 
+@pytest.mark.refused("`batch_endpoints.invoke`", "literal inputs, as for any model deployment")
 def test_a_literal_is_refused(deployed: Sdk) -> None:
     from azure.ai.ml import Input
 
@@ -145,6 +162,7 @@ def test_a_literal_is_refused(deployed: Sdk) -> None:
     assert "The specified job input type 'LiteralJobInput' is not supported." in str(caught.value)
 
 
+@pytest.mark.refused("`batch_endpoints.invoke`", "no input, or more than one")
 @pytest.mark.parametrize("inputs", [{}, {"a": "", "b": ""}])
 def test_a_model_deployment_takes_one_input(deployed: Sdk, inputs: dict[str, str]) -> None:
     given = {name: data_input(str(deployed.project.inputs)) for name in inputs}

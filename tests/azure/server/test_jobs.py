@@ -24,6 +24,7 @@ def done(deployed: Sdk) -> str:
     return job
 
 
+@pytest.mark.sdk("`jobs.stream`", "the log as it grows, and the end")
 def test_stream_prints_the_log_and_a_summary(deployed: Sdk) -> None:
     job = deployed.invoke()
     printed = deployed.stream(job)
@@ -33,6 +34,7 @@ def test_stream_prints_the_log_and_a_summary(deployed: Sdk) -> None:
     assert "3 succeeded, 0 failed" in printed
 
 
+@pytest.mark.sdk("`jobs.get`, `list(parent_job_name=)`", "a pipeline with the child `batchscoring`")
 def test_a_job_is_a_pipeline_with_one_child(deployed: Sdk, done: str) -> None:
     job = deployed.client.jobs.get(done)
     assert (job.type, job.status, job.experiment_name) == ("pipeline", "Completed", deployed.name)
@@ -41,6 +43,7 @@ def test_a_job_is_a_pipeline_with_one_child(deployed: Sdk, done: str) -> None:
     assert others == []
 
 
+@pytest.mark.sdk('`jobs.download(output_name="score")`', "of the job or its child, to `named-outputs/score/`")
 @pytest.mark.parametrize("suffix", ["", "-batchscoring"])
 def test_download_the_output(deployed: Sdk, done: str, target: Path, suffix: str) -> None:
     deployed.client.jobs.download(done + suffix, output_name="score", download_path=target)
@@ -48,18 +51,21 @@ def test_download_the_output(deployed: Sdk, done: str, target: Path, suffix: str
     assert (target / "named-outputs/score/predictions.csv").read_text() == "0\n1\n2\n"
 
 
+@pytest.mark.sdk("`jobs.download`", "the log tree")
 def test_download_the_logs(deployed: Sdk, done: str, target: Path) -> None:
     deployed.client.jobs.download(done, download_path=target)
     assert "3 succeeded" in (target / "artifacts/logs/job_result.txt").read_text()
     assert not (target / "named-outputs").exists()
 
 
+@pytest.mark.sdk("`jobs.download(all=True)`", "logs and output")
 def test_download_all(deployed: Sdk, done: str, target: Path) -> None:
     deployed.client.jobs.download(done, download_path=target, all=True)
     assert (target / "artifacts/logs/job_result.txt").exists()
     assert (target / "named-outputs/score/predictions.csv").exists()
 
 
+@pytest.mark.sdk("`jobs.list`, `batch_endpoints.list_jobs`, `batch_deployments.list_jobs`", "newest first")
 def test_jobs_are_listed(deployed: Sdk, done: str) -> None:
     client, name = deployed.client, deployed.name
     for found in (
@@ -70,6 +76,7 @@ def test_jobs_are_listed(deployed: Sdk, done: str) -> None:
         assert done in [job.name for job in found]
 
 
+@pytest.mark.sdk("`jobs.stream`", "a job that failed raises `JobException`, with the first real cause")
 def test_a_failed_job_raises_its_cause(azure: Sdk, target: Path) -> None:
     from azure.ai.ml.exceptions import JobException
 
@@ -84,6 +91,7 @@ def test_a_failed_job_raises_its_cause(azure: Sdk, target: Path) -> None:
     assert "ValueError" in (target / "artifacts/logs/user/error.txt").read_text()
 
 
+@pytest.mark.sdk("`jobs.begin_cancel`", "ends the job in order; no download before it has ended")
 def test_cancel(azure: Sdk, target: Path) -> None:
     from azure.ai.ml.exceptions import JobException
 
@@ -97,6 +105,7 @@ def test_cancel(azure: Sdk, target: Path) -> None:
     assert azure.client.jobs.get(job).status == "Canceled"
 
 
+@pytest.mark.sdk("`jobs.get`", "`ResourceNotFoundError` for what is not there")
 def test_no_such_job(sdk: Any) -> None:
     from azure.core.exceptions import ResourceNotFoundError
 

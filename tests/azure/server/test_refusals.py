@@ -14,6 +14,7 @@ from batchtwin.azure.server.place import BLOBS
 MODEL = {"properties": {"modelUri": "azureml://datastores/workspaceblobstore/paths/x"}}
 
 
+@pytest.mark.refused("any", "no token, or a wrong one")
 @pytest.mark.parametrize(
     "path", ["", "/models", "/batchEndpoints", "/jobs/x", "/datastores/workspaceblobstore/listSecrets", "/nothing"]
 )
@@ -51,6 +52,7 @@ def test_no_token_for_whoever_does_not_know_the_header(server: Server, secret: s
     assert "access_token" not in answer.text
 
 
+@pytest.mark.refused("any", "bodies that are malformed")
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"x"', b"\xff", b"[" * 100_000, b'{"properties": 1}'])
 @pytest.mark.parametrize("path", ["/models/m/versions/1", "/computes/c", "/batchEndpoints/e"])
 def test_malformed_bodies_are_400(server: Server, path: str, body: bytes) -> None:
@@ -82,6 +84,7 @@ def test_names_outside_the_rules(server: Server, path: str, body: Any) -> None:
     assert answer.error
 
 
+@pytest.mark.refused("`models`, `codes`", "content that was not uploaded: no path of this machine")
 @pytest.mark.parametrize(
     "address",
     [
@@ -152,6 +155,7 @@ def test_a_host_that_is_none_is_400(server: Server, host: str) -> None:
     assert answer.status == 400
 
 
+@pytest.mark.refused("what is not imitated", "404 or 405, in ARM's form")
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [

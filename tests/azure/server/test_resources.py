@@ -21,6 +21,10 @@ def refused() -> Any:
     return pytest.raises(HttpResponseError)
 
 
+@pytest.mark.sdk(
+    "`models.create_or_update`, `get`, `list`, `download`",
+    "uploaded, versioned, found by version and `latest`; a version cannot get other content",
+)
 def test_a_model_and_its_versions(azure: Sdk, target: Path) -> None:
     from azure.ai.ml.entities import Model
 
@@ -42,6 +46,7 @@ def test_a_model_and_its_versions(azure: Sdk, target: Path) -> None:
     assert caught.value.status_code == 409
 
 
+@pytest.mark.sdk("`models.archive`, `restore`", "lists leave archived versions out")
 def test_archive_and_restore(azure: Sdk) -> None:
     from azure.ai.ml.entities import Model
 
@@ -53,6 +58,7 @@ def test_archive_and_restore(azure: Sdk) -> None:
     assert name in [model.name for model in models.list()]
 
 
+@pytest.mark.sdk("`data.create_or_update`, `get`", "folders and files are uploaded; an address on the web is noted")
 def test_data_folders_files_and_addresses(azure: Sdk) -> None:
     from azure.ai.ml.entities import Data
 
@@ -67,6 +73,7 @@ def test_data_folders_files_and_addresses(azure: Sdk) -> None:
         data.get(name, version="7")
 
 
+@pytest.mark.sdk("`environments.create_or_update`, `get`", "an image with a conda file, which must be one")
 def test_an_environment_with_a_conda_file(azure: Sdk, tmp_path: Path) -> None:
     from azure.ai.ml.entities import Environment
 
@@ -82,6 +89,9 @@ def test_an_environment_with_a_conda_file(azure: Sdk, tmp_path: Path) -> None:
     assert "dependencies: missing or no list" in str(caught.value)
 
 
+@pytest.mark.sdk(
+    "`compute.begin_create_or_update`, `get`, `list`, `begin_delete`", "`AmlCompute` by name; jobs run on this machine"
+)
 def test_computes(sdk: Any) -> None:
     from azure.ai.ml.entities import AmlCompute
 
@@ -99,6 +109,10 @@ def test_computes(sdk: Any) -> None:
     assert "max_instances >= 1" in str(caught.value)
 
 
+@pytest.mark.sdk(
+    "`batch_endpoints.begin_create_or_update`, `get`, `list`, `begin_delete`",
+    "long-running operations; with the endpoint go its deployments, and nothing else",
+)
 def test_an_endpoint_is_created_changed_and_deleted(azure: Sdk) -> None:
     from azure.ai.ml.entities import BatchEndpoint
 
@@ -122,6 +136,7 @@ def test_an_endpoint_is_created_changed_and_deleted(azure: Sdk) -> None:
         endpoints.begin_delete(name).result()
 
 
+@pytest.mark.refused("`batch_endpoints.begin_create_or_update`", "a default deployment that is not there")
 def test_an_endpoint_routes_to_a_deployment_that_it_has(azure: Sdk) -> None:
     from azure.ai.ml.entities import BatchEndpoint
 
@@ -133,6 +148,7 @@ def test_an_endpoint_routes_to_a_deployment_that_it_has(azure: Sdk) -> None:
     assert "deployment 'none'" in str(caught.value)
 
 
+@pytest.mark.sdk("`batch_deployments.get`", "what was not given has the service's default")
 def test_a_deployment_gets_the_defaults_of_the_service(deployed: Sdk) -> None:
     shown = deployed.client.batch_deployments.get("first", deployed.name)
     settings = shown.settings if hasattr(shown, "settings") else shown
@@ -143,6 +159,7 @@ def test_a_deployment_gets_the_defaults_of_the_service(deployed: Sdk) -> None:
     assert shown.model.endswith(f"/models/{deployed.name}/versions/1")
 
 
+@pytest.mark.sdk("`batch_deployments.begin_create_or_update`", "every setting comes back")
 def test_settings_come_back_as_they_were_given(azure: Sdk) -> None:
     from azure.ai.ml.entities import BatchRetrySettings
 
@@ -163,6 +180,7 @@ def test_settings_come_back_as_they_were_given(azure: Sdk) -> None:
     assert (shown.resources.instance_count, shown.environment_variables) == (2, {"COLOUR": "red"})
 
 
+@pytest.mark.sdk("`batch_deployments.begin_create_or_update`, `list`, `begin_delete`", "code is known by its content")
 def test_the_same_code_is_uploaded_once(azure: Sdk) -> None:
     first = azure.deploy(name="first")
     model = azure.client.models.get(azure.name, version="1")
@@ -174,12 +192,17 @@ def test_the_same_code_is_uploaded_once(azure: Sdk) -> None:
         azure.client.batch_deployments.get("second", azure.name)
 
 
+@pytest.mark.sdk("`batch_deployments.begin_create_or_update`", "nothing of the code is run")
 def test_nothing_runs_when_a_deployment_is_created(azure: Sdk, tmp_path: Path) -> None:
     mark = tmp_path / "ran"
     azure.deploy(f"open({str(mark)!r}, 'w').close()\ndef run(files): return files")
     assert not mark.exists()
 
 
+@pytest.mark.refused(
+    "`batch_deployments.begin_create_or_update`",
+    "sizes, thresholds, levels and names out of range, which the SDK sends",
+)
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
@@ -196,6 +219,7 @@ def test_what_the_sdk_lets_through_is_refused(azure: Sdk, settings: dict[str, An
     assert text in str(caught.value)
 
 
+@pytest.mark.refused("`batch_deployments.begin_create_or_update`", "a model that is not registered")
 def test_a_deployment_needs_what_it_names(azure: Sdk) -> None:
     azure.deploy()
     model = azure.client.models.get(azure.name, version="1")
@@ -205,6 +229,7 @@ def test_a_deployment_needs_what_it_names(azure: Sdk) -> None:
     assert f"model '{azure.name}:9'" in str(caught.value)
 
 
+@pytest.mark.sdk("`workspaces.get`, `datastores.get_default`, `list`", "one workspace, under any name; two datastores")
 def test_the_workspace(sdk: Any) -> None:
     shown = sdk.workspaces.get("local")
     assert (shown.location, shown.mlflow_tracking_uri[:10]) == ("local", "sqlite:///")

@@ -26,6 +26,7 @@ def body(uri: str, **more: Any) -> dict[str, Any]:
     return {"properties": {"InputData": {"numbers": {"JobInputType": "UriFolder", "Uri": uri}}, **more}}
 
 
+@pytest.mark.sdk("`POST` to the scoring URI", "the documented form, without the SDK")
 def test_invoke_poll_and_read_the_output(deployed: Sdk, data: str) -> None:
     server = deployed.server
     uri = f"azureml://locations/local/workspaces/{WORKSPACE}/data/{data}/versions/1"
@@ -42,6 +43,7 @@ def test_invoke_poll_and_read_the_output(deployed: Sdk, data: str) -> None:
     assert (server.folder / "datastores/workspaceblobstore/rest/numbers.csv").read_text() == "0\n1\n2\n"
 
 
+@pytest.mark.sdk("`POST` to the scoring URI", "an asset by version or label, by ARM id, or a path in a datastore")
 @pytest.mark.parametrize(
     "uri",
     [
@@ -60,6 +62,7 @@ def test_each_way_to_name_the_input(deployed: Sdk, data: str, uri: str) -> None:
     assert deployed.server.end(answer.data["name"]) == "Completed"
 
 
+@pytest.mark.sdk("`repeatability-request-id`", "a request that is sent twice starts one job")
 def test_the_same_request_id_is_one_job(deployed: Sdk, data: str) -> None:
     headers = {"repeatability-request-id": f"{deployed.name}-once"}
     path, asked = f"/batchEndpoints/{deployed.name}/jobs", body(f"azureml:{data}:1")
@@ -70,12 +73,14 @@ def test_the_same_request_id_is_one_job(deployed: Sdk, data: str) -> None:
     assert deployed.server.end(first) == "Completed"
 
 
+@pytest.mark.refused("`azureml-model-deployment`", "a deployment that is not there, in the service's words")
 def test_no_such_deployment(deployed: Sdk, data: str) -> None:
     headers = {"azureml-model-deployment": "none"}
     answer = deployed.server.call("POST", f"/batchEndpoints/{deployed.name}/jobs", body(f"azureml:{data}:1"), headers)
     assert (answer.status, answer.error) == (404, "Deployment name none not found for this endpoint")
 
 
+@pytest.mark.refused("`OutputData`", "output outside of the datastores")
 def test_output_goes_to_datastores_only(deployed: Sdk, data: str) -> None:
     for place in ("/tmp/x", "file:///tmp/x", "https://example.com/x", "azureml://datastores/x/paths/../../y"):  # noqa: S108
         output = {"score": {"JobOutputType": "UriFolder", "Uri": place}}

@@ -59,11 +59,10 @@ class Sink:
 
 
 class BlobFiles:
-    """The folder `root`. Links that lead out of a container are refused, but for reading from below `linked`."""
+    """The folder `root`. Links that lead out of a container are not followed."""
 
-    def __init__(self, root: Path, linked: Path | None = None) -> None:
+    def __init__(self, root: Path) -> None:
         self._root = root
-        self._linked = linked.resolve() if linked else None
         self._details = DetailsFolder(root / DETAILS)
         # One change at a time: what a condition was checked against is what is changed.
         self._lock = threading.Lock()
@@ -133,10 +132,8 @@ class BlobFiles:
         return self._blob(container, name, found.path, os.fstat(file.fileno())), file
 
     def may_read(self, container: str, path: Path) -> bool:
-        """Whether a path, its links followed, lies where blobs may be read."""
-        real = path.resolve()
-        inside = real.is_relative_to((self._root / container).resolve())
-        return inside or (self._linked is not None and real.is_relative_to(self._linked))
+        """Whether a path, its links followed, lies in the container."""
+        return path.resolve().is_relative_to((self._root / container).resolve())
 
     @contextmanager
     def sink(self) -> Iterator[Sink]:

@@ -26,13 +26,13 @@ _BUFFER = 1 << 20
 _METHODS = ["GET", "HEAD", "PUT", "DELETE", "POST", "PATCH"]
 
 
-def router(root: Path, sas: Sas, put_bytes: int = PUT_BYTES, linked: Path | None = None) -> APIRouter:
+def router(root: Path, sas: Sas, put_bytes: int = PUT_BYTES) -> APIRouter:
     """Return the routes of a blob service, to be mounted under the name of its account.
 
     A container is a folder in `root`, a blob a file in it. A request needs a token of `sas` for its container. One PUT
-    takes `put_bytes` at most; larger blobs come in blocks. Links in a container may lead below `linked`, to be read.
+    takes `put_bytes` at most; larger blobs come in blocks.
     """
-    service = _Service(BlobFiles(root, linked), sas, put_bytes)
+    service = _Service(BlobFiles(root), sas, put_bytes)
     routes = APIRouter(include_in_schema=False)
     routes.add_api_route("/{container}", service.answer, methods=_METHODS)
     routes.add_api_route("/{container}/{blob:path}", service.answer, methods=_METHODS)
