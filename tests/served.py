@@ -9,6 +9,7 @@ import ssl
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.message import Message
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -29,7 +30,7 @@ class Answer:
     """What came back. `data` is the body as JSON, else None."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Message
     text: str
 
     @property

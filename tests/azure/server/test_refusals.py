@@ -31,7 +31,7 @@ def test_a_token_that_is_signed_by_another_is_401(server: Server) -> None:
     import jwt
 
     claims = jwt.decode(server.token().data["access_token"], options={"verify_signature": False})
-    for token in (jwt.encode(claims, "k" * 32, "HS256"), jwt.encode(claims, None, "none")):
+    for token in (jwt.encode(claims, "k" * 32, "HS256"), jwt.encode(claims, "", "none")):
         headers = {"Authorization": f"Bearer {token}"}
         answer = server.ask("GET", f"{server.connection.origin}{HOME}", headers=headers)
         assert answer.status == 401
