@@ -7,6 +7,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 PYTHON ?= python3
 DOCKER ?= docker
+NPM ?= npm
 IMAGE ?= heart-classifier-batch:latest
 BASE_IMAGE ?= python:3.11-slim-bookworm
 DOCKER_BUILD_FLAGS ?=
@@ -22,6 +23,8 @@ AZ ?= az
 PYTEST_FLAGS ?=
 # test processes; each starts jobs of its own
 PROCESSES ?= 3
+# as --port 9443
+SERVE_FLAGS ?=
 BENCH_FLAGS ?= --write docs/performance.md
 PARENT_FLAGS ?=
 
@@ -117,9 +120,32 @@ rehearse: AZ = batchtwin
 rehearse: $(READY_TO_DEPLOY) ## deploy, invoke, stream, download and undeploy on this machine
 	@scripts/deploy-and-run.sh deploy invoke stream download undeploy
 
-.PHONY: test test-container test-ray test-all
-test: $(VENV) model/MLmodel ## all tests that need no container engine and no network (PYTEST_FLAGS)
-	@$(BIN)/pytest -m "not container" --cov --numprocesses $(PROCESSES) --dist worksteal $(PYTEST_FLAGS)
+.PHONY: serve notebook
+serve: $(VENV) ## the workspace on this machine as a server for the Azure SDK; docs/sdk.md (SERVE_FLAGS)
+	@$(BIN)/batchtwin serve $(SERVE_FLAGS)
+
+notebook: $(VENV) $(MODEL_MADE) ## execute notebooks/ on this machine; the result, with its pictures, is in build/notebooks/
+	@scripts/run-notebook.sh
+
+# An SDK of another age, which tests the server: it cannot live beside the one of .venv.
+OLD_SDK := .venv-old-sdk/.installed
+
+$(OLD_SDK): tests/azure/old-sdk.txt
+	@echo "Setting up .venv-old-sdk: azure-ai-ml 1.28.1 (a minute, once)"
+	@$(PYTHON) -m venv --clear .venv-old-sdk
+	@.venv-old-sdk/bin/pip install -qq --disable-pip-version-check --no-deps --require-hashes -r tests/azure/old-sdk.txt
+	@touch $@
+
+.PHONY: old-sdk old-sdk-lock
+old-sdk: $(OLD_SDK) ## .venv-old-sdk with azure-ai-ml 1.28.1; `test` does this by itself
+
+old-sdk-lock: $(VENV) ## compile tests/azure/old-sdk.txt again from old-sdk.in
+	@$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-strip-extras --custom-compile-command "make $@" tests/azure/old-sdk.in --output-file tests/azure/old-sdk.txt
+
+.PHONY: test test-container test-azurite test-ray test-all
+test: $(VENV) $(OLD_SDK) model/MLmodel ## all tests that need no container engine and no network (PYTEST_FLAGS)
+	@$(BIN)/pytest -m "not container and not azurite" --cov --numprocesses $(PROCESSES) --dist worksteal $(PYTEST_FLAGS)
 
 test-container: $(VENV) model/MLmodel ## build the image and test in it (PYTEST_FLAGS)
 	@$(BIN)/pytest -m container $(PYTEST_FLAGS)
@@ -127,7 +153,20 @@ test-container: $(VENV) model/MLmodel ## build the image and test in it (PYTEST_
 test-ray: $(VENV) model/MLmodel ## the tests of behaviour and of faults on a Ray cluster (PYTEST_FLAGS="-m on_ray": those of CI)
 	@$(BIN)/pytest --pool ray tests/behaviour tests/faults $(PYTEST_FLAGS)
 
-test-all: test test-container test-ray ## all three
+# Microsoft's emulator of the blob service; npm's lock pins it and all it needs.
+AZURITE := build/azurite/.installed
+
+$(AZURITE): tests/azurite/package.json tests/azurite/package-lock.json
+	@command -v $(NPM) >/dev/null || { echo "make: Azurite needs Node.js 18 or later with npm (apt-get install nodejs npm)" >&2; exit 1; }
+	@mkdir -p $(@D)
+	@cp $^ $(@D)
+	@$(NPM) ci --prefix $(@D) --loglevel=error --ignore-scripts --omit=dev --omit=optional --no-audit --no-fund
+	@touch $@
+
+test-azurite: $(VENV) $(AZURITE) ## compare the blob service with Azurite, which npm installs (NPM, PYTEST_FLAGS)
+	@$(BIN)/pytest -m azurite tests/azure/server/blobs $(PYTEST_FLAGS)
+
+test-all: test test-container test-azurite test-ray ## all four
 
 # What git tracks or would track.
 FILES = git ls-files --cached --others --exclude-standard -z
@@ -142,6 +181,7 @@ check: $(VENV) ## ruff, mypy --strict, shellcheck, yamllint; changes nothing
 	@$(SHELL_FILES) | xargs -0 $(BIN)/shellcheck
 	@$(YAML_FILES) | xargs -0 $(BIN)/yamllint --strict
 	@$(BIN)/python scripts/behaviour_doc.py --check
+	@$(BIN)/python scripts/sdk_doc.py --check
 
 fix: $(VENV) ## let ruff repair what it can
 	@$(BIN)/ruff check --fix --show-fixes
@@ -160,7 +200,7 @@ $(BENCH_VENV): requirements.lock benchmarks/requirements.txt pyproject.toml
 	@$(BENCH_BIN)/python -m compileall -q src $$($(BENCH_BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 	@touch $@
 
-.PHONY: bench bench-check bench-ledger bench-lock bench-parent bench-scale
+.PHONY: bench bench-check bench-ledger bench-lock bench-parent bench-scale bench-serve
 bench: $(BENCH_VENV) model/MLmodel ## measure batchtwin and its peers, write docs/performance.md (BENCH_FLAGS="--sets TINY ..." only prints)
 	@$(BENCH_BIN)/python -m benchmarks.bench $(BENCH_FLAGS)
 
@@ -179,9 +219,15 @@ bench-scale: $(VENV) ## 100,000 mini-batches: time of each, memory of the parent
 bench-parent: $(VENV) ## the parent of 1,000 workers and 10,000,000 mini-batches, without them (PARENT_FLAGS="--mini-batches N")
 	@$(BIN)/python -m benchmarks.parent $(PARENT_FLAGS)
 
-.PHONY: behaviour soak
+bench-serve: $(VENV) ## 200 clients on one server for two minutes: no error, no lost job; start, idle memory and CPU (LOAD_FLAGS)
+	@$(BIN)/python benchmarks/serve_load.py $(LOAD_FLAGS)
+
+.PHONY: behaviour sdk-doc soak
 behaviour: $(VENV) ## write docs/behaviour.md from the marks on the behaviour tests
 	@$(BIN)/python scripts/behaviour_doc.py
+
+sdk-doc: $(VENV) ## write the tables of docs/sdk.md from the marks on the server's tests
+	@$(BIN)/python scripts/sdk_doc.py
 
 soak: $(VENV) ## kill jobs at random and resume them, for SOAK_SECONDS (an hour)
 	@BATCHTWIN_SOAK_SECONDS=$(or $(SOAK_SECONDS),3600) $(BIN)/pytest -q tests/faults/test_kill.py -k random
@@ -202,6 +248,6 @@ CACHES := .coverage .coverage.* coverage.xml .hypothesis .mypy_cache .pytest_cac
 
 .PHONY: clean
 clean: ## remove what was made: outputs, model, caches, .venv, the image; nothing that git tracks
-	@rm -rf outputs named-outputs model mlruns mlartifacts mlflow.db data/uci .batchtwin .job-name-rehearsal build .venv-bench $(CACHES) .venv
+	@rm -rf outputs named-outputs model mlruns mlartifacts mlflow.db data/uci .batchtwin .job-name-rehearsal build .venv-bench .venv-old-sdk $(CACHES) .venv
 	@find . -name .git -prune -o -name __pycache__ -prune -exec rm -rf {} +
 	@if $(DOCKER) image inspect "$(IMAGE)" >/dev/null 2>&1; then $(DOCKER) image rm "$(IMAGE)" >/dev/null; fi

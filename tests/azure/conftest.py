@@ -25,6 +25,8 @@ SDK_NOISE = (
     "ignore::marshmallow.warnings.RemovedInMarshmallow4Warning",
     "ignore::marshmallow.warnings.ChangedInMarshmallow4Warning",
     "ignore:This class is intended as a base class:UserWarning",
+    "ignore:The use of a 'BlobProperties' instance:DeprecationWarning",
+    "ignore:content_as_bytes is deprecated:DeprecationWarning",
 )
 SETTINGS = {
     "mini_batch_size": 2,

@@ -1,1 +1,5 @@
-"""The faces of Azure ML: the commands of `az ml`, over the local workspace."""
+"""Faces of the workspace that Azure's own tools know: the words of `az ml`, the REST service of the SDK."""
+
+from batchtwin.azure.client import local_ml_client
+
+__all__ = ["local_ml_client"]

@@ -15,6 +15,7 @@ from batchtwin.engine.pool import init_seconds
 from batchtwin.engine.prepare import Asked, Prepared
 from batchtwin.engine.process import WorkerProcess
 from batchtwin.engine.template import Template
+from batchtwin.scoring import ahead
 from batchtwin.spec.messages import Crew, Preload, WorkerSettings
 from batchtwin.spec.model import Model
 
@@ -56,8 +57,14 @@ def environment(prepared: Prepared, model_dir: Path) -> dict[str, str]:
         "BATCHTWIN_LOGGING_LEVEL": prepared.deployment.settings.logging_level.upper(),
         "BATCHTWIN_BAD_FILES": "quarantine" if prepared.request.quarantine else "fail",
         "BATCHTWIN_COALESCE": "1" if prepared.request.coalesce else "",
+        ahead.FOLDER: str(ahead_folder(prepared.output.scratch)),
         **own,
     }
+
+
+def ahead_folder(scratch: Path) -> Path:
+    """Where the tables are that were read ahead."""
+    return scratch / "ahead"
 
 
 def start_template(asked: Asked) -> Template:
@@ -118,6 +125,7 @@ def muster(prepared: Prepared, run: int) -> Crew:
         logging_level=settings.logging_level,
         output_action=settings.output_action,
         preload=_preload(prepared.script, prepared.model, models / prepared.model.path.resolve().name),
+        inputs=prepared.model.inputs if prepared.script is None else "",
         variables=settings.environment_variables,
         environment=environment(prepared, models),
     )

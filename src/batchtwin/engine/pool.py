@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from batchtwin.engine.ahead import Ahead
 from batchtwin.engine.process import WorkerProcess
 from batchtwin.engine.template import Template
 from batchtwin.errors import BatchTwinError
@@ -66,10 +67,17 @@ def _concerns(event: Event, task: Task | None) -> bool:
 class LocalPool:
     """Up to `size` workers made by `launch(number)`; `timeout` seconds for one `run()`.
 
-    None is made before `template` is settled.
+    None is made before `template` is settled; until then `ahead`, if given, reads the files of the first mini-batches.
     """
 
-    def __init__(self, size: int, timeout: float, launch: Callable[[int], WorkerProcess], template: Template) -> None:
+    def __init__(
+        self,
+        size: int,
+        timeout: float,
+        launch: Callable[[int], WorkerProcess],
+        template: Template,
+        ahead: Ahead | None = None,
+    ) -> None:
         self._size = size
         self._timeout = timeout
         self._launch = launch
@@ -78,6 +86,7 @@ class LocalPool:
         self._workers: list[WorkerProcess] = []
         self._selector = selectors.DefaultSelector()
         self._template = template
+        self._ahead = ahead
         self._heard = template.fd
         if self._heard is not None:
             self._selector.register(self._heard, selectors.EVENT_READ)
@@ -111,6 +120,7 @@ class LocalPool:
 
     def close(self) -> None:
         """End all workers: idle ones call `shutdown()`, busy ones are killed."""
+        self._stop_reading()
         for process in self._workers:
             if process.task is None and process.ready:
                 process.finish()
@@ -125,7 +135,10 @@ class LocalPool:
     def _staff(self) -> None:
         """Start workers while there is work for them."""
         if not self._template.look():
+            if self._ahead is not None:
+                self._ahead.begin(path for task in self._queue for path in task.files)
             return
+        self._stop_reading()
         if self._heard is not None:
             self._selector.unregister(self._heard)
             self._heard = None
@@ -140,6 +153,11 @@ class LocalPool:
             process.deadline = time.monotonic() + init_seconds(self._timeout)
             self._workers.append(process)
             self._selector.register(process.events_fd, selectors.EVENT_READ, process)
+
+    def _stop_reading(self) -> None:
+        if self._ahead is not None:
+            self._ahead.close()
+            self._ahead = None
 
     def _feed(self) -> None:
         for process in self._workers:

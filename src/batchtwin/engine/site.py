@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
-from batchtwin.engine.launch import Launcher, start_template, worker_environment
+from batchtwin.engine.ahead import Ahead
+from batchtwin.engine.launch import Launcher, ahead_folder, start_template, worker_environment
 from batchtwin.engine.logs import WorkerLogs
+from batchtwin.engine.output import OutputFolder
 from batchtwin.engine.pool import LocalPool, Pool
 from batchtwin.engine.prepare import Asked
 from batchtwin.engine.ray_options import RayOptions
@@ -45,7 +48,8 @@ class LocalSite:
         """Return a pool of processes."""
         env = worker_environment(crew, os.environ, os.cpu_count() or 1)
         launch = Launcher(crew, env, logs, self._template)
-        return LocalPool(crew.workers, crew.timeout, launch, self._template)
+        ahead = Ahead(crew.inputs, ahead_folder(OutputFolder(Path(crew.root), None).scratch), self._template.env)
+        return LocalPool(crew.workers, crew.timeout, launch, self._template, ahead)
 
     def close(self) -> None:
         """End the template."""

@@ -16,6 +16,7 @@ from typing import Any
 import mlflow.pyfunc
 import pandas as pd
 
+from batchtwin.scoring import ahead
 from batchtwin.scoring.bad_file import BadFileError
 from batchtwin.scoring.coalesce import Coalescer
 from batchtwin.scoring.joined import read_joined, split
@@ -69,6 +70,9 @@ def _data(paths: list[str]) -> Iterator[tuple[str, Any]]:
 
 
 def _read(path: str) -> Any:
+    table = ahead.load(path)
+    if table is not None:
+        return table
     try:
         return read(path, _signature)
     except BadFileError as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +55,16 @@ class Signature:
             return cls(tensors=tuple(Tensor(tuple(spec.shape), spec.type.name, spec.name) for spec in schema.inputs))
         columns = tuple(Column(spec.name or "", _type(spec.type), spec.required) for spec in schema.inputs)
         return cls(columns, named=schema.has_input_names())
+
+    @classmethod
+    def of_json(cls, inputs: str, types: Collection[str]) -> Signature | None:
+        """Take over the text that MLmodel has for it, if it is named columns of these `types`; else None."""
+        try:
+            columns = tuple(Column(one["name"], one["type"], one.get("required", True)) for one in json.loads(inputs))
+        except (TypeError, KeyError, ValueError, AttributeError):
+            return None
+        known = all(isinstance(one.name, str) and isinstance(one.type, str) and one.type in types for one in columns)
+        return cls(columns) if columns and known else None
 
     def in_table(self, path: str, found: Sequence[str]) -> Columns | None:
         """Return what to read from a table whose columns are `found`; None if MLflow is to judge the whole table.

@@ -42,12 +42,21 @@ class Preload(_Message):
     model: str | None
 
 
+class ReadAhead(_Message):
+    """Files to read before there is a worker: `inputs` is the JSON text of the model's signature."""
+
+    folder: str
+    inputs: str
+    files: tuple[str, ...]
+
+
 class Crew(_Message):
     """What the workers of one run of a job have in common, on whatever machine they are started.
 
     `root` is the job's folder, `run` numbers its runs from 1. `variables` are the deployment's own, `environment` is
     what the job adds to a machine's, those among it. `workers` run on one machine, with `timeout` seconds for a
-    `run()`. `nodes` is what the deployment says. `key` is of this job alone.
+    `run()`. `nodes` is what the deployment says. `key` is of this job alone. `inputs` is the JSON text of the model's
+    signature, for the MLflow driver only.
     """
 
     key: str
@@ -60,6 +69,7 @@ class Crew(_Message):
     logging_level: str
     output_action: str
     preload: Preload
+    inputs: str
     variables: dict[str, str]
     environment: dict[str, str]
 

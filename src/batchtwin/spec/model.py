@@ -21,12 +21,14 @@ from batchtwin.spec.yaml_file import Loader
 class Model:
     """A model on disk. `flavors` is empty for one that MLflow did not save.
 
-    `required_columns` are those of its signature, if that names columns.
+    `required_columns` are those of its signature, if that names columns; `inputs` is the JSON text that the signature
+    has for its input, empty for none.
     """
 
     path: Path
     flavors: tuple[str, ...]
     required_columns: tuple[str, ...] = ()
+    inputs: str = ""
 
     def require_pyfunc(self) -> None:
         """Refuse a model that the MLflow driver cannot score with.
@@ -90,13 +92,16 @@ def _read(path: Path, mlmodel: Path) -> Model:
     flavors = content.get("flavors") if isinstance(content, dict) else None
     if not isinstance(flavors, dict) or not flavors:
         raise ModelError(f"{mlmodel}: flavors: missing; this is not the MLmodel file of an MLflow model")
-    return Model(path, tuple(map(str, flavors)), tuple(_required(content.get("signature"))))
+    signature = content.get("signature")
+    inputs = signature.get("inputs") if isinstance(signature, dict) else None
+    text = inputs if isinstance(inputs, str) else ""
+    return Model(path, tuple(map(str, flavors)), tuple(_required(text)), text)
 
 
-def _required(signature: Any) -> Iterator[str]:
-    """The names of required columns in `signature.inputs`, which is JSON; whatever else it is, MLflow judges."""
+def _required(inputs: str) -> Iterator[str]:
+    """The names of required columns in the signature's JSON; whatever else it is, MLflow judges."""
     try:
-        inputs = json.loads(signature["inputs"])
-        yield from (str(spec["name"]) for spec in inputs if spec["type"] != "tensor" and spec.get("required", True))
+        specs = json.loads(inputs)
+        yield from (str(spec["name"]) for spec in specs if spec["type"] != "tensor" and spec.get("required", True))
     except (TypeError, KeyError, ValueError):
         return

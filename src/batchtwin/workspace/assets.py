@@ -112,8 +112,20 @@ class Assets:
                 newest.setdefault(asset.name, asset)
         return list(newest.values())
 
-    def archive_asset(self, kind: Kind, name: str, version: str | None = None) -> None:
-        """Hide a version, or all of them, from lists and from `latest`.
+    def next_version(self, kind: Kind, name: str) -> str:
+        """Return the version that the next one of this name gets, if it is given none."""
+        with self._store.read() as connection:
+            return _next(connection, kind, name)
+
+    def assets_with(self, kind: Kind, key: str, value: str) -> list[Asset]:
+        """Return the assets that have this property, the oldest first."""
+        matches = (assets.c.kind == kind, assets.c.archived.is_(False), assets.c.properties[key].as_string() == value)
+        with self._store.read() as connection:
+            rows = connection.execute(select(assets).where(*matches).order_by(assets.c.id)).mappings()
+            return [asset_of(row, self._store.root) for row in rows]
+
+    def archive_asset(self, kind: Kind, name: str, version: str | None = None, archived: bool = True) -> None:
+        """Hide a version, or all of them, from lists and from `latest`; or show it again.
 
         Raises:
             NotFoundError: there is none.
@@ -122,7 +134,7 @@ class Assets:
         if version is not None:
             matches.append(assets.c.version == version)
         with self._store.write() as connection:
-            done = connection.execute(update(assets).where(*matches).values(archived=True, changed=now()))
+            done = connection.execute(update(assets).where(*matches).values(archived=archived, changed=now()))
             if not done.rowcount:
                 raise NotFoundError(kind, f"{name}:{version}" if version else name)
 

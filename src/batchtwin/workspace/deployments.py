@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, delete, select, update
 
+from batchtwin.errors import DeploymentError
 from batchtwin.workspace import tables
 from batchtwin.workspace.assets import NOTHING
 from batchtwin.workspace.endpoints import Endpoints
@@ -51,7 +52,29 @@ class Deployments(Endpoints):
 
         named = {"endpoint_name": endpoint, "name": name}
         given = {key: json.dumps(value) for key, value in named.items() if value is not None}
-        spec = Spec.load(yaml_file, {**overrides, **given})
+        return self._create_deployment(Spec.load(yaml_file, {**overrides, **given}), yaml_file, set_default)
+
+    def put_deployment(self, data: Mapping[str, Any]) -> Deployment:
+        """Create a deployment, as `create_deployment` does, from what its YAML would say. It names only what is
+        registered: no path of this machine.
+
+        Raises:
+            InvalidError: it cannot be used.
+            NotFoundError: its endpoint, compute, model, code or environment is not there.
+        """
+        from batchtwin.spec.deployment import Deployment as Spec
+
+        with tempfile.TemporaryDirectory(dir=self._store.root, prefix=".deployment-") as scratch:
+            path = Path(scratch) / "deployment.yml"
+            path.write_text(json.dumps(data), encoding="utf-8")  # JSON is YAML
+            try:
+                spec = Spec.load(path)
+            except DeploymentError as error:
+                raise InvalidError("; ".join(f"{each.key}: {each.text}" for each in error.problems)) from None
+            _require_registered(spec)
+            return self._create_deployment(spec, path, set_default=False)
+
+    def _create_deployment(self, spec: Spec, yaml_file: Path, set_default: bool) -> Deployment:
         self.endpoint(spec.endpoint_name)
         self.compute(Reference.parse("compute", spec.compute).name)
         folder = yaml_file.absolute().parent
@@ -144,14 +167,23 @@ class Deployments(Endpoints):
         if code is None:
             return None
         if code.code.startswith("azureml:"):
-            raise InvalidError(
-                f"code_configuration.code: '{code.code}' is registered in Azure ML, not here; give a folder"
-            )
+            return self._registered_code(code.code, code.scoring_script)
         if not (folder / code.code / code.scoring_script).is_file():
             raise InvalidError(
                 f"code_configuration.scoring_script: '{code.scoring_script}' is not in {folder / code.code}"
             )
         return self._register_unnamed("code", folder / code.code)
+
+    def _registered_code(self, reference: str, script: str) -> Asset:
+        try:
+            found = self.resolve("code", reference)
+        except NotFoundError:
+            raise InvalidError(
+                f"code_configuration.code: '{reference}' is registered in Azure ML, not here; give a folder"
+            ) from None
+        if found.path is None or not _is_below(found.path / script, found.path):
+            raise InvalidError(f"code_configuration.scoring_script: '{script}' is not in {found.reference}")
+        return found
 
     def _environment(self, spec: Spec, folder: Path) -> Asset | None:
         asked = spec.environment
@@ -186,6 +218,20 @@ class Deployments(Endpoints):
                 tags=environment.tags,
                 properties=properties,
             )
+
+
+def _require_registered(spec: Spec) -> None:
+    """Refuse what lies on this machine: whoever sent the deployment has no say over its files."""
+    if not isinstance(spec.model, str):
+        raise InvalidError("model: must be registered; name its version")
+    if spec.environment is not None and not isinstance(spec.environment, str):
+        raise InvalidError("environment: must be registered; name its version")
+    if spec.code_configuration and not spec.code_configuration.code.startswith("azureml:"):
+        raise InvalidError("code_configuration.code: must be registered; name its version")
+
+
+def _is_below(file: Path, folder: Path) -> bool:
+    return file.is_file() and file.resolve().is_relative_to(folder.resolve())
 
 
 def _with_references(spec: Spec, model: Asset, code: Asset | None, environment: Asset | None) -> str:

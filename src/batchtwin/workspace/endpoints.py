@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, delete, select, update
 
 from batchtwin.workspace import tables
-from batchtwin.workspace.assets import NOTHING, Assets
+from batchtwin.workspace.assets import NOTHING
 from batchtwin.workspace.entities import Compute, Endpoint
+from batchtwin.workspace.environments import Environments
 from batchtwin.workspace.errors import InvalidError, NotFoundError
 from batchtwin.workspace.names import check_name
 from batchtwin.workspace.rows import compute_of, endpoint_of, first, now, upsert
@@ -17,7 +18,7 @@ from batchtwin.workspace.rows import compute_of, endpoint_of, first, now, upsert
 CHANGEABLE = ("description", "tags", "properties", "default_deployment")
 
 
-class Endpoints(Assets):
+class Endpoints(Environments):
     """The verbs for computes and endpoints. `create` is an upsert [A]."""
 
     def create_compute(

@@ -104,10 +104,15 @@ def run(store: Store, row: RowMapping, folder: Path, watch: Watch) -> tuple[JobS
     from batchtwin.errors import BatchTwinError
     from batchtwin.workspace import states
     from batchtwin.workspace.entities import JobStatus
+    from batchtwin.workspace.places import place
+
+    def wait() -> None:
+        states.advance(store, row["name"], JobStatus.QUEUED)
 
     try:
-        states.advance(store, row["name"], JobStatus.PREPARING)
-        result = score(store, row, folder, watch)
+        with place(store.root, wait):
+            states.advance(store, row["name"], JobStatus.PREPARING)
+            result = score(store, row, folder, watch)
         status = JobStatus(result.status.value)
         if status is JobStatus.COMPLETED and row["order"]["output_path"]:
             deliver(folder, Path(row["order"]["output_path"]))

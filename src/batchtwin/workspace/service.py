@@ -5,11 +5,11 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from batchtwin.workspace.jobs import Jobs
+from batchtwin.workspace.datastores import Datastores
 from batchtwin.workspace.store import Store
 
 
-class Workspace(Jobs):
+class Workspace(Datastores):
     """Models, data, computes, endpoints, deployments and jobs by name. A context manager."""
 
     @classmethod

@@ -1,0 +1,31 @@
+"""A client of Azure's SDK for the server of a local workspace, without a word to the shell."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from batchtwin.azure.connection import GROUP, SUBSCRIPTION, WORKSPACE, Connection
+
+
+def local_ml_client(workspace: str | Path | None = None) -> Any:
+    """Return an `azure.ai.ml.MLClient` of the workspace in this folder, which `batchtwin serve` serves.
+
+    Without `workspace` it is the one of BATCHTWIN_WORKSPACE, else `.batchtwin/` here. The SDK knows one cloud per
+    process: this sets the variables of `batchtwin env` in this one, and clients of Azure itself belong in another.
+
+    Raises:
+        ConnectionError: no server has run there, or it cannot be reached.
+    """
+    from batchtwin.workspace.service import Workspace
+
+    with Workspace.open(str(workspace) if workspace is not None else None) as opened:
+        connection = Connection.read(opened.datastores_root.parent)
+    connection.check()
+    os.environ.update(connection.variables())
+    # Only now: the SDK reads some of them when it is imported.
+    from azure.ai.ml import MLClient
+    from azure.identity import ManagedIdentityCredential
+
+    return MLClient(ManagedIdentityCredential(), SUBSCRIPTION, GROUP, WORKSPACE, enable_telemetry=False)

@@ -1,0 +1,170 @@
+"""How a client finds the server of a workspace: what the server writes down at start, and what a shell needs to use it.
+
+Source of the variables: azure-ai-ml 1.35.2 (`_azure_environments.py`), azure-identity (App Service managed identity).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+from batchtwin.errors import FAILED, BatchTwinError
+
+CLOUD = "BatchTwin"
+METADATA_PATH = "/metadata/endpoints"
+IDENTITY_PATH = "/msi/token"
+FOLDER = "serve"
+# The names under which `config.json` has the workspace; the server answers to any. The SDK sends no telemetry for this
+# subscription.
+SUBSCRIPTION = "00000000-0000-0000-0000-000000000"
+GROUP = "local"
+WORKSPACE = "local"
+# The SDK and its libraries send telemetry from notebooks, and keep what they could not send.
+QUIET = {
+    "OTEL_LOGS_EXPORTER": "none",
+    "OTEL_TRACES_EXPORTER": "none",
+    "OTEL_METRICS_EXPORTER": "none",
+    "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL": "true",
+}
+# Seconds between two looks of `jobs.stream`, at most; the SDK's own is 60.
+POLLING = {"AZUREML_RUN_POLLING_INTERVAL_MAX": "2", "AZUREML_RUN_POLLING_INTERVAL_MIN": "1"}
+CHECK_SECONDS = 5.0
+
+
+class ConnectionError(BatchTwinError):
+    """There is no server to talk to."""
+
+    exit_code = FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Where the server of a workspace listens. `folder` is the server's own in the workspace."""
+
+    folder: Path
+    host: str
+    https_port: int
+    http_port: int
+
+    @classmethod
+    def read(cls, workspace: Path) -> Connection:
+        """Read what the server of the workspace at this folder wrote.
+
+        Raises:
+            ConnectionError: none has run.
+        """
+        folder = workspace / FOLDER
+        try:
+            facts = json.loads((folder / "server.json").read_text(encoding="utf-8"))
+            return cls(folder, str(facts["host"]), int(facts["https_port"]), int(facts["http_port"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            raise ConnectionError(
+                f"{workspace}: no server has run in this workspace; start one: batchtwin serve"
+            ) from None
+
+    def write(self) -> None:
+        """Write it down, for `read`, with a `config.json` for `MLClient.from_config`."""
+        facts = {key: value for key, value in asdict(self).items() if key != "folder"}
+        _write(self.folder / "server.json", json.dumps(facts, indent=1) + "\n", 0o644)
+        _write(self.folder.parent / "config.json", config(), 0o644)
+
+    @property
+    def bundle(self) -> Path:
+        """The certificates that a client trusts."""
+        return self.folder / "bundle.pem"
+
+    @property
+    def origin(self) -> str:
+        """The address of the service."""
+        return f"https://{self.host}:{self.https_port}"
+
+    @property
+    def metadata_url(self) -> str:
+        """Where the SDK learns of the cloud. A list, for azure-cli, which takes nothing else."""
+        return f"http://localhost:{self.http_port}{METADATA_PATH}?list=1"
+
+    def variables(self) -> dict[str, str]:
+        """The variables with which the SDK, unmodified, uses this server."""
+        return {
+            "ARM_CLOUD_METADATA_URL": self.metadata_url,
+            "AZUREML_CURRENT_CLOUD": CLOUD,
+            "IDENTITY_ENDPOINT": f"http://localhost:{self.http_port}{IDENTITY_PATH}",
+            "IDENTITY_HEADER": secret_of(self.folder),
+            "REQUESTS_CA_BUNDLE": str(self.bundle.absolute()),
+            # For programs that ask for it; the SDK itself looks here and in the folders above only.
+            "AZUREML_CONFIG": str(self.folder.parent.absolute() / "config.json"),
+            **QUIET,
+            **POLLING,
+        }
+
+    def exports(self) -> str:
+        """What a shell takes with `eval`."""
+        return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in self.variables().items())
+
+    def unsets(self) -> str:
+        """What takes it back, for a shell that is to use Azure itself."""
+        return f"unset {' '.join(self.variables())}\n"
+
+    def check(self) -> None:
+        """See that the server answers, is that of this workspace, and is trusted.
+
+        Raises:
+            ConnectionError: in one line, why not.
+        """
+        import ssl
+        from http.client import HTTPException
+        from urllib.error import HTTPError
+        from urllib.request import Request, urlopen
+
+        advice = "start it: batchtwin serve"
+        variables = self.variables()
+        identity = f"{variables['IDENTITY_ENDPOINT']}?resource={self.origin}"
+        try:
+            asked = Request(identity, headers={"X-IDENTITY-HEADER": variables["IDENTITY_HEADER"]})  # noqa: S310 - http
+            with urlopen(asked, timeout=CHECK_SECONDS) as answer:  # noqa: S310 - http
+                token = json.load(answer)["access_token"]
+            asked = Request(f"{self.origin}/subscriptions", headers={"Authorization": f"Bearer {token}"})  # noqa: S310
+            context = ssl.create_default_context(cafile=str(self.bundle))
+            urlopen(asked, timeout=CHECK_SECONDS, context=context).close()  # noqa: S310 - https
+        except HTTPError as error:
+            error.close()
+            raise ConnectionError(f"{error.url}: answers {error.code}: it is another server's; {advice}") from None
+        except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
+            reason = getattr(error, "reason", error)
+            raise ConnectionError(f"{self.origin}: not reachable: {reason}; {advice}") from None
+
+
+def config() -> str:
+    """The text of `config.json`."""
+    facts: Mapping[str, Any] = {
+        "subscription_id": SUBSCRIPTION,
+        "resource_group": GROUP,
+        "workspace_name": WORKSPACE,
+    }
+    return json.dumps(facts, indent=4) + "\n"
+
+
+def secret_of(folder: Path) -> str:
+    """The header that the identity endpoint asks for: made once, for its owner only. Shells outlive servers."""
+    path = folder / "identity"
+    try:
+        return path.read_text(encoding="ascii")
+    except FileNotFoundError:
+        _write(path, secrets.token_urlsafe(32), 0o600)
+        return path.read_text(encoding="ascii")
+
+
+def _write(path: Path, text: str, mode: int) -> None:
+    """Write a file that is there whole or not at all, and never with more rights than it ends with."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile("w", dir=path.parent, prefix=".new-", delete=False, encoding="utf-8") as new:
+        new.write(text)
+    os.chmod(new.name, mode)
+    Path(new.name).replace(path)

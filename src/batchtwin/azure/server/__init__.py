@@ -1,0 +1,1 @@
+"""The REST face that the Azure SDK talks to."""

@@ -1,0 +1,104 @@
+"""What is refused, and what went wrong, as ARM says it: a status and `{"error": {"code", "message"}}`."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from batchtwin.errors import BatchTwinError
+from batchtwin.workspace.errors import ConflictError, NotFoundError, StoreError
+
+# The disk, or a quota, has no room.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+log = logging.getLogger("batchtwin.serve")
+STATUSES: Mapping[type[BatchTwinError], tuple[int, str]] = {
+    NotFoundError: (404, "ResourceNotFound"),
+    ConflictError: (409, "Conflict"),
+    StoreError: (503, "ServiceUnavailable"),
+    BatchTwinError: (400, "BadRequest"),
+}
+
+
+class Refusal(Exception):
+    """A request that is refused. `status` is of HTTP, `code` is ARM's."""
+
+    def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
+        self.status = status
+        self.code = code
+        self.message = message
+        self.headers = headers
+        super().__init__(message)
+
+    def response(self) -> JSONResponse:
+        """What the client gets."""
+        return answer(self.status, self.code, self.message, self.headers)
+
+
+def answer(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """An ARM error."""
+    text = message.encode(errors="backslashreplace").decode()
+    return JSONResponse({"error": {"code": code, "message": text}}, status, dict(headers or {}))
+
+
+def add_to(app: FastAPI) -> None:
+    """Answer every error of the application so; none of them shows a traceback."""
+    app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(BatchTwinError, _of_batchtwin)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(HTTPException, _of_http)
+    app.add_exception_handler(UnicodeError, _not_text)
+    app.add_exception_handler(RecursionError, _too_deep)
+    app.add_exception_handler(OSError, _of_system)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Refusal)  # noqa: S101 - registered for it
+    return error.response()
+
+
+async def _of_batchtwin(request: Request, error: Exception) -> JSONResponse:
+    status, code = next(found for kind, found in STATUSES.items() if isinstance(error, kind))
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("%s %s: %s", request.method, request.url.path, error)
+    return answer(status, code, str(error))
+
+
+async def _malformed(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
+    problems = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+    return answer(400, "InvalidRequest", "; ".join(problems[:5]))
+
+
+async def _of_http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
+    code = HTTPStatus(error.status_code).phrase.replace(" ", "")
+    return answer(error.status_code, code, f"{request.method} {request.url.path}: {error.detail}", error.headers)
+
+
+async def _not_text(request: Request, error: Exception) -> JSONResponse:
+    return answer(400, "InvalidRequest", "the request holds characters that are no text in UTF-8")
+
+
+async def _too_deep(request: Request, error: Exception) -> JSONResponse:
+    return answer(400, "InvalidRequest", "the request is nested too deep")
+
+
+async def _of_system(request: Request, error: Exception) -> JSONResponse:
+    """The file system of the workspace refuses: it is full, or a client has put a file where a folder has to be."""
+    assert isinstance(error, OSError)  # noqa: S101 - registered for it
+    log.error("%s %s", request.method, request.url.path, exc_info=error)
+    text = f"the workspace cannot be written: {error.strerror or type(error).__name__}"
+    return answer(507, "InsufficientStorage", text) if error.errno in FULL else answer(409, "StorageConflict", text)
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    log.error("%s %s", request.method, request.url.path, exc_info=error)
+    return answer(500, "InternalServerError", f"{type(error).__name__}; the server's output says where")

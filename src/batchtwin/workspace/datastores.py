@@ -1,0 +1,121 @@
+"""Datastores: folders of the workspace that clients reach by name, as they reach blob storage in the cloud.
+
+What the workspace keeps elsewhere is shared into them when somebody asks for it: by hard links where the file system
+can, so that it costs no space.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import uuid
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+from batchtwin.workspace.assets import FOLDERS
+from batchtwin.workspace.entities import Asset, Job
+from batchtwin.workspace.errors import InvalidError
+from batchtwin.workspace.jobs import Jobs
+
+FOLDER = "datastores"
+DEFAULT = "workspaceblobstore"
+# Where the service keeps the logs of jobs [A].
+ARTIFACTS = "workspaceartifactstore"
+# What `os.link` says where files cannot be linked.
+NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
+
+
+class Datastores(Jobs):
+    """The verbs for datastores. Paths in them are relative, with `/`."""
+
+    @property
+    def datastores_root(self) -> Path:
+        """The folder whose folders are the datastores."""
+        return self._store.root / FOLDER
+
+    def make_datastore(self, name: str) -> Path:
+        """Return the folder of a datastore, which is made if it is not there."""
+        folder = self.datastores_root / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def stored(self, name: str, path: str) -> Path:
+        """Return where `path` of a datastore is on this machine; it may not be there.
+
+        Raises:
+            InvalidError: it leads out of the datastore, also by a link.
+        """
+        root = self.datastores_root / name
+        parts = PurePosixPath(path).parts
+        if not parts or {"..", "/"} & set(parts) or "\0" in path:
+            raise InvalidError(f"{path}: is no path in datastore {name}")
+        found = root.joinpath(*parts)
+        try:
+            leads_out = not found.resolve().is_relative_to(root.resolve())
+        except OSError as error:
+            raise InvalidError(f"{path}: is no path in datastore {name}: {error.strerror}") from None
+        if leads_out:
+            raise InvalidError(f"{path}: leads out of datastore {name}")
+        return found
+
+    def asset_path(self, asset: Asset) -> str:
+        """Return the path that a registered copy has in the default datastore, once it is shared."""
+        name = asset.path.name if asset.path else ""
+        return f"assets/{FOLDERS[asset.kind]}/{asset.name}/{asset.version}/{name}"
+
+    def share_asset(self, asset: Asset) -> str:
+        """Give a registered copy its path in the default datastore, and return that."""
+        place = self.asset_path(asset)
+        if asset.path is not None:
+            _share(asset.path, self.make_datastore(DEFAULT) / place)
+        return place
+
+    def output_path(self, job: Job) -> str:
+        """Return the path that the output of a job has in the default datastore [A], once it is shared."""
+        return f"azureml/{job.properties.get('parent', job.name)}/score/"
+
+    def share_output(self, job: Job) -> str:
+        """Give the output of a job that has ended its path in the default datastore, and return that."""
+        place = self.output_path(job)
+        if job.status.is_final:
+            _share(job.output / "named-outputs" / "score", self.make_datastore(DEFAULT) / place)
+        return place
+
+    def share_logs(self, job: Job) -> str:
+        """Give the logs of a job their path in the datastore of artifacts [A], and return that."""
+        place = f"ExperimentRun/dcid.{job.name}"
+        if job.status.is_final:
+            _share(job.output / "logs", self.make_datastore(ARTIFACTS) / place / "logs")
+        return f"{place}/"
+
+
+def _share(source: Path, target: Path) -> None:
+    """Link a file, or the files of a folder, to `target`. What is there already, and the same, stays."""
+    if not source.is_dir():
+        if source.is_file():
+            _link(source, target)
+        return
+    for at, _, names in os.walk(source):
+        for name in names:
+            file = Path(at) / name
+            if file.is_file():
+                _link(file, target / file.relative_to(source))
+
+
+def _link(source: Path, target: Path) -> None:
+    with suppress(FileNotFoundError):
+        if target.samefile(source):
+            return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    new = target.with_name(f".{uuid.uuid4().hex}")
+    try:
+        try:
+            os.link(source, new, follow_symlinks=True)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            shutil.copy2(source, new)
+        new.replace(target)
+    finally:
+        new.unlink(missing_ok=True)

@@ -1,0 +1,79 @@
+"""How many jobs of a workspace run at once, as many as a cluster has nodes; the others are Queued.
+
+A place is a lock on a file: the kernel gives it back however its job ends. Of those that wait one looks for a place,
+and the others wait for their turn to look.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from batchtwin.workspace.errors import InvalidError
+
+VARIABLE = "BATCHTWIN_JOBS"
+FOLDER = ".places"
+LOOK_SECONDS = 0.05
+
+
+@contextmanager
+def place(root: Path, wait: Callable[[], None]) -> Iterator[None]:
+    """Hold one of the places of the workspace at `root`; `wait` is called if none is free at once.
+
+    There are as many as BATCHTWIN_JOBS says, else as there are CPUs, but two at least.
+
+    Raises:
+        InvalidError: BATCHTWIN_JOBS is no number above 0.
+    """
+    count = _count()
+    folder = root / FOLDER
+    folder.mkdir(exist_ok=True)
+    held = _free(folder, count)
+    if held is None:
+        wait()
+        held = _next(folder, count)
+    try:
+        yield
+    finally:
+        os.close(held)
+
+
+def _count() -> int:
+    text = os.environ.get(VARIABLE)
+    if text is None:
+        return max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    if not text.isdecimal() or not int(text):
+        raise InvalidError(f"{VARIABLE}={text}: must be the number of jobs that may run at once, 1 or more")
+    return int(text)
+
+
+def _next(folder: Path, count: int) -> int:
+    queue = _open(folder / "queue")
+    try:
+        fcntl.flock(queue, fcntl.LOCK_EX)
+        while (held := _free(folder, count)) is None:
+            time.sleep(LOOK_SECONDS)
+        return held
+    finally:
+        os.close(queue)
+
+
+def _free(folder: Path, count: int) -> int | None:
+    """The descriptor of a place that was free, and is ours now."""
+    for number in range(count):
+        descriptor = _open(folder / str(number))
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+        else:
+            return descriptor
+    return None
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

@@ -1,0 +1,73 @@
+"""Clients: `local_ml_client`, several at once, and an SDK of another age."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from served import Server
+
+from support import DEADLINE, ROOT, Project
+
+OLD_SDK = ROOT / ".venv-old-sdk/bin/python"
+LOCAL = """
+import warnings
+warnings.simplefilter("ignore")
+from batchtwin.azure import local_ml_client
+print(local_ml_client().workspaces.get("local").location)
+"""
+
+
+@pytest.mark.sdk("`batchtwin.azure.local_ml_client()`", "a client without variables")
+def test_local_ml_client(server: Server) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOCAL], env=server.environment, capture_output=True, text=True, timeout=DEADLINE
+    )
+    assert done.stdout == "local\n", done.stderr
+
+
+def test_importing_the_faces_imports_no_sdk() -> None:
+    code = "import sys, batchtwin.azure; print([name for name in ('azure.ai', 'fastapi') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def run(python: Path | str, server: Server, project: Project, name: str) -> subprocess.Popen[str]:
+    """Start `sdk_session.py` with an SDK."""
+    environment = {**os.environ, **server.connection.variables(), "AZUREML_RUN_POLLING_INTERVAL_MIN": "1"}
+    words = [str(python), "-P", str(ROOT / "tests/sdk_session.py"), str(server.folder), str(project.folder), name]
+    return subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def result(process: subprocess.Popen[str]) -> dict[str, str]:
+    out, err = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0, err[-3000:]
+    told: dict[str, str] = json.loads(out.splitlines()[-1])
+    return told
+
+
+@pytest.mark.sdk("two clients", "at the same time")
+def test_two_clients_at_once(server: Server, project: Project) -> None:
+    project.files(2)
+    project.script = "def run(files): return [open(file).read().strip() for file in files]"
+    project.write()
+    told = [result(each) for each in [run(sys.executable, server, project, name) for name in ("one-of-2", "two-of-2")]]
+    assert [each["predictions"] for each in told] == ["0\n1\n"] * 2
+    assert told[0]["job"] != told[1]["job"]
+
+
+@pytest.mark.sdk("azure-ai-ml 1.28.1", "from registration to download")
+def test_an_old_sdk(server: Server, project: Project) -> None:
+    """1.28.1 speaks msrest, as all up to 1.32 do."""
+    assert OLD_SDK.exists(), "run `make old-sdk` first (`make test` does)"
+    project.files(2)
+    project.script = "def run(files): return [open(file).read().strip() for file in files]"
+    project.write()
+    told = result(run(OLD_SDK, server, project, "old-sdk"))
+    assert told["version"] == "1.28.1"
+    assert told["predictions"] == "0\n1\n"
+    assert told["failure"] == "job 'none': not found in this workspace"

@@ -1,0 +1,172 @@
+"""`batch_endpoints.invoke` with all that it takes, by the real SDK; and what a model deployment does not take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azure_sdk import Sdk
+
+DATASTORE = "azureml://datastores/workspaceblobstore/paths"
+
+
+def refused() -> Any:
+    """What the SDK raises when a request is refused."""
+    from azure.core.exceptions import HttpResponseError
+
+    return pytest.raises(HttpResponseError)
+
+
+def data_input(path: str, type: str = "uri_folder") -> Any:
+    from azure.ai.ml import Input
+
+    return Input(type=type, path=path)
+
+
+@pytest.mark.sdk("`batch_endpoints.invoke`", "a local folder is uploaded")
+def test_a_local_folder_is_uploaded(deployed: Sdk) -> None:
+    job = deployed.invoke()
+    assert deployed.server.end(job) == "Completed"
+    assert deployed.server.predictions(job) == "0\n1\n2\n"
+
+
+@pytest.mark.sdk("`batch_endpoints.invoke`", "a local file is uploaded")
+def test_a_local_file_is_one_item(deployed: Sdk) -> None:
+    file = data_input(str(deployed.project.inputs / "01.txt"), "uri_file")
+    job = deployed.invoke(input=file)
+    assert deployed.server.end(job) == "Completed"
+    assert deployed.server.predictions(job) == "1\n"
+
+
+@pytest.mark.sdk("`batch_endpoints.invoke(inputs=)`", "one input by name")
+def test_inputs_as_a_dict(deployed: Sdk) -> None:
+    job = deployed.invoke(input=None, inputs={"numbers": data_input(str(deployed.project.inputs))})
+    assert deployed.server.end(job) == "Completed"
+
+
+@pytest.mark.sdk("`batch_endpoints.invoke`", "a data asset, by id or by name")
+def test_a_data_asset(deployed: Sdk) -> None:
+    from azure.ai.ml.entities import Data
+
+    data = deployed.client.data.create_or_update(Data(name=deployed.name, path=str(deployed.project.inputs)))
+    by_id = deployed.invoke(input=data_input(data.id))
+    by_name = deployed.invoke(input=data_input(f"azureml:{deployed.name}:{data.version}"))
+    for job in (by_id, by_name):
+        assert deployed.server.end(job) == "Completed"
+        assert deployed.server.predictions(job) == "0\n1\n2\n"
+
+
+@pytest.mark.sdk(
+    "`batch_endpoints.invoke(params_override=)`", "mini-batch size, instances, retries, timeout, threshold, file name"
+)
+def test_overrides(deployed: Sdk) -> None:
+    override = {
+        "mini_batch_size": 3,
+        "compute": {"instance_count": 2},
+        "error_threshold": 1,
+        "output_file_name": "x.csv",
+    }
+    retries = {"retry_settings": {"max_retries": 1, "timeout": 17}}
+    job = deployed.invoke(params_override=[{key: value} for key, value in (override | retries).items()])
+    assert deployed.server.end(job) == "Completed"
+    folder = deployed.server.folder / "jobs" / job
+    assert (folder / "named-outputs/score/x.csv").read_text() == "0\n1\n2\n"
+    with deployed.server.workspace() as workspace:
+        from batchtwin.spec.deployment import Deployment
+        from batchtwin.workspace import states
+
+        with workspace._store.read() as connection:
+            order = states.row_of(connection, job)["order"]
+        spec = Deployment.load(folder / "deployment.yml", order["overrides"])
+    assert (spec.settings.mini_batch_size, spec.instance_count, spec.settings.error_threshold) == (3, 2, 1)
+    assert (spec.settings.retry_settings.max_retries, spec.settings.retry_settings.timeout) == (1, 17)
+
+
+@pytest.mark.sdk(
+    "`batch_endpoints.invoke(job_name=, experiment_name=)`",
+    "the same name is the same job; with another order it is a conflict",
+)
+def test_job_name_and_experiment(deployed: Sdk) -> None:
+    name = f"{deployed.name}-named"
+    assert deployed.invoke(job_name=name, experiment_name="trial") == name
+    assert deployed.invoke(job_name=name, experiment_name="trial") == name
+    assert deployed.client.jobs.get(name).experiment_name == "trial"
+    with refused() as caught:
+        deployed.invoke(job_name=name, experiment_name="another")
+    assert caught.value.status_code == 409
+    assert deployed.server.end(name) == "Completed"
+
+
+@pytest.mark.sdk("`batch_endpoints.invoke(outputs=)`", "a file or folder of a datastore")
+def test_an_output_path(deployed: Sdk, target: Path) -> None:
+    from azure.ai.ml import Output
+
+    file = Output(type="uri_file", path=f"{DATASTORE}/{deployed.name}/out/numbers.csv")
+    folder = Output(type="uri_folder", path=f"{DATASTORE}/{deployed.name}/folder")
+    for given, place in ((file, "out/numbers.csv"), (folder, "folder/predictions.csv")):
+        job = deployed.invoke(outputs={"score": given})
+        assert deployed.server.end(job) == "Completed"
+        written = deployed.server.folder / "datastores/workspaceblobstore" / deployed.name / place
+        assert written.read_text() == "0\n1\n2\n"
+        deployed.client.jobs.download(job, output_name="score", download_path=target / job)
+        assert (target / job / "named-outputs/score" / Path(place).name).read_text() == "0\n1\n2\n"
+
+
+@pytest.mark.sdk("`batch_endpoints.invoke(params_override=)`", "`output_dataset`, as older clients send it")
+def test_an_output_dataset(deployed: Sdk) -> None:
+    store = deployed.client.datastores.get_default()
+    override = {
+        "output_dataset": {"datastore_id": store.id, "path": f"{deployed.name}/old"},
+        "output_file_name": "y.csv",
+    }
+    job = deployed.invoke(params_override=[{key: value} for key, value in override.items()])
+    assert deployed.server.end(job) == "Completed"
+    written = deployed.server.folder / "datastores/workspaceblobstore" / deployed.name / "old/y.csv"
+    assert written.read_text() == "0\n1\n2\n"
+
+
+@pytest.mark.sdk("`batch_endpoints.invoke(deployment_name=)`", "goes before the default")
+def test_a_deployment_by_name(deployed: Sdk) -> None:
+    from azure.ai.ml.exceptions import ValidationException
+
+    job = deployed.invoke(deployment_name="first")
+    with pytest.raises(ValidationException, match="Deployment name other not found for this endpoint"):
+        deployed.invoke(deployment_name="other")
+    assert deployed.server.end(job) == "Completed"
+
+
+@pytest.mark.refused("`batch_endpoints.invoke`", "input on the web: it is not fetched")
+def test_the_web_is_refused(deployed: Sdk) -> None:
+    with refused() as caught:
+        deployed.invoke(input=data_input("https://example.com/data/numbers"))
+    assert caught.value.status_code == 400
+    assert "remote input is not read here; download it" in str(caught.value)
+
+
+@pytest.mark.refused("`batch_endpoints.invoke`", "a path of the server's machine, or out of a datastore")
+def test_a_path_of_the_server_is_refused(deployed: Sdk) -> None:
+    for address in ("/etc", "file:///etc", f"{DATASTORE}/../../jobs", "azureml://datastores/x/paths/a/../../.."):
+        body = {"properties": {"inputData": {"x": {"jobInputType": "UriFolder", "uri": address}}}}
+        answer = deployed.server.call("POST", f"/batchEndpoints/{deployed.name}/jobs", body)
+        assert answer.status == 400, address
+        assert answer.error
+
+
+@pytest.mark.refused("`batch_endpoints.invoke`", "literal inputs, as for any model deployment")
+def test_a_literal_is_refused(deployed: Sdk) -> None:
+    from azure.ai.ml import Input
+
+    with refused() as caught:
+        deployed.invoke(input=None, inputs={"factor": Input(type="number", default=3)})
+    assert "The specified job input type 'LiteralJobInput' is not supported." in str(caught.value)
+
+
+@pytest.mark.refused("`batch_endpoints.invoke`", "no input, or more than one")
+@pytest.mark.parametrize("inputs", [{}, {"a": "", "b": ""}])
+def test_a_model_deployment_takes_one_input(deployed: Sdk, inputs: dict[str, str]) -> None:
+    given = {name: data_input(str(deployed.project.inputs)) for name in inputs}
+    with refused() as caught:
+        deployed.invoke(input=None, inputs=given)
+    assert caught.value.status_code == 400
+    assert "input" in str(caught.value)

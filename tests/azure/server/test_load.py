@@ -1,0 +1,24 @@
+"""A crowd of clients on one server, for a short time; `make bench-serve` is the long one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from support import DEADLINE, ROOT
+
+
+def test_a_crowd_loses_nothing(record_property: Any) -> None:
+    words = ["--clients", "40", "--seconds", "8", "--jobs", "2", "--idle", "2"]
+    program = ROOT / "benchmarks/serve_load.py"
+    done = subprocess.run(
+        [sys.executable, program, *words], capture_output=True, text=True, timeout=DEADLINE, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    record_property("said", f"{found['requests']} requests of 40 clients, {found['jobs']} jobs")
+    assert (found["errors"], found["lost"]) == ([], 0)
+    assert found["completed"] == found["jobs"] > 0
+    assert found["idle_mb"] < 150

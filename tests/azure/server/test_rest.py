@@ -1,0 +1,90 @@
+"""The jobs' REST face for plain HTTP clients, in the form that the documentation gives: capitals in the keys.
+
+Source: https://learn.microsoft.com/azure/machine-learning/how-to-access-data-batch-endpoints-jobs, tab REST.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from azure_sdk import Sdk
+
+from batchtwin.azure.connection import WORKSPACE
+
+
+@pytest.fixture(scope="module")
+def data(deployed: Sdk) -> str:
+    """The name of a data asset with the project's input."""
+    from azure.ai.ml.entities import Data
+
+    deployed.client.data.create_or_update(Data(name=deployed.name, version="1", path=str(deployed.project.inputs)))
+    return deployed.name
+
+
+def body(uri: str, **more: Any) -> dict[str, Any]:
+    return {"properties": {"InputData": {"numbers": {"JobInputType": "UriFolder", "Uri": uri}}, **more}}
+
+
+@pytest.mark.sdk("`POST` to the scoring URI", "the documented form, without the SDK")
+def test_invoke_poll_and_read_the_output(deployed: Sdk, data: str) -> None:
+    server = deployed.server
+    uri = f"azureml://locations/local/workspaces/{WORKSPACE}/data/{data}/versions/1"
+    place = "azureml://datastores/workspaceblobstore/paths/rest/numbers.csv"
+    output = {"score": {"JobOutputType": "UriFile", "Uri": place}}
+    endpoint = server.call("GET", f"/batchEndpoints/{deployed.name}").data
+    headers = {"Authorization": f"Bearer {server.token().data['access_token']}", "azureml-model-deployment": "first"}
+    answer = server.ask("POST", endpoint["properties"]["scoringUri"], body(uri, OutputData=output), headers)
+    assert answer.status == 201
+    job = answer.data["name"]
+    assert answer.data["properties"]["status"] in {"NotStarted", "Starting", "Preparing", "Running"}
+    assert server.end(job) == "Completed"
+    assert server.ask("GET", answer.headers["Location"], headers=headers).data["properties"]["status"] == "Completed"
+    assert (server.folder / "datastores/workspaceblobstore/rest/numbers.csv").read_text() == "0\n1\n2\n"
+
+
+@pytest.mark.sdk("`POST` to the scoring URI", "an asset by version or label, by ARM id, or a path in a datastore")
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "azureml://locations/local/workspaces/local/data/{0}/versions/1",
+        "azureml://locations/local/workspaces/local/data/{0}/labels/latest",
+        "azureml:{0}:1",
+        "azureml:{0}@latest",
+        "azureml:/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w/data/{0}/versions/1",
+        "azureml://datastores/workspaceblobstore/paths/assets/data/{0}/1/inputs",
+    ],
+)
+def test_each_way_to_name_the_input(deployed: Sdk, data: str, uri: str) -> None:
+    deployed.client.data.get(data, version="1")
+    answer = deployed.server.call("POST", f"/batchEndpoints/{deployed.name}/jobs", body(uri.format(data)))
+    assert answer.status == 201, answer.text
+    assert deployed.server.end(answer.data["name"]) == "Completed"
+
+
+@pytest.mark.sdk("`repeatability-request-id`", "a request that is sent twice starts one job")
+def test_the_same_request_id_is_one_job(deployed: Sdk, data: str) -> None:
+    headers = {"repeatability-request-id": f"{deployed.name}-once"}
+    path, asked = f"/batchEndpoints/{deployed.name}/jobs", body(f"azureml:{data}:1")
+    first = deployed.server.call("POST", path, asked, headers).data["name"]
+    assert deployed.server.call("POST", path, asked, headers).data["name"] == first
+    asked["properties"]["MiniBatchSize"] = 2
+    assert deployed.server.call("POST", path, asked, headers).status == 409
+    assert deployed.server.end(first) == "Completed"
+
+
+@pytest.mark.refused("`azureml-model-deployment`", "a deployment that is not there, in the service's words")
+def test_no_such_deployment(deployed: Sdk, data: str) -> None:
+    headers = {"azureml-model-deployment": "none"}
+    answer = deployed.server.call("POST", f"/batchEndpoints/{deployed.name}/jobs", body(f"azureml:{data}:1"), headers)
+    assert (answer.status, answer.error) == (404, "Deployment name none not found for this endpoint")
+
+
+@pytest.mark.refused("`OutputData`", "output outside of the datastores")
+def test_output_goes_to_datastores_only(deployed: Sdk, data: str) -> None:
+    for place in ("/tmp/x", "file:///tmp/x", "https://example.com/x", "azureml://datastores/x/paths/../../y"):  # noqa: S108
+        output = {"score": {"JobOutputType": "UriFolder", "Uri": place}}
+        asked = body(f"azureml:{data}:1", OutputData=output)
+        answer = deployed.server.call("POST", f"/batchEndpoints/{deployed.name}/jobs", asked)
+        assert answer.status == 400, place
+        assert answer.error

@@ -1,0 +1,197 @@
+"""The server as a process: its start, what it leaves for clients, its end, and what outlives it."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from served import Server
+
+from support import DEADLINE, Finished, Project, batchtwin, wait_for
+
+WAITING = """
+    import time
+    from pathlib import Path
+
+    def run(files):
+        Path({go!r}).with_name("began").touch()
+        while not Path({go!r}).exists():
+            time.sleep(0.01)
+        return ["done"]
+"""
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start a server in a workspace of the test's own; it is ended with the test."""
+    started: list[Server] = []
+
+    def begin(*words: str) -> Server:
+        started.append(Server(tmp_path / "place", words or ("--port", "0")))
+        return started[-1]
+
+    yield begin
+    for server in started:
+        if server.process.poll() is None:
+            server.stop()
+
+
+def env(server: Server, *words: str) -> Finished:
+    """`batchtwin env` in the server's workspace."""
+    return batchtwin("env", *words, env={"BATCHTWIN_WORKSPACE": str(server.folder)})
+
+
+def test_it_is_small_and_idle(start: Callable[..., Server]) -> None:
+    began = time.monotonic()
+    server = start()
+    assert time.monotonic() - began < 10  # 2 s on a machine that does nothing else
+    process = psutil.Process(server.process.pid)
+    assert process.memory_info().rss < 150e6
+    before = process.cpu_times()
+    server.call("GET", "")
+    with pytest.raises(psutil.TimeoutExpired):
+        process.wait(3)  # idle
+    after = process.cpu_times()
+    assert after.user + after.system - before.user - before.system < 0.3
+
+
+def test_it_imports_nothing_heavy(start: Callable[..., Server]) -> None:
+    server = start()
+    maps = Path(f"/proc/{server.process.pid}/maps").read_text()
+    assert not [name for name in ("pandas", "numpy", "sklearn", "pyarrow") if f"/{name}/" in maps]
+
+
+def test_it_says_how_to_reach_it(start: Callable[..., Server]) -> None:
+    server = start()
+    exports = env(server).out
+    shell = f'set -eu\n{exports}\necho "$AZUREML_CURRENT_CLOUD $IDENTITY_HEADER"'
+    done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["BatchTwin", server.connection.variables()["IDENTITY_HEADER"]]
+    assert (server.folder / "config.json").read_text() == env(server, "--config").out
+    unset = env(server, "--unset").out
+    cleared = f'set -eu\n{exports}\n{unset}\necho "${{REQUESTS_CA_BUNDLE-none}}"'
+    assert subprocess.run(["sh", "-c", cleared], capture_output=True, text=True, check=True).stdout == "none\n"
+
+
+def test_check_says_in_one_line_whether_it_can_be_reached(start: Callable[..., Server]) -> None:
+    server = start()
+    origin = server.connection.origin
+    done = env(server, "--check")
+    assert (done.code, done.out) == (0, f"{origin}: reachable\n")
+    server.stop()
+    done = env(server, "--check")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith(f"{origin}: not reachable: ")
+    assert done.err.count("\n") == 1
+
+
+def test_without_a_server_env_says_so(tmp_path: Path) -> None:
+    done = batchtwin("env", env={"BATCHTWIN_WORKSPACE": str(tmp_path)})
+    assert (done.code, done.out) == (1, "")
+    assert "no server has run in this workspace; start one: batchtwin serve" in done.err
+
+
+def test_no_key_lies_in_a_file(start: Callable[..., Server]) -> None:
+    server = start()
+    for path in server.folder.rglob("*"):
+        assert not path.is_file() or b"PRIVATE KEY" not in path.read_bytes()
+    secret = server.folder / "serve/identity"
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+
+
+def test_it_listens_on_loopback_only(start: Callable[..., Server]) -> None:
+    server = start()
+    found = [each.laddr.ip for each in psutil.Process(server.process.pid).net_connections() if each.status == "LISTEN"]
+    assert found == ["127.0.0.1", "127.0.0.1"]
+
+
+def test_what_goes_without_tls_stays_on_loopback(start: Callable[..., Server]) -> None:
+    server = start("--port", "0", "--host", "0.0.0.0")  # noqa: S104 - to be seen
+    found = {each.laddr for each in psutil.Process(server.process.pid).net_connections() if each.status == "LISTEN"}
+    connection = server.connection
+    assert found == {("0.0.0.0", connection.https_port), ("127.0.0.1", connection.http_port)}  # noqa: S104
+    assert server.call("GET", "").status == 200
+
+
+def test_a_port_that_is_taken(start: Callable[..., Server], tmp_path: Path) -> None:
+    server = start()
+    port = str(server.connection.https_port)
+    done = batchtwin("serve", "--port", port, env={"BATCHTWIN_WORKSPACE": str(tmp_path / "other")})
+    assert done.code == 1
+    assert done.err.startswith(f"127.0.0.1:{port}: Address already in use; name other ports")
+
+
+def test_one_server_for_one_workspace(start: Callable[..., Server]) -> None:
+    server = start()
+    done = batchtwin("serve", "--port", "0", env={"BATCHTWIN_WORKSPACE": str(server.folder)})
+    assert done.code == 1
+    assert f"is served by process {server.process.pid} already" in done.err
+    assert env(server, "--check").code == 0
+
+
+@pytest.fixture
+def waiting(start: Callable[..., Server], project: Project, tmp_path: Path) -> tuple[Server, str]:
+    """A server, and a job that waits for the file `go` in the test's folder."""
+    project.script = WAITING.format(go=str(tmp_path / "go"))
+    project.files(1)
+    server = start()
+    with server.workspace() as workspace:
+        workspace.create_compute("cluster")
+        workspace.create_endpoint("test-endpoint")
+        workspace.create_deployment(project.write())
+        workspace.create_asset("data", "numbers", path=project.inputs)
+    asked = {"properties": {"inputData": {"x": {"jobInputType": "UriFolder", "uri": "azureml:numbers:1"}}}}
+    job = server.call("POST", "/batchEndpoints/test-endpoint/jobs", asked).data["name"]
+    wait_for((tmp_path / "began").exists)
+    return server, job
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_a_job_outlives_the_server(waiting: tuple[Server, str], tmp_path: Path, how: str) -> None:
+    server, job = waiting
+    getattr(server, how)()
+    server.start()
+    assert server.call("GET", f"/jobs/{job}").data["properties"]["status"] == "Running"
+    (tmp_path / "go").touch()
+    assert server.end(job) == "Completed"
+    assert server.predictions(job) == "done\n"
+
+
+def test_a_job_that_was_killed_too_is_failed_and_can_be_resumed(waiting: tuple[Server, str], tmp_path: Path) -> None:
+    server, job = waiting
+    process = server.process_of(job)
+    assert process is not None
+    server.kill()
+    process.kill()
+    process.wait(DEADLINE)
+    server.start()
+    details = server.call("GET", f"/jobs/{job}").data["properties"]
+    assert details["status"] == "Failed"
+    assert "batchtwin resume" in details["description"]
+    (tmp_path / "go").touch()
+    assert batchtwin("resume", server.folder / "jobs" / job).code == 0
+    assert server.end(job) == "Completed"
+
+
+def test_ctrl_c_ends_it_at_once(start: Callable[..., Server]) -> None:
+    import signal
+
+    server = start()
+    assert server.stop(signal.SIGINT) == ""
+    assert server.process.returncode == 0
+
+
+def test_a_shell_outlives_the_server(start: Callable[..., Server]) -> None:
+    server = start()
+    before = server.connection.variables()
+    ports = server.connection
+    server.stop()
+    server.words = ("--port", str(ports.https_port), "--http-port", str(ports.http_port))
+    server.start()
+    assert server.connection.variables() == before
+    assert env(server, "--check").code == 0

@@ -1,0 +1,76 @@
+"""Which files are read ahead; and that a job is the same with it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from batchtwin.engine.ahead import LARGEST, MOST, SMALLEST, worth_reading
+from support import Project
+
+PLENTY = 1 << 40
+# Loading takes as long as it takes to read ahead; `predict` tells how many tables wait for their turn.
+PATIENT = """
+    import glob, os, time, mlflow
+
+    OUTPUT = os.path.join(os.environ["PROJECT"], "job")
+
+    class Patient(mlflow.pyfunc.PythonModel):
+        def load_context(self, context):
+            deadline = time.monotonic() + 60
+            while len(glob.glob(OUTPUT + "/scratch/ahead/*.arrow")) < int(os.environ["TABLES"]):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+
+        def predict(self, context, model_input, params=None):
+            return [len(glob.glob(OUTPUT + "/scratch/ahead/*.arrow"))] * 2 + [0] * (len(model_input) - 2)
+
+    mlflow.models.set_model(Patient())
+"""
+SAVE = """
+    import sys, mlflow
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+    signature = ModelSignature(Schema([ColSpec("long", "n"), ColSpec("string", "s")]))
+    mlflow.pyfunc.save_model(sys.argv[1], python_model=sys.argv[2], pip_requirements=[], signature=signature)
+"""
+
+
+@pytest.mark.parametrize(
+    ("files", "free", "found"),
+    [
+        ([("a.csv", SMALLEST), ("b.CSV", LARGEST)], PLENTY, ["a.csv", "b.CSV"]),
+        ([("a.csv", SMALLEST - 1), ("b.csv", LARGEST + 1), ("c.parquet", SMALLEST)], PLENTY, []),
+        ([(f"{number}.csv", LARGEST) for number in range(9)], PLENTY, [f"{n}.csv" for n in range(MOST // LARGEST)]),
+        ([("a.csv", SMALLEST), ("b.csv", SMALLEST)], 10 * SMALLEST, ["a.csv"]),
+        ([], PLENTY, []),
+    ],
+)
+def test_what_is_worth_reading(files: list[tuple[str, int]], free: int, found: list[str]) -> None:
+    assert worth_reading(files, free) == found
+
+
+def test_workers_take_the_tables_and_the_bytes_are_the_same(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROJECT", str(project.folder))
+    monkeypatch.setenv("TABLES", "0")
+    code = project.folder / "patient.py"
+    code.write_text(textwrap.dedent(PATIENT))
+    project.model = project.folder / "patient"
+    make = [sys.executable, "-c", textwrap.dedent(SAVE), str(project.model), str(code)]
+    subprocess.run(make, check=True, capture_output=True, cwd=project.folder)
+    for name in ("a", "b"):
+        (project.inputs / f"{name}.csv").write_text("n,s\n" + "1,text of some length\n" * 60_000)
+    monkeypatch.setenv("TABLES", "2")
+    read_ahead = project.score("--workers", "1")
+    assert read_ahead.code == 0, read_ahead.err
+    lines = read_ahead.predictions.splitlines()
+    assert (lines[0], lines[60_000]) == ("0,1,a.csv", "0,0,b.csv"), "both tables were there, and are taken one by one"
+    assert not (project.folder / "job/scratch").exists()
+    monkeypatch.setenv("TABLES", "0")
+    by_itself = project.score("--workers", "1", "--overwrite", env={"BATCHTWIN_NO_FORK": "1"})
+    assert by_itself.predictions == read_ahead.predictions.replace("0,1,a.csv", "0,0,a.csv").replace(
+        "\n1,1,a.csv", "\n1,0,a.csv"
+    )
