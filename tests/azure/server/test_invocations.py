@@ -117,7 +117,7 @@ def test_an_output_path(deployed: Sdk, target: Path) -> None:
 def test_an_output_dataset(deployed: Sdk) -> None:
     store = deployed.client.datastores.get_default()
     override = {
-        "output_dataset": {"datastore_id": store.id, "path": f"{deployed.name}/old"},
+        "output_dataset": {"datastore_id": f"azureml:{store.id}", "path": f"{deployed.name}/old"},
         "output_file_name": "y.csv",
     }
     job = deployed.invoke(params_override=[{key: value} for key, value in override.items()])
