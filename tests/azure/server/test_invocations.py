@@ -35,6 +35,7 @@ def test_a_local_folder_is_uploaded(deployed: Sdk) -> None:
 def test_a_local_file_is_one_item(deployed: Sdk) -> None:
     file = data_input(str(deployed.project.inputs / "01.txt"), "uri_file")
     job = deployed.invoke(input=file)
+    assert deployed.client.jobs.get(job).inputs["job_data_path"].type == "uri_file"
     assert deployed.server.end(job) == "Completed"
     assert deployed.server.predictions(job) == "1\n"
 
