@@ -73,4 +73,4 @@ def test_a_server_that_is_down_is_no_hang(empty: Server, heart_model: Path, tmp_
     done = deploy(gone, tmp_path, "--model", str(heart_model))
 
     assert done.returncode != 0
-    assert "refused" in done.stderr
+    assert "unable to load cloud metadata" in done.stderr
