@@ -162,7 +162,7 @@ def routes(routers: Any) -> list[tuple[str, str]]:
     """Method and path of what the server knows, the workspace's name filled in."""
     home = {"subscription": "s", "group": "g", "workspace": "w"}
     found = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
-    pairs = [(method, route.path) for route in found for method in sorted(route.methods)]
+    pairs = [(method, route.path) for route in found for method in sorted(route.methods or ())]
     return [(method, _fill(path, home)) for method, path in pairs]
 
 
@@ -236,7 +236,7 @@ class Source:
         return {name: self._document(depth - 1) for name in names}
 
     def _leaf(self) -> Any:
-        numbers = [None, True, False, 0, 1, -1, 2.5, 10**30, float("nan"), float("inf"), 1e-300, [], {}, ""]
+        numbers: list[Any] = [None, True, False, 0, 1, -1, 2.5, 10**30, float("nan"), float("inf"), 1e-300, [], {}, ""]
         return self._random.choice(numbers) if self._random.random() < 0.3 else self._text()
 
 
