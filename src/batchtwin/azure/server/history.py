@@ -109,7 +109,6 @@ def _run(place: Place, job: Job) -> dict[str, Any]:
         "lastModifiedUtc": _time(job.ended or job.started or job.created),
         "createdBy": user,
         "lastModifiedBy": user,
-        "createdFrom": "Batch",
         "runType": "azureml.StepRun" if parent else "azureml.PipelineRun",
         "description": "",
         "tags": tags(job),
