@@ -289,7 +289,11 @@ def source(server: Server, face: str) -> Source:
 @pytest.mark.parametrize("face", ["service", "blobs", "plain"])
 def test_no_request_breaks_the_server(face: str, ready: Server, record_property: Any) -> None:
     line, made = line_to(ready, face == "plain"), source(ready, face)
-    opened = {} if face == "plain" else {"Authorization": f"Bearer {ready.token().data['access_token']}"}
+    opened = {
+        "service": {"Authorization": f"Bearer {ready.token().data['access_token']}"},
+        "blobs": {"x-ms-blob-type": "BlockBlob"},
+        "plain": {},
+    }[face]
     count: Counter[int] = Counter()
     end = time.monotonic() + SECONDS / 3
     try:
