@@ -213,7 +213,7 @@ bench-scale: $(VENV) ## 100,000 mini-batches: time of each, memory of the parent
 	@$(BIN)/python benchmarks/scale.py
 
 bench-serve: $(VENV) ## 200 clients on one server for two minutes: no error, no lost job; start, idle memory and CPU (LOAD_FLAGS)
-	@$(BIN)/python benchmarks/serve_load.py $(LOAD_FLAGS)
+	@$(BIN)/python -m benchmarks.serve_load $(LOAD_FLAGS)
 
 .PHONY: behaviour sdk-doc soak
 behaviour: $(VENV) ## write docs/behaviour.md from the marks on the behaviour tests
