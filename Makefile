@@ -220,7 +220,7 @@ bench-parent: $(VENV) ## the parent of 1,000 workers and 10,000,000 mini-batches
 	@$(BIN)/python -m benchmarks.parent $(PARENT_FLAGS)
 
 bench-serve: $(VENV) ## 200 clients on one server for two minutes: no error, no lost job; start, idle memory and CPU (LOAD_FLAGS)
-	@$(BIN)/python benchmarks/serve_load.py $(LOAD_FLAGS)
+	@$(BIN)/python -m benchmarks.serve_load $(LOAD_FLAGS)
 
 .PHONY: behaviour sdk-doc soak
 behaviour: $(VENV) ## write docs/behaviour.md from the marks on the behaviour tests

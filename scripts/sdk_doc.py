@@ -51,7 +51,7 @@ def _marks(node: ast.FunctionDef, file: str) -> Iterator[Line]:
         texts = [ast.literal_eval(argument) for argument in decorator.args]
         if len(texts) != 2:
             raise ValueError(f"{file}: {node.name}: @pytest.mark.{mark} takes two texts: a call, and what comes of it")
-        yield Line(mark, *texts, f"{file}::{node.name}")
+        yield Line(mark, texts[0], texts[1], f"{file}::{node.name}")
 
 
 def table(found: Sequence[Line]) -> str:

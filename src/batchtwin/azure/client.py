@@ -16,7 +16,7 @@ def local_ml_client(workspace: str | Path | None = None) -> Any:
     process: this sets the variables of `batchtwin env` in this one, and clients of Azure itself belong in another.
 
     Raises:
-        ConnectionError: no server has run there, or it cannot be reached.
+        NoServerError: no server has run there, or it cannot be reached.
     """
     from batchtwin.workspace.service import Workspace
 

@@ -38,8 +38,8 @@ POLLING = {"AZUREML_RUN_POLLING_INTERVAL_MAX": "2", "AZUREML_RUN_POLLING_INTERVA
 CHECK_SECONDS = 5.0
 
 
-class ConnectionError(BatchTwinError):
-    """There is no server to talk to."""
+class NoServerError(BatchTwinError):
+    """There is no server to talk to, or none to be had."""
 
     exit_code = FAILED
 
@@ -58,14 +58,14 @@ class Connection:
         """Read what the server of the workspace at this folder wrote.
 
         Raises:
-            ConnectionError: none has run.
+            NoServerError: none has run.
         """
         folder = workspace / FOLDER
         try:
             facts = json.loads((folder / "server.json").read_text(encoding="utf-8"))
             return cls(folder, str(facts["host"]), int(facts["https_port"]), int(facts["http_port"]))
         except (OSError, ValueError, KeyError, TypeError):
-            raise ConnectionError(
+            raise NoServerError(
                 f"{workspace}: no server has run in this workspace; start one: batchtwin serve"
             ) from None
 
@@ -116,7 +116,7 @@ class Connection:
         """See that the server answers, is that of this workspace, and is trusted.
 
         Raises:
-            ConnectionError: in one line, why not.
+            NoServerError: in one line, why not.
         """
         import ssl
         from http.client import HTTPException
@@ -135,10 +135,10 @@ class Connection:
             urlopen(asked, timeout=CHECK_SECONDS, context=context).close()  # noqa: S310 - https
         except HTTPError as error:
             error.close()
-            raise ConnectionError(f"{error.url}: answers {error.code}: it is another server's; {advice}") from None
+            raise NoServerError(f"{error.url}: answers {error.code}: it is another server's; {advice}") from None
         except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
             reason = getattr(error, "reason", error)
-            raise ConnectionError(f"{self.origin}: not reachable: {reason}; {advice}") from None
+            raise NoServerError(f"{self.origin}: not reachable: {reason}; {advice}") from None
 
 
 def config() -> str:

@@ -16,7 +16,7 @@ def run_server(host: str, port: int, http_port: int) -> None:
 
     Raises:
         UsageError: the extra that it needs is not installed.
-        ConnectionError: a port is taken, or the workspace has a server.
+        NoServerError: a port is taken, or the workspace has a server.
     """
     try:
         from batchtwin.azure.server.start import log_to_stderr, serve
@@ -34,7 +34,7 @@ def environment(*, check: bool = False, config: bool = False, unset: bool = Fals
     """What `batchtwin env` prints.
 
     Raises:
-        ConnectionError: no server has run in this workspace; with `check`, it cannot be reached.
+        NoServerError: no server has run in this workspace; with `check`, it cannot be reached.
     """
     if config:
         return _config()

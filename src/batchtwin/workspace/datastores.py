@@ -73,7 +73,7 @@ class Datastores(Jobs):
 
     def output_path(self, job: Job) -> str:
         """Return the path that the output of a job has in the default datastore [A], once it is shared."""
-        return f"azureml/{job.properties.get('parent', job.name)}/score/"
+        return f"azureml/{job.name}/score/"
 
     def share_output(self, job: Job) -> str:
         """Give the output of a job that has ended its path in the default datastore, and return that."""

@@ -35,6 +35,7 @@ def test_a_local_folder_is_uploaded(deployed: Sdk) -> None:
 def test_a_local_file_is_one_item(deployed: Sdk) -> None:
     file = data_input(str(deployed.project.inputs / "01.txt"), "uri_file")
     job = deployed.invoke(input=file)
+    assert deployed.client.jobs.get(job).inputs["job_data_path"].type == "uri_file"
     assert deployed.server.end(job) == "Completed"
     assert deployed.server.predictions(job) == "1\n"
 
@@ -117,7 +118,7 @@ def test_an_output_path(deployed: Sdk, target: Path) -> None:
 def test_an_output_dataset(deployed: Sdk) -> None:
     store = deployed.client.datastores.get_default()
     override = {
-        "output_dataset": {"datastore_id": store.id, "path": f"{deployed.name}/old"},
+        "output_dataset": {"datastore_id": f"azureml:{store.id}", "path": f"{deployed.name}/old"},
         "output_file_name": "y.csv",
     }
     job = deployed.invoke(params_override=[{key: value} for key, value in override.items()])
@@ -170,3 +171,28 @@ def test_a_model_deployment_takes_one_input(deployed: Sdk, inputs: dict[str, str
         deployed.invoke(input=None, inputs=given)
     assert caught.value.status_code == 400
     assert "input" in str(caught.value)
+
+
+def test_an_endpoint_routes_to_its_default_or_to_its_only_deployment(azure: Sdk) -> None:
+    azure.deploy()
+    assert azure.server.end(azure.invoke()) == "Completed"
+    azure.create(azure.client.models.get(azure.name, version="1"), "second")
+    with refused() as caught:
+        azure.invoke()
+    assert "No valid deployments to route to." in str(caught.value)
+    endpoint = azure.client.batch_endpoints.get(azure.name)
+    endpoint.defaults.deployment_name = "second"
+    azure.client.batch_endpoints.begin_create_or_update(endpoint).result()
+    job = azure.invoke()
+    with azure.server.workspace() as workspace:
+        assert workspace.job(job).deployment == "second"
+    assert azure.server.end(job) == "Completed"
+
+
+def test_jobs_and_assets_outlive_their_endpoint(azure: Sdk, target: Path) -> None:
+    azure.deploy()
+    job = azure.invoke()
+    assert azure.server.end(job) == "Completed"
+    azure.client.batch_endpoints.begin_delete(azure.name).result()
+    azure.client.jobs.download(job, output_name="score", download_path=target)
+    assert (target / "named-outputs/score/predictions.csv").read_text() == "0\n1\n"

@@ -38,6 +38,9 @@ class Body(Document):
     @model_validator(mode="before")
     @classmethod
     def _can_be_kept(cls, value: Any) -> Any:
+        if isinstance(value, bytes):
+            # So it comes with another content type.
+            raise ValueError("must be JSON, sent with the content type application/json")
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
         if _NUL.search(text) or (not text.isprintable() and _SURROGATE.search(text)):
             raise ValueError("holds characters that are no text")

@@ -48,7 +48,8 @@ class Gate:
             message = await receive()
             got += len(message.get("body", b""))
             if got > self._largest:
-                await _drain(receive)
+                if message.get("more_body", False):
+                    await _drain(receive)
                 raise HTTPException(413, self._text())
             return message
 

@@ -73,8 +73,12 @@ def children(services: Served, place: Here, name: str) -> dict[str, Any]:
 
 @router.post(f"{PATH}/rundata")
 def run_data(services: Served, place: Here, body: RunDataBody) -> dict[str, Any]:
-    """A run, asked for by POST: its logs can be downloaded from then on."""
+    """A run, asked for by POST: its output and logs can be downloaded from then on.
+
+    SDKs that do not know the type of an output, as 1.28, look for `azureml/{run}/score/` in the default datastore.
+    """
     job = services.workspace.job(body.run_id)
+    services.workspace.share_output(job)
     services.workspace.share_logs(job)
     return {"runMetadata": _run(place, job)}
 
@@ -109,7 +113,6 @@ def _run(place: Place, job: Job) -> dict[str, Any]:
         "lastModifiedUtc": _time(job.ended or job.started or job.created),
         "createdBy": user,
         "lastModifiedBy": user,
-        "createdFrom": "Batch",
         "runType": "azureml.StepRun" if parent else "azureml.PipelineRun",
         "description": "",
         "tags": tags(job),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -11,10 +13,10 @@ from batchtwin.azure.server.place import PROVIDER, WORKSPACE_PATH, Here, Place
 from batchtwin.azure.server.services import Served, Services
 from batchtwin.azure.server.shapes import described, system_data
 from batchtwin.workspace.entities import Job
+from batchtwin.workspace.errors import NotFoundError
 from batchtwin.workspace.names import CHILD_SUFFIX, Reference
 
 PATH = f"{WORKSPACE_PATH}/jobs"
-TYPES = {"uri_folder": "uri_folder", "uri_file": "uri_file"}
 
 router = APIRouter()
 
@@ -80,9 +82,7 @@ def _document(services: Services, place: Place, job: Job) -> dict[str, Any]:
             "isArchived": False,
             "tags": tags(job),
             "properties": described("", {}, job.properties)["properties"],
-            "inputs": {
-                "job_data_path": {"jobInputType": "uri_folder", "mode": "ReadOnlyMount", "uri": _input(place, job)}
-            },
+            "inputs": {"job_data_path": _input(services, place, job)},
             "outputs": {"score": {"jobOutputType": "uri_folder", "mode": "Upload", "uri": output}},
             "jobs": {},
             "settings": {},
@@ -91,8 +91,13 @@ def _document(services: Services, place: Place, job: Job) -> dict[str, Any]:
     }
 
 
-def _input(place: Place, job: Job) -> str:
-    if not job.input.startswith("azureml:"):
-        return f"file://{job.input}"
-    named = Reference.parse("data", job.input)
-    return place.id("data", named.name, "versions", named.version or "")
+def _input(services: Services, place: Place, job: Job) -> dict[str, Any]:
+    kind, uri = "uri_folder", f"file://{job.input}"
+    if job.input.startswith("azureml:"):
+        named = Reference.parse("data", job.input)
+        uri = place.id("data", named.name, "versions", named.version or "")
+        with suppress(NotFoundError):
+            kind = services.workspace.resolve("data", job.input).type or kind
+    elif Path(job.input).is_file():
+        kind = "uri_file"
+    return {"jobInputType": kind, "mode": "ReadOnlyMount", "uri": uri}

@@ -166,6 +166,7 @@ def test_what_is_not_there(client: Any) -> None:
     blob = client.get_blob_client("none")
 
     assert not blob.exists()
+    assert not client.get_blob_client("none/").exists()
     for ask in (blob.get_blob_properties, blob.delete_blob, blob.download_blob, lambda: blob.set_blob_metadata({})):
         with pytest.raises(ResourceNotFoundError) as refused:
             ask()

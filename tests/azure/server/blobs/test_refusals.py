@@ -67,7 +67,7 @@ def raw(twin: Twin) -> Raw:
         "%2Fetc%2Fpasswd",
         "./a",
         "x//y",
-        "x/",
+        "x//y/",
         "a%00",
         "a%0a",
         "a%5c..%5cb",
