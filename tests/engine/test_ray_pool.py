@@ -107,7 +107,10 @@ def test_an_actor_that_is_lost_is_replaced(project: Project, two: Any) -> None:
 
 
 def hosts() -> list[psutil.Process]:
-    return [process for process in psutil.process_iter(["name"]) if process.info["name"].startswith("ray::Host")]
+    """The actors of the clusters that this process has started."""
+    below = psutil.Process().children(recursive=True)
+    with_names = psutil.process_iter(["name"])
+    return [process for process in with_names if process in below and process.info["name"].startswith("ray::Host")]
 
 
 def test_what_kills_every_machine_it_is_on_is_out_of_tries(project: Project, two: Any) -> None:
@@ -120,7 +123,7 @@ def test_what_kills_every_machine_it_is_on_is_out_of_tries(project: Project, two
                 os.kill(os.getppid(), signal.SIGKILL)
             return [os.path.basename(path) for path in mini_batch]
     """
-    done = project.score("--workers", "1", *on(two))
+    done = project.score("--workers", "2", *on(two))
     assert (done.code, done.predictions) == (0, "00.txt\n01.txt\n03.txt\n"), done.err
     [failure] = done.failures
     assert (failure["kind"], failure["attempts"]) == ("crashed", 1)
@@ -148,9 +151,8 @@ def test_where_no_cluster_answers_nothing_is_written(project: Project) -> None:
 
 def test_without_an_address_there_is_a_cluster_for_this_job_alone(project: Project) -> None:
     spread(project, 4)
-    before = {process.pid for process in raylets()}
     job = start(project, "--pool", "ray")
-    [raylet] = [process for process in raylets() if process.pid not in before]
+    [raylet] = [process for process in psutil.Process(job.pid).children(recursive=True) if process.name() == "raylet"]
     options = dict(word.split("=", 1) for word in raylet.cmdline() if "=" in word)
     there = options["--gcs-address"]
     [token] = {process.environ()["RAY_AUTH_TOKEN"] for process in [raylet]}
@@ -164,11 +166,7 @@ def test_without_an_address_there_is_a_cluster_for_this_job_alone(project: Proje
     assert refused.code == 2, refused.err
     done = end(job, project)
     assert (done.code, done.predictions) == (0, expected(4)), done.err
-    wait_for(lambda: raylet.pid not in {process.pid for process in raylets()})
-
-
-def raylets() -> list[psutil.Process]:
-    return [process for process in psutil.process_iter(["name"]) if process.info["name"] == "raylet"]
+    wait_for(lambda: not raylet.is_running())
 
 
 @pytest.mark.parametrize(

@@ -115,18 +115,33 @@ class RayPool:
     def _feed(self) -> None:
         """Give each node that can be told something as much as it has workers for, and short work ahead."""
         free = [node for node in self._nodes if node.up and node.call is None]
-        tasks: dict[int, list[Try]] = {node.number: self._take(node.size - len(node.given)) for node in free}
+        tasks: dict[int, list[Try]] = {node.number: self._share(node) for node in free}
         ahead = room_ahead(self._seconds)
         for node in free:
-            if len(self._queue) > self._crew.workers:
+            if len(self._queue) > self._crew.workers and not self._is_alone(node, tasks[node.number]):
                 room = node.size * (1 + ahead) - len(node.given) - len(tasks[node.number])
                 tasks[node.number] += self._take(min(room, len(self._queue) - self._crew.workers))
             if tasks[node.number] or node.given:
                 seconds = FULL_SECONDS if len(node.given) + len(tasks[node.number]) >= node.size else ROOM_SECONDS
                 node.ask(tasks[node.number], seconds, time.monotonic() + seconds + SILENT_SECONDS)
 
+    def _share(self, node: Node) -> list[Try]:
+        """What a node has workers for. What was with a lost node goes alone, so that no other is lost with it again."""
+        if self._is_alone(node):
+            return []
+        if self._queue and self._losses[self._queue[0][0].id]:
+            return [] if node.given else [self._queue.popleft()]
+        return self._take(node.size - len(node.given))
+
+    def _is_alone(self, node: Node, tasks: Sequence[Try] = ()) -> bool:
+        return any(self._losses[number] for number in (*node.given, *(task[0].id for task in tasks)))
+
     def _take(self, count: int) -> list[Try]:
-        return [self._queue.popleft() for _ in range(min(count, len(self._queue)))]
+        """Take tries from the queue, up to one that was with a lost node."""
+        taken: list[Try] = []
+        while len(taken) < count and self._queue and not self._losses[self._queue[0][0].id]:
+            taken.append(self._queue.popleft())
+        return taken
 
     def _hear(self, node: Node) -> Iterator[Event]:
         """What a node answered; if it cannot any more, what becomes of its work."""
