@@ -25,6 +25,12 @@ def data_input(path: str, type: str = "uri_folder") -> Any:
 
 
 @pytest.mark.sdk("`batch_endpoints.invoke`", "a local folder is uploaded")
+def azure_data(name: str, folder: Path) -> Any:
+    from azure.ai.ml.entities import Data
+
+    return Data(name=name, version="1", path=str(folder))
+
+
 def test_a_local_folder_is_uploaded(deployed: Sdk) -> None:
     job = deployed.invoke()
     assert deployed.server.end(job) == "Completed"
@@ -35,7 +41,8 @@ def test_a_local_folder_is_uploaded(deployed: Sdk) -> None:
 def test_a_local_file_is_one_item(deployed: Sdk) -> None:
     file = data_input(str(deployed.project.inputs / "01.txt"), "uri_file")
     job = deployed.invoke(input=file)
-    assert deployed.client.jobs.get(job).inputs["job_data_path"].type == "uri_file"
+    shown = deployed.server.call("GET", f"/jobs/{job}").data["properties"]["inputs"]
+    assert shown["job_data_path"]["jobInputType"] == "uri_file"
     assert deployed.server.end(job) == "Completed"
     assert deployed.server.predictions(job) == "1\n"
 
@@ -174,19 +181,22 @@ def test_a_model_deployment_takes_one_input(deployed: Sdk, inputs: dict[str, str
 
 
 def test_an_endpoint_routes_to_its_default_or_to_its_only_deployment(azure: Sdk) -> None:
+    """Asked without the SDK: once a deployment was named, that sends its name with every later invocation too."""
     azure.deploy()
-    assert azure.server.end(azure.invoke()) == "Completed"
+    data = f"azureml:{azure.name}:1"
+    azure.client.data.create_or_update(azure_data(azure.name, azure.project.inputs))
+    body = {"properties": {"inputData": {"x": {"jobInputType": "UriFolder", "uri": data}}}}
+    path = f"/batchEndpoints/{azure.name}/jobs"
+    assert azure.server.call("POST", path, body).data["properties"]["deploymentName"] == "first"
     azure.create(azure.client.models.get(azure.name, version="1"), "second")
-    with refused() as caught:
-        azure.invoke()
-    assert "No valid deployments to route to." in str(caught.value)
+    answer = azure.server.call("POST", path, body)
+    assert (answer.status, answer.error[:37]) == (400, "No valid deployments to route to. Ple")
     endpoint = azure.client.batch_endpoints.get(azure.name)
     endpoint.defaults.deployment_name = "second"
     azure.client.batch_endpoints.begin_create_or_update(endpoint).result()
-    job = azure.invoke()
-    with azure.server.workspace() as workspace:
-        assert workspace.job(job).deployment == "second"
-    assert azure.server.end(job) == "Completed"
+    last = azure.server.call("POST", path, body).data
+    assert last["properties"]["deploymentName"] == "second"
+    assert azure.server.end(last["name"]) == "Completed"
 
 
 def test_jobs_and_assets_outlive_their_endpoint(azure: Sdk, target: Path) -> None:
