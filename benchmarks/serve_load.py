@@ -126,7 +126,18 @@ def _token(connection: Connection) -> str:
 
 def _ended(env: dict[str, str]) -> dict[str, str]:
     """Status by job, as the workspace has it without the server."""
-    words = [str(COMMAND), "ml", "job", "list", "--query", "[].[name, status]", "--output", "json"]
+    words = [
+        str(COMMAND),
+        "ml",
+        "job",
+        "list",
+        "--all-results",
+        "true",
+        "--query",
+        "[].[name, status]",
+        "--output",
+        "json",
+    ]
     done = subprocess.run(words, env=env, capture_output=True, text=True, check=True)  # noqa: S603
     return dict(json.loads(done.stdout))
 

@@ -33,7 +33,7 @@ def lines(folder: Path) -> Iterator[Line]:
     """Read the marks of the tests in a folder, in order.
 
     Raises:
-        ValueError: a mark has other than two texts.
+        ValueError: a mark has other than two texts, or stands on what is no test.
     """
     for file in sorted(folder.glob("test_*.py")):
         for node in ast.parse(file.read_text(encoding="utf-8")).body:
@@ -49,8 +49,8 @@ def _marks(node: ast.FunctionDef, file: str) -> Iterator[Line]:
         if prefix != "pytest.mark" or mark not in MARKS:
             continue
         texts = [ast.literal_eval(argument) for argument in decorator.args]
-        if len(texts) != 2:
-            raise ValueError(f"{file}: {node.name}: @pytest.mark.{mark} takes two texts: a call, and what comes of it")
+        if len(texts) != 2 or not node.name.startswith("test_"):
+            raise ValueError(f"{file}: {node.name}: @pytest.mark.{mark} is for tests: a call, and what comes of it")
         yield Line(mark, texts[0], texts[1], f"{file}::{node.name}")
 
 

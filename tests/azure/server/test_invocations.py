@@ -24,13 +24,13 @@ def data_input(path: str, type: str = "uri_folder") -> Any:
     return Input(type=type, path=path)
 
 
-@pytest.mark.sdk("`batch_endpoints.invoke`", "a local folder is uploaded")
 def azure_data(name: str, folder: Path) -> Any:
     from azure.ai.ml.entities import Data
 
     return Data(name=name, version="1", path=str(folder))
 
 
+@pytest.mark.sdk("`batch_endpoints.invoke`", "a local folder is uploaded")
 def test_a_local_folder_is_uploaded(deployed: Sdk) -> None:
     job = deployed.invoke()
     assert deployed.server.end(job) == "Completed"
