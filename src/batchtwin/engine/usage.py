@@ -26,7 +26,7 @@ class Usage:
 
     def sample(self, workers: Mapping[str, int]) -> None:
         """Write a sample if one is due; `workers` maps `node/process` to pid."""
-        if time.monotonic() < self._due:
+        if time.monotonic() < self._due or not workers:
             return
         self._due = time.monotonic() + SAMPLE_SECONDS
         stamp, memory, cpu = now(), psutil.virtual_memory(), psutil.cpu_percent()
