@@ -145,7 +145,7 @@ old-sdk-lock: $(VENV) ## compile tests/azure/old-sdk.txt again from old-sdk.in
 
 .PHONY: test test-container test-azurite test-ray test-all
 test: $(VENV) $(OLD_SDK) model/MLmodel ## all tests that need no container engine and no network (PYTEST_FLAGS)
-	@$(BIN)/pytest -m "not container and not azurite" --cov --numprocesses $(PROCESSES) --dist worksteal $(PYTEST_FLAGS)
+	@$(BIN)/pytest -m "not container and not azurite" --cov --numprocesses $(PROCESSES) --dist worksteal --durations 25 $(PYTEST_FLAGS)
 
 test-container: $(VENV) model/MLmodel ## build the image and test in it (PYTEST_FLAGS)
 	@$(BIN)/pytest -m container $(PYTEST_FLAGS)

@@ -70,10 +70,10 @@ class Client:
         return f"load-{self.number}"
 
     def work(self) -> None:
-        """Set up, and then run jobs until time is up."""
+        """Set up, and then run jobs until time is up; on a busy machine, until there was one at all."""
         try:
             self.set_up()
-            while time.monotonic() < self.end:
+            while time.monotonic() < self.end or not self.tally.jobs:
                 self.run_a_job()
         except (Unexpected, OSError, http.client.HTTPException, KeyError, ValueError) as error:
             self.tally.failed(f"client {self.number}: {type(error).__name__}: {error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,16 @@ def sdk(server: Server, environment: None) -> Any:
     from azure.identity import DefaultAzureCredential
 
     return MLClient.from_config(DefaultAzureCredential(), path=str(server.folder / "config.json"))
+
+
+@pytest.fixture(autouse=True)
+def forgotten() -> Iterator[None]:
+    """Whatever deployment a test has named: the SDK keeps it for every later invocation of the process."""
+    yield
+    constants = sys.modules.get("azure.ai.ml.constants._endpoint")
+    if constants is not None:
+        fields = constants.EndpointInvokeFields
+        fields.DEFAULT_HEADER.pop(fields.MODEL_DEPLOYMENT, None)
 
 
 @pytest.fixture
