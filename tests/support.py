@@ -20,7 +20,7 @@ import yaml
 COMMAND = Path(sys.executable).with_name("batchtwin")
 ROOT = Path(__file__).resolve().parent.parent
 # Nothing here takes that long; a test that hangs should fail, not stall.
-DEADLINE = 120
+DEADLINE = 300
 # Set by the fixture that starts a cluster: its address, and the environment that it was started with.
 RAY, RAY_STARTED_WITH = "BATCHTWIN_TEST_RAY", "BATCHTWIN_TEST_RAY_STARTED_WITH"
 

@@ -61,6 +61,17 @@ def end(job: subprocess.Popen[str], project: Project) -> Finished:
 
 def test_the_bytes_are_those_of_the_local_pool(project: Project, two: Any) -> None:
     spread(project, 20)
+    there = project.folder / "there"
+    there.mkdir()
+    # Nobody goes on before all four workers are there: one machine may be ready long before the other.
+    project.script = f"""
+        import os, time
+        def run(mini_batch):
+            open({str(there)!r} + f"/{{os.getpid()}}", "w").close()
+            while len(os.listdir({str(there)!r})) < 4:
+                time.sleep(0.01)
+            return [f"{{os.path.basename(path)}} {{row}}" for path in mini_batch for row in range(50)]
+    """
     done = project.score("--workers", "4", *on(two))
     assert (done.code, done.predictions) == (0, expected(20)), done.err
     assert {path.name for path in (done.output / "logs/sys/node").iterdir()} == {"node0", "node1"}
