@@ -162,6 +162,15 @@ def test_where_no_cluster_answers_nothing_is_written(project: Project) -> None:
 
 def test_without_an_address_there_is_a_cluster_for_this_job_alone(project: Project) -> None:
     spread(project, 4)
+    go = project.folder / "go"
+    project.script = f"""
+        import os, time
+        def run(mini_batch):
+            yours = [f"{{os.path.basename(path)}} {{row}}" for path in mini_batch for row in range(50)]
+            while "02.txt 0" in yours and not os.path.exists({str(go)!r}):
+                time.sleep(0.01)
+            return yours
+    """
     job = start(project, "--pool", "ray")
     [raylet] = [process for process in psutil.Process(job.pid).children(recursive=True) if process.name() == "raylet"]
     options = dict(word.split("=", 1) for word in raylet.cmdline() if "=" in word)
@@ -175,6 +184,8 @@ def test_without_an_address_there_is_a_cluster_for_this_job_alone(project: Proje
     env = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
     refused = other.score("--pool", "ray", "--ray-address", there, env=env)
     assert refused.code == 2, refused.err
+    assert "does it want another token" in refused.err.splitlines()[-1]
+    go.touch()
     done = end(job, project)
     assert (done.code, done.predictions) == (0, expected(4)), done.err
     wait_for(lambda: not raylet.is_running())

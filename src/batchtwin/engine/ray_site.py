@@ -73,7 +73,8 @@ class RaySite:
             where = f"--ray-address {options.address}" if options.address else "--pool ray: starting Ray here"
             first = " ".join(str(error).split())
             raise RayError(
-                f"{where}: {first}; is the address right, and the cluster up? (`ray status` there)"
+                f"{where}: {first}; is the address right, the cluster up (`ray status` there), "
+                "does it want another token (RAY_AUTH_TOKEN)?"
             ) from None
         self._ray = ray
 
