@@ -52,7 +52,7 @@ def result(process: subprocess.Popen[str]) -> dict[str, str]:
 
 @pytest.mark.sdk("two clients", "at the same time")
 def test_two_clients_at_once(server: Server, tmp_path: Path) -> None:
-    """Each with files of its own: of equal ones, uploaded at the same moment, the SDK fails on the second, as on Azure."""
+    """Each with files of its own: of equal ones, uploaded at one moment, the SDK fails on the second, as on Azure."""
     clients = []
     for name, count in (("one-of-2", 2), ("two-of-2", 3)):
         project = Project(tmp_path / name)
