@@ -163,8 +163,8 @@ $(AZURITE): tests/azurite/package.json tests/azurite/package-lock.json
 	@$(NPM) ci --prefix $(@D) --loglevel=error --ignore-scripts --omit=dev --omit=optional --no-audit --no-fund
 	@touch $@
 
-test-azurite: $(VENV) $(AZURITE) ## compare the blob service with Azurite, which npm installs (NPM, PYTEST_FLAGS)
-	@$(BIN)/pytest -m azurite tests/azure/server/blobs $(PYTEST_FLAGS)
+test-azurite: $(VENV) $(AZURITE) ## compare the blob service with Azurite, which npm installs, and run jobs on it (NPM, PYTEST_FLAGS)
+	@$(BIN)/pytest -m azurite tests/azure/server/blobs tests/stores $(PYTEST_FLAGS)
 
 test-all: test test-container test-azurite test-ray ## all four
 

@@ -64,6 +64,17 @@ class Azurite:
     url: str
     key: str
 
+    @property
+    def connection(self) -> str:
+        """The connection string, as the tools of Azure take it."""
+        parts = {
+            "DefaultEndpointsProtocol": "http",
+            "AccountName": ACCOUNT,
+            "AccountKey": self.key,
+            "BlobEndpoint": f"{self.url}/{ACCOUNT}",
+        }
+        return "".join(f"{name}={value};" for name, value in parts.items())
+
     def container(self) -> str:
         """Make an empty container and return its name."""
         from azure.storage.blob import BlobServiceClient

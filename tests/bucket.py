@@ -1,4 +1,4 @@
-"""A bucket of a store that speaks S3."""
+"""A bucket, or container, of a store of objects."""
 
 from __future__ import annotations
 
@@ -15,16 +15,25 @@ class Bucket:
     files: Any
     url: str
 
+    def at(self, name: str) -> str:
+        """The URL of an object, or of a folder."""
+        return f"{self.url}/{name}"
+
     def put(self, name: str, data: bytes) -> str:
         """Write an object; return its URL."""
-        self.files.pipe_file(f"{BUCKET}/{name}", data)
-        return f"{self.url}/{name}"
+        self.files.pipe_file(f"{BUCKET}/{name}", data, overwrite=True)
+        return self.at(name)
 
     def get(self, name: str) -> bytes:
         """Read an object."""
         self.files.invalidate_cache()
         data: bytes = self.files.cat_file(f"{BUCKET}/{name}")
         return data
+
+    def remove(self, name: str) -> None:
+        """Remove an object, or a folder with all below it."""
+        self.files.invalidate_cache()
+        self.files.rm(f"{BUCKET}/{name}", recursive=True)
 
     def names(self, below: str) -> list[str]:
         """The names of all objects below a folder."""

@@ -1,4 +1,4 @@
-"""A store that speaks S3, in a process of its own on this machine: moto's server."""
+"""Stores of objects in processes of their own on this machine: moto's server, which speaks S3, and Azurite."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 
+import blob_services
 import pytest
 
 from bucket import BUCKET, Bucket
@@ -26,7 +27,7 @@ server.stop()
 
 @pytest.fixture(scope="session")
 def endpoint() -> Iterator[str]:
-    """The address of the store."""
+    """The address of the store that speaks S3."""
     words = [sys.executable, "-c", SERVER]
     with subprocess.Popen(
         words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -49,20 +50,36 @@ def answers(url: str) -> bool:
     return True
 
 
-@pytest.fixture
-def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[blob_services.Azurite]:
+    """Microsoft's emulator of Azure Blob Storage."""
+    with blob_services.azurite(tmp_path_factory.mktemp("azurite")) as service:
+        yield service
+
+
+@pytest.fixture(params=["s3", pytest.param("abfs", marks=pytest.mark.azurite)])
+def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     """An empty bucket, which every process that a test starts can reach by the usual variables."""
-    variables = {
-        "AWS_ENDPOINT_URL": endpoint,
+    protocol: str = request.param
+    for name, value in (on_s3 if protocol == "s3" else on_azurite)(request).items():
+        monkeypatch.setenv(name, value)
+    import fsspec
+
+    files = fsspec.filesystem(protocol, skip_instance_cache=True)
+    files.mkdir(BUCKET)
+    yield Bucket(files, f"{protocol}://{BUCKET}")
+    files.rm(BUCKET, recursive=True)
+
+
+def on_s3(request: pytest.FixtureRequest) -> dict[str, str]:
+    return {
+        "AWS_ENDPOINT_URL": request.getfixturevalue("endpoint"),
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "us-east-1",
     }
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    import fsspec
 
-    files = fsspec.filesystem("s3", skip_instance_cache=True, endpoint_url=endpoint)
-    files.mkdir(BUCKET)
-    yield Bucket(files, f"s3://{BUCKET}")
-    files.rm(BUCKET, recursive=True)
+
+def on_azurite(request: pytest.FixtureRequest) -> dict[str, str]:
+    service: blob_services.Azurite = request.getfixturevalue("azurite")
+    return {"AZURE_STORAGE_CONNECTION_STRING": service.connection}
