@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
-import os
 import secrets
 import signal
 import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
@@ -23,6 +20,7 @@ from batchtwin.azure.server.sas import Sas
 from batchtwin.azure.server.services import Services
 from batchtwin.azure.server.tls import Identity
 from batchtwin.azure.server.tokens import Tokens
+from batchtwin.engine.lock import alone
 from batchtwin.workspace.datastores import ARTIFACTS, DEFAULT
 from batchtwin.workspace.service import Workspace
 
@@ -43,7 +41,12 @@ def serve(workspace: Workspace, host: str, https_port: int, http_port: int, tell
     """
     folder = workspace.datastores_root.parent / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder), _listen(host, https_port) as secure, _listen(LOOPBACK, http_port) as plain:
+
+    def served(holder: str) -> NoServerError:
+        return NoServerError(f"{folder.parent}: is served by process {holder} already")
+
+    # A workspace is one state, with one set of ports.
+    with alone(folder, served), _listen(host, https_port) as secure, _listen(LOOPBACK, http_port) as plain:
         connection = Connection(folder, _name(host), secure.getsockname()[1], plain.getsockname()[1])
         identity = Identity.make(_names(host))
         identity.write_bundle(connection.bundle)
@@ -118,23 +121,6 @@ def _listen(host: str, port: int) -> Iterator[socket.socket]:
             text = f"{host}:{port}: {reason}; name other ports: --port N --http-port N (0: any that is free)"
             raise NoServerError(text) from None
         yield sock
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Be the only server of this workspace: it is one state, with one set of ports. The kernel lets go of the lock."""
-    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.read(descriptor, 32).decode() or "?"
-            raise NoServerError(f"{folder.parent}: is served by process {holder} already") from None
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, str(os.getpid()).encode())
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _name(host: str) -> str:
