@@ -107,14 +107,19 @@ def test_a_machine_that_is_lost_costs_time_only(project: Project) -> None:
 
 def test_an_actor_that_is_lost_is_replaced(project: Project, two: Any) -> None:
     spread(project, 40)
-    project.script = SCRIPT.replace("0.2", "0.5")
+    another = project.folder / "job/logs/sys/node/node2"
+    project.script = SCRIPT.replace(
+        "time.sleep(0.2)",
+        f"""while not os.path.exists({str(another)!r}) and "00.txt" not in str(mini_batch):
+            time.sleep(0.01)""",
+    )
     job = start(project, *on(two))
     wait_for(lambda: len(hosts()) == 2)
     hosts()[0].kill()
     done = end(job, project)
     assert (done.code, done.predictions) == (0, expected(40)), done.err
     assert "is lost" in done.err
-    assert (done.output / "logs/sys/node/node2").exists(), "a node that takes the place of another is a new one"
+    assert another.exists(), "a node that takes the place of another is a new one"
 
 
 def hosts() -> list[psutil.Process]:

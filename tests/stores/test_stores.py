@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,18 @@ def test_a_model_by_url(job: Project, bucket: Bucket, monkeypatch: pytest.Monkey
     assert (done.code, done.predictions) == (0, "foo 42 43\n"), done.err
     bucket.put("models/foo/weights.txt", b"44")
     assert "the model has changed" in batchtwin("verify", done.output).err
+
+
+def test_plan_reads_the_heads_alone(bucket: Bucket, heart_model: Path) -> None:
+    whole = next((ROOT / "data").glob("*.csv")).read_bytes()
+    header, _, rest = whole.partition(b"\n")
+    bucket.put("heads/0.csv", whole)
+    bucket.put("heads/1.csv", header.replace(b"thal", b"other") + b"\n" + rest * 100)
+    words = [ROOT / "deployment-simple/deployment.yml", "--model", heart_model, "--input", bucket.at("heads"), "--json"]
+    done = batchtwin("plan", *words)
+    assert json.loads(done.out)["doubts"] == [
+        f"{bucket.at('heads/1.csv')}: missing columns thal; the model's signature requires them"
+    ]
 
 
 def test_output_by_url(job: Project, bucket: Bucket) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from batchtwin.engine.output import OutputFolder
 from batchtwin.engine.prepare import Prepared
@@ -16,9 +17,11 @@ from batchtwin.engine.start import new_job
 from batchtwin.scoring.lint import lint
 from batchtwin.spec.inputs import ending
 from batchtwin.spec.plan import Plan
-from batchtwin.spec.url import is_url
+from batchtwin.spec.remote import heads
+from batchtwin.spec.url import is_url, shown
 
 SHOWN = 10
+HEAD_BYTES = 64 << 10  # of a file in a store: enough for a header
 
 
 def facts(prepared: Prepared) -> dict[str, Any]:
@@ -57,20 +60,39 @@ def doubts(prepared: Prepared) -> list[str]:
     """Say what would probably fail: mistakes in the script; files whose head lacks columns of the model's signature."""
     if prepared.script:
         return lint(Path(*prepared.script))
-    found = [text for file in prepared.inputs.files if (text := _head_problem(file.path, prepared))]
+    found = list(_head_problems(prepared))
     return found[:SHOWN] + ([f"and {len(found) - SHOWN} more files"] if len(found) > SHOWN else [])
 
 
-def _head_problem(path: str, prepared: Prepared) -> str | None:
-    if ending(path) != ".csv" or is_url(path) or not prepared.model.required_columns:
-        return None
-    with open(path, encoding="utf-8-sig", errors="replace", newline="") as stream:
-        try:
-            names = next(csv.reader(stream), [])
-        except csv.Error as error:
-            return f"{path}: the first line is not CSV: {error}"
-    missing = [name for name in prepared.model.required_columns if name not in names]
-    return f"{path}: missing columns {', '.join(missing)}; the model's signature requires them" if missing else None
+def _head_problems(prepared: Prepared) -> Iterator[str]:
+    required = prepared.model.required_columns
+    paths = [file.path for file in prepared.inputs.files if ending(file.path) == ".csv"] if required else []
+    for path, first in _first_records(prepared.inputs.root, paths):
+        if isinstance(first, str):
+            yield first
+        elif missing := [name for name in required if name not in first]:
+            yield f"{shown(path)}: missing columns {', '.join(missing)}; the model's signature requires them"
+
+
+def _first_records(root: Path | str, paths: Sequence[str]) -> Iterator[tuple[str, list[str] | str]]:
+    """Yield the fields of the first record of each file, or why there are none. Of a store only heads are read."""
+    if is_url(root):
+        for path, head in zip(paths, heads(str(root), paths, HEAD_BYTES), strict=True):
+            if isinstance(head, str):
+                yield path, head
+            elif b"\n" in head or len(head) < HEAD_BYTES:
+                yield path, _first_record(path, io.StringIO(head.decode("utf-8-sig", "replace"), newline=""))
+        return
+    for path in paths:
+        with open(path, encoding="utf-8-sig", errors="replace", newline="") as stream:
+            yield path, _first_record(path, stream)
+
+
+def _first_record(path: str, stream: TextIO) -> list[str] | str:
+    try:
+        return next(csv.reader(stream), [])
+    except csv.Error as error:
+        return f"{shown(path)}: the first line is not CSV: {error}"
 
 
 def trial(prepared: Prepared) -> str:

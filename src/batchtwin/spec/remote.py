@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from batchtwin.spec.url import EXTRAS, PROTOCOLS, is_store, shown, without_query
 
 # What stores call the version of an object, the surest first.
 VERSIONS = ("ETag", "etag", "generation", "md5Hash", "LastModified", "last_modified", "mtime", "updated", "created")
+HEADS = 500  # read at once
 
 
 class RemoteError(InputError):
@@ -157,6 +158,23 @@ def list_remote(url: str) -> Inputs:
         reasons = "".join(f"; {warning}" for warning in inputs.warnings())
         raise InputError(f"{shown(url)}: holds no file to score{reasons}. Put the files directly into this folder")
     return inputs
+
+
+def heads(root: str, paths: Sequence[str], size: int) -> Iterator[bytes | str]:
+    """Yield the first `size` bytes of each object of one store, or why there are none: read by range, many at a time.
+
+    Raises:
+        RemoteError: the store of `root` cannot be reached.
+    """
+    import fsspec
+
+    store = Store(root)
+    for chunk in (paths[number : number + HEADS] for number in range(0, len(paths), HEADS)):
+        places = [fsspec.core.strip_protocol(path) for path in chunk]
+        with store.refusals(root):
+            found = store.files.cat_ranges(places, [0] * len(chunk), [size] * len(chunk), on_error="return")
+        for path, head in zip(chunk, found, strict=True):
+            yield f"{shown(path)}: cannot be read: {head}" if isinstance(head, Exception) else bytes(head)
 
 
 def changes(inputs: Inputs) -> Iterator[str]:
