@@ -13,10 +13,14 @@ from batchtwin.engine.output import Assembled
 from batchtwin.engine.prepare import Prepared
 
 
-def manifest_of(prepared: Prepared, job: Job, assembled: Assembled | None, started: str, runs: int) -> Manifest:
-    """Return the manifest of a job that has just completed."""
+def write_manifest(prepared: Prepared, job: Job, assembled: Assembled | None, started: str, runs: int) -> None:
+    """Write the manifest of a job that has just completed.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     name = prepared.output.file_name
-    return Manifest(
+    manifest = Manifest(
         batchtwin=__version__,
         python=platform.python_version(),
         deployment=prepared.deployment.name,
@@ -34,8 +38,9 @@ def manifest_of(prepared: Prepared, job: Job, assembled: Assembled | None, start
         output=ManifestOutput(file=name, bytes=assembled.bytes, sha256=assembled.sha256)
         if name and assembled
         else None,
-        inputs=tuple(_inputs(prepared, job)),
+        inputs=(),
     )
+    manifest.write(prepared.output.manifest, _inputs(prepared, job))
 
 
 def _inputs(prepared: Prepared, job: Job) -> Iterator[ManifestInput]:

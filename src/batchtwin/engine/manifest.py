@@ -66,14 +66,14 @@ class Manifest(_Part):
     output: ManifestOutput | None
     inputs: tuple[ManifestInput, ...]
 
-    def write(self, path: Path) -> None:
-        """Write the file: there whole or not at all."""
-        write_whole(path, self._text())
+    def write(self, path: Path, inputs: Iterable[ManifestInput]) -> None:
+        """Write the file, with `inputs` in the place of its own: there whole or not at all."""
+        write_whole(path, self._text(inputs))
 
-    def _text(self) -> Iterator[str]:
-        """Piece by piece: there may be a million inputs."""
+    def _text(self, inputs: Iterable[ManifestInput]) -> Iterator[str]:
+        """Piece by piece: there may be millions of inputs, and never all at once."""
         yield self.model_dump_json(indent=1, exclude={"inputs"}).removesuffix("\n}") + ',\n "inputs": ['
-        for number, entry in enumerate(self.inputs):
+        for number, entry in enumerate(inputs):
             yield f"{',' if number else ''}\n  {_inputs.dump_json(entry).decode()}"
         yield "\n ]\n}\n"
 

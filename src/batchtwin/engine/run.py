@@ -14,7 +14,7 @@ from types import FrameType
 
 from batchtwin import errors
 from batchtwin.engine.failures import write_failures
-from batchtwin.engine.finish import manifest_of
+from batchtwin.engine.finish import write_manifest
 from batchtwin.engine.job import Command, Job, Replace, Rules, Status, Submit
 from batchtwin.engine.launch import copies_folder, muster
 from batchtwin.engine.ledger import Entry, Ledger
@@ -158,10 +158,9 @@ class Run:
             if job.status is Status.COMPLETED:
                 assembled = prepared.output.assemble(job.outcomes[number] for number in sorted(job.outcomes))
                 logs.progress(f"All {len(job.items)} mini batches have been processed.")
-                manifest = manifest_of(prepared, job, assembled, self._ledger.fact("started") or "", self._number)
                 crash_point("before manifest")
                 try:
-                    manifest.write(prepared.output.manifest)
+                    write_manifest(prepared, job, assembled, self._ledger.fact("started") or "", self._number)
                 except OSError:
                     prepared.output.withdraw()
                     raise
