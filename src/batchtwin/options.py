@@ -55,9 +55,20 @@ def ray_options(
     """Return what was said of Ray, None if it is not what to run on.
 
     Raises:
-        UsageError: a variable that workers are to get is not there.
+        UsageError: a variable that workers are to get is not there, or this is said of no Ray.
     """
     from batchtwin.engine.ray_options import RayOptions
+
+    # RAY_ADDRESS is for whatever uses Ray, and says nothing of this job.
+    said = {
+        "--ray-address": address != os.environ.get("RAY_ADDRESS"),
+        "--ray-cpus": cpus != RayOptions.cpus,
+        "--ray-gpus": gpus != RayOptions.gpus,
+        "--ray-wait": wait != RayOptions.wait,
+        "--ray-env": variables,
+    }
+    if pool != "ray" and (idle := [name for name, is_said in said.items() if is_said]):
+        raise UsageError(f"{idle[0]}: is for --pool ray; add that, or leave it out")
 
     if missing := [name for name in variables or () if name not in os.environ]:
         raise UsageError(f"--ray-env {missing[0]}: there is no such variable here; set it, or leave the option out")

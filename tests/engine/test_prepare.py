@@ -84,3 +84,12 @@ def test_each_job_without_output_gets_a_folder_of_its_own(
         assert found.root.parent == tmp_path / "outputs"
         assert found.root != first.root
         found.make()
+
+
+@pytest.mark.parametrize("words", [["--coalesce"], ["--bad-files", "quarantine"]])
+def test_what_only_the_driver_does_is_refused_with_a_script(project: Project, words: list[str]) -> None:
+    project.files(1)
+    project.script = "def run(files): return files"
+    done = project.score(*words)
+    assert done.code == 2
+    assert f"{' '.join(words)} is for the MLflow driver; this deployment brings a scoring script" in done.err

@@ -211,6 +211,14 @@ def test_what_cannot_be_followed_is_refused(project: Project, words: list[str], 
     assert said in done.err
 
 
+@pytest.mark.parametrize("words", [["--ray-address", "head:6379"], ["--ray-cpus", "2"], ["--ray-env", "PATH"]])
+def test_what_is_said_of_no_ray_is_refused(project: Project, words: list[str]) -> None:
+    spread(project, 1)
+    done = project.score(*words, env={"RAY_ADDRESS": "elsewhere:6379"})
+    assert (done.code, done.err) == (2, f"{words[0]}: is for --pool ray; add that, or leave it out\n")
+    assert project.score(env={"RAY_ADDRESS": "elsewhere:6379"}).code == 0
+
+
 def test_a_variable_goes_along_and_rays_own_do_not(project: Project, two: Any) -> None:
     project.files(1)
     project.script = """

@@ -79,8 +79,8 @@ def prepare(request: Request, asked: Asked | None = None) -> Prepared:
     inputs = list_inputs(request.input)
     if asked.script is None:
         _check_driver(asked.deployment, asked.model, inputs.files, request.quarantine)
-    elif request.coalesce:
-        raise UsageError("--coalesce is for the MLflow driver; this deployment brings a scoring script, which predicts")
+    else:
+        _refuse_driver_options(request)
     settings = asked.deployment.settings
     name = settings.output_file_name if settings.output_action == "append_row" else None
     output = OutputFolder((request.output or _fresh_folder(asked.deployment.name)).absolute(), name)
@@ -104,6 +104,14 @@ def prepare(request: Request, asked: Asked | None = None) -> Prepared:
         identity=identity,
         hashes=hashes,
     )
+
+
+def _refuse_driver_options(request: Request) -> None:
+    for option, is_given in (("--coalesce", request.coalesce), ("--bad-files quarantine", request.quarantine)):
+        if is_given:
+            raise UsageError(
+                f"{option} is for the MLflow driver; this deployment brings a scoring script, which reads and predicts"
+            )
 
 
 @dataclass(frozen=True)
