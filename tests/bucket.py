@@ -24,6 +24,11 @@ class Bucket:
         self.files.pipe_file(f"{BUCKET}/{name}", data, overwrite=True)
         return self.at(name)
 
+    def folder(self, name: str) -> None:
+        """Make a marker for an empty folder, as the consoles of stores do, where there are such."""
+        if self.url.startswith("s3:"):
+            self.files.call_s3("put_object", Bucket=BUCKET, Key=f"{name}/")
+
     def get(self, name: str) -> bytes:
         """Read an object."""
         self.files.invalidate_cache()

@@ -53,12 +53,19 @@ def test_nothing_of_an_earlier_result_is_left(memory: Any, output: OutputFolder)
     assert {path for path in memory.find("/out/1") if memory.cat_file(path) == b"old"} == {"/out/1/mine.txt"}
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "named-outputs/score/predictions.csv"])
+@pytest.mark.parametrize("name", ["manifest.json", "named-outputs/score/predictions.csv", "logs", "failures.jsonl"])
 def test_a_place_that_is_taken(memory: Any, name: str) -> None:
-    memory.pipe_file(f"/out/1/{name}", b"old")
+    memory.pipe_file(f"/out/1/{name}/mine.txt" if name == "logs" else f"/out/1/{name}", b"old")
     with pytest.raises(OutputError, match=f"{URL}: holds {name} already; give --overwrite"):
         Shelf(URL).check("predictions.csv", overwrite=False)
     Shelf(URL).check("predictions.csv", overwrite=True)
+
+
+def test_a_name_is_no_pattern(memory: Any, output: OutputFolder) -> None:
+    memory.pipe_file("/out1/logs/mine.txt", b"mine")
+    for _ in range(2):
+        Shelf("memory://out[1]").publish(output)
+    assert memory.cat_file("/out1/logs/mine.txt") == b"mine"
 
 
 def test_the_web_takes_no_files() -> None:

@@ -217,6 +217,17 @@ def test_verify_names_what_is_wrong(job: Project, change: Callable[[Path], objec
     assert "Traceback" not in done.err
 
 
+def test_what_was_committed_and_is_not_there_is_run_again(job: Project) -> None:
+    """As after a loss of power: the ledger was written, the segment was not."""
+    interrupted(job)
+    [segment] = (job.folder / "job/segments").iterdir()
+    flip(segment)
+    done = batchtwin("resume", job.folder / "job")
+    assert done.code == 0, done.err
+    assert "bytes 0 to 7 (mini batch 0, 00.txt) are not what was written; the mini-batch is run again" in done.err
+    assert batchtwin("verify", job.folder / "job").code == 0
+
+
 def test_verify_of_an_unfinished_job(job: Project) -> None:
     interrupted(job)
     done = batchtwin("verify", job.folder / "job")

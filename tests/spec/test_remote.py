@@ -14,7 +14,8 @@ import pytest
 
 from batchtwin.errors import InputError, UsageError
 from batchtwin.spec.inputs import InputFile, ending, list_inputs
-from batchtwin.spec.remote import RemoteError, Store, changes, fetch_folder, list_remote, name_of, version_of
+from batchtwin.spec.remote import RemoteError, Store, changes, list_remote, name_of, version_of
+from batchtwin.spec.remote_folder import fetch_folder
 from batchtwin.spec.url import is_url, located, shown, without_query
 
 
@@ -52,6 +53,11 @@ def test_what_is_a_url(text: str, is_one: bool) -> None:
         "https://a.blob.core.windows.net/b/c.csv?sv=2024&SIG=secret",
         "https://a/b?X-Amz-Signature=secret",
         "s3://me:secret@a/b",
+        "s3://me:with/secret@a/b",
+        "https://secret@a/b",
+        "https://a/b?code=secret",
+        "https://a/b?subscription-key=secret",
+        "abfs://a/b?access_token=secret",
     ],
 )
 def test_a_url_with_a_key_is_refused_and_not_repeated(url: str) -> None:
@@ -145,6 +151,16 @@ def test_a_folder_is_copied_once_for_each_version(memory: Any, tmp_path: Path) -
     assert len(list((tmp_path / "cache").iterdir())) == 2, "nothing half made is left"
 
 
+def test_one_file_is_copied_too(memory: Any, tmp_path: Path) -> None:
+    memory.pipe_file("/models/one.bin", b"1")
+    assert fetch_folder("memory://models/one.bin", tmp_path / "cache").read_bytes() == b"1"
+
+
+def test_the_web_has_no_folders(web: str, tmp_path: Path) -> None:
+    with pytest.raises(RemoteError, match="the web has no folders"):
+        fetch_folder(f"{web}/", tmp_path / "cache")
+
+
 def test_what_leads_out_of_a_folder_is_not_written(memory: Any, tmp_path: Path) -> None:
     memory.store["/models/foo/../../../evil"] = memory.store.setdefault("/models/foo/a", None)
     memory.pipe_file("/models/foo/a", b"1")
@@ -158,6 +174,7 @@ def test_a_file_of_the_web(web: str, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x\n1\n")
     [file] = list_inputs(f"{web}/a.csv").files
     assert (file.name, file.size) == ("a.csv", 4)
+    assert file.mtime_ns, "its Last-Modified"
     Store(file.path).fetch(tmp_path / "copy")
     assert (tmp_path / "copy").read_text() == "x\n1\n"
     with pytest.raises(RemoteError, match="there is no such file"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bucket import Bucket
+from bucket import BUCKET, Bucket
 from support import ROOT, Finished, Project, batchtwin
 
 SCRIPT = """
@@ -101,6 +101,8 @@ def test_an_object_that_goes_away_is_a_failed_try(job: Project, bucket: Bucket) 
 
 def test_a_model_by_url(job: Project, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(job.folder / "cache"))
+    bucket.folder("models/foo")
+    bucket.folder("models/foo/deep")
     bucket.put("models/foo/weights.txt", b"42")
     bucket.put("models/foo/deep/more.txt", b"43")
     job.script = """
@@ -126,6 +128,29 @@ def test_plan_reads_the_heads_alone(bucket: Bucket, heart_model: Path) -> None:
     assert json.loads(done.out)["doubts"] == [
         f"{bucket.at('heads/1.csv')}: missing columns thal; the model's signature requires them"
     ]
+
+
+def test_a_full_disk_is_no_fault_of_a_file(job: Project, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit on the size of files stands for a disk that is full."""
+    bucket.put("in/03.txt", b"3\n" + b" " * (2 << 20))
+    monkeypatch.setenv("SICK", str(job.folder / "sick"))
+    (job.folder / "sick").touch()
+    job.script = (
+        SCRIPT
+        + """
+    import resource
+    if os.path.exists(os.environ["SICK"]):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+    """
+    )
+    done = score(job, bucket.at("in"))
+    assert done.code == 1
+    advice = "make room, or name another folder for copies: BATCHTWIN_COPIES"
+    assert f"{bucket.at('in/03.txt')}: File too large; {advice}" in done.err
+    assert done.failures == []
+    (job.folder / "sick").unlink()
+    resumed = batchtwin("resume", done.output)
+    assert (resumed.code, done.predictions) == (0, EXPECTED), resumed.err
 
 
 def test_output_by_url(job: Project, bucket: Bucket) -> None:
@@ -183,6 +208,11 @@ def test_a_store_that_refuses_fails_the_job_and_keeps_the_result(job: Project, b
     [work] = (job.folder / "outputs").iterdir()
     assert (work / "named-outputs/score/predictions.csv").read_text() == EXPECTED
     assert f"batchtwin resume {work}" in done.err
+    bucket.files.mkdir(f"{BUCKET}-not")
+    resumed = batchtwin("resume", nowhere)
+    assert (resumed.code, resumed.out.splitlines()[0]) == (0, "Completed"), resumed.err
+    assert bucket.files.cat_file(f"{BUCKET}-not/out/logs/job_result.txt").startswith(b"Completed\n")
+    bucket.files.rm(f"{BUCKET}-not", recursive=True)
 
 
 def test_where_there_is_nothing(job: Project, bucket: Bucket) -> None:

@@ -134,7 +134,16 @@ def muster(prepared: Prepared, run: int) -> Crew:
 def copies_folder(crew: Crew) -> Path:
     """Where this machine keeps copies of a job's input that lies in a store: below BATCHTWIN_COPIES, or its TMPDIR."""
     user = os.getuid() if hasattr(os, "getuid") else "user"
-    return Path(os.environ.get("BATCHTWIN_COPIES") or tempfile.gettempdir()) / f"batchtwin-{user}" / crew.key
+    folder = Path(os.environ.get("BATCHTWIN_COPIES") or tempfile.gettempdir()) / f"batchtwin-{user}"
+    return folder / f"{crew.key}-run{crew.run}"
+
+
+def drop_old_copies(crew: Crew) -> None:
+    """Remove what earlier runs of this job, which were killed, left on this machine: it may be of another version."""
+    own = copies_folder(crew)
+    for folder in own.parent.glob(f"{crew.key}-run*"):
+        if folder != own:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class Launcher:
@@ -152,6 +161,7 @@ class Launcher:
         self._template = template
         self._node = node
         self._output = OutputFolder(Path(crew.root), None)
+        drop_old_copies(crew)
 
     def __call__(self, number: int, env: Mapping[str, str] | None = None) -> WorkerProcess:
         """Start worker `number`, counted from 0, replacements included; `env` is for this one alone."""

@@ -151,8 +151,7 @@ class Logs(WorkerLogs):
 
     def result(self, job: Job, cause: str) -> None:
         """Write `job_result.txt` (status, summary line, cause) and the digest of errors."""
-        lines = [job.status.value, job.summary, *([cause] if cause else [])]
-        (self.root / "job_result.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        write_result(self.root, job, cause)
         if self._errors:
             counted = self._errors.most_common()
             digest = [f"{count} x {text} (first: {self._first_file[text]})\n" for text, count in counted]
@@ -162,6 +161,12 @@ class Logs(WorkerLogs):
         """Close the files; what a full disk still refuses is lost."""
         with suppress(OSError):
             self._stack.close()
+
+
+def write_result(root: Path, job: Job, cause: str) -> None:
+    """Write `job_result.txt` to a job's log folder: status, summary line, cause."""
+    lines = [job.status.value, job.summary, *([cause] if cause else [])]
+    (root / "job_result.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def made(path: Path) -> Path:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from batchtwin.engine.manifest import sync_folder
 from batchtwin.errors import OutputError
 from batchtwin.faults import crash_points
 from batchtwin.spec.messages import Failure, Outcome
+from batchtwin.spec.plan import MiniBatch
 
 BLOCK = 1 << 20
 OPEN_FILES = 256
@@ -237,6 +238,22 @@ def checked(source: IO[bytes], outcome: Outcome, offset: int | None = None) -> I
             f"{source.name}: bytes {begin} to {begin + outcome.length} are not what worker "
             f"{outcome.worker} wrote for mini batch {outcome.mini_batch}; was the file changed?"
         )
+
+
+def range_problem(path: Path, outcome: Outcome, offset: int, mini_batches: Sequence[MiniBatch]) -> str | None:
+    """Say what is wrong with the bytes of an outcome, which are to be at `offset` of a file; None if nothing is."""
+    names = [file.name for file in mini_batches[outcome.mini_batch].files]
+    files = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+    place = f"{path}: bytes {offset} to {offset + outcome.length} (mini batch {outcome.mini_batch}, {files})"
+    try:
+        with path.open("rb") as source:
+            for _ in checked(source, outcome, offset):
+                pass
+    except OutputError:
+        return f"{place} are not what was written"
+    except OSError as error:
+        return f"{place}: {error.strerror}"
+    return None
 
 
 @contextmanager

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from batchtwin.engine.job import Job
 from batchtwin.engine.ledger import Ledger
+from batchtwin.engine.logs import write_result
 from batchtwin.engine.prepare import Prepared
-from batchtwin.engine.shelf import SCORE, Shelf
+from batchtwin.engine.shelf import SCORE, Shelf, not_there
+from batchtwin.spec.remote import RemoteError
 
 PUBLISHED = "published"
 
 
-def publish(prepared: Prepared, ledger: Ledger) -> None:
+def publish(prepared: Prepared, job: Job, ledger: Ledger) -> None:
     """Copy the complete result to where it is wanted, if it is not there from this run already.
 
     Raises:
@@ -19,7 +22,14 @@ def publish(prepared: Prepared, ledger: Ledger) -> None:
     """
     runs = ledger.fact("runs") or ""
     if prepared.request.publish and ledger.fact(PUBLISHED) != runs:
-        Shelf(prepared.request.publish).publish(prepared.output)
+        root = prepared.output.root
+        # An earlier run whose result could not be published has left another status there.
+        write_result(root / "logs", job, "")
+        try:
+            shelf = Shelf(prepared.request.publish)
+        except RemoteError as error:
+            raise not_there(error, root) from None
+        shelf.publish(prepared.output)
         ledger.state(PUBLISHED, runs)
 
 

@@ -11,6 +11,7 @@ from batchtwin.engine.progress import Progress, progress_line
 from batchtwin.engine.usage import Usage
 from batchtwin.spec.messages import Event, Failure, Outcome, Ready
 from batchtwin.spec.plan import Plan
+from batchtwin.spec.url import shown
 
 OVERVIEW_SECONDS = 5.0
 TRACEBACK_LINES = 12
@@ -69,8 +70,8 @@ class Report:
     def file_of(self, failure: Failure) -> str:
         """The file that failed, as far as that is known: the first of its mini-batch; empty for a worker's start."""
         if failure.bad_file:
-            return failure.bad_file.file
-        return "" if failure.mini_batch is None else self._plan.mini_batches[failure.mini_batch].files[0].path
+            return shown(failure.bad_file.file)
+        return "" if failure.mini_batch is None else shown(self._plan.mini_batches[failure.mini_batch].files[0].path)
 
     def told(self, failure: Failure) -> str:
         """A failure in one line: what, and in which file."""

@@ -167,7 +167,7 @@ class Run:
                 crash_point("manifest written")
                 if prepared.request.publish:
                     logs.result(job, "")
-                    publish(prepared, self._ledger)
+                    publish(prepared, job, self._ledger)
                 prepared.output.tidy()
         except OutputError as error:
             job.fail(str(error))

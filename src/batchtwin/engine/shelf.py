@@ -32,6 +32,11 @@ def work_folder(place: Path | str) -> Path:
     return Path("outputs") / f"{name}-{hashlib.sha256(url.rstrip('/').encode()).hexdigest()[:8]}"
 
 
+def not_there(error: RemoteError, root: Path) -> OutputError:
+    """Why a result did not get to its store, and what to do."""
+    return OutputError(f"{error} The result is in {root}; mend the cause, then `batchtwin resume {root}`")
+
+
 class Shelf:
     """The place of one result in a store.
 
@@ -53,7 +58,8 @@ class Shelf:
         Raises:
             OutputError: saying which, and what to do.
         """
-        for name in () if overwrite else (MANIFEST, f"{SCORE}/{file_name}" if file_name else MANIFEST):
+        first = (MANIFEST, f"{SCORE}/{file_name}") if file_name else (MANIFEST,)
+        for name in () if overwrite else (*first, *PARTS):
             if self._store.has(name):
                 advice = "give --overwrite to replace it, or another --output"
                 raise OutputError(f"{self.url}: holds {name} already; {advice}")
@@ -73,9 +79,7 @@ class Shelf:
             self._store.put(output.manifest, MANIFEST)
             crash_point("published")
         except RemoteError as error:
-            raise OutputError(
-                f"{error} The result is in {output.root}; mend the cause, then `batchtwin resume {output.root}`"
-            ) from None
+            raise not_there(error, output.root) from None
 
     def sha256(self, name: str) -> str:
         """Return the SHA-256 of what is there under a name.

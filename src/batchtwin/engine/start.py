@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from batchtwin.engine.ledger import Entry, Ledger
 from batchtwin.engine.lock import locked
 from batchtwin.engine.logs import now
 from batchtwin.engine.manifest import Manifest
-from batchtwin.engine.output import OutputFolder, crash_point
+from batchtwin.engine.output import OutputFolder, crash_point, range_problem
 from batchtwin.engine.prepare import Asked, Prepared, Request, ask, workers_for
 from batchtwin.engine.progress import Progress
 from batchtwin.engine.publish import place_of, publish
@@ -113,7 +114,7 @@ def resume(
         )
         if complete and not (retry_failed and any(isinstance(event, Failure) or event.failed for event in ended)):
             job.replay(ended)
-            publish(prepared, ledger)
+            publish(prepared, job, ledger)
             prepared.output.tidy()
             return Result(Status.COMPLETED, job.summary, "", place_of(prepared), job.processed_items, job.rows)
         changes = changes_since(prepared, ledger)
@@ -128,8 +129,19 @@ def resume(
                 ended = _rebase(prepared.output, ledger, ended)
             if retry_failed:
                 ended = [event for event in ended if isinstance(event, Outcome) and not event.failed]
-            job.replay(ended)
+            job.replay(_whole(prepared, ended, progress))
             return Run(prepared, job, ledger, progress, site)()
+
+
+def _whole(prepared: Prepared, ended: list[Outcome | Failure], progress: Progress) -> Iterator[Outcome | Failure]:
+    """Leave out, and tell, what was committed and is not there: a machine lost its power, or a file was changed."""
+    for event in ended:
+        if isinstance(event, Outcome) and prepared.output.predictions:
+            path = prepared.output.segments / event.segment
+            if problem := range_problem(path, event, event.offset, prepared.plan.mini_batches):
+                progress.note(f"Warning: {problem}; the mini-batch is run again")
+                continue
+        yield event
 
 
 def _rebase(output: OutputFolder, ledger: Ledger, ended: list[Outcome | Failure]) -> list[Outcome | Failure]:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.manifest import Manifest
-from batchtwin.engine.output import BLOCK, OutputFolder, checked
+from batchtwin.engine.output import BLOCK, OutputFolder, range_problem
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.shelf import MANIFEST, SCORE, Shelf
 from batchtwin.engine.start import changes_since, reopen
-from batchtwin.errors import BatchTwinError, OutputError
+from batchtwin.errors import BatchTwinError
 from batchtwin.spec.messages import Outcome
 from batchtwin.spec.plan import MiniBatch
 from batchtwin.spec.remote import RemoteError
@@ -69,7 +69,7 @@ def _segments(output: OutputFolder, outcomes: list[Outcome], mini_batches: tuple
     """The committed ranges of a job that is not complete."""
     for outcome in outcomes if output.predictions else ():
         path = output.segments / outcome.segment
-        if problem := _range_problem(path, outcome, outcome.offset, mini_batches):
+        if problem := range_problem(path, outcome, outcome.offset, mini_batches):
             yield problem
 
 
@@ -102,7 +102,7 @@ def _predictions(
         yield f"{path}: has {size} bytes, {manifest.output.bytes} were written"
     offset, wrong = 0, []
     for outcome in outcomes:
-        if problem := _range_problem(path, outcome, offset, mini_batches):
+        if problem := range_problem(path, outcome, offset, mini_batches):
             wrong.append(problem)
         offset += outcome.length
     yield from wrong[:SHOWN]
@@ -124,21 +124,6 @@ def _published(prepared: Prepared, manifest: Manifest) -> Iterator[str]:
                 yield f"{url.rstrip('/')}/{name}: is not what was written"
         except RemoteError as error:
             yield str(error)
-
-
-def _range_problem(path: Path, outcome: Outcome, offset: int, mini_batches: tuple[MiniBatch, ...]) -> str | None:
-    names = [file.name for file in mini_batches[outcome.mini_batch].files]
-    files = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
-    place = f"{path}: bytes {offset} to {offset + outcome.length} (mini batch {outcome.mini_batch}, {files})"
-    try:
-        with path.open("rb") as source:
-            for _ in checked(source, outcome, offset):
-                pass
-    except OutputError:
-        return f"{place} are not what was written"
-    except OSError as error:
-        return f"{place}: {error.strerror}"
-    return None
 
 
 def _sha256(path: Path) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from batchtwin.spec.messages import BadFile
-from batchtwin.spec.remote import RemoteError, Store, name_of
+from batchtwin.spec.remote import CopyError, Store, name_of
 from batchtwin.spec.url import is_url, shown
 
 
@@ -16,14 +17,18 @@ def _make_own(folder: Path) -> None:
     """Make a folder and the one above it, which others can neither read nor have made before.
 
     Raises:
-        RemoteError: somebody else has.
+        CopyError: somebody else has, or it cannot be made.
     """
-    for place in (folder.parent, folder):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError):
-            place.mkdir(mode=0o700)
-        if place.is_symlink() or (hasattr(os, "getuid") and place.stat().st_uid != os.getuid()):
-            raise RemoteError(f"{place}: is not yours; name another folder for copies: BATCHTWIN_COPIES")
+    advice = "name another folder for copies: BATCHTWIN_COPIES"
+    try:
+        for place in (folder.parent, folder):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):
+                place.mkdir(mode=0o700)
+            if place.is_symlink() or (hasattr(os, "getuid") and place.stat().st_uid != os.getuid()):
+                raise CopyError(f"{place}: is not yours; {advice}")
+    except OSError as error:
+        raise CopyError(f"{error.filename}: {error.strerror}; {advice}") from None
 
 
 class Fetcher:
@@ -41,6 +46,7 @@ class Fetcher:
 
         Raises:
             RemoteError: the store does not give a file; the try has failed.
+            CopyError: it cannot be written here; no try will do.
         """
         self._copies = {}
         return [self._copy(file) if is_url(file) else file for file in files]
@@ -49,6 +55,8 @@ class Fetcher:
         _make_own(self._folder)
         target = self._folder / name_of(url)
         if not target.exists():
+            for left in self._folder.glob(f".{glob.escape(target.name)}.*.part"):
+                left.unlink(missing_ok=True)  # of a try that was killed
             Store(url).fetch(target)
         self._copies[str(target)] = url
         return str(target)

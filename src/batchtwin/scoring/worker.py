@@ -23,6 +23,7 @@ from batchtwin.scoring.entry_script import EntryScript, ScriptError
 from batchtwin.scoring.fetch import Fetcher
 from batchtwin.scoring.results import Encoded, WrongTypeError, encode
 from batchtwin.spec.messages import Event, Failure, FailureKind, Outcome, Ready, Task, WorkerSettings, events
+from batchtwin.spec.remote import CopyError
 
 PR_SET_PDEATHSIG = 1
 crash_point = crash_points("worker")
@@ -110,9 +111,9 @@ class Worker:
         if os.getpid() != self.pid:
             os._exit(1)
 
-    def _place(self, kind: FailureKind) -> str:
+    def _place(self, kind: FailureKind, error: BaseException) -> str:
         """What cannot be loaded or written is named; what fails later is named by its mini-batch."""
-        if kind == "write":
+        if kind == "write" and not isinstance(error, CopyError):
             return f"{self.settings.segment}: "
         return f"{os.path.join(*self.settings.script)}: " if kind == "script" and self.settings.script else ""
 
@@ -141,7 +142,7 @@ class Worker:
         return Failure(
             worker=self.settings.worker,
             kind=kind,
-            message=_clean(self._place(kind) + self.fetcher.named(_message(error))),
+            message=_clean(self._place(kind, error) + self.fetcher.named(_message(error))),
             traceback=_clean(self.fetcher.named(_trace())),
             mini_batch=task.mini_batch if task else None,
             attempt=task.attempt if task else 0,
@@ -164,12 +165,14 @@ def _kind(error: BaseException) -> FailureKind:
             return "bad_file"
         case WrongTypeError():
             return "wrong_type"
+        case CopyError():
+            return "write"
         case _:
             return "raised"
 
 
 def _message(error: BaseException) -> str:
-    if isinstance(error, BadFileError | WrongTypeError | ScriptError):
+    if isinstance(error, BadFileError | WrongTypeError | ScriptError | CopyError):
         return str(error)
     return "".join(traceback.format_exception_only(error)).strip()
 

@@ -74,7 +74,7 @@ def find_model(deployment: Deployment, folder: Path, override: Path | str | None
 
 
 def _copy(url: str) -> Path:
-    from batchtwin.spec.remote import cache_folder, fetch_folder
+    from batchtwin.spec.remote_folder import cache_folder, fetch_folder
 
     return fetch_folder(str(located(url)), cache_folder() / "models")
 

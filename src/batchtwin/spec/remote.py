@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from batchtwin.errors import InputError
+from batchtwin.errors import InputError, OutputError
 from batchtwin.spec.inputs import InputFile, Inputs, LeftOut
 from batchtwin.spec.url import EXTRAS, PROTOCOLS, is_store, shown, without_query
 
 # What stores call the version of an object, the surest first.
-VERSIONS = ("ETag", "etag", "generation", "md5Hash", "LastModified", "last_modified", "mtime", "updated", "created")
+VERSIONS = (
+    *("ETag", "etag", "generation", "md5Hash", "Content-MD5", "Digest"),
+    *("LastModified", "last_modified", "Last-Modified", "mtime", "updated", "created"),
+)
+# What only this machine can be the cause of.
+OF_THIS_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 HEADS = 500  # read at once
 
 
 class RemoteError(InputError):
     """A URL whose store cannot be reached, or does not have what it names."""
+
+
+class CopyError(OutputError):
+    """What a store gave cannot be written here: no fault of the file that was asked for."""
 
 
 class Store:
@@ -67,7 +76,12 @@ class Store:
         return found
 
     def fetch(self, target: Path) -> None:
-        """Copy the object to a file, which appears whole or not at all."""
+        """Copy the object to a file, which appears whole or not at all.
+
+        Raises:
+            RemoteError: the store does not give it.
+            CopyError: it cannot be written.
+        """
         part = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
             with self.refusals(self.url):
@@ -88,10 +102,13 @@ class Store:
             return bool(self.files.exists(f"{self.at.rstrip('/')}/{name}"))
 
     def remove(self, name: str) -> None:
-        """Remove a name below the place, with all below it, if it is there."""
-        if self.has(name):
-            with self.refusals(f"{self.url.rstrip('/')}/{name}"):
-                self.files.rm(f"{self.at.rstrip('/')}/{name}", recursive=True)
+        """Remove a name below the place, with all below it, if it is there. `*` and the like are names, no patterns."""
+        self.files.invalidate_cache()
+        place = f"{self.at.rstrip('/')}/{name}"
+        with self.refusals(f"{self.url.rstrip('/')}/{name}"):
+            for path in self.files.find(place) if self.files.exists(place) else ():
+                if path == place or path.startswith(f"{place}/"):
+                    self.files.rm_file(path)
 
     def blocks(self, name: str, size: int) -> Iterator[bytes]:
         """Yield what is below the place under a name, `size` bytes at a time."""
@@ -112,6 +129,9 @@ class Store:
         except ImportError:
             raise
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in OF_THIS_MACHINE:
+                advice = "make room, or name another folder for copies: BATCHTWIN_COPIES"
+                raise CopyError(f"{error.filename or shown(url)}: {error.strerror}; {advice}") from None
             text = shown(" ".join(str(error).split())) or type(error).__name__
             raise RemoteError(f"{shown(url)}: {type(error).__name__}: {text}; may you read it?") from None
 
@@ -211,48 +231,3 @@ def _file(store: Store, url: str, info: Mapping[str, Any]) -> InputFile:
     if not store.is_web and not info["size"]:
         raise InputError(f"{shown(url)}: empty; --input takes a folder of files, or one file")
     return InputFile(url, int(info["size"] or 0), version_of(info))
-
-
-def fetch_folder(url: str, into: Path) -> Path:
-    """Return a copy of a folder (or file) of a store below `into`, made now if this version is not there.
-
-    Raises:
-        RemoteError: it cannot be fetched, or holds a name that leads out of it.
-    """
-    store = Store(url)
-    with store.refusals(url):
-        found: dict[str, Mapping[str, Any]] = store.files.find(store.at, detail=True)
-    if not found:
-        raise RemoteError(f"{shown(url)}: there is no such file or folder")
-    digest = hashlib.sha256(url.encode())
-    for path, info in sorted(found.items()):
-        digest.update(f"{path}\0{info['size']}\0{version_of(info)}\n".encode())
-    folder = into / digest.hexdigest()[:32]
-    whole = folder / name_of(url)
-    if whole.exists():
-        return whole
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    try:
-        for path in found:
-            _fetch_into(store, path, part / whole.name)
-        part.rename(folder)
-    except OSError:
-        if not whole.exists():  # else another was faster
-            raise
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return whole
-
-
-def _fetch_into(store: Store, path: str, folder: Path) -> None:
-    target = folder / path.removeprefix(store.at).lstrip("/")
-    if not Path(os.path.normpath(target)).is_relative_to(folder):
-        raise RemoteError(f"{shown(store.url)}: holds {path!r}, which leads out of it")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with store.refusals(store.url):
-        store.files.get_file(path, str(target))
-
-
-def cache_folder() -> Path:
-    """Where copies of remote models are kept: `batchtwin` in the user's cache folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "batchtwin"

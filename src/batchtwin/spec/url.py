@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from batchtwin.errors import UsageError
 
@@ -12,9 +12,12 @@ from batchtwin.errors import UsageError
 EXTRAS = {"abfs": "abfs", "abfss": "abfs", "az": "abfs", "s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
 PROTOCOLS = (*EXTRAS, "http", "https", "memory")
 # What is behind the `?` of a web address may be its key; in stores it is a part of names.
-QUERY = re.compile(r"(https?://[^\s?]*)\?\S*")
-PASSWORD = re.compile(r"(://)[^/@\s:]*:[^/@\s]*@")
-SIGNATURES = frozenset({"sig", "signature", "x-amz-signature", "x-goog-signature", "token", "access_token"})
+QUERY = re.compile(r"(https?://[^\s?]*)\?\S*", re.IGNORECASE)
+# On the web a slash ends what may be user and password; the key of a store may hold one.
+WEB_USER = re.compile(r"(https?://)[^/@\s]*@", re.IGNORECASE)
+STORE_KEY = re.compile(r"((?<!http)(?<!https)://)[^/@:\s]*:\S*@", re.IGNORECASE)
+# Names behind the `?` of what may be a key, whatever service they are of.
+KEY = re.compile(r"(^|[-_.])(sig|signature|code|pass|password|pwd|auth|credential)$|(key|token|secret)$", re.IGNORECASE)
 
 
 def is_url(path: object) -> bool:
@@ -35,18 +38,22 @@ def located(text: str) -> Path | str:
     """
     if not is_url(text):
         return Path(text)
-    parts = urlsplit(text)
-    if parts.password or SIGNATURES & {name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True)}:
+    if _has_key(text):
         raise UsageError(
-            f"{shown(text)}: holds a key, and URLs are written down; give the key by the variables of its store "
-            "(docs/scale.md), and leave it out"
+            f"{shown(text.partition('?')[0])}: holds a key, and URLs are written down; give the key by the variables "
+            "of its store (docs/scale.md), and leave it out"
         )
     return text
 
 
+def _has_key(url: str) -> bool:
+    names = (name for name, _ in parse_qsl(url.partition("?")[2], keep_blank_values=True))
+    return bool(WEB_USER.match(url) or STORE_KEY.search(url) or any(map(KEY.search, names)))
+
+
 def shown(text: str) -> str:
     """A text with URLs in it as it may be printed: without what may be a key."""
-    return PASSWORD.sub(r"\1", QUERY.sub(r"\1?...", text))
+    return STORE_KEY.sub(r"\1", WEB_USER.sub(r"\1", QUERY.sub(r"\1?...", text)))
 
 
 def without_query(url: str) -> str:
