@@ -78,7 +78,8 @@ def start_template(asked: Asked) -> Template:
 
 
 def _preload(script: tuple[str, str] | None, model: Model, folder: Path) -> Preload:
-    return Preload(script=script, model=str(folder) if script is None and model.flavors else None)
+    loaded = str(folder) if script is None and model.flavors else None
+    return Preload(script=script, model=loaded, skops=model.skops)
 
 
 def model_dir(model: Path, scratch: Path) -> Path:

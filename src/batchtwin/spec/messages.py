@@ -35,11 +35,13 @@ class WorkerSettings(_Message):
 class Preload(_Message):
     """What a template process makes ready before workers are forked from it.
 
-    `script` as in WorkerSettings; `model` is the folder of an MLflow model, for its driver only.
+    `script` as in WorkerSettings; `model` is the folder of an MLflow model, for its driver only. `skops` says that the
+    model was saved with it.
     """
 
     script: tuple[str, str] | None
     model: str | None
+    skops: bool = False
 
 
 class ReadAhead(_Message):

@@ -22,13 +22,14 @@ class Model:
     """A model on disk. `flavors` is empty for one that MLflow did not save.
 
     `required_columns` are those of its signature, if that names columns; `inputs` is the JSON text that the signature
-    has for its input, empty for none.
+    has for its input, empty for none. `skops` says that scikit-learn's flavor was saved in that format.
     """
 
     path: Path
     flavors: tuple[str, ...]
     required_columns: tuple[str, ...] = ()
     inputs: str = ""
+    skops: bool = False
 
     def require_pyfunc(self) -> None:
         """Refuse a model that the MLflow driver cannot score with.
@@ -95,7 +96,9 @@ def _read(path: Path, mlmodel: Path) -> Model:
     signature = content.get("signature")
     inputs = signature.get("inputs") if isinstance(signature, dict) else None
     text = inputs if isinstance(inputs, str) else ""
-    return Model(path, tuple(map(str, flavors)), tuple(_required(text)), text)
+    sklearn = flavors.get("sklearn")
+    skops = isinstance(sklearn, dict) and sklearn.get("serialization_format") == "skops"
+    return Model(path, tuple(map(str, flavors)), tuple(_required(text)), text, skops)
 
 
 def _required(inputs: str) -> Iterator[str]:
