@@ -27,6 +27,7 @@ PROCESSES ?= 3
 SERVE_FLAGS ?=
 BENCH_FLAGS ?= --write docs/performance.md
 PARENT_FLAGS ?=
+LOAD_FLAGS ?=
 
 BIN := .venv/bin
 VENV := .venv/.installed
