@@ -34,7 +34,8 @@ HEAD = """\
 The contract of the runtime, rule by rule, each with where it comes from and the test that proves it.
 This page is written by `make behaviour` from the marks on the tests: a rule without a test is not here.
 
-*documented*: the service's documentation says so. *observed*: not documented, but seen in azure-ai-ml or reported by its users.
+*documented*: the service's documentation says so. *observed*: not documented, but seen in azure-ai-ml or reported by
+its users.
 *ours*: our ruling where sources differ or are silent, or more than the service gives.
 """
 

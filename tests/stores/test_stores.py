@@ -123,8 +123,8 @@ def test_plan_reads_the_heads_alone(bucket: Bucket, heart_model: Path) -> None:
     header, _, rest = whole.partition(b"\n")
     bucket.put("heads/0.csv", whole)
     bucket.put("heads/1.csv", header.replace(b"thal", b"other") + b"\n" + rest * 100)
-    words = [ROOT / "deployment-simple/deployment.yml", "--model", heart_model, "--input", bucket.at("heads"), "--json"]
-    done = batchtwin("plan", *words)
+    deployment = ROOT / "deployment-simple/deployment.yml"
+    done = batchtwin("plan", deployment, "--model", heart_model, "--input", bucket.at("heads"), "--json")
     assert json.loads(done.out)["doubts"] == [
         f"{bucket.at('heads/1.csv')}: missing columns thal; the model's signature requires them"
     ]

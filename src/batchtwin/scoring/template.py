@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -34,23 +35,27 @@ def preload(asked: Preload) -> str:
     """Import, and load; return `ready`, or why this process must not be forked."""
     try:
         if asked.script is None:
+            _import_skops(asked, ["mlflow"])
             driver = import_module(DRIVER)
-            _import_skops(asked)
             if asked.model is not None:
                 driver.preload(asked.model)
         else:
-            for name in imported_by(Path(asked.script[0]), asked.script[1]):
+            names = imported_by(Path(asked.script[0]), asked.script[1])
+            _import_skops(asked, names)
+            for name in names:
                 import_module(name)
-            _import_skops(asked)
     except BaseException as error:  # the worker will meet it too, and has the words for it
         return f"an import or the model's loading failed: {type(error).__name__}"
     found = _threads()
     return f"what was imported or loaded runs threads of its own: {', '.join(found)}" if found else "ready"
 
 
-def _import_skops(asked: Preload) -> None:
-    """What MLflow imports when it loads such a model, in a fraction of the time."""
-    if asked.skops and "mlflow" in sys.modules:
+def _import_skops(asked: Preload, names: Iterable[str]) -> None:
+    """Import what MLflow will when it loads such a model.
+
+    It comes first: to name NumPy's and SciPy's functions it looks for each in every module that is imported.
+    """
+    if asked.skops and any(name.partition(".")[0] == "mlflow" for name in names):
         with suppress(ImportError):
             import_skops()
 
