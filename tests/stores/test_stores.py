@@ -122,17 +122,17 @@ def test_plan_reads_the_heads_alone(bucket: Bucket, heart_model: Path) -> None:
     whole = next((ROOT / "data").glob("*.csv")).read_bytes()
     header, _, rest = whole.partition(b"\n")
     bucket.put("heads/0.csv", whole)
-    bucket.put("heads/1.csv", header.replace(b"thal", b"other") + b"\n" + rest * 100)
+    bucket.put("heads/1.csv", header.replace(b"oldpeak", b"other") + b"\n" + rest * 100)
     deployment = ROOT / "deployment-simple/deployment.yml"
     done = batchtwin("plan", deployment, "--model", heart_model, "--input", bucket.at("heads"), "--json")
     assert json.loads(done.out)["doubts"] == [
-        f"{bucket.at('heads/1.csv')}: missing columns thal; the model's signature requires them"
+        f"{bucket.at('heads/1.csv')}: missing columns oldpeak; the model's signature requires them"
     ]
 
 
 def test_a_full_disk_is_no_fault_of_a_file(job: Project, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit on the size of files stands for a disk that is full."""
-    bucket.put("in/03.txt", b"3\n" + b" " * (2 << 20))
+    bucket.put("in/03.txt", b"3\n" + b" " * (512 << 10))
     monkeypatch.setenv("SICK", str(job.folder / "sick"))
     (job.folder / "sick").touch()
     job.script = (
@@ -140,7 +140,7 @@ def test_a_full_disk_is_no_fault_of_a_file(job: Project, bucket: Bucket, monkeyp
         + """
     import resource
     if os.path.exists(os.environ["SICK"]):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (256 << 10, 256 << 10))
     """
     )
     done = score(job, bucket.at("in"))
