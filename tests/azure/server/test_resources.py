@@ -58,6 +58,20 @@ def test_archive_and_restore(azure: Sdk) -> None:
     assert name in [model.name for model in models.list()]
 
 
+@pytest.mark.sdk("`models.create_or_update`", "the next version, though all before it are archived")
+@pytest.mark.parametrize("weights", ["42", "43"])
+def test_a_name_goes_on_counting_when_its_versions_are_archived(azure: Sdk, weights: str) -> None:
+    from azure.ai.ml.entities import Model
+
+    models, name, folder = azure.client.models, azure.name, azure.project.model
+    assert folder is not None
+    models.create_or_update(Model(name=name, path=str(folder)))
+    models.archive(name, version="1")
+    (folder / "weights.txt").write_text(weights)
+    assert models.create_or_update(Model(name=name, path=str(folder))).version == "2"
+    assert [model.version for model in models.list(name)] == ["2"]
+
+
 @pytest.mark.sdk("`data.create_or_update`, `get`", "folders and files are uploaded; an address on the web is noted")
 def test_data_folders_files_and_addresses(azure: Sdk) -> None:
     from azure.ai.ml.entities import Data

@@ -46,8 +46,13 @@ def list_all(services: Served, place: Here, kind: Collection) -> dict[str, Any]:
 
 @router.get(f"{PATH}/{{name}}")
 def show_container(services: Served, place: Here, kind: Collection, name: str) -> dict[str, Any]:
-    """A name: its latest version and the next one."""
-    newest = services.workspace.asset(kind, name)
+    """A name: its latest version and the next one. With all its versions archived it still is a name: to clients 404
+    means that the next version is 1.
+    """
+    found = services.workspace.assets(kind, name, include_archived=True)
+    if not found:
+        raise NotFoundError(kind, name)
+    newest = next((asset for asset in found if not asset.archived), found[0])
     return container(place, newest, services.workspace.next_version(kind, name))
 
 
