@@ -88,3 +88,21 @@ def test_output_goes_to_datastores_only(deployed: Sdk, data: str) -> None:
         answer = deployed.server.call("POST", f"/batchEndpoints/{deployed.name}/jobs", asked)
         assert answer.status == 400, place
         assert answer.error
+
+
+@pytest.mark.refused("`retrySettings`", "a timeout of zero, which the SDK leaves out")
+def test_a_timeout_of_zero(deployed: Sdk, data: str) -> None:
+    asked = body(f"azureml:{data}:1", RetrySettings={"timeout": "PT0S"})
+    answer = deployed.server.call("POST", f"/batchEndpoints/{deployed.name}/jobs", asked)
+    assert answer.status == 400
+    assert "settings.retry_settings.timeout: 0 is out of range" in answer.error
+
+
+@pytest.mark.refused("`PUT` of a deployment", "a timeout of zero, which the SDK leaves out")
+def test_a_deployment_with_a_timeout_of_zero(deployed: Sdk) -> None:
+    path = f"/batchEndpoints/{deployed.name}/deployments"
+    asked = deployed.server.call("GET", f"{path}/first").data
+    asked["properties"]["retrySettings"]["timeout"] = "PT0S"
+    answer = deployed.server.call("PUT", f"{path}/zero", asked)
+    assert answer.status == 400
+    assert "settings.retry_settings.timeout: 0 is out of range" in answer.error

@@ -13,7 +13,7 @@ from batchtwin.azure.server.documents import Deployment as Document
 from batchtwin.azure.server.documents import Resource
 from batchtwin.azure.server.place import LOCATION, PROVIDER, WORKSPACE_PATH, Here, Place
 from batchtwin.azure.server.services import Served
-from batchtwin.azure.server.shapes import described, duration, system_data
+from batchtwin.azure.server.shapes import described, duration, system_data, whole_seconds
 from batchtwin.workspace.entities import Deployment
 from batchtwin.workspace.errors import NotFoundError
 from batchtwin.workspace.names import Reference
@@ -85,11 +85,7 @@ def _settings(asked: Document) -> dict[str, Any]:
         error_threshold=asked.error_threshold,
         logging_level=asked.logging_level,
         environment_variables=asked.environment_variables,
-        retry_settings=(
-            _present(max_retries=retry.max_retries, timeout=retry.timeout and int(retry.timeout.total_seconds()))
-            if retry
-            else None
-        ),
+        retry_settings=_present(max_retries=retry.max_retries, timeout=whole_seconds(retry.timeout)) if retry else None,
     )
 
 

@@ -14,7 +14,7 @@ from batchtwin.azure.server import sources
 from batchtwin.azure.server.documents_jobs import Invocation, InvocationBody, JobOutput
 from batchtwin.azure.server.place import PROVIDER, WORKSPACE_PATH, Here, Place
 from batchtwin.azure.server.services import Served
-from batchtwin.azure.server.shapes import system_data
+from batchtwin.azure.server.shapes import system_data, whole_seconds
 from batchtwin.workspace.entities import Job
 from batchtwin.workspace.errors import InputTypeError, InvalidError
 from batchtwin.workspace.service import Workspace
@@ -58,7 +58,7 @@ def invoke(
         instance_count=compute.instance_count if compute else None,
         mini_batch_size=asked.mini_batch_size,
         max_retries=retry.max_retries if retry else None,
-        timeout=int(retry.timeout.total_seconds()) if retry and retry.timeout else None,
+        timeout=whole_seconds(retry.timeout) if retry else None,
         error_threshold=asked.error_threshold,
         request_id=repeatability_request_id or None,
     )

@@ -29,6 +29,11 @@ def duration(seconds: int) -> str:
     return f"PT{seconds}S"
 
 
+def whole_seconds(time: timedelta | None) -> int | None:
+    """Whole seconds, 0 too: that is for the check of the deployment to refuse. None where nothing was said."""
+    return None if time is None else int(time.total_seconds())
+
+
 def described(description: str, tags: Mapping[str, Any], properties: Mapping[str, Any]) -> dict[str, Any]:
     """What a user says about a resource. Their values are text on the wire."""
     return {"description": description, "tags": _texts(tags), "properties": _texts(properties)}
