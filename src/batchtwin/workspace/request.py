@@ -34,7 +34,7 @@ REFUSED = {
     "triton_model": "TritonModelJobInput",
 }
 TAKEN = ("uri_folder", "uri_file")
-_DATASTORE = re.compile(r"azureml://(?:.*/)?datastores/(?P<store>[A-Za-z0-9_]+)/paths/(?P<path>.+)")
+_DATASTORE = re.compile(r"azureml://(?:[^/]+/[^/]+/)*?datastores/(?P<store>[A-Za-z0-9_]+)/paths/(?P<path>.*)")
 
 
 @dataclass(frozen=True, slots=True)

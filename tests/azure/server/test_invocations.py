@@ -65,6 +65,24 @@ def test_a_data_asset(deployed: Sdk) -> None:
         assert deployed.server.predictions(job) == "0\n1\n2\n"
 
 
+@pytest.mark.sdk("`batch_endpoints.invoke`", "a path in a datastore, also one that reads like the label of an asset")
+def test_a_path_that_reads_like_a_label(deployed: Sdk) -> None:
+    path = f"data/{deployed.name}/labels/val"
+    folder = deployed.server.folder / "datastores/workspaceblobstore" / path
+    folder.mkdir(parents=True)
+    (folder / "a.txt").write_text("7")
+    job = deployed.invoke(input=data_input(f"{DATASTORE}/{path}"))
+    assert deployed.server.end(job) == "Completed"
+    assert deployed.server.predictions(job) == "7\n"
+
+
+def test_data_can_be_called_as_datastores_are(deployed: Sdk) -> None:
+    data = deployed.client.data.create_or_update(azure_data("datastores", deployed.project.inputs))
+    job = deployed.invoke(input=data_input(f"azureml:{data.id.removeprefix('azureml:')}"))
+    assert deployed.server.end(job) == "Completed"
+    assert deployed.server.predictions(job) == "0\n1\n2\n"
+
+
 @pytest.mark.sdk(
     "`batch_endpoints.invoke(params_override=)`", "mini-batch size, instances, retries, timeout, threshold, file name"
 )
@@ -119,6 +137,20 @@ def test_an_output_path(deployed: Sdk, target: Path) -> None:
         assert written.read_text() == "0\n1\n2\n"
         deployed.client.jobs.download(job, output_name="score", download_path=target / job)
         assert (target / job / "named-outputs/score" / Path(place).name).read_text() == "0\n1\n2\n"
+
+
+@pytest.mark.sdk("`batch_endpoints.invoke(outputs=)`", "the root of a datastore")
+@pytest.mark.parametrize(("type", "path"), [("uri_file", "/{0}"), ("uri_folder", "/"), ("uri_folder", "")])
+def test_output_to_the_root_of_a_datastore(deployed: Sdk, type: str, path: str) -> None:
+    from azure.ai.ml import Output
+
+    name = f"{deployed.name}.csv"
+    written = deployed.server.folder / "datastores/workspaceblobstore" / name
+    written.unlink(missing_ok=True)
+    output = Output(type=type, path=DATASTORE + path.format(name))
+    job = deployed.invoke(outputs={"score": output}, params_override=[{"output_file_name": name}])
+    assert deployed.server.end(job) == "Completed"
+    assert written.read_text() == "0\n1\n2\n"
 
 
 @pytest.mark.sdk("`batch_endpoints.invoke(params_override=)`", "`output_dataset`, as older clients send it")

@@ -123,13 +123,13 @@ def _input(workspace: Workspace, asked: Invocation) -> tuple[str | None, str | N
 
 def _address(workspace: Workspace, text: str) -> str:
     """What is asked for as input, in the form that the workspace knows. A path of this machine is none."""
-    found = _ASSET.fullmatch(text)
-    if found:
-        return f"azureml:{found['name']}" + (f"@{found['label']}" if found["label"] else f":{found['version']}")
     in_store = sources.datastore_path(text)
     if in_store:
         workspace.stored(*in_store)
         return "azureml://datastores/{}/paths/{}".format(*in_store)
+    found = _ASSET.fullmatch(text)
+    if found:
+        return f"azureml:{found['name']}" + (f"@{found['label']}" if found["label"] else f":{found['version']}")
     if text and not re.match(r"azureml:|/subscriptions/|https?://", text):
         raise InvalidError(f"{text[:200]}: is neither a data asset nor in a datastore; register or upload it")
     return text
@@ -163,8 +163,10 @@ def _folder(workspace: Workspace, address: str) -> str:
     found = sources.datastore_path(address)
     if found is None:
         raise InvalidError(f"{address[:200]}: output goes to a datastore: azureml://datastores/NAME/paths/FOLDER")
-    workspace.stored(*found)
-    return "azureml://datastores/{}/paths/{}".format(*found)
+    store, path = found
+    if path:
+        workspace.stored(store, path)
+    return f"azureml://datastores/{store}/paths/{path}"
 
 
 def _experiment(asked: Invocation) -> str | None:

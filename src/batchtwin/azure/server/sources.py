@@ -14,7 +14,10 @@ from batchtwin.workspace.datastores import DEFAULT
 from batchtwin.workspace.errors import InvalidError
 from batchtwin.workspace.service import Workspace
 
-_DATASTORE = re.compile(r"azureml:/?/?(?:.*/)?datastores/(?P<store>[A-Za-z0-9_-]+)(?:/paths)?/(?P<path>.+)", re.DOTALL)
+# Before `datastores` names and values come in pairs; data can be called `datastores`, and so can a folder of a path.
+_DATASTORE = re.compile(
+    r"azureml:/?/?(?:[^/]+/[^/]+/)*?datastores/(?P<store>[A-Za-z0-9_-]+)/(?:paths(?:/|\Z))?(?P<path>.*)", re.DOTALL
+)
 _WEB = re.compile(r"https?://", re.IGNORECASE)
 
 
@@ -39,7 +42,7 @@ def is_web(address: str) -> bool:
 
 
 def datastore_path(address: str) -> tuple[str, str] | None:
-    """Return the datastore that an address is in, and the path in it; None for what is elsewhere.
+    """Return the datastore that an address is in, and the path in it, empty for all of it; None for what is elsewhere.
 
     The blob service of another host is not told apart: clients reach this one by several names.
     """
