@@ -176,6 +176,16 @@ def test_a_deployment_by_name(deployed: Sdk) -> None:
     assert deployed.server.end(job) == "Completed"
 
 
+@pytest.mark.sdk("`batch_endpoints.invoke`, `list_jobs`", "the endpoint's name in any case")
+def test_the_endpoint_in_any_case(deployed: Sdk) -> None:
+    name = deployed.name.upper()
+    endpoints, deployments = deployed.client.batch_endpoints, deployed.client.batch_deployments
+    job = endpoints.invoke(endpoint_name=name, input=data_input(str(deployed.project.inputs))).name
+    assert deployed.server.end(job) == "Completed"
+    for found in (endpoints.list_jobs(name), deployments.list_jobs(name, name="First")):
+        assert job in [each.name for each in found]
+
+
 @pytest.mark.refused("`batch_endpoints.invoke`", "input on the web: it is not fetched")
 def test_the_web_is_refused(deployed: Sdk) -> None:
     with refused() as caught:

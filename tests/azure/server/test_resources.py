@@ -150,6 +150,23 @@ def test_an_endpoint_is_created_changed_and_deleted(azure: Sdk) -> None:
         endpoints.begin_delete(name).result()
 
 
+@pytest.mark.sdk("`batch_endpoints`, `batch_deployments`", "names in any case, which are kept in lower case")
+def test_names_in_any_case(azure: Sdk) -> None:
+    from azure.ai.ml.entities import BatchEndpoint
+
+    azure.deploy()
+    endpoints, deployments, name = azure.client.batch_endpoints, azure.client.batch_deployments, azure.name.upper()
+    assert endpoints.get(name).name == azure.name
+    deployment = deployments.get("First", name)
+    deployment.endpoint_name = name
+    assert deployments.begin_create_or_update(deployment).result().name == "first"
+    routed = endpoints.begin_create_or_update(BatchEndpoint(name=name, defaults={"deployment_name": "First"})).result()
+    assert routed.defaults.deployment_name == "first"
+    deployments.begin_delete("First", name).result()
+    assert list(deployments.list(name)) == []
+    endpoints.begin_delete(name).result()
+
+
 @pytest.mark.refused("`batch_endpoints.begin_create_or_update`", "a default deployment that is not there")
 def test_an_endpoint_routes_to_a_deployment_that_it_has(azure: Sdk) -> None:
     from azure.ai.ml.entities import BatchEndpoint

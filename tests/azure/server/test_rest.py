@@ -73,6 +73,14 @@ def test_the_same_request_id_is_one_job(deployed: Sdk, data: str) -> None:
     assert deployed.server.end(first) == "Completed"
 
 
+@pytest.mark.sdk("`azureml-model-deployment`", "the deployment's name in any case")
+def test_the_deployment_in_any_case(deployed: Sdk, data: str) -> None:
+    headers = {"azureml-model-deployment": "First"}
+    answer = deployed.server.call("POST", f"/batchEndpoints/{deployed.name}/jobs", body(f"azureml:{data}:1"), headers)
+    assert answer.status == 201, answer.text
+    assert deployed.server.end(answer.data["name"]) == "Completed"
+
+
 @pytest.mark.refused("`azureml-model-deployment`", "a deployment that is not there, in the service's words")
 def test_no_such_deployment(deployed: Sdk, data: str) -> None:
     headers = {"azureml-model-deployment": "none"}

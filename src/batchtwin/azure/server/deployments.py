@@ -11,7 +11,7 @@ from batchtwin.azure.server import operations
 from batchtwin.azure.server.assets import asset_id
 from batchtwin.azure.server.documents import Deployment as Document
 from batchtwin.azure.server.documents import Resource
-from batchtwin.azure.server.place import LOCATION, PROVIDER, WORKSPACE_PATH, Here, Place
+from batchtwin.azure.server.place import LOCATION, PROVIDER, WORKSPACE_PATH, Here, LowerName, Place
 from batchtwin.azure.server.services import Served
 from batchtwin.azure.server.shapes import described, duration, system_data, whole_seconds
 from batchtwin.workspace.entities import Deployment
@@ -25,19 +25,19 @@ router = APIRouter()
 
 
 @router.get(PATH)
-def list_all(services: Served, place: Here, endpoint: str) -> dict[str, Any]:
+def list_all(services: Served, place: Here, endpoint: LowerName) -> dict[str, Any]:
     """The deployments of an endpoint."""
     return {"value": [_document(place, each) for each in services.workspace.deployments(endpoint)]}
 
 
 @router.get(f"{PATH}/{{name}}")
-def show(services: Served, place: Here, endpoint: str, name: str) -> dict[str, Any]:
+def show(services: Served, place: Here, endpoint: LowerName, name: LowerName) -> dict[str, Any]:
     """A deployment."""
     return _document(place, services.workspace.deployment(endpoint, name))
 
 
 @router.put(f"{PATH}/{{name}}")
-def create(services: Served, place: Here, endpoint: str, name: str, body: Resource[Document]) -> Response:
+def create(services: Served, place: Here, endpoint: LowerName, name: LowerName, body: Resource[Document]) -> Response:
     """Create a deployment, or put this one in its place."""
     there = None
     with suppress(NotFoundError):
@@ -48,7 +48,7 @@ def create(services: Served, place: Here, endpoint: str, name: str, body: Resour
 
 
 @router.delete(f"{PATH}/{{name}}")
-def delete(services: Served, place: Here, endpoint: str, name: str) -> Response:
+def delete(services: Served, place: Here, endpoint: LowerName, name: LowerName) -> Response:
     """Delete a deployment."""
     services.workspace.delete_deployment(endpoint, name)
     return operations.accepted(services, place)

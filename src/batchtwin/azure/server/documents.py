@@ -10,7 +10,7 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 INT_MAX = 2**31 - 1
@@ -128,7 +128,7 @@ class Compute(Document):
 class Defaults(Document):
     """Where an endpoint routes to."""
 
-    deployment_name: Text | None = None
+    deployment_name: Annotated[Text, AfterValidator(str.lower)] | None = None
 
 
 class Endpoint(Described):

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Response
 from batchtwin.azure.server import operations
 from batchtwin.azure.server.documents import Endpoint as Document
 from batchtwin.azure.server.documents import Resource
-from batchtwin.azure.server.place import LOCATION, PROVIDER, WORKSPACE_PATH, Here, Place
+from batchtwin.azure.server.place import LOCATION, PROVIDER, WORKSPACE_PATH, Here, LowerName, Place
 from batchtwin.azure.server.services import Served
 from batchtwin.azure.server.shapes import described, system_data
 from batchtwin.workspace.entities import Endpoint
@@ -28,13 +28,13 @@ def list_all(services: Served, place: Here) -> dict[str, Any]:
 
 
 @router.get(f"{PATH}/{{name}}")
-def show(services: Served, place: Here, name: str) -> dict[str, Any]:
+def show(services: Served, place: Here, name: LowerName) -> dict[str, Any]:
     """An endpoint."""
     return _document(place, services.workspace.endpoint(name))
 
 
 @router.put(f"{PATH}/{{name}}")
-def create(services: Served, place: Here, name: str, body: Resource[Document]) -> Response:
+def create(services: Served, place: Here, name: LowerName, body: Resource[Document]) -> Response:
     """Create an endpoint, or change it."""
     there = None
     with suppress(NotFoundError):
@@ -51,7 +51,7 @@ def create(services: Served, place: Here, name: str, body: Resource[Document]) -
 
 
 @router.delete(f"{PATH}/{{name}}")
-def delete(services: Served, place: Here, name: str) -> Response:
+def delete(services: Served, place: Here, name: LowerName) -> Response:
     """Delete an endpoint with its deployments."""
     services.workspace.delete_endpoint(name)
     return operations.accepted(services, place)

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 
 from batchtwin.azure.server import sources
 from batchtwin.azure.server.documents_jobs import Invocation, InvocationBody, JobOutput
-from batchtwin.azure.server.place import PROVIDER, WORKSPACE_PATH, Here, Place
+from batchtwin.azure.server.place import PROVIDER, WORKSPACE_PATH, Here, LowerName, Place
 from batchtwin.azure.server.services import Served
 from batchtwin.azure.server.shapes import system_data, whole_seconds
 from batchtwin.workspace.entities import Job
@@ -35,9 +35,9 @@ router = APIRouter()
 def invoke(
     services: Served,
     place: Here,
-    endpoint: str,
+    endpoint: LowerName,
     body: InvocationBody,
-    azureml_model_deployment: Annotated[str | None, Header()] = None,
+    azureml_model_deployment: Annotated[LowerName | None, Header()] = None,
     repeatability_request_id: Annotated[str | None, Header(max_length=LONGEST_ID)] = None,
 ) -> Response:
     """Start a job. The same name, or the same request id, is the same job."""
@@ -68,7 +68,7 @@ def invoke(
 
 @router.get(f"{PATH}/jobs")
 @router.get(f"{FRONT_END}{PATH}/jobs")
-def of_endpoint(services: Served, place: Here, endpoint: str) -> dict[str, Any]:
+def of_endpoint(services: Served, place: Here, endpoint: LowerName) -> dict[str, Any]:
     """The jobs of an endpoint, newest first."""
     services.workspace.endpoint(endpoint)
     return {"value": [document(place, job) for job in services.workspace.jobs(endpoint=endpoint)]}
@@ -76,7 +76,7 @@ def of_endpoint(services: Served, place: Here, endpoint: str) -> dict[str, Any]:
 
 @router.get(f"{PATH}/deployments/{{deployment}}/jobs")
 @router.get(f"{FRONT_END}{PATH}/deployments/{{deployment}}/jobs")
-def of_deployment(services: Served, place: Here, endpoint: str, deployment: str) -> dict[str, Any]:
+def of_deployment(services: Served, place: Here, endpoint: LowerName, deployment: LowerName) -> dict[str, Any]:
     """The jobs of a deployment, newest first."""
     services.workspace.deployment(endpoint, deployment)
     found = services.workspace.jobs(endpoint=endpoint, deployment=deployment)

@@ -12,6 +12,7 @@ from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import Depends, Path, Request
+from pydantic import AfterValidator
 
 PROVIDER = "Microsoft.MachineLearningServices"
 SUBSCRIPTION_PATH = "/subscriptions/{subscription}"
@@ -26,6 +27,9 @@ LOCATION = "local"
 
 HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:]{2,45}\])(?::[0-9]{1,5})?")
 Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._()-]{0,89}$")]
+# The name of an endpoint or deployment: the service knows it in lower case. So does the SDK when it creates one, but
+# not when it asks for one.
+LowerName = Annotated[str, AfterValidator(str.lower)]
 
 
 @dataclass(frozen=True, slots=True)
