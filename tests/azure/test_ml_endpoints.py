@@ -181,6 +181,16 @@ def test_a_deployment_is_created_with_changes_and_under_other_names(az: Az) -> N
     assert (made["settings"]["mini_batch_size"], made["settings"]["retry_settings"]["timeout"]) == (4, 7)
 
 
+def test_the_name_of_a_deployment_is_kept_in_lower_case(az: Az) -> None:
+    project = az.deploy()
+    words = ("-n", DEPLOYMENT.upper(), "-e", ENDPOINT.upper())
+    assert az.json("batch-deployment", "create", "-f", project.write(), *words)["name"] == DEPLOYMENT
+    assert az.json("batch-deployment", "update", *words, "--set", "tags.a=b")["name"] == DEPLOYMENT
+    route = ("batch-endpoint", "update", "-n", ENDPOINT, "--defaults", f"deployment_name={DEPLOYMENT.upper()}")
+    assert az.json(*route)["defaults"] == {"deployment_name": DEPLOYMENT}
+    assert az.ok("batch-deployment", "delete", *words, "--yes") == ""
+
+
 def test_a_deployment_is_updated_key_by_key(az: Az) -> None:
     az.deploy()
     before = az.json("batch-deployment", "show", *THIS)

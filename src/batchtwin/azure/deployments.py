@@ -70,7 +70,7 @@ def update(
     name, endpoint_name = name or given.get("name"), endpoint_name or given.get("endpoint_name")
     if not name or not endpoint_name:
         raise UsageError("the following arguments are required: --name/-n, --endpoint-name/-e, or a file with both")
-    now = workspace.deployment(endpoint_name, name)
+    now = workspace.deployment(str(endpoint_name).lower(), str(name).lower())
     with TemporaryDirectory() as folder:
         path = file or _written(now, Path(folder), remove or [])
         made = workspace.create_deployment(path, overrides(sets, force_string), endpoint=endpoint_name, name=name)

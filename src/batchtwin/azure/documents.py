@@ -19,14 +19,14 @@ SHOWN = frozenset({"$schema", "id", "creation_context", "provisioning_state", "r
 class Defaults(Part):
     """Where an endpoint routes to."""
 
-    deployment_name: str | None = None
+    deployment_name: Annotated[str, AfterValidator(str.lower)] | None = None
 
 
 class EndpointDocument(Part):
-    """endpoint.yml. The service keeps the name in lower case; what it alone decides is checked and not used."""
+    """endpoint.yml. What the service alone decides is checked and not used."""
 
     read_only = frozenset({"$schema"})
-    name: Annotated[Name, AfterValidator(str.lower)]
+    name: Name
     id: str | None = None
     location: str | None = None
     provisioning_state: str | None = None

@@ -99,7 +99,9 @@ def delete(workspace: Workspace, name: options.EndpointName, yes: options.Yes = 
 def invoke(
     workspace: Workspace,
     name: options.EndpointName,
-    deployment_name: Annotated[str | None, Option("--deployment-name", "-d", help="The deployment to target.")] = None,
+    deployment_name: Annotated[
+        str | None, Option("--deployment-name", "-d", parser=str.lower, help="The deployment to target.")
+    ] = None,
     input: Annotated[
         str | None, Option("--input", help="azureml:NAME:VERSION, azureml:NAME@latest, or a local file or folder.")
     ] = None,

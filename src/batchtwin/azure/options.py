@@ -16,7 +16,7 @@ ModelName = Annotated[str, Option("--name", "-n", help="Name of the model.")]
 DataName = Annotated[str, Option("--name", "-n", help="Name of the data asset.")]
 ComputeName = Annotated[str, Option("--name", "-n", help="Name of the compute target.")]
 EndpointName = Annotated[str, Option("--name", "-n", parser=str.lower, help="Name of the batch endpoint.")]
-DeploymentName = Annotated[str, Option("--name", "-n", help="Name of the deployment.")]
+DeploymentName = Annotated[str, Option("--name", "-n", parser=str.lower, help="Name of the deployment.")]
 JobName = Annotated[str, Option("--name", "-n", help="Name of the job.")]
 OfEndpoint = Annotated[str, Option("--endpoint-name", "-e", parser=str.lower, help="Name of the batch endpoint.")]
 

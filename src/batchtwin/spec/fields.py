@@ -152,9 +152,10 @@ def _as_list(value: object) -> object:
 Integer = Annotated[int, BeforeValidator(_integer), Field(strict=True, le=INT_MAX)]
 Positive = Annotated[Integer, Field(ge=1)]
 NotNegative = Annotated[Integer, Field(ge=0)]
+# Kept in lower case, as by the service.
 Name = Annotated[
     str,
-    StringConstraints(min_length=3, max_length=32, pattern=r"^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$"),
+    StringConstraints(min_length=3, max_length=32, pattern=r"^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$", to_lower=True),
 ]
 Text = Annotated[str, StringConstraints(min_length=1)]
 Texts = Annotated[list[str], BeforeValidator(_as_list)]
