@@ -14,14 +14,17 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from batchtwin.workspace.assets import FOLDERS
-from batchtwin.workspace.entities import Asset, Job
-from batchtwin.workspace.errors import InvalidError
+from batchtwin.workspace.entities import Asset, Job, Kind
+from batchtwin.workspace.errors import InvalidError, NotFoundError
 from batchtwin.workspace.jobs import Jobs
 
 FOLDER = "datastores"
 DEFAULT = "workspaceblobstore"
 # Where the service keeps the logs of jobs [A].
 ARTIFACTS = "workspaceartifactstore"
+# Where registered copies are shared, and which kind lies in which folder there.
+ASSETS = "assets"
+KINDS: dict[str, Kind] = {folder: kind for kind, folder in FOLDERS.items()}
 # What `os.link` says where files cannot be linked.
 NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
 
@@ -43,6 +46,8 @@ class Datastores(Jobs):
     def stored(self, name: str, path: str) -> Path:
         """Return where `path` of a datastore is on this machine; it may not be there.
 
+        A registered copy is shared first: lists tell its path before anybody has asked for its content.
+
         Raises:
             InvalidError: it leads out of the datastore, also by a link.
         """
@@ -57,12 +62,21 @@ class Datastores(Jobs):
             raise InvalidError(f"{path}: is no path in datastore {name}: {error.strerror}") from None
         if leads_out:
             raise InvalidError(f"{path}: leads out of datastore {name}")
+        if name == DEFAULT:
+            self._share_at(parts)
         return found
+
+    def _share_at(self, parts: tuple[str, ...]) -> None:
+        """Share the registered copy that a path in the default datastore is about."""
+        if len(parts) < 4 or parts[0] != ASSETS or parts[1] not in KINDS:
+            return
+        with suppress(NotFoundError):
+            self.share_asset(self.asset(KINDS[parts[1]], parts[2], parts[3]))
 
     def asset_path(self, asset: Asset) -> str:
         """Return the path that a registered copy has in the default datastore, once it is shared."""
         name = asset.path.name if asset.path else ""
-        return f"assets/{FOLDERS[asset.kind]}/{asset.name}/{asset.version}/{name}"
+        return f"{ASSETS}/{FOLDERS[asset.kind]}/{asset.name}/{asset.version}/{name}"
 
     def share_asset(self, asset: Asset) -> str:
         """Give a registered copy its path in the default datastore, and return that."""

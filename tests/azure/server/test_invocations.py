@@ -65,6 +65,28 @@ def test_a_data_asset(deployed: Sdk) -> None:
         assert deployed.server.predictions(job) == "0\n1\n2\n"
 
 
+@pytest.mark.sdk("`batch_endpoints.invoke`", "the path of data that was just created, or only listed")
+def test_the_path_of_data(deployed: Sdk) -> None:
+    from azure.ai.ml.entities import Data
+
+    data, name = deployed.client.data, f"{deployed.name}-path"
+    created = data.create_or_update(Data(name=name, path=str(deployed.project.inputs)))
+    with deployed.server.workspace() as workspace:
+        workspace.create_asset("data", f"{name}-listed", path=deployed.project.inputs)
+    for found in (created, next(iter(data.list(f"{name}-listed")))):
+        job = deployed.invoke(input=data_input(found.path))
+        assert deployed.server.end(job) == "Completed"
+        assert deployed.server.predictions(job) == "0\n1\n2\n"
+
+
+@pytest.mark.refused("`batch_endpoints.invoke`", "a path in a datastore where nothing is, named as it was asked for")
+def test_a_path_where_nothing_is(deployed: Sdk) -> None:
+    with refused() as caught:
+        deployed.invoke(input=data_input(f"{DATASTORE}/nothing"))
+    assert caught.value.status_code == 400
+    assert f"{DATASTORE}/nothing: nothing was uploaded there" in str(caught.value)
+
+
 @pytest.mark.sdk("`batch_endpoints.invoke`", "a path in a datastore, also one that reads like the label of an asset")
 def test_a_path_that_reads_like_a_label(deployed: Sdk) -> None:
     path = f"data/{deployed.name}/labels/val"

@@ -58,6 +58,37 @@ def test_archive_and_restore(azure: Sdk) -> None:
     assert name in [model.name for model in models.list()]
 
 
+@pytest.mark.sdk("`models.create_or_update`", "what was created, found as `latest`, or listed: with other tags")
+def test_a_model_is_described_anew(azure: Sdk) -> None:
+    from azure.ai.ml.entities import Model
+
+    models, name = azure.client.models, azure.name
+    created = models.create_or_update(Model(name=name, path=str(azure.project.model)))
+    for tag, model in (
+        ("created", created),
+        ("latest", models.get(name, label="latest")),
+        ("listed", next(iter(models.list(name)))),
+    ):
+        model.tags = {"a": tag}
+        assert models.create_or_update(model).tags == {"a": tag}
+    assert models.get(name, version="1").tags == {"a": "listed"}
+
+
+@pytest.mark.sdk("`download_artifact_from_aml_uri`", "the path of what was created, or found as `latest`")
+@pytest.mark.parametrize("latest", [False, True])
+def test_a_path_that_was_told_can_be_downloaded(azure: Sdk, target: Path, latest: bool) -> None:
+    from azure.ai.ml._artifacts._artifact_utilities import download_artifact_from_aml_uri
+    from azure.ai.ml.entities import Model
+
+    models, name, folder = azure.client.models, azure.name, azure.project.model
+    if latest:
+        with azure.server.workspace() as workspace:
+            workspace.create_asset("model", name, path=folder)
+    model = models.get(name, label="latest") if latest else models.create_or_update(Model(name=name, path=str(folder)))
+    download_artifact_from_aml_uri(model.path, str(target), azure.client.datastores)
+    assert next(target.rglob("weights.txt")).read_text() == "42"
+
+
 @pytest.mark.sdk("`models.create_or_update`", "the next version, though all before it are archived")
 @pytest.mark.parametrize("weights", ["42", "43"])
 def test_a_name_goes_on_counting_when_its_versions_are_archived(azure: Sdk, weights: str) -> None:

@@ -56,7 +56,6 @@ def test_invoke_poll_and_read_the_output(deployed: Sdk, data: str) -> None:
     ],
 )
 def test_each_way_to_name_the_input(deployed: Sdk, data: str, uri: str) -> None:
-    deployed.client.data.get(data, version="1")
     answer = deployed.server.call("POST", f"/batchEndpoints/{deployed.name}/jobs", body(uri.format(data)))
     assert answer.status == 201, answer.text
     assert deployed.server.end(answer.data["name"]) == "Completed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Annotated, Any
 
@@ -65,17 +66,20 @@ def list_versions(
     listViewType: str = "ActiveOnly",
     top: Annotated[int | None, Query(alias="$top", ge=1)] = None,
 ) -> dict[str, Any]:
-    """The versions of a name, newest first."""
-    found = services.workspace.assets(kind, name, include_archived=listViewType != "ActiveOnly")
-    return {"value": [version(place, services, asset) for asset in found[:top]]}
+    """The versions of a name, newest first. One that is asked for alone, as by the SDK for `latest`, can be downloaded
+    from then on; sharing all of them would link every file of every version.
+    """
+    found = services.workspace.assets(kind, name, include_archived=listViewType != "ActiveOnly")[:top]
+    if top == 1:
+        _share(services, found)
+    return {"value": [version(place, services, asset) for asset in found]}
 
 
 @router.get(f"{PATH}/{{name}}/versions/{{number}}")
 def show_version(services: Served, place: Here, kind: Collection, name: str, number: str) -> dict[str, Any]:
     """A version; its content can be downloaded from then on."""
     asset = services.workspace.asset(kind, name, number)
-    if asset.kind != "environment":
-        services.workspace.share_asset(asset)
+    _share(services, [asset])
     return version(place, services, asset)
 
 
@@ -131,11 +135,19 @@ def is_there(services: Services, kind: Kind, name: str, number: str) -> bool:
 def answer(
     services: Services, place: Place, kind: Kind, name: str, number: str, *, is_new: bool, archived: bool
 ) -> JSONResponse:
-    """The answer to the PUT of a version, which is archived or not, as was asked."""
+    """The answer to the PUT of a version, which is archived or not, as was asked. Its content can be downloaded."""
     if archived or not is_new:
         services.workspace.archive_asset(kind, name, number, archived=archived)
-    body = version(place, services, services.workspace.asset(kind, name, number))
-    return JSONResponse(body, 201 if is_new else 200)
+    asset = services.workspace.asset(kind, name, number)
+    _share(services, [asset])
+    return JSONResponse(version(place, services, asset), 201 if is_new else 200)
+
+
+def _share(services: Services, found: Iterable[Asset]) -> None:
+    """Give content its place in the datastore, which the documents name."""
+    for asset in found:
+        if asset.kind != "environment":
+            services.workspace.share_asset(asset)
 
 
 def asset_id(place: Place, asset: Asset) -> str:

@@ -125,7 +125,7 @@ def _address(workspace: Workspace, text: str) -> str:
     """What is asked for as input, in the form that the workspace knows. A path of this machine is none."""
     in_store = sources.datastore_path(text)
     if in_store:
-        workspace.stored(*in_store)
+        sources.stored(workspace, text)
         return "azureml://datastores/{}/paths/{}".format(*in_store)
     found = _ASSET.fullmatch(text)
     if found:
