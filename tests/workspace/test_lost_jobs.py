@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from subprocess import run
+from subprocess import PIPE, Popen, run
 from typing import TYPE_CHECKING
 
 import pytest
 
 from batchtwin.workspace import states
 from batchtwin.workspace.entities import Job, JobStatus
-from batchtwin.workspace.process import Process
+from batchtwin.workspace.process import LOCK, Process
 from batchtwin.workspace.store import Store
 from support import DEADLINE, batchtwin, wait_for
 
@@ -125,18 +125,62 @@ def test_a_job_killed_after_its_last_word_is_complete(rehearsal: Rehearsal, wher
     assert rehearsal.status(job) is JobStatus.COMPLETED
 
 
-def stand_in(where: str, job: Job, status: JobStatus) -> None:
-    """Have the record be of a job with this pid, which another process has now."""
+def stand_in(where: str, job: Job, status: JobStatus, pid: int | None = None) -> None:
+    """Have the record be of a job with this pid, which another process has now: without a name, this one."""
     store = Store.open(where)
     with store.write() as connection:
-        states.change(connection, job.name, {"status": status, "pid": os.getpid(), "pid_started": 1.0})
+        states.change(connection, job.name, {"status": status, "pid": pid or os.getpid(), "pid_started": 1.0})
     store.close()
+
+
+def set_clock(where: str, job: Job) -> None:
+    """Have the record be of a job that runs on a machine whose clock was set by an hour since."""
+    store = Store.open(where)
+    with store.write() as connection:
+        started = states.row_of(connection, job.name)["pid_started"]
+        states.change(connection, job.name, {"pid_started": started - 3600})
+    store.close()
+
+
+def test_a_clock_that_is_set_leaves_a_running_job_alone(rehearsal: Rehearsal, where: str, go: Path) -> None:
+    rehearsal.deploy(script=PATIENT.format(go=go))
+    job = rehearsal.reach(rehearsal.invoke(), JobStatus.RUNNING)
+    set_clock(where, job)
+    assert rehearsal.status(job) is JobStatus.RUNNING
+    go.touch()
+    assert rehearsal.end(job).status is JobStatus.COMPLETED
+
+
+def test_a_job_is_cancelled_after_the_clock_was_set(rehearsal: Rehearsal, where: str, go: Path) -> None:
+    rehearsal.deploy(script=PATIENT.format(go=go))
+    job = rehearsal.reach(rehearsal.invoke(), JobStatus.RUNNING)
+    set_clock(where, job)
+    rehearsal.workspace.cancel(job.name)
+    assert rehearsal.end(job).status is JobStatus.CANCELED
+
+
+def test_a_job_that_an_earlier_batchtwin_started_has_no_lock(rehearsal: Rehearsal, go: Path) -> None:
+    rehearsal.deploy(script=PATIENT.format(go=go))
+    job = rehearsal.reach(rehearsal.invoke(), JobStatus.RUNNING)
+    (job.output / LOCK).unlink()
+    assert rehearsal.status(job) is JobStatus.RUNNING
+    kill(rehearsal, job)
+    assert rehearsal.status(job) is JobStatus.FAILED
 
 
 def test_a_pid_that_is_used_again_is_not_the_job() -> None:
     this = Process.this()
     assert this.is_alive
     assert not Process(this.pid, this.started - 100).is_alive
+
+
+def test_who_uses_a_pid_again_is_not_cancelled(rehearsal: Rehearsal, where: str) -> None:
+    rehearsal.deploy()
+    job = rehearsal.end(rehearsal.invoke())
+    with Popen(["cat"], stdin=PIPE) as other:
+        stand_in(where, job, JobStatus.RUNNING, other.pid)
+        rehearsal.workspace.cancel(job.name)
+    assert other.returncode == 0
 
 
 def test_a_job_whose_process_cannot_start(rehearsal: Rehearsal, where: str) -> None:

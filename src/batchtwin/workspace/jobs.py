@@ -17,7 +17,7 @@ from batchtwin.workspace.deployments import Deployments, job_yaml
 from batchtwin.workspace.entities import Deployment, Job, JobStatus
 from batchtwin.workspace.errors import ConflictError, InvalidError, NoRouteError, UnknownDeploymentError
 from batchtwin.workspace.names import CHILD_SUFFIX, check_name
-from batchtwin.workspace.process import Process, launch
+from batchtwin.workspace.process import Process, answering, launch
 from batchtwin.workspace.request import fingerprint, input_of, local_path, overrides_of
 from batchtwin.workspace.rows import first, job_of, now
 from batchtwin.workspace.snapshot import STAGING, Staged
@@ -137,7 +137,7 @@ class Jobs(Deployments):
             if not JobStatus(row["status"]).is_final:
                 states.change(connection, name, {"status": JobStatus.CANCEL_REQUESTED})
         if row["claimed"] and not JobStatus(row["status"]).is_final:
-            Process(row["pid"], row["pid_started"]).terminate()
+            Process(row["pid"], row["pid_started"]).terminate(RUNNER, name)
         return self.job(name)
 
     def log_lines(self, name: str, after: int = 0) -> tuple[list[str], int]:
@@ -194,21 +194,21 @@ class Jobs(Deployments):
         try:
             (staging / YAML).write_text(job_yaml(deployment), encoding="utf-8")
             values["output_file_name"] = _output_file_name(staging / YAML, values["order"]["overrides"])
-            with self._store.write() as connection:
-                there = _same(connection, values)
+            with answering(staging) as lock:
+                with self._store.write() as connection:
+                    there = _same(connection, values)
+                    if there is None:
+                        Staged(staging, YAML, "").settle(folder)
+                        connection.execute(insert(jobs).values(**values, **_fresh(Process.this())))
                 if there is None:
-                    Staged(staging, YAML, "").settle(folder)
-                    connection.execute(insert(jobs).values(**values, **_fresh(Process.this())))
+                    self._launch(values["name"], folder, lock)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-        if there is not None:
-            return self.job(there["name"])
-        self._launch(values["name"], folder)
-        return self.job(values["name"])
+        return self.job((there or values)["name"])
 
-    def _launch(self, name: str, folder: Path) -> None:
+    def _launch(self, name: str, folder: Path, lock: int) -> None:
         try:
-            process = launch(RUNNER, name, folder, self._store.address)
+            process = launch(RUNNER, name, folder, self._store.address, lock)
         except BaseException:
             states.end(
                 self._store, name, JobStatus.FAILED, "the job's process did not start; invoke the endpoint again"

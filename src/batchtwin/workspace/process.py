@@ -1,12 +1,14 @@
-"""The process that answers for a job: started so that it outlives the command, known by pid and time of start."""
+"""The process that answers for a job: started so that it outlives the command, known by the lock that it holds."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +17,14 @@ import psutil
 from batchtwin.workspace.errors import StoreError
 from batchtwin.workspace.store import VARIABLE
 
+LOCK = "runner.lock"
 # Pids are used again, but not by a process that started at the same time.
 SAME_START_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process: `started` in seconds since the epoch."""
+    """A process: `started` in seconds since the epoch, by the clock as it was set when this was noted."""
 
     pid: int
     started: float
@@ -41,7 +44,7 @@ class Process:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it still runs; a zombie does not."""
+        """Whether it still runs, as far as the clock was not set meanwhile; a zombie does not."""
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.started) < SAME_START_SECONDS
@@ -49,17 +52,49 @@ class Process:
         except psutil.Error:
             return False
 
-    def terminate(self) -> None:
-        """Ask it to end in order, if it still runs."""
-        if self.is_alive:
-            with suppress(ProcessLookupError):
+    def terminate(self, module: str, name: str) -> None:
+        """Ask it to end in order, if it is what `launch` started, and not another that has the pid by now."""
+        with suppress(psutil.Error, ProcessLookupError):
+            if {module, name} <= set(psutil.Process(self.pid).cmdline()):
                 os.kill(self.pid, signal.SIGTERM)
 
 
-def launch(module: str, name: str, folder: Path, address: str) -> Process:
+@contextmanager
+def answering(folder: Path) -> Iterator[int]:
+    """Answer for the job of a folder until the end of the block: give the descriptor of its lock.
+
+    Who inherits the descriptor answers for the job, too. The kernel lets go of the lock when the last of them is gone,
+    however it ends, and whatever becomes of the clock.
+    """
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def is_answered(folder: Path) -> bool | None:
+    """Whether a process answers for the job of a folder; None if the job has no lock."""
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        # Shared, so that two who look do not take each other for the job.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def launch(module: str, name: str, folder: Path, address: str, lock: int) -> Process:
     """Start `python -m module NAME FOLDER` in a session of its own, and return the process that stays.
 
-    What it starts first only gives its pid and ends, so that the job is nobody's child: it leaves no zombie.
+    What it starts first only gives its pid and ends, so that the job is nobody's child: it leaves no zombie. It
+    inherits `lock`, and what it starts itself does not: `subprocess` closes all that it is not told to pass.
 
     Raises:
         StoreError: it did not start.
@@ -70,6 +105,7 @@ def launch(module: str, name: str, folder: Path, address: str) -> Process:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         start_new_session=True,
+        pass_fds=[lock],
         text=True,
         check=False,
     )

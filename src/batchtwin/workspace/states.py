@@ -10,7 +10,7 @@ from sqlalchemy import Connection, RowMapping, select, update
 
 from batchtwin.workspace.entities import JobStatus
 from batchtwin.workspace.errors import NotFoundError
-from batchtwin.workspace.process import Process
+from batchtwin.workspace.process import Process, is_answered
 from batchtwin.workspace.rows import first, now
 from batchtwin.workspace.store import Store
 from batchtwin.workspace.tables import jobs
@@ -76,7 +76,7 @@ def reconcile(store: Store, row: RowMapping) -> RowMapping:
     if JobStatus(row["status"]).is_final:
         found = None if row["status"] == JobStatus.COMPLETED else _resumed(row, folder)
     else:
-        found = None if Process(row["pid"], row["pid_started"]).is_alive else _gone(row, folder)
+        found = None if _is_alive(row, folder) else _gone(row, folder)
     if found is None:
         return row
     with store.write() as connection:
@@ -85,6 +85,11 @@ def reconcile(store: Store, row: RowMapping) -> RowMapping:
         if (again["status"], again["pid"]) == (row["status"], row["pid"]):
             change(connection, row["name"], {"ended": now(), **found})
         return row_of(connection, row["name"])
+
+
+def _is_alive(row: RowMapping, folder: Path) -> bool:
+    answered = is_answered(folder)
+    return Process(row["pid"], row["pid_started"]).is_alive if answered is None else answered
 
 
 def _resumed(row: RowMapping, folder: Path) -> dict[str, Any] | None:

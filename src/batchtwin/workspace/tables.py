@@ -114,7 +114,8 @@ deployments = Table(
 )
 
 # `pid` and `pid_started` (seconds since the epoch) are the process that answers for the job until it has ended:
-# the command that invokes it, then the job's own, which has `claimed` it and listens to signals.
+# the command that invokes it, then the job's own, which has `claimed` it and listens to signals. Whether that is
+# there, the lock of the job's folder tells; `pid_started` only of a job that an earlier batchtwin started without one.
 jobs = Table(
     "jobs",
     metadata,
