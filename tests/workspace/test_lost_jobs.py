@@ -26,6 +26,13 @@ def run(files):
         time.sleep(0.01)
     return [open(file).read().strip() for file in files]
 """
+# A file of the output that is read for ever: the other side of a terminal that nobody opens.
+ENDLESS = """
+import os
+def run(files):
+    os.symlink("/dev/ptmx", os.path.join(os.environ["AZUREML_BI_OUTPUT_PATH"], "endless"))
+    return ["done"]
+"""
 
 
 @pytest.fixture
@@ -166,6 +173,63 @@ def test_a_job_that_an_earlier_batchtwin_started_has_no_lock(rehearsal: Rehearsa
     assert rehearsal.status(job) is JobStatus.RUNNING
     kill(rehearsal, job)
     assert rehearsal.status(job) is JobStatus.FAILED
+
+
+def test_what_is_resumed_goes_where_the_invocation_said(rehearsal: Rehearsal, go: Path, tmp_path: Path) -> None:
+    rehearsal.deploy(script=PATIENT.format(go=go))
+    job = rehearsal.reach(rehearsal.invoke(output_path=str(tmp_path / "away")), JobStatus.RUNNING)
+    wait_for(lambda: rehearsal.workspace.log_lines(job.name)[1] > 0)
+    kill(rehearsal, job)
+    assert rehearsal.status(job) is JobStatus.FAILED
+    go.touch()
+    assert batchtwin("resume", job.output).code == 0
+    assert rehearsal.status(job) is JobStatus.COMPLETED
+    assert (tmp_path / "away/predictions.csv").read_text() == "0\n1\n"
+
+
+def test_what_is_resumed_and_cannot_be_delivered_is_failed(rehearsal: Rehearsal, go: Path, tmp_path: Path) -> None:
+    rehearsal.deploy(script=PATIENT.format(go=go))
+    job = rehearsal.reach(rehearsal.invoke(output_path=str(tmp_path / "file/away")), JobStatus.RUNNING)
+    wait_for(lambda: rehearsal.workspace.log_lines(job.name)[1] > 0)
+    kill(rehearsal, job)
+    assert rehearsal.status(job) is JobStatus.FAILED
+    (tmp_path / "file").touch()
+    go.touch()
+    assert batchtwin("resume", job.output).code == 0
+    failed = rehearsal.workspace.job(job.name)
+    assert (failed.status, "file/away" in (failed.error or "")) == (JobStatus.FAILED, True)
+
+
+def deliver(rehearsal: Rehearsal, target: Path) -> Job:
+    """A job that is about to copy its output to `target`, and does not get on."""
+    rehearsal.deploy(script=ENDLESS, files=1)
+    job = rehearsal.invoke(output_path=str(target))
+    wait_for(lambda: any(target.glob(".endless.*")) or rehearsal.status(job).is_final)
+    return rehearsal.reach(job, JobStatus.FINALIZING)
+
+
+def test_a_job_killed_while_it_delivers_is_complete_once_it_has(rehearsal: Rehearsal, tmp_path: Path) -> None:
+    job = deliver(rehearsal, tmp_path / "away")
+    (tmp_path / "away/predictions.csv").unlink(missing_ok=True)
+    kill(rehearsal, job)
+    (job.output / "named-outputs/score/endless").unlink()
+    assert rehearsal.status(job) is JobStatus.COMPLETED
+    assert (tmp_path / "away/predictions.csv").read_text() == "done\n"
+
+
+def test_a_job_cancelled_while_it_delivers_is_not_complete(rehearsal: Rehearsal, tmp_path: Path) -> None:
+    job = deliver(rehearsal, tmp_path / "away")
+    rehearsal.workspace.cancel(job.name)
+    assert rehearsal.end(job).status is JobStatus.CANCELED
+
+
+def test_a_job_killed_when_it_was_to_stop_delivering_is_cancelled(
+    rehearsal: Rehearsal, where: str, tmp_path: Path
+) -> None:
+    job = deliver(rehearsal, tmp_path / "away")
+    kill(rehearsal, job)
+    stand_in(where, job, JobStatus.CANCEL_REQUESTED)
+    assert rehearsal.status(job) is JobStatus.CANCELED
 
 
 def test_a_pid_that_is_used_again_is_not_the_job() -> None:

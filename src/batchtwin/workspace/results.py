@@ -11,6 +11,8 @@ from batchtwin.workspace.entities import FINAL, Job
 from batchtwin.workspace.errors import InvalidError, NotEndedError, NotFoundError
 
 OUTPUT = "score"
+# In the folder of a job: which result was brought to where the invocation wants it.
+DELIVERED = "delivered"
 
 
 def lines(job: Job) -> list[str]:
@@ -45,6 +47,30 @@ def download(job: Job, target: Path, output_name: str | None, *, everything: boo
     for place, source in wanted.items():
         copy_below(source, target, place)
     return target if everything else target / Path(next(iter(wanted)))
+
+
+def deliver(folder: Path, target: str | None) -> None:
+    """Copy the output of a job to where its invocation wants it, if anywhere; the job keeps its own. Once for a result.
+
+    Raises:
+        InvalidError: the file system refuses.
+    """
+    if target is not None and not is_complete(folder, target):
+        result = _result(folder)
+        copy_below(folder / "named-outputs" / OUTPUT, Path(target), ".")
+        (folder / DELIVERED).write_text(result, encoding="utf-8")
+
+
+def is_complete(folder: Path, target: str | None) -> bool:
+    """Whether the output of a job is whole, and where its invocation wants it."""
+    result, note = _result(folder), folder / DELIVERED
+    return bool(result) and (target is None or (note.exists() and note.read_text(encoding="utf-8") == result))
+
+
+def _result(folder: Path) -> str:
+    """What tells one result of a job from another, as `resume --retry-failed` makes one; empty if there is none."""
+    manifest = folder / "manifest.json"
+    return str(manifest.stat().st_mtime_ns) if manifest.exists() else ""
 
 
 def copy_below(source: Path, target: Path, place: str) -> None:

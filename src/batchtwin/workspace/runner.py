@@ -91,7 +91,7 @@ def main(name: str, folder: Path) -> None:
                 return
             status, error = run(store, row, folder, watch)
     except Canceled:
-        status, error = canceled(folder)
+        status, error = canceled(row, folder)
     states.end(store, name, status, error)
     print(status, error or "", flush=True)
     if row is not None:
@@ -102,7 +102,7 @@ def main(name: str, folder: Path) -> None:
 def run(store: Store, row: RowMapping, folder: Path, watch: Watch) -> tuple[JobStatus, str | None]:
     """Score, as `batchtwin score` does; return how the job ended, and why if it did not complete."""
     from batchtwin.errors import BatchTwinError
-    from batchtwin.workspace import states
+    from batchtwin.workspace import results, states
     from batchtwin.workspace.entities import JobStatus
     from batchtwin.workspace.places import place
 
@@ -114,8 +114,8 @@ def run(store: Store, row: RowMapping, folder: Path, watch: Watch) -> tuple[JobS
             states.advance(store, row["name"], JobStatus.PREPARING)
             result = score(store, row, folder, watch)
         status = JobStatus(result.status.value)
-        if status is JobStatus.COMPLETED and row["order"]["output_path"]:
-            deliver(folder, Path(row["order"]["output_path"]))
+        if status is JobStatus.COMPLETED:
+            results.deliver(folder, row["order"]["output_path"])
         return status, result.cause if status is JobStatus.FAILED else None
     except BatchTwinError as error:
         return JobStatus.FAILED, str(error)
@@ -143,22 +143,13 @@ def score(store: Store, row: RowMapping, folder: Path, watch: Watch) -> Result:
         return new_job(prepared, watch, site)
 
 
-def deliver(folder: Path, target: Path) -> None:
-    """Copy the output to where the invocation wants it; the job keeps its own.
-
-    Raises:
-        InvalidError: the file system refuses.
-    """
-    from batchtwin.workspace.results import copy_below
-
-    copy_below(folder / "named-outputs" / "score", target, ".")
-
-
-def canceled(folder: Path) -> tuple[JobStatus, str | None]:
+def canceled(row: RowMapping | None, folder: Path) -> tuple[JobStatus, str | None]:
     """How a job ended that was asked to end: what is complete is complete."""
+    from batchtwin.workspace import results
     from batchtwin.workspace.entities import JobStatus
 
-    return (JobStatus.COMPLETED if (folder / "manifest.json").exists() else JobStatus.CANCELED), None
+    is_complete = row is not None and results.is_complete(folder, row["order"]["output_path"])
+    return (JobStatus.COMPLETED if is_complete else JobStatus.CANCELED), None
 
 
 def measured(watch: Watch, began: float) -> Measured:

@@ -8,8 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, select, update
 
+from batchtwin.workspace import results
 from batchtwin.workspace.entities import JobStatus
-from batchtwin.workspace.errors import NotFoundError
+from batchtwin.workspace.errors import InvalidError, NotFoundError
 from batchtwin.workspace.process import Process, is_answered
 from batchtwin.workspace.rows import first, now
 from batchtwin.workspace.store import Store
@@ -71,7 +72,10 @@ def end(store: Store, name: str, status: JobStatus, error: str | None) -> None:
 
 
 def reconcile(store: Store, row: RowMapping) -> RowMapping:
-    """Return the record as the world has it: without its process a job has ended; once resumed it is complete."""
+    """Return the record as the world has it: without its process a job has ended; once resumed it is complete.
+
+    What is complete, and was not delivered yet, is delivered first.
+    """
     folder = store.root / row["output"]
     if JobStatus(row["status"]).is_final:
         found = None if row["status"] == JobStatus.COMPLETED else _resumed(row, folder)
@@ -96,13 +100,23 @@ def _resumed(row: RowMapping, folder: Path) -> dict[str, Any] | None:
     manifest = folder / "manifest.json"
     if not manifest.exists() or (row["ended"] and manifest.stat().st_mtime < row["ended"].timestamp()):
         return None
-    return {"status": JobStatus.COMPLETED, "error": None}
+    return _whole(row, folder)
 
 
 def _gone(row: RowMapping, folder: Path) -> dict[str, Any]:
-    if (folder / "manifest.json").exists():
-        return {"status": JobStatus.COMPLETED}
-    if row["status"] == JobStatus.CANCEL_REQUESTED:
+    is_unwanted = row["status"] == JobStatus.CANCEL_REQUESTED
+    if is_unwanted and not results.is_complete(folder, row["order"]["output_path"]):
         return {"status": JobStatus.CANCELED}
+    if (folder / "manifest.json").exists():
+        return _whole(row, folder)
     advice = f"resume: batchtwin resume {folder}" if (folder / "job.sqlite").exists() else "invoke the endpoint again"
     return {"status": JobStatus.FAILED, "error": f"the job's process is gone; {advice}"}
+
+
+def _whole(row: RowMapping, folder: Path) -> dict[str, Any]:
+    """A job whose output is whole is complete once that is where the invocation wants it."""
+    try:
+        results.deliver(folder, row["order"]["output_path"])
+    except InvalidError as error:
+        return {"status": JobStatus.FAILED, "error": str(error)}
+    return {"status": JobStatus.COMPLETED, "error": None}
