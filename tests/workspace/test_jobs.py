@@ -135,6 +135,7 @@ def test_a_table_is_refused(rehearsal: Rehearsal) -> None:
         ({"input": "azureml://datastores/store/paths/../../x"}, "leads out of the datastore"),
         ({"input_type": "uri_file"}, "is a folder, and the input type is uri_file"),
         ({"job_name": "../x"}, "job name"),
+        ({"experiment": "../../../x"}, "experiment name"),
         ({"mini_batch_size": 0}, "mini_batch_size"),
         ({"output_file_name": "a/b"}, "output_file_name"),
         ({"overrides": {"model": "azureml:x:1"}}, "model: belongs to the deployment"),

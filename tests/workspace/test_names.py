@@ -22,6 +22,7 @@ ARM = (
         ("deployment", "classifier-xgboost-mlflow"),
         ("compute", "cl"),
         ("job", "batchjob-1"),
+        ("experiment", "heart_trial-1"),
     ],
 )
 def test_a_name(kind: Named, name: str) -> None:
@@ -50,6 +51,9 @@ def test_a_name(kind: Named, name: str) -> None:
         ("compute", "c"),
         ("job", "a.b"),
         ("job", "x-batchscoring"),
+        ("experiment", "/tmp/x"),
+        ("experiment", ".."),
+        ("experiment", "a b"),
     ],
 )
 def test_no_name(kind: Named, name: str) -> None:

@@ -62,6 +62,7 @@ class Jobs(Deployments):
             ConflictError: a job of this name is there, with another request.
         """
         name = check_name("job", job_name) if job_name is not None else f"batchjob-{uuid.uuid4()}"
+        experiment = check_name("experiment", experiment) if experiment else endpoint
         routed = self._route(endpoint, deployment)
         asked = {
             "mini_batch_size": mini_batch_size,
@@ -75,13 +76,13 @@ class Jobs(Deployments):
         target = self._output_path(output_path)
         found = input_of(self, self._store.root, input, input_type)
         order = {"input": str(found.path), "overrides": given, "output_path": target}
-        facts = {**order, "endpoint": endpoint, "deployment": routed.name, "experiment": experiment or endpoint}
+        facts = {**order, "endpoint": endpoint, "deployment": routed.name, "experiment": experiment}
         values = {
             "name": name,
             "display_name": name,
             "endpoint": endpoint,
             "deployment": routed.name,
-            "experiment": experiment or endpoint,
+            "experiment": experiment,
             "input": found.name,
             "output": f"{FOLDER}/{name}",
             "request": fingerprint(facts),

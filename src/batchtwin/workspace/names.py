@@ -13,7 +13,7 @@ from batchtwin.workspace.errors import InvalidError
 ANONYMOUS = "azureml_anonymous_"
 CHILD_SUFFIX = "-batchscoring"
 
-Named = Literal["model", "data", "code", "environment", "compute", "endpoint", "deployment", "job"]
+Named = Literal["model", "data", "code", "environment", "compute", "endpoint", "deployment", "job", "experiment"]
 
 _ASSET = (r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,254}", "1-255 letters, digits, '.', '-', '_', the first a letter or digit")
 _ENDPOINT = (
@@ -25,7 +25,8 @@ _COMPUTE = (
     "2-32 letters, digits and '-', the first a letter, the last a letter or digit",
 )
 _JOB = (r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,254}", "1-255 letters, digits, '-', '_', the first a letter or digit")
-_RULES = {"compute": _COMPUTE, "endpoint": _ENDPOINT, "deployment": _ENDPOINT, "job": _JOB}
+# An experiment is named as the service has it [A], but for a 256th character. It serves as a folder's name, too.
+_RULES = {"compute": _COMPUTE, "endpoint": _ENDPOINT, "deployment": _ENDPOINT, "job": _JOB, "experiment": _JOB}
 # The kind of an asset, as ARM ids write it.
 _COLLECTIONS = {
     "models": "model",
