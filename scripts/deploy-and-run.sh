@@ -202,10 +202,21 @@ list_jobs() {
 
 download() {
   find_job
-  act job download --name "$job" --output-name score --download-path "$DOWNLOAD_PATH"
-  if [[ -z $DRY_RUN ]]; then
-    find "$(cd "$DOWNLOAD_PATH" && pwd)/named-outputs/score" -type f || fail "the job left no output"
+  local words=(job download --name "$job" --output-name score --download-path)
+  if [[ -n $DRY_RUN ]]; then
+    act "${words[@]}" "$DOWNLOAD_PATH"
+    return
   fi
+  mkdir -p "$DOWNLOAD_PATH/named-outputs"
+  # Into a folder of its own: what an earlier job left must not pass for this one's.
+  fresh=$(mktemp -d "$DOWNLOAD_PATH/named-outputs/.fresh-XXXXXX")
+  trap 'rm -rf "$fresh"' EXIT
+  act "${words[@]}" "$fresh"
+  [[ -n $(find "$fresh" -path "*/named-outputs/score/*" -type f) ]] || fail "job $job left no output"
+  rm -rf "$DOWNLOAD_PATH/named-outputs/score"
+  mv "$fresh/named-outputs/score" "$DOWNLOAD_PATH/named-outputs"
+  rm -rf "$fresh"
+  find "$(cd "$DOWNLOAD_PATH" && pwd)/named-outputs/score" -type f
 }
 
 undeploy() {

@@ -1,6 +1,7 @@
 """A stand-in for Azure, for scripts/deploy-and-run.sh: an `az` that notes what it is asked, keeps what it is told to
-create, and answers as the service does. RECORDING_AZ is its folder; AZ_LACKS names what is not set up, AZ_FAILS the
-command that fails, and its exit code (`ml data create=7`), AZ_JOB_STATUS how jobs end.
+create, and answers as the service does. RECORDING_AZ is its folder; AZ_LACKS names what is not set up, and `output`
+where jobs leave none; AZ_FAILS the command that fails, and its exit code (`ml data create=7`); AZ_JOB_STATUS how jobs
+end.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ def invoke(state: State, flags: Flags) -> dict[str, Any]:
 def download(flags: Flags) -> None:
     output = Path(flags["--download-path"]) / "named-outputs" / flags["--output-name"]
     output.mkdir(parents=True, exist_ok=True)
-    (output / "predictions.csv").write_text(f"0,1,{flags['--name']}\n")
+    if "output" not in LACKS:
+        (output / "predictions.csv").write_text(f"0,1,{flags['--name']}\n")
 
 
 def delete(state: State, kind: str, flags: Flags) -> None:

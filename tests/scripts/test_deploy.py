@@ -133,11 +133,11 @@ def test_the_steps_issue_the_documented_commands_in_order(cloud: Cloud) -> None:
     done = [shlex.join(words) for words in cloud.did("deploy", *REST)]
     endpoint = cloud.endpoint
     job = "batchjob-1"
-    assert [re.sub("sha256-[0-9a-f]{64}", "HASH", line) for line in done] == [
-        "ml model create --name heart-classifier-mlflow --type mlflow_model --path model --tags content=HASH"
+    assert [re.sub("(?<=sha256-)[0-9a-f]{64}|(?<=fresh-)[^ ]{6}", "X", line) for line in done] == [
+        "ml model create --name heart-classifier-mlflow --type mlflow_model --path model --tags content=sha256-X"
         " --output none",
         "ml compute create --name batch-cluster --type amlcompute --min-instances 0 --max-instances 2 --output none",
-        "ml data create --file heart-dataset-unlabeled.yml --set tags.content=HASH --output none",
+        "ml data create --file heart-dataset-unlabeled.yml --set tags.content=sha256-X --output none",
         f"ml batch-endpoint create --file endpoint.yml --name {endpoint} --output none",
         f"ml batch-deployment create --file deployment-simple/deployment.yml --endpoint-name {endpoint} --set-default"
         " --output none",
@@ -148,7 +148,7 @@ def test_the_steps_issue_the_documented_commands_in_order(cloud: Cloud) -> None:
         f"ml job stream --name {job}",
         f"ml job show --name {job} --query status --output tsv",
         f"ml batch-endpoint list-jobs --name {endpoint} --query '[].name' --output tsv",
-        f"ml job download --name {job} --output-name score --download-path .",
+        f"ml job download --name {job} --output-name score --download-path ./named-outputs/.fresh-X",
         f"ml batch-endpoint delete --name {endpoint} --yes",
     ]
 
@@ -288,6 +288,22 @@ def test_download_says_where(cloud: Cloud) -> None:
     done = cloud.run("download", DOWNLOAD_PATH="results")
     assert done.stdout == f"{cloud.folder}/results/named-outputs/score/predictions.csv\n"
     assert Path(done.stdout.strip()).exists()
+
+
+def test_what_an_earlier_job_left_does_not_stay(cloud: Cloud) -> None:
+    cloud.did("deploy", "invoke")
+    there = cloud.folder / "named-outputs/score"
+    there.mkdir(parents=True)
+    (there / "earlier.csv").write_text("0,1,another job\n")
+    assert cloud.run("download").stdout == f"{there}/predictions.csv\n"
+    assert [path.name for path in cloud.folder.glob("named-outputs/**/*")] == ["score", "predictions.csv"]
+
+
+def test_a_job_without_output_is_not_taken_for_an_earlier_one(cloud: Cloud) -> None:
+    cloud.did("deploy", "invoke", "download")
+    done = cloud.run("download", AZ_LACKS="output")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith("deploy-and-run: download: job batchjob-1 left no output\n")
 
 
 # What can go wrong

@@ -315,6 +315,14 @@ def test_no_download_before_the_end(rehearsal: Rehearsal, tmp_path: Path, go: Pa
     rehearsal.end(job)
 
 
+def test_no_download_of_an_output_without_files(rehearsal: Rehearsal, tmp_path: Path) -> None:
+    rehearsal.deploy(script="x = 1")
+    job = rehearsal.end(rehearsal.invoke())
+    with pytest.raises(InvalidError, match=f"output 'score' of job '{job.name}': has no file, and the job is Failed"):
+        rehearsal.workspace.download(job.name, tmp_path / "got")
+    rehearsal.workspace.download(job.name, tmp_path / "got", all=True)
+
+
 def test_an_output_that_is_not(done: tuple[Rehearsal, Job], tmp_path: Path) -> None:
     rehearsal, job = done
     with pytest.raises(NotFoundError, match="output 'other'"):

@@ -158,6 +158,7 @@ class Jobs(Deployments):
         Raises:
             NotEndedError: the job has not ended [A].
             NotFoundError: there is no such job or output.
+            InvalidError: the output has no file, or the file system refuses.
         """
         return results.download(self.job(name), target, output_name, everything=all)
 

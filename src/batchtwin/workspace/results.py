@@ -34,11 +34,19 @@ def _whole_lines(file: Path) -> list[str]:
 
 
 def download(job: Job, target: Path, output_name: str | None, *, everything: bool) -> Path:
-    """Copy what is asked below `target`, and return the folder."""
+    """Copy what is asked below `target`, and return the folder.
+
+    Raises:
+        NotEndedError: the job has not ended.
+        NotFoundError: it has no such output.
+        InvalidError: the output has no file, or the file system refuses.
+    """
     if not job.status.is_final:
         raise NotEndedError(job.status.value, [status.value for status in FINAL])
     if output_name not in {None, OUTPUT}:
         raise NotFoundError("output", f"{output_name}' of job '{job.name}")
+    if output_name is not None and not everything:
+        _require_file(job)
     wanted: dict[str, Path] = {}
     if everything or output_name is not None:
         wanted[f"named-outputs/{OUTPUT}"] = job.output / "named-outputs" / OUTPUT
@@ -47,6 +55,14 @@ def download(job: Job, target: Path, output_name: str | None, *, everything: boo
     for place, source in wanted.items():
         copy_below(source, target, place)
     return target if everything else target / Path(next(iter(wanted)))
+
+
+def _require_file(job: Job) -> None:
+    if not any(names for _, _, names in os.walk(job.output / "named-outputs" / OUTPUT)):
+        raise InvalidError(
+            f"output '{OUTPUT}' of job '{job.name}': has no file, and the job is {job.status.value}; "
+            "its logs say why: download without the name of an output"
+        )
 
 
 def deliver(folder: Path, target: str | None) -> None:
