@@ -24,6 +24,7 @@ BLOCKS = ".blocks"
 DETAILS = ".details"
 # As the service does with blocks that nobody commits.
 ABANDONED_SECONDS = 7 * 24 * 3600
+_CHUNK = 1 << 20
 
 # Given what is there, raises BlobError if it is not to be changed.
 Condition = Callable[[Blob | None], None]
@@ -40,22 +41,26 @@ class Sink:
 
     def write(self, data: bytes | bytearray) -> None:
         """Append `data`."""
-        rest = memoryview(data)
-        while rest:
-            rest = rest[self._file.write(rest) :]
+        self._append(data)
         self.md5.update(data)
-        self.size += len(data)
 
     def copy(self, source: Path) -> None:
         """Append a whole file, without a checksum."""
         with source.open("rb") as file:
-            shutil.copyfileobj(file, self._file, 1 << 20)
-            self.size += file.tell()
+            while chunk := file.read(_CHUNK):
+                self._append(chunk)
 
     def close(self) -> None:
         """Remove the file unless it was moved away."""
         self._file.close()
         self.path.unlink(missing_ok=True)
+
+    def _append(self, data: bytes | bytearray) -> None:
+        # One write takes less than it is given where the disk fills up; only the next one says so.
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        self.size += len(data)
 
 
 class BlobFiles:

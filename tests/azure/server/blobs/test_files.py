@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import resource
 import threading
 from collections.abc import Iterator
 from io import RawIOBase
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from azure.core.exceptions import ResourceExistsError
+import pytest
+from azure.core.exceptions import HttpResponseError, ResourceExistsError
+from azure.storage.blob import BlobBlock
 from blob_services import Twin, connected, twin
 
 MIB = 1 << 20
@@ -147,3 +150,23 @@ def test_200_mb_pass_through_little_memory(tmp_path: Path, record_property: Any)
         assert (service.root / client.container_name / "large").stat().st_size == size * MIB
         assert max(seen) - before < 40 * MIB
         assert not list((service.root / ".blocks" / client.container_name).iterdir())
+
+
+def test_blocks_that_the_disk_has_no_room_for_are_no_blob(tmp_path: Path) -> None:
+    """The limit, as a full disk, takes a part of the last write and says nothing."""
+    with twin(tmp_path) as service, connected(service) as client:
+        blob = client.get_blob_client("a")
+        for name in ("0", "1"):
+            blob.stage_block(name, name * 3000)
+        blocks = [BlobBlock("0"), BlobBlock("1")]
+        usual = resource.prlimit(service.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(service.pid, resource.RLIMIT_FSIZE, (5000, usual[1]))
+
+        with pytest.raises(HttpResponseError) as refused:
+            blob.commit_block_list(blocks)
+
+        assert (refused.value.status_code, refused.value.error_code) == (409, "OutOfSpace")
+        assert not blob.exists()
+        resource.prlimit(service.pid, resource.RLIMIT_FSIZE, usual)
+        blob.commit_block_list(blocks)
+        assert client.download_blob("a").readall() == b"0" * 3000 + b"1" * 3000
