@@ -205,10 +205,16 @@ class _Service:
 
 
 def _length(call: _Call, most: int) -> int:
-    """Return the bytes that the body has; the HTTP server sees to it that they are no more."""
+    """Return the bytes that the body has; the HTTP server sees to it that they are no more.
+
+    Raises:
+        BlobError: 411, it is not said; 400, it is chunked all the same, and then may have any length; 413.
+    """
     text = call.request.headers.get("content-length", "")
     if not text.isdecimal():
         raise BlobError(411, "MissingContentLengthHeader", "content-length: is missing; say how long the body is.")
+    if chunked := call.request.headers.get("transfer-encoding"):
+        raise header_refused("transfer-encoding", chunked[:80], "content-length alone to say how long the body is")
     if int(text) > most:
         raise BlobError(413, "RequestBodyTooLarge", f"{text} bytes; at most {most} in one request: send blocks.")
     return int(text)

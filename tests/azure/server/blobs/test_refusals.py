@@ -246,6 +246,15 @@ def test_a_body_of_unknown_length(raw: Raw) -> None:
     )
 
 
+@pytest.mark.parametrize("query", ["", "comp=block&blockid=MA%3D%3D", "comp=blocklist"])
+def test_a_body_that_is_longer_than_it_says(raw: Raw, query: str) -> None:
+    """HTTP has it that chunks go before a length."""
+    headers = PUT | {"content-length": "5", "transfer-encoding": "chunked"}
+
+    assert raw.ask("PUT", "a", query, headers, b"6\r\nsecond\r\n0\r\n\r\n") == (400, "InvalidHeaderValue")
+    assert (raw.folder / "a").read_bytes() == b"first"
+
+
 def test_a_body_that_ends_early_leaves_nothing(raw: Raw) -> None:
     address = urlsplit(raw.twin.url)
     with socket.create_connection((str(address.hostname), address.port or 0)) as peer:
