@@ -15,9 +15,12 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
+from batchtwin.azure import no_proxy
 from batchtwin.errors import FAILED, BatchTwinError
 
 CLOUD = "BatchTwin"
+# Where what needs no TLS is asked for: `localhost` may be `::1` as well, where any user can listen.
+LOOPBACK = "127.0.0.1"
 METADATA_PATH = "/metadata/endpoints"
 IDENTITY_PATH = "/msi/token"
 FOLDER = "serve"
@@ -86,31 +89,43 @@ class Connection:
         return f"https://{self.host}:{self.https_port}"
 
     @property
+    def hosts(self) -> str:
+        """What no proxy is to be asked for."""
+        return ",".join(dict.fromkeys(("localhost", LOOPBACK, self.host)))
+
+    @property
     def metadata_url(self) -> str:
         """Where the SDK learns of the cloud. A list, for azure-cli, which takes nothing else."""
-        return f"http://localhost:{self.http_port}{METADATA_PATH}?list=1"
+        return f"http://{LOOPBACK}:{self.http_port}{METADATA_PATH}?list=1"
 
     def variables(self) -> dict[str, str]:
         """The variables with which the SDK, unmodified, uses this server."""
         return {
             "ARM_CLOUD_METADATA_URL": self.metadata_url,
             "AZUREML_CURRENT_CLOUD": CLOUD,
-            "IDENTITY_ENDPOINT": f"http://localhost:{self.http_port}{IDENTITY_PATH}",
+            "IDENTITY_ENDPOINT": f"http://{LOOPBACK}:{self.http_port}{IDENTITY_PATH}",
             "IDENTITY_HEADER": secret_of(self.folder),
             "REQUESTS_CA_BUNDLE": str(self.bundle.absolute()),
             # For programs that ask for it; the SDK itself looks here and in the folders above only.
             "AZUREML_CONFIG": str(self.folder.parent.absolute() / "config.json"),
+            **no_proxy.extended(self._own_no_proxy(), self.hosts),
             **QUIET,
             **POLLING,
         }
 
     def exports(self) -> str:
         """What a shell takes with `eval`."""
-        return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in self.variables().items())
+        return _exports(self.variables())
 
     def unsets(self) -> str:
         """What takes it back, for a shell that is to use Azure itself."""
-        return f"unset {' '.join(self.variables())}\n"
+        kept = self._own_no_proxy()
+        return f"unset {' '.join(name for name in self.variables() if name not in kept)}\n{_exports(kept)}"
+
+    def _own_no_proxy(self) -> dict[str, str]:
+        """What the user has in the environment, without what `exports` has added there."""
+        added = self.hosts if os.environ.get("AZUREML_CURRENT_CLOUD") == CLOUD else ""
+        return no_proxy.own(os.environ, added)
 
     def check(self) -> None:
         """See that the server answers, is that of this workspace, and is trusted.
@@ -121,24 +136,29 @@ class Connection:
         import ssl
         from http.client import HTTPException
         from urllib.error import HTTPError
-        from urllib.request import Request, urlopen
+        from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
         advice = "start it: batchtwin serve"
         variables = self.variables()
         identity = f"{variables['IDENTITY_ENDPOINT']}?resource={self.origin}"
         try:
+            context = ssl.create_default_context(cafile=str(self.bundle))
+            opener = build_opener(ProxyHandler({}), HTTPSHandler(context=context))
             asked = Request(identity, headers={"X-IDENTITY-HEADER": variables["IDENTITY_HEADER"]})  # noqa: S310 - http
-            with urlopen(asked, timeout=CHECK_SECONDS) as answer:  # noqa: S310 - http
+            with opener.open(asked, timeout=CHECK_SECONDS) as answer:
                 token = json.load(answer)["access_token"]
             asked = Request(f"{self.origin}/subscriptions", headers={"Authorization": f"Bearer {token}"})  # noqa: S310
-            context = ssl.create_default_context(cafile=str(self.bundle))
-            urlopen(asked, timeout=CHECK_SECONDS, context=context).close()  # noqa: S310 - https
+            opener.open(asked, timeout=CHECK_SECONDS).close()
         except HTTPError as error:
             error.close()
             raise NoServerError(f"{error.url}: answers {error.code}: it is another server's; {advice}") from None
         except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
             reason = getattr(error, "reason", error)
             raise NoServerError(f"{self.origin}: not reachable: {reason}; {advice}") from None
+
+
+def _exports(variables: Mapping[str, str]) -> str:
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
 
 
 def config() -> str:

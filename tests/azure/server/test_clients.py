@@ -30,6 +30,16 @@ def test_local_ml_client(server: Server) -> None:
     assert done.stdout == "local\n", done.stderr
 
 
+@pytest.mark.sdk("`batchtwin.azure.local_ml_client()`", "passes by the proxy that the shell names")
+def test_a_proxy_is_passed_by(server: Server) -> None:
+    nowhere = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "NO_PROXY": "corp.example"}
+    environment = {**server.environment, **nowhere}
+    done = subprocess.run(
+        [sys.executable, "-c", LOCAL], env=environment, capture_output=True, text=True, timeout=DEADLINE
+    )
+    assert done.stdout == "local\n", done.stderr
+
+
 def test_importing_the_faces_imports_no_sdk() -> None:
     code = "import sys, batchtwin.azure; print([name for name in ('azure.ai', 'fastapi') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

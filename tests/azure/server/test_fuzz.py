@@ -277,7 +277,7 @@ def line_to(server: Server, plain: bool) -> Line:
 def source(server: Server, face: str) -> Source:
     """What is asked of a face of the server."""
     if face == "plain":
-        return Source(SEED, routes([identity.router(1, "x")]))
+        return Source(SEED, routes([identity.router("https://localhost:1", "x")]))
     if face == "service":
         return Source(SEED, routes([*(module.router for module in app.GUARDED), discovery.router, logs.router]))
     store = server.call("POST", f"/datastores/{CONTAINER}/listSecrets", {})

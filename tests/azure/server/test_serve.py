@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
 from served import Server
 
-from support import DEADLINE, Finished, Project, batchtwin, wait_for
+from support import COMMAND, DEADLINE, Finished, Project, batchtwin, wait_for
 
 WAITING = """
     import time
@@ -78,6 +81,57 @@ def test_it_says_how_to_reach_it(start: Callable[..., Server]) -> None:
     assert subprocess.run(["sh", "-c", cleared], capture_output=True, text=True, check=True).stdout == "none\n"
 
 
+@pytest.mark.parametrize(
+    ("own", "while_evaluated"),
+    [
+        ({}, ("localhost,127.0.0.1", "localhost,127.0.0.1")),
+        ({"no_proxy": "corp.example"}, ("corp.example,localhost,127.0.0.1", "")),
+        ({"NO_PROXY": "corp.example"}, ("", "corp.example,localhost,127.0.0.1")),
+        (
+            {"no_proxy": "corp.example, x", "NO_PROXY": "localhost,127.0.0.1"},
+            ("corp.example, x,localhost,127.0.0.1", "localhost,127.0.0.1,localhost,127.0.0.1"),
+        ),
+        ({"no_proxy": "*"}, ("*", "")),
+    ],
+)
+def test_the_users_no_proxy_holds_and_comes_back(
+    start: Callable[..., Server], own: dict[str, str], while_evaluated: tuple[str, str]
+) -> None:
+    server = start()
+    without = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
+    shell = f"""
+        set -eu
+        show() {{ echo "${{no_proxy-}}|${{NO_PROXY-}}"; }}
+        eval "$('{COMMAND}' env)"; show
+        eval "$('{COMMAND}' env)"; show
+        eval "$('{COMMAND}' env --unset)"; show
+    """
+    env = {**without, **own, "BATCHTWIN_WORKSPACE": str(server.folder)}
+    done = subprocess.run(["sh", "-c", shell], env=env, capture_output=True, text=True, check=True)
+    evaluated, again, back = (tuple(line.split("|")) for line in done.stdout.splitlines())
+    assert (evaluated, again) == (while_evaluated, while_evaluated)
+    assert back == (own.get("no_proxy", ""), own.get("NO_PROXY", ""))
+
+
+def test_what_goes_without_tls_goes_to_an_address(start: Callable[..., Server]) -> None:
+    """Not to a name: at `::1`, which is `localhost` too, another may listen."""
+    variables = start().connection.variables()
+    for name in ("ARM_CLOUD_METADATA_URL", "IDENTITY_ENDPOINT"):
+        assert urlsplit(variables[name]).hostname == "127.0.0.1"
+
+
+def test_check_asks_no_proxy(start: Callable[..., Server]) -> None:
+    server = start()
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.setblocking(False)
+        address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        asked = {"http_proxy": address, "https_proxy": address, "no_proxy": "", "NO_PROXY": ""}
+        done = batchtwin("env", "--check", env={"BATCHTWIN_WORKSPACE": str(server.folder), **asked})
+        assert (done.code, done.out) == (0, f"{server.connection.origin}: reachable\n")
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
+
+
 def test_check_says_in_one_line_whether_it_can_be_reached(start: Callable[..., Server]) -> None:
     server = start()
     origin = server.connection.origin
@@ -115,6 +169,13 @@ def test_what_goes_without_tls_stays_on_loopback(start: Callable[..., Server]) -
     found = {each.laddr for each in psutil.Process(server.process.pid).net_connections() if each.status == "LISTEN"}
     connection = server.connection
     assert found == {("0.0.0.0", connection.https_port), ("127.0.0.1", connection.http_port)}  # noqa: S104
+    assert server.call("GET", "").status == 200
+
+
+def test_the_cloud_lies_where_the_service_listens(start: Callable[..., Server]) -> None:
+    server = start("--port", "0", "--host", "127.0.0.2")
+    [cloud] = server.ask("GET", server.connection.metadata_url).data
+    assert cloud["resourceManager"] == server.connection.origin
     assert server.call("GET", "").status == 200
 
 

@@ -58,10 +58,10 @@ def service(services: Services) -> FastAPI:
     return app
 
 
-def without_tls(services: Services, port: int, secret: str) -> FastAPI:
-    """What the SDK asks for without TLS; `port` is the service's."""
+def without_tls(services: Services, origin: str, secret: str) -> FastAPI:
+    """What the SDK asks for without TLS; `origin` is the service's."""
     app = _application("batchtwin identity", services)
-    app.include_router(identity.router(port, secret))
+    app.include_router(identity.router(origin, secret))
     app.add_middleware(Gate)
     return app
 

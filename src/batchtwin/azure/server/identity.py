@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Header, Query
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -52,14 +52,14 @@ def _unauthorized() -> Refusal:
     return Refusal(401, "InvalidAuthenticationToken", text, {"WWW-Authenticate": "Bearer"})
 
 
-def router(port: int, secret: str) -> APIRouter:
-    """The routes of the listener without TLS. `port` is that of the one with; `secret` the header of the identity."""
+def router(origin: str, secret: str) -> APIRouter:
+    """The routes of the listener without TLS. `origin` is that of the one with, `secret` the header of the identity."""
     routes = APIRouter()
 
     @routes.get(METADATA_PATH)
-    async def metadata(request: Request, list: Annotated[str | None, Query()] = None) -> Any:
+    async def metadata(list: Annotated[str | None, Query()] = None) -> Any:
         """The clouds that there are: this one. azure-cli wants a list, the SDK takes both."""
-        cloud = _cloud(f"https://{_bare(request.headers['host'])}:{port}")
+        cloud = _cloud(origin)
         return [cloud] if list else cloud
 
     @routes.get(IDENTITY_PATH)
@@ -79,11 +79,6 @@ def router(port: int, secret: str) -> APIRouter:
         return JSONResponse(body, headers={"Cache-Control": "no-store"})
 
     return routes
-
-
-def _bare(host: str) -> str:
-    """A host without its port."""
-    return host if host.endswith("]") else host.rpartition(":")[0] or host
 
 
 def _cloud(origin: str) -> dict[str, Any]:

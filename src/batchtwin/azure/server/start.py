@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from batchtwin.azure.connection import FOLDER, Connection, NoServerError, secret_of
+from batchtwin.azure.connection import FOLDER, LOOPBACK, Connection, NoServerError, secret_of
 from batchtwin.azure.server import app
 from batchtwin.azure.server.sas import Sas
 from batchtwin.azure.server.services import Services
@@ -24,7 +24,6 @@ from batchtwin.engine.lock import alone
 from batchtwin.workspace.datastores import ARTIFACTS, DEFAULT
 from batchtwin.workspace.service import Workspace
 
-LOOPBACK = "127.0.0.1"
 ANY = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not listened on
 # For requests that are being answered; clients keep connections open for ever.
 GRACE_SECONDS = 1
@@ -55,7 +54,7 @@ def serve(workspace: Workspace, host: str, https_port: int, http_port: int, tell
         services = Services(workspace, Tokens(secrets.token_bytes(32)), Sas(secrets.token_bytes(32)))
         connection.write()
         service = _Listener(app.service(services), secure, identity.context())
-        beside = _Listener(app.without_tls(services, connection.https_port, secret_of(folder)), plain)
+        beside = _Listener(app.without_tls(services, connection.origin, secret_of(folder)), plain)
         asyncio.run(_run((service, beside), lambda: tell(connection)))
 
 
