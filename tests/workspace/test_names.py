@@ -51,7 +51,7 @@ def test_a_name(kind: Named, name: str) -> None:
         ("compute", "c"),
         ("job", "a.b"),
         ("job", "x-batchscoring"),
-        ("experiment", "/tmp/x"),
+        ("experiment", "/a/x"),
         ("experiment", ".."),
         ("experiment", "a b"),
     ],
