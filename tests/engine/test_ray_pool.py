@@ -41,6 +41,22 @@ def spread(project: Project, files: int) -> Project:
     return project
 
 
+def together(project: Project, nodes: int, each: int, row: str) -> None:
+    """One mini-batch for each worker, none of which ends before all are there. Its row is what `row` says."""
+    there = project.folder / "there"
+    there.mkdir()
+    project.files(nodes * each)
+    project.settings = {"instance_count": nodes, "max_concurrency_per_instance": each}
+    project.script = f"""
+        import os, psutil, time
+        def run(mini_batch):
+            open({str(there)!r} + f"/{{os.getpid()}}", "w").close()
+            while len(os.listdir({str(there)!r})) < {nodes * each}:
+                time.sleep(0.01)
+            return [{row}]
+    """
+
+
 def expected(files: int) -> str:
     return "".join(f"{number:02}.txt {row}\n" for number in range(files) for row in range(50))
 
@@ -150,10 +166,25 @@ def test_room_that_there_is_not_is_not_waited_for_for_ever(project: Project, two
     spread(project, 20)
     done = project.score("--workers", "4", *on(two, "--ray-cpus", "8", "--ray-wait", "1"))
     assert done.code == 1
-    assert "asked for 2 x 16 CPU (4 workers on 2 nodes); there is 2 x 2 CPU, of which 4 CPU are free" in done.err
+    assert "asked for 2 x 16 CPU (4 workers on 2 nodes)" in done.err
+    assert "there is 2 x 2 CPU, of which 4 CPU are free" in done.err
     assert "batchtwin resume" in done.err
     again = batchtwin("resume", done.output, *on(two))
     assert again.code == 0, again.err
+
+
+def test_small_nodes_are_spread_over_machines(project: Project, two: Any) -> None:
+    together(project, 2, 1, "psutil.Process(os.getppid()).ppid()")
+    done = project.score("--workers", "2", *on(two, "--ray-cpus", "0.1"))
+    assert done.code == 0, done.err
+    assert len(set(done.predictions.split())) == 2, "the actor of each node has another raylet"
+
+
+def test_a_node_too_many_is_waited_for_while_others_work(project: Project, two: Any) -> None:
+    spread(project, 12)
+    project.settings = {**SPREAD, "instance_count": 3}
+    done = project.score("--workers", "6", *on(two, "--ray-wait", "30"))
+    assert (done.code, done.predictions) == (0, expected(12)), done.err
 
 
 def test_where_no_cluster_answers_nothing_is_written(project: Project) -> None:

@@ -28,14 +28,14 @@ def room_ahead(seconds: float) -> int:
 
 @dataclass
 class Node:
-    """Node `number`, in bundle `bundle` of the placement group, with `size` workers.
+    """Node `number`, which has `place` among those that the job asks for, with `size` workers.
 
     `call` is what its actor was asked and has not answered; it should have by `deadline` (monotonic). `given` are the
     tries that have not ended, by mini-batch, `retired` names of workers to be replaced. `up`: it has answered once.
     """
 
     number: int
-    bundle: int
+    place: int
     size: int
     handle: Any
     call: Any

@@ -1,4 +1,4 @@
-"""Workers on a Ray cluster: an actor for each node of the job, in a placement group that is spread over machines.
+"""Workers on a Ray cluster: an actor for each node of the job, spread over machines.
 
 Each actor hosts an ordinary pool of processes (`ray_host.py`). Tasks are handed to whoever has room; what an actor or
 a machine that is lost was given goes back to the queue, and another takes its place.
@@ -13,8 +13,6 @@ from typing import Any
 
 import ray
 from ray.exceptions import RayError as Trouble
-from ray.util.placement_group import placement_group, remove_placement_group
-from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from batchtwin import __version__
 from batchtwin.engine.pool import SHUTDOWN_SECONDS, PoolError
@@ -47,8 +45,7 @@ class RayPool:
         self._crew, self._options, self._carried, self._note = crew, options, carried, note
         self._queue: deque[Try] = deque()
         self._sizes = [(crew.workers - number + nodes - 1) // nodes for number in range(nodes)]
-        self._bundles = [_resources(options, size) for size in self._sizes]
-        self._group = placement_group(self._bundles, strategy="SPREAD")
+        self._asked = [_resources(options, size) for size in self._sizes]
         self._host = ray.remote(max_restarts=0, max_task_retries=0)(Host)
         self._nodes: list[Node] = []
         self._numbers = 0
@@ -57,8 +54,8 @@ class RayPool:
         self._seconds = 0.0  # of a mini-batch, on the average of the last ones
         self._alone_since = time.monotonic()
         self._told = False
-        for bundle in range(nodes):
-            self._hire(bundle)
+        for place in range(nodes):
+            self._hire(place)
 
     def submit(self, mini_batch: MiniBatch, attempt: int) -> None:
         """Queue a mini-batch; a retry goes before the rest."""
@@ -98,18 +95,17 @@ class RayPool:
         ray.wait(closing, num_returns=max(1, len(closing)), timeout=SHUTDOWN_SECONDS + FULL_SECONDS)
         for node in self._nodes:
             ray.kill(node.handle)
-        remove_placement_group(self._group)
 
-    def _hire(self, bundle: int) -> None:
-        """Ask for an actor in a bundle of the group. Each has a number of its own, as a new machine would."""
-        size = self._sizes[bundle]
-        cpus, gpus = self._options.cpus, self._options.gpus
-        place = PlacementGroupSchedulingStrategy(self._group, placement_group_bundle_index=bundle)
+    def _hire(self, place: int) -> None:
+        """Ask for an actor. Each has a number of its own, as a new machine would."""
+        size, asked = self._sizes[place], self._asked[place]
+        options = self._options
         crew = self._crew.model_copy(update={"workers": size}).model_dump_json()
-        handle = self._host.options(num_cpus=cpus * size, num_gpus=gpus * size, scheduling_strategy=place).remote(
-            self._numbers, crew, self._carried, cpus, gpus
-        )
-        self._nodes.append(Node(self._numbers, bundle, size, handle, handle.begin.remote()))
+        # Not one placement group for all: that would wait for room for the last of them.
+        handle = self._host.options(
+            num_cpus=asked["CPU"], num_gpus=asked.get("GPU", 0), scheduling_strategy="SPREAD"
+        ).remote(self._numbers, crew, self._carried, options.cpus, options.gpus)
+        self._nodes.append(Node(self._numbers, place, size, handle, handle.begin.remote()))
         self._numbers += 1
 
     def _feed(self) -> None:
@@ -177,7 +173,7 @@ class RayPool:
             raise PoolError(f"{self._fruitless} nodes in a row were lost, and no try ended; the last: {why}")
         if not any(other.up for other in self._nodes):
             self._alone_since, self._told = time.monotonic(), False
-        self._hire(node.bundle)
+        self._hire(node.place)
         for given in reversed(node.given.values()):
             number = given[0].id
             self._losses[number] += 1
@@ -200,7 +196,7 @@ class RayPool:
 
     def _wanted(self) -> str:
         """What was asked for, and what there is."""
-        asked = Counter(_told(bundle) for bundle in self._bundles)
+        asked = Counter(map(_told, self._asked))
         there = Counter(_told(machine["Resources"]) for machine in ray.nodes() if machine["Alive"])
         return (
             f"asked for {_listed(asked)} ({self._crew.workers} workers on {len(self._sizes)} nodes); "
