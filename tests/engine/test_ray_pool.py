@@ -25,8 +25,8 @@ SPREAD = {"instance_count": 2, "max_concurrency_per_instance": 2, "mini_batch_si
 
 @pytest.fixture(scope="module")
 def two() -> Iterator[Any]:
-    """Two machines of two CPUs each."""
-    with running(cpus=2, machines=2) as cluster:
+    """Two machines of two CPUs and two GPUs each."""
+    with running(cpus=2, machines=2, num_gpus=2) as cluster:
         yield cluster
 
 
@@ -167,7 +167,7 @@ def test_room_that_there_is_not_is_not_waited_for_for_ever(project: Project, two
     done = project.score("--workers", "4", *on(two, "--ray-cpus", "8", "--ray-wait", "1"))
     assert done.code == 1
     assert "asked for 2 x 16 CPU (4 workers on 2 nodes)" in done.err
-    assert "there is 2 x 2 CPU, of which 4 CPU are free" in done.err
+    assert "there is 2 x 2 CPU and 2 GPU, of which 4 CPU and 4 GPU are free" in done.err
     assert "batchtwin resume" in done.err
     again = batchtwin("resume", done.output, *on(two))
     assert again.code == 0, again.err
@@ -185,6 +185,12 @@ def test_a_node_too_many_is_waited_for_while_others_work(project: Project, two: 
     project.settings = {**SPREAD, "instance_count": 3}
     done = project.score("--workers", "6", *on(two, "--ray-wait", "30"))
     assert (done.code, done.predictions) == (0, expected(12)), done.err
+
+
+def test_parts_of_gpus_may_be_more_than_one_and_no_whole_number(project: Project, two: Any) -> None:
+    together(project, 1, 3, 'os.environ["CUDA_VISIBLE_DEVICES"]')
+    done = project.score("--workers", "3", *on(two, "--ray-cpus", "0.5", "--ray-gpus", "0.5"))
+    assert (done.code, sorted(done.predictions.split())) == (0, ["0", "0", "1"]), done.err
 
 
 def test_where_no_cluster_answers_nothing_is_written(project: Project) -> None:

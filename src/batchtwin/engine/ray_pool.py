@@ -6,6 +6,7 @@ a machine that is lost was given goes back to the queue, and another takes its p
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -205,7 +206,9 @@ class RayPool:
 
 
 def _resources(options: RayOptions, workers: int) -> dict[str, float]:
-    asked = {"CPU": options.cpus * workers, "GPU": options.gpus * workers}
+    """What a node asks for: Ray counts in ten-thousandths, and GPUs above one as a whole."""
+    cpus, gpus = round(options.cpus * workers, 4), round(options.gpus * workers, 4)
+    asked = {"CPU": cpus, "GPU": math.ceil(gpus) if gpus > 1 else gpus}
     return {name: amount for name, amount in asked.items() if amount}
 
 
