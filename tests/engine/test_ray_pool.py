@@ -193,6 +193,30 @@ def test_parts_of_gpus_may_be_more_than_one_and_no_whole_number(project: Project
     assert (done.code, sorted(done.predictions.split())) == (0, ["0", "0", "1"]), done.err
 
 
+def test_without_its_head_a_job_fails_in_time_and_can_be_resumed(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spread(project, 20)
+    go = project.folder / "go"
+    project.script = SCRIPT.replace(
+        "time.sleep(0.2)",
+        f"""while not os.path.exists({str(go)!r}) and "00.txt" not in str(mini_batch):
+            time.sleep(0.01)""",
+    )
+    with running(cpus=4, machines=1) as cluster:
+        # Ray's own patience, a minute, after which it ends the process, in small.
+        monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "1")
+        job = start(project, *on(cluster, "--ray-wait", "20"))
+        cluster.remove_node(cluster.head_node, allow_graceful=False)
+        done = end(job, project)
+    assert done.code == 1
+    assert "the head of the cluster does not answer" in done.log("job_result.txt")
+    assert "the head of the cluster does not answer" in done.err
+    go.touch()
+    again = batchtwin("resume", done.output, "--pool", "local")
+    assert (again.code, done.predictions) == (0, expected(20)), again.err
+
+
 def test_where_no_cluster_answers_nothing_is_written(project: Project) -> None:
     spread(project, 2)
     done = project.score("--pool", "ray", "--ray-address", "127.0.0.1:1")

@@ -17,6 +17,7 @@ from ray.exceptions import RayError as Trouble
 
 from batchtwin import __version__
 from batchtwin.engine.pool import SHUTDOWN_SECONDS, PoolError
+from batchtwin.engine.ray_head import ask_head
 from batchtwin.engine.ray_host import Host
 from batchtwin.engine.ray_node import Node, Try, room_ahead
 from batchtwin.engine.ray_options import RayOptions
@@ -94,7 +95,11 @@ class RayPool:
         """End all workers, idle ones in order, and give the cluster back what was asked for."""
         closing = [node.handle.close.remote() for node in self._nodes if node.up]
         ray.wait(closing, num_returns=max(1, len(closing)), timeout=SHUTDOWN_SECONDS + FULL_SECONDS)
-        for node in self._nodes:
+        ask_head(self._dismiss)
+
+    def _dismiss(self) -> None:
+        """Let all actors go; those that never came at the end, for that waits for the head."""
+        for node in sorted(self._nodes, key=lambda node: not node.up):
             ray.kill(node.handle)
 
     def _hire(self, place: int) -> None:
@@ -198,11 +203,12 @@ class RayPool:
     def _wanted(self) -> str:
         """What was asked for, and what there is."""
         asked = Counter(map(_told, self._asked))
-        there = Counter(_told(machine["Resources"]) for machine in ray.nodes() if machine["Alive"])
-        return (
-            f"asked for {_listed(asked)} ({self._crew.workers} workers on {len(self._sizes)} nodes); "
-            f"there is {_listed(there) or 'nothing'}, of which {_told(ray.available_resources())} are free"
-        )
+        text = f"asked for {_listed(asked)} ({self._crew.workers} workers on {len(self._sizes)} nodes)"
+        found = ask_head(lambda: (ray.nodes(), ray.available_resources()))
+        if found is None:
+            return f"{text}; the head of the cluster does not answer"
+        there = Counter(_told(machine["Resources"]) for machine in found[0] if machine["Alive"])
+        return f"{text}; there is {_listed(there) or 'nothing'}, of which {_told(found[1])} are free"
 
 
 def _resources(options: RayOptions, workers: int) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import os
@@ -13,6 +14,7 @@ from typing import Any
 
 from batchtwin.engine.logs import WorkerLogs
 from batchtwin.engine.pool import Pool
+from batchtwin.engine.ray_head import ask_head, outlive_head
 from batchtwin.engine.ray_options import RayOptions
 from batchtwin.errors import BatchTwinError, UsageError
 from batchtwin.spec.messages import Crew
@@ -22,6 +24,8 @@ OBJECT_STORE_BYTES = 80 << 20
 KNOCK_SECONDS = 5.0
 # Each takes Ray some five seconds.
 CONNECT_TRIES = "3"
+# A cluster of the job's own has processes to end.
+CLOSE_SECONDS = 30.0
 
 
 class RayError(BatchTwinError):
@@ -59,6 +63,7 @@ class RaySite:
         own = {} if options.address else _own_cluster(workers, options)
         if options.address:
             _knock(options.address)
+            outlive_head()  # what a Ray of the job's own starts would inherit that, and outlive a parent that is killed
         import ray
 
         try:
@@ -90,7 +95,9 @@ class RaySite:
     def close(self) -> None:
         """Leave the cluster; one of the job's own ends."""
         if self._ray is not None:
-            self._ray.shutdown()
+            # Ray does the same once more when the process ends, and there it would wait.
+            atexit.unregister(self._ray.shutdown)
+            ask_head(self._ray.shutdown, CLOSE_SECONDS)
             self._ray = None
 
 
