@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+import batchtwin as package
 from batchtwin.engine.ray_host import devices, machine_environment
 from batchtwin.engine.ray_node import room_ahead
 from ray_cluster import running
@@ -28,6 +31,21 @@ def two() -> Iterator[Any]:
     """Two machines of two CPUs and two GPUs each."""
     with running(cpus=2, machines=2, num_gpus=2) as cluster:
         yield cluster
+
+
+@pytest.fixture
+def other(project: Project) -> Iterator[tuple[Any, Path]]:
+    """A machine with a batchtwin of its own, and where that is."""
+    own = project.folder / "own/batchtwin"
+    shutil.copytree(Path(package.__file__).parent, own, ignore=shutil.ignore_patterns("__pycache__"))
+    with running(cpus=1, machines=1, env_vars={"PYTHONPATH": str(own.parent)}) as cluster:
+        yield cluster, own
+
+
+def change(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
 
 
 def on(cluster: Any, *words: str) -> list[str]:
@@ -215,6 +233,36 @@ def test_without_its_head_a_job_fails_in_time_and_can_be_resumed(
     go.touch()
     again = batchtwin("resume", done.output, "--pool", "local")
     assert (again.code, done.predictions) == (0, expected(20)), again.err
+
+
+def test_a_machine_with_another_batchtwin_is_known_by_its_version(project: Project, other: tuple[Any, Path]) -> None:
+    cluster, own = other
+    change(own / "__init__.py", package.__version__, "0.0.0")
+    change(own / "spec/messages.py", "    key: str\n", "")
+    spread(project, 2)
+    done = project.score("--workers", "1", *on(cluster))
+    assert done.code == 1
+    assert f"node0 has batchtwin 0.0.0, {package.__version__} is here" in done.err
+
+
+def test_why_a_node_was_lost_is_told(project: Project, other: tuple[Any, Path]) -> None:
+    cluster, own = other
+    change(own / "engine/ray_host.py", "carried: str, cpus: float, gpus: float", "carried: str, cpus: float")
+    spread(project, 2)
+    done = project.score("--workers", "1", *on(cluster))
+    assert done.code == 1
+    assert "the last: TypeError: Host.__init__() takes" in done.err
+
+
+def test_the_reason_for_a_loss_is_that_of_the_exception() -> None:
+    from ray.exceptions import RayTaskError
+
+    from batchtwin.engine.ray_pool import reason
+
+    cause = ValueError("first\nsecond")
+    trace = f"Traceback (most recent call last):\n  File ...\n{cause!r}"
+    error = RayTaskError("step", trace, cause, proctitle="ray::Host.step", pid=1, ip="10.0.0.2")
+    assert reason(error.as_instanceof_cause()) == "ValueError: first second, on 10.0.0.2"
 
 
 def test_where_no_cluster_answers_nothing_is_written(project: Project) -> None:

@@ -25,7 +25,7 @@ from batchtwin.engine.pool import LocalPool, init_seconds
 from batchtwin.engine.process import WorkerProcess
 from batchtwin.engine.template import Template
 from batchtwin.engine.usage import Usage
-from batchtwin.spec.messages import Crew, Failure, Task, events
+from batchtwin.spec.messages import Crew, Event, Failure, Task, events
 
 DEVICES = "CUDA_VISIBLE_DEVICES"
 
@@ -47,29 +47,16 @@ def devices(visible: str, gpus: float, slot: int) -> str:
 
 
 class Host:
-    """Node `node` of a job: `crew` is a Crew, `carried` an object of variables, both as JSON.
+    """Node `number` of a job: `crew` is a Crew, `carried` an object of variables, both as JSON.
 
-    Each worker has `cpus` CPUs and `gpus` GPUs.
+    Each worker has `cpus` CPUs and `gpus` GPUs. The texts are only kept at first: another version of batchtwin, which
+    may not be able to read them, has to be able to tell that it is one.
     """
 
-    def __init__(self, node: int, crew: str, carried: str, cpus: float, gpus: float) -> None:
-        self._crew = Crew.model_validate_json(crew)
-        self._gpus = gpus
-        variables: dict[str, str] = json.loads(carried)
-        os.environ.update(variables)
-        machine = machine_environment(os.environ, variables)
-        self._template = Template(
-            self._crew.preload,
-            template_environment(machine, self._crew.variables),
-            init_seconds(self._crew.timeout),
-        )
-        root = Path(self._crew.root) / "logs"
-        env = worker_environment(self._crew, machine, cpus * self._crew.workers)
-        self._launcher = Launcher(self._crew, env, WorkerLogs(root), self._template, node)
-        self._pool = LocalPool(self._crew.workers, self._crew.timeout, self._launch, self._template)
-        self._slots: dict[str, int] = {}
-        self._usage = Usage(root / "perf")
-        self._name = f"node{node}/host"
+    def __init__(self, number: int, crew: str, carried: str, cpus: float, gpus: float) -> None:
+        self._number, self._crew, self._carried = number, crew, carried
+        self._cpus, self._gpus = cpus, gpus
+        self._quarters: Quarters | None = None
 
     def begin(self) -> str:
         """Return the version of batchtwin here."""
@@ -78,18 +65,64 @@ class Host:
     def step(self, tasks: list[str], retired: list[str], seconds: float) -> list[str]:
         """Take over tasks, and workers to replace; return the events of the next `seconds`, or fewer."""
         try:
-            for text in tasks:
-                self._pool.put(Task.model_validate_json(text))
-            for name in retired:
-                self._pool.replace(name)
-            happened = [*self._pool.events(seconds), *self._pool.events(0)]  # again, so that nobody is idle meanwhile
-            self._usage.sample(self._pool.workers())
+            if self._quarters is None:
+                self._quarters = self._settle()
+            happened = self._quarters.step(tasks, retired, seconds)
         except OSError as error:
             return [self._refused(error)]
         return [events.dump_json(event).decode() for event in happened]
 
     def close(self) -> None:
         """End the workers and the template, and leave nothing of the input here."""
+        if self._quarters is not None:
+            self._quarters.close()
+
+    def _settle(self) -> Quarters:
+        crew = Crew.model_validate_json(self._crew)
+        return Quarters(self._number, crew, json.loads(self._carried), self._cpus, self._gpus)
+
+    def _refused(self, error: OSError) -> str:
+        """A full disk, or a folder that this machine does not see: the job's failure, no item's."""
+        place = error.filename or Crew.model_validate_json(self._crew).root
+        text = f"{place} on {os.uname().nodename}: {error.strerror}"
+        worker = f"node{self._number}/host"
+        return Failure(worker=worker, kind="write", message=text, pid=os.getpid(), started=0.0).model_dump_json()
+
+
+class Quarters:
+    """Where a node's workers live: the pool of processes, and what it needs."""
+
+    def __init__(self, number: int, crew: Crew, carried: dict[str, str], cpus: float, gpus: float) -> None:
+        self._crew = crew
+        self._gpus = gpus
+        os.environ.update(carried)
+        machine = machine_environment(os.environ, carried)
+        self._template = Template(
+            crew.preload, template_environment(machine, crew.variables), init_seconds(crew.timeout)
+        )
+        root = Path(crew.root) / "logs"
+        env = worker_environment(crew, machine, cpus * crew.workers)
+        self._launcher = Launcher(crew, env, WorkerLogs(root), self._template, number)
+        self._pool = LocalPool(crew.workers, crew.timeout, self._launch, self._template)
+        self._slots: dict[str, int] = {}
+        self._usage = Usage(root / "perf")
+
+    def step(self, tasks: list[str], retired: list[str], seconds: float) -> list[Event]:
+        """As `Host.step`.
+
+        Raises:
+            OSError: a disk is full, or the like.
+        """
+        for text in tasks:
+            self._pool.put(Task.model_validate_json(text))
+        for name in retired:
+            self._pool.replace(name)
+        happened = [*self._pool.events(seconds), *self._pool.events(0)]  # again, so that nobody is idle meanwhile
+        self._usage.sample(self._pool.workers())
+        return happened
+
+    def close(self) -> None:
+        """As `Host.close`."""
         self._pool.close()
         self._template.close()
         shutil.rmtree(copies_folder(self._crew), ignore_errors=True)
@@ -102,9 +135,3 @@ class Host:
         process = self._launcher(number, own)
         self._slots = {**living, process.name: slot}
         return process
-
-    def _refused(self, error: OSError) -> str:
-        """A full disk, or a folder that this machine does not see: the job's failure, no item's."""
-        text = f"{error.filename or self._crew.root} on {os.uname().nodename}: {error.strerror}"
-        failure = Failure(worker=self._name, kind="write", message=text, pid=os.getpid(), started=0.0)
-        return failure.model_dump_json()

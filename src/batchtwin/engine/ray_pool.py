@@ -7,13 +7,16 @@ a machine that is lost was given goes back to the queue, and another takes its p
 from __future__ import annotations
 
 import math
+import re
 import time
+import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import ray
 from ray.exceptions import RayError as Trouble
+from ray.exceptions import RayTaskError
 
 from batchtwin import __version__
 from batchtwin.engine.pool import SHUTDOWN_SECONDS, PoolError
@@ -34,6 +37,8 @@ LOSSES = 3
 FRUITLESS = LOSSES + 1
 # When the person is told what the job waits for.
 PATIENCE_SECONDS = 5.0
+# In the texts of Ray's errors.
+COLOURS, MACHINE = re.compile(r"\x1b\[[\d;]*m"), re.compile(r"\bip[=:] ?([\w.:]+)")
 
 
 class RayPool:
@@ -151,7 +156,7 @@ class RayPool:
         try:
             answer = ray.get(call)
         except Trouble as error:
-            yield from self._lose(node, _first_line(error))
+            yield from self._lose(node, reason(error))
             return
         if not node.up:
             self._welcome(node, answer)
@@ -226,8 +231,15 @@ def _listed(counted: Counter[str]) -> str:
     return ", ".join(f"{count} x {text}" for text, count in counted.items())
 
 
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+def reason(error: Exception) -> str:
+    """Why a call failed, and on which machine. What Ray says ends with the cause; before that is the way there."""
+    text = COLOURS.sub("", str(error))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    why = lines[-1] if lines else type(error).__name__
+    if isinstance(error, RayTaskError):  # its last line may be one of many
+        why = " ".join("".join(traceback.format_exception_only(error.cause)).split())
+    machine = MACHINE.search(text)
+    return f"{why}, on {machine[1]}" if machine else why
 
 
 def _loss(node: Node, given: Try, why: str) -> Failure:
