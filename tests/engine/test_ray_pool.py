@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -263,6 +264,17 @@ def test_the_reason_for_a_loss_is_that_of_the_exception() -> None:
     trace = f"Traceback (most recent call last):\n  File ...\n{cause!r}"
     error = RayTaskError("step", trace, cause, proctitle="ray::Host.step", pid=1, ip="10.0.0.2")
     assert reason(error.as_instanceof_cause()) == "ValueError: first second, on 10.0.0.2"
+
+
+def test_a_path_that_is_not_shared_is_named_and_nothing_is_made_there(project: Project, two: Any) -> None:
+    spread(project, 2)
+    # Elsewhere for each process, as such a path is for each machine.
+    output = "/proc/self/cwd/not-shared"
+    words: list[str | Path] = ["score", project.write(), "--input", project.inputs, "--output", output]
+    done = batchtwin(*words, *on(two), cwd=project.folder)
+    assert done.code == 1
+    assert f"{output}/segments on {os.uname().nodename}: is not there" in done.err
+    assert not Path("not-shared").exists()
 
 
 def test_where_no_cluster_answers_nothing_is_written(project: Project) -> None:

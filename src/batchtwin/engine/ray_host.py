@@ -6,6 +6,7 @@ it started when its time is over. Only JSON text crosses: tasks in, events out. 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from batchtwin.engine.launch import (
     worker_environment,
 )
 from batchtwin.engine.logs import WorkerLogs
+from batchtwin.engine.output import OutputFolder
 from batchtwin.engine.pool import LocalPool, init_seconds
 from batchtwin.engine.process import WorkerProcess
 from batchtwin.engine.template import Template
@@ -79,6 +81,7 @@ class Host:
 
     def _settle(self) -> Quarters:
         crew = Crew.model_validate_json(self._crew)
+        look_around(crew)
         return Quarters(self._number, crew, json.loads(self._carried), self._cpus, self._gpus)
 
     def _refused(self, error: OSError) -> str:
@@ -87,6 +90,19 @@ class Host:
         text = f"{place} on {os.uname().nodename}: {error.strerror}"
         worker = f"node{self._number}/host"
         return Failure(worker=worker, kind="write", message=text, pid=os.getpid(), started=0.0).model_dump_json()
+
+
+def look_around(crew: Crew) -> None:
+    """See that this machine has what all share, before anything is made in a place that only looks like the shared one.
+
+    Raises:
+        FileNotFoundError: naming the path.
+    """
+    shared = [OutputFolder(Path(crew.root), None).segments, crew.script and crew.script[0], crew.preload.model]
+    for path in shared:
+        if path and not os.path.isdir(path):
+            text = "is not there; the job's folder and the code have to be at the same path on each machine"
+            raise FileNotFoundError(errno.ENOENT, text, str(path))
 
 
 class Quarters:
