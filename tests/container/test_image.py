@@ -87,6 +87,14 @@ def test_what_jobs_import_is_compiled(docker: Docker, image: str) -> None:
     assert [path for path in loaded if not path.endswith(".pyc")] == []
 
 
+def test_loading_a_model_does_not_import_all_of_scikit_learn(docker: Docker, image: str) -> None:
+    code = "from batchtwin.scoring.estimators import import_skops as load; load(); import sys; print(*sys.modules)"
+    words = ("--read-only", "--entrypoint", "python", image, "-W", "ignore", "-c", code)
+    modules = docker("run", "--rm", *words).split()
+    assert "skops.io" in modules
+    assert "sklearn.gaussian_process" not in modules
+
+
 def test_the_job_is_not_root_and_has_no_way_up(inside: Inside) -> None:
     assert inside("id", "-u").stdout == "10001\n"
     status = dict(line.split(":\t", 1) for line in inside("cat", "/proc/self/status").stdout.splitlines())
