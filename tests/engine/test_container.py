@@ -123,11 +123,11 @@ def test_only_the_output_is_writable_and_every_path_is_where_it_is_outside(
 
 
 def test_the_command_inside_says_what_was_asked_outside(project: Project) -> None:
-    project.script = SCRIPT
-    project.files(1)
+    (project.inputs / "a.csv").write_text("x\n1\n")
+    (project.folder / "model/MLmodel").write_text("flavors: {python_function: {}}")
     overrides = {"settings.mini_batch_size": "4", "settings.logging_level": "debug"}
-    asked = {"workers": 3, "overwrite": True, "quarantine": True, "hash_inputs": True, "overrides": overrides}
-    job = prepared_for(project, **asked)
+    flags = {"overwrite": True, "quarantine": True, "hash_inputs": True, "coalesce": True}
+    job = prepared_for(project, workers=3, overrides=overrides, **flags)
     container = Container("docker", "image", 1, 1)
     folder = project.folder
     assert arguments(container.command(job, ["--strict-environment"])) == [
@@ -135,6 +135,7 @@ def test_the_command_inside_says_what_was_asked_outside(project: Project) -> Non
         *("--model", str(folder / "model"), "--output", str(folder / "job"), "--workers", "3", "--overwrite"),
         *(
             "--hash-inputs",
+            "--coalesce",
             "--bad-files",
             "quarantine",
             "--set",
