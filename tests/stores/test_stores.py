@@ -77,7 +77,9 @@ def test_an_object_that_has_changed_is_named(job: Project, bucket: Bucket) -> No
 
 def test_failures_name_the_url(job: Project, bucket: Bucket) -> None:
     job.settings["retry_settings"] = {"max_retries": 1}
-    job.script = SCRIPT.replace("return", 'if mini_batch[0].endswith("02.txt"): raise ValueError(mini_batch[0])\n        return')
+    job.script = SCRIPT.replace(
+        "return", 'if mini_batch[0].endswith("02.txt"): raise ValueError(mini_batch[0])\n        return'
+    )
     done = score(job, bucket.at("in"))
     assert done.code == 0
     assert [failure["file"] for failure in done.failures] == [bucket.at("in/02.txt"), bucket.at("in/03.txt")]
