@@ -157,7 +157,7 @@ test-container: $(VENV) model/MLmodel ## build the image and test in it (PYTEST_
 	@$(BIN)/pytest -m container $(PYTEST_FLAGS)
 
 test-ray: $(VENV) model/MLmodel ## the tests of behaviour and of faults on a Ray cluster (PYTEST_FLAGS="-m on_ray": those of CI)
-	@$(BIN)/pytest --pool ray tests/behaviour tests/faults $(PYTEST_FLAGS)
+	@$(BIN)/pytest --pool ray -m "not local" tests/behaviour tests/faults $(PYTEST_FLAGS)
 
 # Microsoft's emulator of the blob service; npm's lock pins it and all it needs.
 AZURITE := build/azurite/.installed

@@ -102,6 +102,7 @@ def test_an_io_error_while_the_output_is_assembled(job: Project) -> None:
     assert_resumed(job)
 
 
+@pytest.mark.local
 def test_an_error_in_the_middle_of_the_output(job: Project) -> None:
     done = score(job, LIMITED_PARENT)
     assert_refused(done, done.output / "named-outputs/score/predictions.csv", "File too large")
@@ -116,9 +117,11 @@ def test_an_error_in_the_middle_of_the_output(job: Project) -> None:
         ("segments", False, "segments/assembled"),
         (".", False, ".manifest.json.new"),
         # The worker that takes the place of a dead one has to make its own files.
-        ("segments", True, "segments/run1-node0-process001.segment"),
-        ("logs/user/stdout/node0", True, "logs/user/stdout/node0/process001.stdout.txt"),
-        ("scratch", True, "scratch/worker1"),
+        pytest.param("segments", True, "segments/run1-node0-process001.segment", marks=pytest.mark.local),
+        pytest.param(
+            *("logs/user/stdout/node0", True, "logs/user/stdout/node0/process001.stdout.txt"), marks=pytest.mark.local
+        ),
+        pytest.param("scratch", True, "scratch/worker1", marks=pytest.mark.local),
     ],
 )
 def test_a_folder_that_may_no_longer_be_written(

@@ -123,6 +123,7 @@ def kill_one(process: subprocess.Popen[bytes], chance: random.Random) -> int:
     return 1
 
 
+@pytest.mark.local
 def test_half_a_job_is_not_run_again(job: Project) -> None:
     """Killed at about half, 500 mini-batches cost at most 1.15 times the work of an undisturbed run."""
     job.files(500)
@@ -152,6 +153,7 @@ def test_torn_ledger_and_segments(job: Project, cut: int) -> None:
     assert finish(job).predictions == expected(6)
 
 
+@pytest.mark.local
 def test_a_full_disk(job: Project) -> None:
     """On a small file system: a clear line, and a job that ends once there is room."""
     job.files(40)
