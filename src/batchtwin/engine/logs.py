@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections import Counter
+import time
+from collections import Counter, defaultdict
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import cache
@@ -28,6 +29,8 @@ sys/node/<node>/<process>.txt           what each worker did, mini-batch by mini
 sys/job_report/processed_mini-batches.csv  one line per mini-batch that ended
 perf/<node>/                            CPU and memory over time
 """
+# How long the parent keeps what workers did before it is written: each has a file, and there may be a thousand.
+KEEP_SECONDS = 0.5
 REPORT = (
     "Mini-batch Id",
     "Picked Count",
@@ -96,6 +99,8 @@ class Logs(WorkerLogs):
         super().__init__(root)
         self._stack = ExitStack()
         self._opened = cache(self._open)
+        self._kept: defaultdict[str, list[str]] = defaultdict(list)
+        self._written = time.monotonic()
         self._errors: Counter[str] = Counter()
         self._first_file: dict[str, str] = {}
         self._overview = f"job_progress_overview.{datetime.now(UTC):%Y%m%d%H%M%S}.txt"
@@ -107,6 +112,19 @@ class Logs(WorkerLogs):
 
     def _open(self, name: str) -> TextIO:
         return self._stack.enter_context(made(self.root / name).open("a", encoding="utf-8", buffering=1))
+
+    def _node(self, worker: str, text: str) -> None:
+        self._kept[worker].append(f"{now()} {text}\n")
+
+    def tick(self) -> None:
+        """Write what workers did lately; called often, writes seldom."""
+        if self._kept and time.monotonic() - self._written > KEEP_SECONDS:
+            self._write_kept()
+
+    def _write_kept(self) -> None:
+        kept, self._kept, self._written = self._kept, defaultdict(list), time.monotonic()
+        for worker, lines in kept.items():
+            self._add(f"sys/node/{worker}.txt", "".join(lines))
 
     def progress(self, message: str) -> None:
         """Add a line to the progress overview."""
@@ -159,6 +177,8 @@ class Logs(WorkerLogs):
 
     def close(self) -> None:
         """Close the files; what a full disk still refuses is lost."""
+        with suppress(OSError):
+            self._write_kept()
         with suppress(OSError):
             self._stack.close()
 

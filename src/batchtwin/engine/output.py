@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import sys
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -19,7 +20,8 @@ from batchtwin.spec.messages import Failure, Outcome
 from batchtwin.spec.plan import MiniBatch
 
 BLOCK = 1 << 20
-OPEN_FILES = 256
+# Segments that assembly keeps open: a job of so many workers, if the system allows as many, opens each but once.
+OPEN_FILES, BESIDE = 2048, 64
 crash_point = crash_points("parent")
 # All that a job makes in its folder. Clearing removes these names, in this order, and nothing else: without a
 # manifest the job is not complete, without a ledger there is none.
@@ -205,12 +207,13 @@ class Opened:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._files: dict[str, IO[bytes]] = {}
+        self._most = _files_allowed(OPEN_FILES + BESIDE) - BESIDE
 
     def __call__(self, name: str) -> IO[bytes]:
         """Return a file by its name."""
         file = self._files.pop(name, None) or (self._folder / name).open("rb")
         self._files[name] = file  # the last one now
-        if len(self._files) > OPEN_FILES:
+        if len(self._files) > self._most:
             self._files.pop(next(iter(self._files))).close()
         return file
 
@@ -218,6 +221,22 @@ class Opened:
         """Close them all."""
         for file in self._files.values():
             file.close()
+
+
+def _files_allowed(wanted: int) -> int:
+    """Raise the limit of open files of this process to `wanted`, as far as may be; return what it is then, at most."""
+    if sys.platform == "win32":
+        return min(wanted, 512)
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        return allowed
+    return soft
 
 
 def checked(source: IO[bytes], outcome: Outcome, offset: int | None = None) -> Iterator[bytes]:

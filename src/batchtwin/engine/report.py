@@ -62,6 +62,7 @@ class Report:
     def tick(self, job: Job, pool: Pool) -> None:
         """Show progress; called often, writes seldom."""
         self._progress.update(job)
+        self._logs.tick()
         self._usage.sample(pool.workers())
         if time.monotonic() - self._overview > OVERVIEW_SECONDS:
             self._overview = time.monotonic()
