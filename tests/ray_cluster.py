@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 
@@ -22,3 +25,21 @@ def running(cpus: int, machines: int, **more: Any) -> Iterator[Any]:
         yield cluster
     finally:
         cluster.shutdown()
+
+
+@contextmanager
+def blind(cluster: Any, hidden: Path, cpus: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Have one more machine join, which sees nothing of a folder: what it starts is in a mount namespace of its own.
+
+    It joins while the caller goes on; a job waits for it.
+    """
+    private = ["unshare", "--mount", *(["--user", "--map-root-user"] if os.getuid() else [])]
+    hide = ["sh", "-c", 'mount -t tmpfs tmpfs "$1" && shift && exec "$@"', "sh", str(hidden)]
+    ray = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--disable-usage-stats"]
+    own = ["--address", str(cluster.address), "--num-cpus", str(cpus), "--object-store-memory", str(80 << 20)]
+    machine = subprocess.Popen([*private, *hide, *ray, *own], stdout=subprocess.DEVNULL)
+    try:
+        yield machine
+    finally:
+        machine.terminate()
+        machine.wait()

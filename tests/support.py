@@ -159,3 +159,16 @@ class Project:
     def score(self, *words: str | Path, env: Mapping[str, str] | None = None) -> Finished:
         """Score the project's input, with two workers unless told otherwise."""
         return batchtwin(*self.words(*words, env=env), env=env)
+
+    def start(self, *words: str | Path) -> subprocess.Popen[str]:
+        """Start a job with four workers; return when it runs, which is when the first rows are here, or has ended."""
+        command = [str(COMMAND), *map(str, self.words("--workers", "4", *words))]
+        job = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        segments = self.folder / "job/segments"
+        wait_for(lambda: any(path.stat().st_size for path in segments.glob("*")) or job.poll() is not None)
+        return job
+
+    def end(self, job: subprocess.Popen[str]) -> Finished:
+        """Wait for the end of a job that was started."""
+        out, err = job.communicate(timeout=DEADLINE)
+        return Finished(job.returncode, out, err, self.folder / "job")

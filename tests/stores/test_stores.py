@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bucket import BUCKET, Bucket
+from ray_cluster import blind, running
 from support import ROOT, Finished, Project, batchtwin
 
 SCRIPT = """
@@ -215,6 +216,25 @@ def test_a_store_that_refuses_fails_the_job_and_keeps_the_result(job: Project, b
     assert (resumed.code, resumed.out.splitlines()[0]) == (0, "Completed"), resumed.err
     assert bucket.files.cat_file(f"{BUCKET}-not/out/logs/job_result.txt").startswith(b"Completed\n")
     bucket.files.rm(f"{BUCKET}-not", recursive=True)
+
+
+def test_a_cluster_that_shares_no_folder(
+    job: Project, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Input and output in a store, model and code here: the parent is killed, the job resumed."""
+    with (
+        running(cpus=0, machines=1) as cluster,
+        blind(cluster, tmp_path_factory.getbasetemp(), cpus=2),
+    ):
+        words = ["--pool", "ray", "--ray-address", str(cluster.address), "--workers", "1"]
+        monkeypatch.setenv("BATCHTWIN_CRASH_AT", f"parent:5:{job.folder / 'crash'}")
+        assert score(job, bucket.at("in"), *words, output=bucket.at("out/4")).code == -9
+        monkeypatch.delenv("BATCHTWIN_CRASH_AT")
+        resumed = batchtwin("resume", bucket.at("out/4"))
+    assert resumed.code == 0, resumed.err
+    assert "node0 does not see" in resumed.err
+    assert bucket.get("out/4/named-outputs/score/predictions.csv").decode() == EXPECTED
+    assert batchtwin("verify", bucket.at("out/4")).code == 0
 
 
 def test_where_there_is_nothing(job: Project, bucket: Bucket) -> None:

@@ -143,7 +143,7 @@ def drop_old_copies(crew: Crew) -> None:
     """Remove what earlier runs of this job, which were killed, left on this machine: it may be of another version."""
     own = copies_folder(crew)
     for folder in own.parent.glob(f"{crew.key}-run*"):
-        if folder != own:
+        if folder.name.partition("-node")[0] != own.name:
             shutil.rmtree(folder, ignore_errors=True)
 
 

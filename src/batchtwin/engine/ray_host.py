@@ -1,17 +1,18 @@
 """One node of a job on Ray: an actor that runs an ordinary pool of processes on its machine, and relays.
 
 So a worker on Ray is what it is elsewhere: a process of its own, forked from its node's template, killed with all that
-it started when its time is over. Only JSON text crosses: tasks in, events out. Nothing is pickled but the texts.
+it started when its time is over. Only JSON text crosses: tasks in, events out; and the bytes of files, where the
+machine does not see the job's folder (`ray_travel.py`). Nothing else is pickled.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from batchtwin import __version__
 from batchtwin.engine.launch import (
@@ -22,12 +23,13 @@ from batchtwin.engine.launch import (
     worker_environment,
 )
 from batchtwin.engine.logs import WorkerLogs
-from batchtwin.engine.output import OutputFolder
 from batchtwin.engine.pool import LocalPool, init_seconds
 from batchtwin.engine.process import WorkerProcess
+from batchtwin.engine.ray_travel import Answer, Away, Grown
 from batchtwin.engine.template import Template
 from batchtwin.engine.usage import Usage
 from batchtwin.spec.messages import Crew, Event, Failure, Task, events
+from batchtwin.spec.remote import CopyError
 
 DEVICES = "CUDA_VISIBLE_DEVICES"
 
@@ -59,50 +61,58 @@ class Host:
         self._number, self._crew, self._carried = number, crew, carried
         self._cpus, self._gpus = cpus, gpus
         self._quarters: Quarters | None = None
+        self._away: Away | None = None
 
-    def begin(self) -> str:
-        """Return the version of batchtwin here."""
-        return __version__
+    def begin(self, shared: list[str]) -> tuple[str, bool]:
+        """Return the version of batchtwin here, and whether this machine sees what others share."""
+        return __version__, all(map(os.path.exists, shared))
 
-    def step(self, tasks: list[str], retired: list[str], seconds: float) -> list[str]:
+    def unload(self, pieces: list[Any]) -> Answer:
+        """Make a folder that stands for the job's, with what is in `pieces`: Ray's references to bytes."""
+        import ray
+
+        try:
+            self._away = Away(self._crew_here(), self._number, map(ray.get, pieces))
+        except (OSError, CopyError) as error:
+            return [self._refused(error)], []
+        return [], []
+
+    def step(self, tasks: list[str], retired: list[str], seconds: float) -> Answer:
         """Take over tasks, and workers to replace; return the events of the next `seconds`, or fewer."""
         try:
-            if self._quarters is None:
-                self._quarters = self._settle()
-            happened = self._quarters.step(tasks, retired, seconds)
+            return self._step([Task.model_validate_json(text) for text in tasks], retired, seconds)
         except OSError as error:
-            return [self._refused(error)]
-        return [events.dump_json(event).decode() for event in happened]
+            return [self._refused(error)], []
 
-    def close(self) -> None:
-        """End the workers and the template, and leave nothing of the input here."""
+    def _step(self, tasks: list[Task], retired: list[str], seconds: float) -> Answer:
+        away = self._away
+        if away is not None:
+            away.look_for(tasks)
+            seconds = 0.0 if away.is_behind else seconds
+        if self._quarters is None:
+            carried = json.loads(self._carried)
+            self._quarters = Quarters(self._number, self._crew_here(), carried, self._cpus, self._gpus)
+        happened = self._quarters.step(tasks, retired, seconds)
+        texts = [events.dump_json(event).decode() for event in happened]
+        return (texts, []) if away is None else away.answer(texts)
+
+    def close(self) -> list[Grown]:
+        """End the workers and the template, and leave nothing of the job here; return what its logs have grown by."""
         if self._quarters is not None:
             self._quarters.close()
+        return [] if self._away is None else self._away.close()
 
-    def _settle(self) -> Quarters:
-        crew = Crew.model_validate_json(self._crew)
-        look_around(crew)
-        return Quarters(self._number, crew, json.loads(self._carried), self._cpus, self._gpus)
+    def _crew_here(self) -> Crew:
+        return Crew.model_validate_json(self._crew) if self._away is None else self._away.crew
 
-    def _refused(self, error: OSError) -> str:
-        """A full disk, or a folder that this machine does not see: the job's failure, no item's."""
-        place = error.filename or Crew.model_validate_json(self._crew).root
-        text = f"{place} on {os.uname().nodename}: {error.strerror}"
+    def _refused(self, error: OSError | CopyError) -> str:
+        """A full disk, or a path that this machine does not see: the job's failure, no item's."""
+        where = os.uname().nodename
+        text = f"on {where}: {error}"
+        if isinstance(error, OSError):
+            text = f"{error.filename or self._crew_here().root} on {where}: {error.strerror}"
         worker = f"node{self._number}/host"
         return Failure(worker=worker, kind="write", message=text, pid=os.getpid(), started=0.0).model_dump_json()
-
-
-def look_around(crew: Crew) -> None:
-    """See that this machine has what all share, before anything is made in a place that only looks like the shared one.
-
-    Raises:
-        FileNotFoundError: naming the path.
-    """
-    shared = [OutputFolder(Path(crew.root), None).segments, crew.script and crew.script[0], crew.preload.model]
-    for path in shared:
-        if path and not os.path.isdir(path):
-            text = "is not there; the job's folder and the code have to be at the same path on each machine"
-            raise FileNotFoundError(errno.ENOENT, text, str(path))
 
 
 class Quarters:
@@ -123,14 +133,14 @@ class Quarters:
         self._slots: dict[str, int] = {}
         self._usage = Usage(root / "perf")
 
-    def step(self, tasks: list[str], retired: list[str], seconds: float) -> list[Event]:
+    def step(self, tasks: list[Task], retired: list[str], seconds: float) -> list[Event]:
         """As `Host.step`.
 
         Raises:
             OSError: a disk is full, or the like.
         """
-        for text in tasks:
-            self._pool.put(Task.model_validate_json(text))
+        for task in tasks:
+            self._pool.put(task)
         for name in retired:
             self._pool.replace(name)
         happened = [*self._pool.events(seconds), *self._pool.events(0)]  # again, so that nobody is idle meanwhile

@@ -12,6 +12,8 @@ import time
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -24,6 +26,7 @@ from batchtwin.engine.ray_head import ask_head
 from batchtwin.engine.ray_host import Host
 from batchtwin.engine.ray_node import Node, Try, room_ahead
 from batchtwin.engine.ray_options import RayOptions
+from batchtwin.engine.ray_travel import land, pack, shared_paths
 from batchtwin.spec.messages import Crew, Event, Failure, Outcome, Ready, events
 from batchtwin.spec.plan import MiniBatch
 
@@ -61,6 +64,9 @@ class RayPool:
         self._seconds = 0.0  # of a mini-batch, on the average of the last ones
         self._alone_since = time.monotonic()
         self._told = False
+        self._shared = shared_paths(crew)
+        self._root = Path(crew.root)
+        self._pieces: list[Any] = []  # of model and code, if a node has to be sent them
         for place in range(nodes):
             self._hire(place)
 
@@ -99,7 +105,10 @@ class RayPool:
     def close(self) -> None:
         """End all workers, idle ones in order, and give the cluster back what was asked for."""
         closing = [node.handle.close.remote() for node in self._nodes if node.up]
-        ray.wait(closing, num_returns=max(1, len(closing)), timeout=SHUTDOWN_SECONDS + FULL_SECONDS)
+        done, _ = ray.wait(closing, num_returns=max(1, len(closing)), timeout=SHUTDOWN_SECONDS + FULL_SECONDS)
+        for call in done:
+            with suppress(Trouble, OSError):  # the last words of logs
+                land(self._root, ray.get(call))
         ask_head(self._dismiss)
 
     def _dismiss(self) -> None:
@@ -116,7 +125,7 @@ class RayPool:
         handle = self._host.options(
             num_cpus=asked["CPU"], num_gpus=asked.get("GPU", 0), scheduling_strategy="SPREAD"
         ).remote(self._numbers, crew, self._carried, options.cpus, options.gpus)
-        self._nodes.append(Node(self._numbers, place, size, handle, handle.begin.remote()))
+        self._nodes.append(Node(self._numbers, place, size, handle, handle.begin.remote(self._shared)))
         self._numbers += 1
 
     def _feed(self) -> None:
@@ -159,9 +168,11 @@ class RayPool:
             yield from self._lose(node, reason(error))
             return
         if not node.up:
-            self._welcome(node, answer)
+            self._welcome(node, *answer)
             return
-        for line in answer:
+        lines, grown = answer
+        land(self._root, grown)
+        for line in lines:
             event = events.validate_json(line)
             if isinstance(event, Ready) or node.ended(event):
                 yield event
@@ -169,10 +180,18 @@ class RayPool:
                 self._fruitless = 0
                 self._seconds += (event.seconds - self._seconds) / (10 if self._seconds else 1)
 
-    def _welcome(self, node: Node, version: str) -> None:
+    def _welcome(self, node: Node, version: str, shares: bool) -> None:
+        """A node has answered: it can work, once it has model and code."""
         if version != __version__:
             raise PoolError(f"{node.name} has batchtwin {version}, {__version__} is here; install the same everywhere")
         node.up = True
+        if not shares:
+            if not self._pieces:
+                pack(self._crew, lambda piece: self._pieces.append(ray.put(piece)))
+            self._note(
+                f"{node.name} does not see {self._root}: model and code go there, rows and logs come back by Ray"
+            )
+            node.call, node.deadline = node.handle.unload.remote(self._pieces), math.inf
 
     def _lose(self, node: Node, why: str) -> Iterator[Event]:
         """Have another in a node's place; its mini-batches are tried again, which is no fault of theirs, at first."""

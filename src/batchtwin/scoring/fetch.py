@@ -13,7 +13,7 @@ from batchtwin.spec.remote import CopyError, Store, name_of
 from batchtwin.spec.url import is_url, shown
 
 
-def _make_own(folder: Path) -> None:
+def make_own(folder: Path) -> None:
     """Make a folder and the one above it, which others can neither read nor have made before.
 
     Raises:
@@ -52,7 +52,7 @@ class Fetcher:
         return [self._copy(file) if is_url(file) else file for file in files]
 
     def _copy(self, url: str) -> str:
-        _make_own(self._folder)
+        make_own(self._folder)
         target = self._folder / name_of(url)
         if not target.exists():
             for left in self._folder.glob(f".{glob.escape(target.name)}.*.part"):

@@ -1,0 +1,229 @@
+"""Machines that do not see the job's folder: model and code go there, rows and logs come back; nothing else differs."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchtwin.engine.ray_travel import Growth, land, moved, pack, unpack
+from batchtwin.errors import OutputError
+from batchtwin.spec.messages import Crew, Preload
+from ray_cluster import blind, running
+from support import ROOT, Project, batchtwin, wait_for
+
+SCRIPT = """
+    import os, pathlib, time
+    from sibling import named
+    def run(mini_batch):
+        print("scores", *map(os.path.basename, mini_batch))
+        time.sleep(0.1)
+        [model] = pathlib.Path(os.environ["AZUREML_MODEL_DIR"]).iterdir()
+        weight = (model / "weights.txt").read_text()
+        return [f"{named(path)} {weight} {row}" for path in mini_batch for row in range(50)]
+"""
+SIBLING = "import os\nnamed = os.path.basename\n"
+
+
+@pytest.fixture(scope="module")
+def away(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[str], psutil.Process]]:
+    """A cluster whose workers are all on a machine that sees no folder of these tests; how to run there, and it."""
+    with (
+        running(cpus=0, machines=1) as cluster,
+        blind(cluster, tmp_path_factory.getbasetemp(), cpus=4) as machine,
+    ):
+        yield ["--pool", "ray", "--ray-address", str(cluster.address)], psutil.Process(machine.pid)
+
+
+@pytest.fixture
+def job(project: Project) -> Iterator[Project]:
+    """A project whose input is where all machines see it."""
+    project.settings = {"instance_count": 2, "max_concurrency_per_instance": 2, "mini_batch_size": 2}
+    project.script = SCRIPT
+    project.write()
+    (project.folder / "code/sibling.py").write_text(SIBLING)
+    with tempfile.TemporaryDirectory() as seen:
+        project.inputs = Path(seen)
+        yield project
+
+
+def expected(files: int) -> str:
+    return "".join(f"{number:02}.txt 42 {row}\n" for number in range(files) for row in range(50))
+
+
+def hosts(machine: psutil.Process) -> list[psutil.Process]:
+    """The actors of a machine."""
+    return [process for process in machine.children(recursive=True) if process.name().startswith("ray::Host")]
+
+
+def test_model_and_code_go_there_rows_and_logs_come_back(job: Project, away: tuple[list[str], Any]) -> None:
+    job.files(20)
+    done = job.score("--workers", "4", *away[0])
+    assert (done.code, done.predictions) == (0, expected(20)), done.err
+    assert f"node0 does not see {done.output}: model and code go there" in done.err
+    printed = sorted(line for line in done.log("user/stdout/*/*.txt").splitlines() if line.startswith("scores"))
+    assert printed == [f"scores {number:02}.txt {number + 1:02}.txt" for number in range(0, 20, 2)]
+    assert (done.output / "logs/perf/node0/node_resource_usage.csv").exists()
+    assert not list((Path(tempfile.gettempdir())).glob("batchtwin-*/*-node*")), "nothing stays there"
+    assert batchtwin("verify", done.output).code == 0
+
+
+def test_the_mlflow_driver_scores_there(heart_model: Path, tmp_path: Path, away: tuple[list[str], Any]) -> None:
+    words: list[str | Path] = ["score", ROOT / "deployment-simple/deployment.yml", "--input", ROOT / "data"]
+    words += ["--model", heart_model, "--workers", "2"]
+    there = batchtwin(*words, "--output", tmp_path / "there", *away[0])
+    assert (there.code, "does not see" in there.err) == (0, True), there.err
+    assert there.predictions == batchtwin(*words, "--output", tmp_path / "here").predictions
+
+
+def test_an_actor_that_is_lost_there_costs_time_only(job: Project, away: tuple[list[str], psutil.Process]) -> None:
+    words, machine = away
+    job.files(40)
+    started = job.start(*words)
+    wait_for(lambda: len(hosts(machine)) == 2)
+    hosts(machine)[0].kill()
+    done = job.end(started)
+    assert (done.code, done.predictions) == (0, expected(40)), done.err
+    assert "is lost" in done.err
+    assert batchtwin("verify", done.output).code == 0
+
+
+def test_more_rows_than_travel_at_once(job: Project, away: tuple[list[str], Any]) -> None:
+    job.files(3)
+    job.settings["mini_batch_size"] = 1
+    job.script = """
+        import os
+        def run(mini_batch):
+            return [os.path.basename(mini_batch[0])[1] * 1000] * 40_000
+    """
+    done = job.score("--workers", "2", *away[0])
+    assert done.code == 0, done.err
+    assert done.predictions == "".join(f"{number}" * 1000 + "\n" for number in range(3) for _ in range(40_000))
+
+
+def test_input_that_is_not_there_is_named(project: Project, away: tuple[list[str], Any]) -> None:
+    project.files(1)
+    project.script = SCRIPT
+    done = project.score(*away[0])
+    assert done.code == 1
+    assert f"{project.inputs}/00.txt on " in done.err
+    assert "is not there; input has to be on a path that all machines share, or to be a URL" in done.err
+    assert "batchtwin resume" in done.err
+
+
+@pytest.mark.parametrize("action", ["summary_only", "append_row"])
+def test_files_that_a_script_writes_itself_would_be_lost(
+    job: Project, away: tuple[list[str], Any], action: str
+) -> None:
+    job.files(1)
+    job.settings["output_action"] = action
+    job.script = """
+        import os
+        def run(mini_batch):
+            open(os.path.join(os.environ["AZUREML_BI_OUTPUT_PATH"], "mine"), "w").close()
+            return mini_batch
+    """
+    done = job.score(*away[0])
+    assert done.code == 1
+    assert f"{done.output} on " in done.err
+    assert "it has to be on a path that all machines share" in done.err
+
+
+def test_a_script_that_fails_is_known_by_its_own_path(job: Project, away: tuple[list[str], Any]) -> None:
+    job.files(1)
+    job.script = "import no_such_module\ndef run(mini_batch): return mini_batch\n"
+    done = job.score(*away[0])
+    assert done.code == 2
+    assert str(job.folder / "code") in done.err
+
+
+def crew(folder: Path, **more: Any) -> Crew:
+    """A crew whose job is in one folder and whose code is in another."""
+    values: dict[str, Any] = {
+        **{"key": "k", "root": str(folder / "job"), "run": 1, "nodes": 1, "workers": 1, "timeout": 1.0},
+        **{"script": (str(folder / "code"), "driver.py"), "logging_level": "info", "output_action": "append_row"},
+        **{"preload": Preload(script=None, model=None), "inputs": "", "variables": {}, "environment": {}},
+    }
+    return Crew(**{**values, **more})
+
+
+def test_what_is_packed_is_there_again(tmp_path: Path) -> None:
+    models, code = tmp_path / "job/scratch/azureml-models", tmp_path / "code"
+    weights = os.urandom(40 << 20)  # of several pieces
+    for path, data in ((models / "m/weights", weights), (code / "driver.py", b"1"), (code / "deep/x.sh", b"2")):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    (code / "deep/x.sh").chmod(0o755)
+    (code / "link").symlink_to(code / "deep")
+    (code / "deep/loop").symlink_to(code)
+    (code / "nowhere").symlink_to("no-such-file")
+    pieces: list[bytes] = []
+    size = pack(crew(tmp_path), pieces.append)
+    assert (size, len(pieces)) == (sum(map(len, pieces)), 3)
+    there = tmp_path / "there"
+    unpack(pieces, there)
+    assert (there / "scratch/azureml-models/m/weights").read_bytes() == weights
+    assert {str(path.relative_to(there / "scratch/code")) for path in there.glob("scratch/code/**/*")} == {
+        *("driver.py", "deep", "deep/x.sh", "link", "link/x.sh"),
+    }
+    assert (there / "scratch/code/deep/x.sh").stat().st_mode & 0o777 == 0o755
+
+
+def test_paths_of_the_job_are_those_of_its_new_folder(tmp_path: Path) -> None:
+    """The job's folder lies in the code folder, as with `code: .`; the deployment's own variables are left alone."""
+    code = str(tmp_path)
+    mine = {"MINE": f"{code}/job/mine"}
+    environment = {
+        "AZUREML_MODEL_DIR": f"{code}/job/scratch/m",
+        "BATCHTWIN_CODE_DIR": code,
+        "OTHER": f"{code}s",
+        **mine,
+    }
+    preload = Preload(script=(code, "d.py"), model=f"{code}/job/scratch/m/x")
+    found = moved(
+        crew(tmp_path, script=(code, "d.py"), variables=mine, environment=environment, preload=preload), Path("/new")
+    )
+    assert (found.root, found.script, found.preload.script) == ("/new", *[("/new/scratch/code", "d.py")] * 2)
+    assert found.preload.model == "/new/scratch/m/x"
+    assert found.environment == {
+        "AZUREML_MODEL_DIR": "/new/scratch/m",
+        "BATCHTWIN_CODE_DIR": "/new/scratch/code",
+        "OTHER": f"{code}s",
+        **mine,
+    }
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["segments/a", "segments/b", "logs/deep/c"]), st.binary())), st.integers(1, 9)
+)
+def test_files_grow_here_as_they_grow_there(writes: list[tuple[str, bytes]], most: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        there, here = Path(name, "there"), Path(name, "here")
+        written: dict[str, bytes] = {}
+        growth = Growth(there)
+        for file, data in writes:
+            (there / file).parent.mkdir(parents=True, exist_ok=True)
+            with (there / file).open("ab") as stream:
+                stream.write(data)
+            written[file] = written.get(file, b"") + data
+            land(here, growth.take(most))
+        while grown := growth.take(most):
+            assert sum(len(data) for _, data in grown) <= most
+            land(here, grown)
+        assert {file: (here / file).read_bytes() for file, data in written.items() if data} == {
+            file: data for file, data in written.items() if data
+        }
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/x", "segments/../../x", "named-outputs/score/x", "segmentsx"])
+def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OutputError, match="leads out of"):
+        land(tmp_path, [(name, b"x")])
+    assert not list(tmp_path.iterdir())
