@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CONDA_FILE = Path("environment/conda.yaml")
 PROJECT = Path("pyproject.toml")
 LOCK = Path("requirements.lock")
-EXTRAS = ("azure", "uci", "workspace", "serve", "ray", "s3", "abfs", "dev")
+EXTRAS = ("azure", "uci", "workspace", "serve", "ray", "s3", "abfs", "gs", "dev")
 
 
 class LockError(Exception):

@@ -21,7 +21,8 @@ class Bucket:
 
     def put(self, name: str, data: bytes) -> str:
         """Write an object; return its URL."""
-        self.files.pipe_file(f"{BUCKET}/{name}", data, overwrite=True)
+        more = {"overwrite": True} if self.url.startswith("abfs:") else {}
+        self.files.pipe_file(f"{BUCKET}/{name}", data, **more)
         return self.at(name)
 
     def folder(self, name: str) -> None:

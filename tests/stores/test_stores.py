@@ -1,4 +1,4 @@
-"""Input, model and output in a store of objects, S3 or Azure Blob Storage: job, resume, verify."""
+"""Input, model and output in a store of objects, of Amazon, Google or Azure: job, resume, verify."""
 
 from __future__ import annotations
 
@@ -264,11 +264,19 @@ def test_copies_are_nobody_elses(job: Project, bucket: Bucket) -> None:
     assert score(job, bucket.at("in")).predictions == "0o700\n"
 
 
+def test_a_driver_that_is_not_installed(project: Project, tmp_path: Path) -> None:
+    """What is found in its place cannot be imported either."""
+    (tmp_path / "gcsfs.py").write_text("raise ImportError")
+    project.script = SCRIPT
+    done = project.score("--input", "gs://heart/in", env={"PYTHONPATH": str(tmp_path)})
+    assert done.code == 2
+    assert done.err == "gs://heart/in: its driver is not installed; pip install 'batchtwin[gs]'\n"
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [
         ("ftp://heart/in", "ftp:// is no store that can be read"),
-        ("gs://heart/in", "its driver is not installed; pip install 'batchtwin[gs]'"),
         ("https://heart.blob.core.windows.net/in/a.csv?sv=1&sig=abc", "holds a key, and URLs are written down"),
         ("s3://me:secret@heart/in", "holds a key, and URLs are written down"),
     ],
