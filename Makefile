@@ -207,9 +207,12 @@ $(BENCH_VENV): requirements.lock benchmarks/requirements.txt pyproject.toml
 	@$(BENCH_BIN)/python -m batchtwin.scoring.estimators
 	@touch $@
 
-.PHONY: bench bench-check bench-ledger bench-lock bench-parent bench-scale bench-serve
+.PHONY: bench bench-away bench-check bench-ledger bench-lock bench-parent bench-scale bench-serve
 bench: $(BENCH_VENV) model/MLmodel ## measure batchtwin and its peers, write docs/performance.md (BENCH_FLAGS="--sets TINY ..." only prints)
 	@$(BENCH_BIN)/python -m benchmarks.bench $(BENCH_FLAGS)
+
+bench-away: $(VENV) model/MLmodel ## what it costs that a machine of a Ray cluster shares no folder with the parent
+	@$(BIN)/python -m benchmarks.away $(AWAY_FLAGS)
 
 bench-check: $(VENV) model/MLmodel ## ratios on small sets that a regression would break; for CI
 	@$(BIN)/python -m benchmarks.check
