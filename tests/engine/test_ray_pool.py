@@ -328,7 +328,8 @@ def test_what_is_said_of_no_ray_is_refused(project: Project, words: list[str]) -
 def test_a_variable_goes_along_and_rays_own_do_not(project: Project, two: Any) -> None:
     project.files(1)
     project.script = """
-                def run(mini_batch):
+        import os
+        def run(mini_batch):
             return [os.environ["MINE"], str([name for name in os.environ if name.startswith("RAY_")])]
     """
     done = project.score(*on(two, "--ray-env", "MINE"), env={"MINE": "1"})

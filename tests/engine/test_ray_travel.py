@@ -39,11 +39,21 @@ def away(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[str], 
         running(cpus=0, machines=1) as cluster,
         blind(cluster, tmp_path_factory.getbasetemp(), cpus=4) as machine,
     ):
-        yield ["--pool", "ray", "--ray-address", str(cluster.address)], psutil.Process(machine.pid)
+        words = ["--pool", "ray", "--ray-address", str(cluster.address), "--ray-env", "BATCHTWIN_COPIES"]
+        yield words, psutil.Process(machine.pid)
 
 
 @pytest.fixture
-def job(project: Project) -> Iterator[Project]:
+def copies(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where the nodes of one test have their folders; checked to be empty afterwards."""
+    with tempfile.TemporaryDirectory() as seen:
+        monkeypatch.setenv("BATCHTWIN_COPIES", seen)
+        yield Path(seen)
+        assert not list(Path(seen).glob("batchtwin-*/*")), "nothing stays there"
+
+
+@pytest.fixture
+def job(project: Project, copies: Path) -> Iterator[Project]:
     """A project whose input is where all machines see it."""
     project.settings = {"instance_count": 2, "max_concurrency_per_instance": 2, "mini_batch_size": 2}
     project.script = SCRIPT
@@ -71,10 +81,10 @@ def test_model_and_code_go_there_rows_and_logs_come_back(job: Project, away: tup
     printed = sorted(line for line in done.log("user/stdout/*/*.txt").splitlines() if line.startswith("scores"))
     assert printed == [f"scores {number:02}.txt {number + 1:02}.txt" for number in range(0, 20, 2)]
     assert (done.output / "logs/perf/node0/node_resource_usage.csv").exists()
-    assert not list((Path(tempfile.gettempdir())).glob("batchtwin-*/*-node*")), "nothing stays there"
     assert batchtwin("verify", done.output).code == 0
 
 
+@pytest.mark.usefixtures("copies")
 def test_the_mlflow_driver_scores_there(heart_model: Path, tmp_path: Path, away: tuple[list[str], Any]) -> None:
     words: list[str | Path] = ["score", ROOT / "deployment-simple/deployment.yml", "--input", ROOT / "data"]
     words += ["--model", heart_model, "--workers", "2"]
@@ -108,6 +118,7 @@ def test_more_rows_than_travel_at_once(job: Project, away: tuple[list[str], Any]
     assert done.predictions == "".join(f"{number}" * 1000 + "\n" for number in range(3) for _ in range(40_000))
 
 
+@pytest.mark.usefixtures("copies")
 def test_input_that_is_not_there_is_named(project: Project, away: tuple[list[str], Any]) -> None:
     project.files(1)
     project.script = SCRIPT

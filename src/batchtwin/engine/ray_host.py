@@ -65,6 +65,7 @@ class Host:
 
     def begin(self, shared: list[str]) -> tuple[str, bool]:
         """Return the version of batchtwin here, and whether this machine sees what others share."""
+        os.environ.update(json.loads(self._carried))
         return __version__, all(map(os.path.exists, shared))
 
     def unload(self, pieces: list[Any]) -> Answer:
@@ -121,7 +122,6 @@ class Quarters:
     def __init__(self, number: int, crew: Crew, carried: dict[str, str], cpus: float, gpus: float) -> None:
         self._crew = crew
         self._gpus = gpus
-        os.environ.update(carried)
         machine = machine_environment(os.environ, carried)
         self._template = Template(
             crew.preload, template_environment(machine, crew.variables), init_seconds(crew.timeout)

@@ -12,10 +12,12 @@ import secrets
 import shutil
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from batchtwin.engine.launch import copies_folder
+from batchtwin.engine.lock import alone
 from batchtwin.engine.logs import made
 from batchtwin.engine.output import OutputFolder
 from batchtwin.errors import OutputError
@@ -217,11 +219,13 @@ class Away:
         root = copies.with_name(f"{copies.name}-node{number}")
         shutil.rmtree(root, ignore_errors=True)  # of a job that was killed, and begun again
         make_own(root)
+        self._lock = ExitStack()
+        self._lock.enter_context(alone(root, OutputError))
         unpack(pieces, root)
         OutputFolder(root, None).make()
         self.crew = moved(crew, root)
         self._job, self._code = crew.root, crew.script[0] if crew.script else ""
-        self._root = root
+        self._root, self._copies = root, copies
         self._growth = Growth(root)
         self._held: list[str] = []
 
@@ -260,8 +264,11 @@ class Away:
         return told, grown
 
     def close(self) -> list[Grown]:
-        """Remove the folder; return what the logs have grown by."""
+        """Remove the folder, and those of dead nodes beside it; return what the logs have grown by."""
         try:
             return self._growth.take(PIECE_BYTES, ("logs",))
         finally:
-            shutil.rmtree(self._root, ignore_errors=True)
+            self._lock.close()
+            for folder in self._copies.parent.glob(f"{self._copies.name}-node*"):
+                with suppress(OutputError, OSError), alone(folder, OutputError):
+                    shutil.rmtree(folder, ignore_errors=True)
