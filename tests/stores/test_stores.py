@@ -172,6 +172,15 @@ def test_output_by_url(job: Project, bucket: Bucket) -> None:
     assert (spoilt.code, spoilt.err) == (1, f"{bucket.url}/out/1/{place}: is not what was written\n")
 
 
+def test_logs_are_whole_when_they_are_brought_there(job: Project, bucket: Bucket) -> None:
+    job.files(100)
+    job.settings["mini_batch_size"] = 1
+    done = score(job, str(job.inputs), output=bucket.at("out/5"))
+    assert done.code == 0, done.err
+    nodes = [name for name in bucket.names("out/5") if name.startswith("logs/sys/node/")]
+    assert b"".join(bucket.get(f"out/5/{name}") for name in nodes).count(b" 1 succeeded") == 100
+
+
 def test_a_place_that_holds_a_result_is_refused_from_anywhere(job: Project, bucket: Bucket) -> None:
     bucket.put("out/2/manifest.json", b"{}")
     done = score(job, bucket.at("in"), output=bucket.at("out/2"))

@@ -119,9 +119,10 @@ class Logs(WorkerLogs):
     def tick(self) -> None:
         """Write what workers did lately; called often, writes seldom."""
         if self._kept and time.monotonic() - self._written > KEEP_SECONDS:
-            self._write_kept()
+            self.flush()
 
-    def _write_kept(self) -> None:
+    def flush(self) -> None:
+        """Write what workers did until now."""
         kept, self._kept, self._written = self._kept, defaultdict(list), time.monotonic()
         for worker, lines in kept.items():
             self._add(f"sys/node/{worker}.txt", "".join(lines))
@@ -178,7 +179,7 @@ class Logs(WorkerLogs):
     def close(self) -> None:
         """Close the files; what a full disk still refuses is lost."""
         with suppress(OSError):
-            self._write_kept()
+            self.flush()
         with suppress(OSError):
             self._stack.close()
 

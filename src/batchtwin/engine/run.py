@@ -154,6 +154,7 @@ class Run:
         job, prepared = self._job, self._prepared
         any_failed = False
         try:
+            logs.flush()
             any_failed = write_failures(prepared.output.root / "failures.jsonl", job, prepared.plan)
             if job.status is Status.COMPLETED:
                 assembled = prepared.output.assemble(job.outcomes[number] for number in sorted(job.outcomes))
