@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -106,17 +105,17 @@ def _link_or_copy(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def muster(prepared: Prepared, run: int) -> Crew:
+def muster(prepared: Prepared, run: int, key: str) -> Crew:
     """Clear the working folders, put the model where workers find it, and say what the workers have in common.
 
-    `run` numbers the runs of the job from 1: a segment is never written by two.
+    `run` numbers the runs of the job from 1: a segment is never written by two. `key` is this job's alone.
     """
     scratch = prepared.output.scratch
     shutil.rmtree(scratch, ignore_errors=True)
     models = model_dir(prepared.model.path, scratch)
     settings = prepared.deployment.settings
     return Crew(
-        key=hashlib.sha256(f"{prepared.output.root}\0{prepared.plan.fingerprint}".encode()).hexdigest()[:32],
+        key=key[:32],
         root=str(prepared.output.root),
         run=run,
         nodes=prepared.deployment.instance_count,
@@ -135,7 +134,7 @@ def muster(prepared: Prepared, run: int) -> Crew:
 def copies_folder(crew: Crew) -> Path:
     """Where this machine keeps copies of a job's input that lies in a store: below BATCHTWIN_COPIES, or its TMPDIR."""
     user = os.getuid() if hasattr(os, "getuid") else "user"
-    folder = Path(os.environ.get("BATCHTWIN_COPIES") or tempfile.gettempdir()) / f"batchtwin-{user}"
+    folder = Path(os.environ.get("BATCHTWIN_COPIES") or tempfile.gettempdir()).absolute() / f"batchtwin-{user}"
     return folder / f"{crew.key}-run{crew.run}"
 
 

@@ -123,9 +123,10 @@ class Logs(WorkerLogs):
 
     def flush(self) -> None:
         """Write what workers did until now."""
-        kept, self._kept, self._written = self._kept, defaultdict(list), time.monotonic()
-        for worker, lines in kept.items():
-            self._add(f"sys/node/{worker}.txt", "".join(lines))
+        self._written = time.monotonic()
+        for worker in list(self._kept):
+            self._add(f"sys/node/{worker}.txt", "".join(self._kept[worker]))
+            del self._kept[worker]
 
     def progress(self, message: str) -> None:
         """Add a line to the progress overview."""

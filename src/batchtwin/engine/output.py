@@ -21,7 +21,7 @@ from batchtwin.spec.plan import MiniBatch
 
 BLOCK = 1 << 20
 # Segments that assembly keeps open: a job of so many workers, if the system allows as many, opens each but once.
-OPEN_FILES, BESIDE = 2048, 64
+OPEN_FILES, BESIDE = 2048, 512
 crash_point = crash_points("parent")
 # All that a job makes in its folder. Clearing removes these names, in this order, and nothing else: without a
 # manifest the job is not complete, without a ledger there is none.
@@ -207,7 +207,7 @@ class Opened:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._files: dict[str, IO[bytes]] = {}
-        self._most = _files_allowed(OPEN_FILES + BESIDE) - BESIDE
+        self._most = max(1, _files_allowed(OPEN_FILES + BESIDE) - BESIDE)
 
     def __call__(self, name: str) -> IO[bytes]:
         """Return a file by its name."""

@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from tarfile import TarError
 from typing import Any
 
 from batchtwin import __version__
@@ -28,8 +29,8 @@ from batchtwin.engine.process import WorkerProcess
 from batchtwin.engine.ray_travel import Answer, Away, Grown
 from batchtwin.engine.template import Template
 from batchtwin.engine.usage import Usage
+from batchtwin.errors import OutputError
 from batchtwin.spec.messages import Crew, Event, Failure, Task, events
-from batchtwin.spec.remote import CopyError
 
 DEVICES = "CUDA_VISIBLE_DEVICES"
 
@@ -74,7 +75,7 @@ class Host:
 
         try:
             self._away = Away(self._crew_here(), self._number, map(ray.get, pieces))
-        except (OSError, CopyError) as error:
+        except (OSError, OutputError, TarError) as error:
             return [self._refused(error)], []
         return [], []
 
@@ -94,19 +95,25 @@ class Host:
             carried = json.loads(self._carried)
             self._quarters = Quarters(self._number, self._crew_here(), carried, self._cpus, self._gpus)
         happened = self._quarters.step(tasks, retired, seconds)
-        texts = [events.dump_json(event).decode() for event in happened]
-        return (texts, []) if away is None else away.answer(texts)
+        if away is not None:
+            return away.answer(happened)
+        return [events.dump_json(event).decode() for event in happened], []
 
-    def close(self) -> list[Grown]:
-        """End the workers and the template, and leave nothing of the job here; return what its logs have grown by."""
+    def close(self) -> tuple[str, list[Grown]]:
+        """End the workers and the template; return what the person should know, and what the logs have grown by."""
         if self._quarters is not None:
             self._quarters.close()
-        return [] if self._away is None else self._away.close()
+        return ("", []) if self._away is None else (self._away.lost(), self._away.last_words())
+
+    def leave(self) -> None:
+        """Leave nothing of the job here."""
+        if self._away is not None:
+            self._away.leave()
 
     def _crew_here(self) -> Crew:
         return Crew.model_validate_json(self._crew) if self._away is None else self._away.crew
 
-    def _refused(self, error: OSError | CopyError) -> str:
+    def _refused(self, error: Exception) -> str:
         """A full disk, or a path that this machine does not see: the job's failure, no item's."""
         where = os.uname().nodename
         text = f"on {where}: {error}"

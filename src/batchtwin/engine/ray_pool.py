@@ -11,7 +11,7 @@ import re
 import time
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,12 @@ from ray.exceptions import RayTaskError
 
 from batchtwin import __version__
 from batchtwin.engine.pool import SHUTDOWN_SECONDS, PoolError
+from batchtwin.engine.ray_cargo import pack, shared_paths
 from batchtwin.engine.ray_head import ask_head
 from batchtwin.engine.ray_host import Host
 from batchtwin.engine.ray_node import Node, Try, room_ahead
 from batchtwin.engine.ray_options import RayOptions
-from batchtwin.engine.ray_travel import land, pack, shared_paths
+from batchtwin.engine.ray_travel import land
 from batchtwin.spec.messages import Crew, Event, Failure, Outcome, Ready, events
 from batchtwin.spec.plan import MiniBatch
 
@@ -34,6 +35,10 @@ from batchtwin.spec.plan import MiniBatch
 FULL_SECONDS, ROOM_SECONDS = 1.0, 0.1
 # An actor that is silent for so long beyond that is given up for dead, whatever Ray says.
 SILENT_SECONDS = 60.0
+# How fast it takes model and code, at least, in bytes a second.
+SLOWEST_BYTES = 1 << 20
+# What ending takes beyond the end of the workers.
+CLOSE_SECONDS = 5.0
 # How often one mini-batch may be with a node that is lost before that counts as a failed try.
 LOSSES = 3
 # Actors lost in a row, for each node, without a try that ended: there is something wrong with all.
@@ -67,6 +72,7 @@ class RayPool:
         self._shared = shared_paths(crew)
         self._root = Path(crew.root)
         self._pieces: list[Any] = []  # of model and code, if a node has to be sent them
+        self._packed = 0  # bytes of those
         for place in range(nodes):
             self._hire(place)
 
@@ -97,18 +103,27 @@ class RayPool:
             done, _ = ray.wait(list(calls), num_returns=len(calls), timeout=0)
         found = [event for call in done for event in self._hear(calls[call])]
         now = time.monotonic()
-        for node in [node for node in self._nodes if node.up and node.call is not None and now > node.deadline]:
+        for node in self._silent(now):
             found += self._lose(node, f"it has been silent for {SILENT_SECONDS:g} seconds")
         self._look_for_room(now)
         return found
 
+    def _silent(self, now: float) -> list[Node]:
+        """Return the nodes that should have answered. This process may have been busy itself: have they, by now?"""
+        late = {node.call: node for node in self._nodes if node.up and node.call is not None and now > node.deadline}
+        _, silent = ray.wait(list(late), num_returns=len(late), timeout=0, fetch_local=False) if late else ([], [])
+        return [late[call] for call in silent]
+
     def close(self) -> None:
         """End all workers, idle ones in order, and give the cluster back what was asked for."""
-        closing = [node.handle.close.remote() for node in self._nodes if node.up]
-        done, _ = ray.wait(closing, num_returns=max(1, len(closing)), timeout=SHUTDOWN_SECONDS + FULL_SECONDS)
-        for call in done:
-            with suppress(Trouble, OSError):  # the last words of logs
-                land(self._root, ray.get(call))
+        closing = {node.handle.close.remote(): node for node in self._nodes if node.up}
+        for call in _done(closing, SHUTDOWN_SECONDS + CLOSE_SECONDS):
+            with suppress(Trouble, OSError):
+                lost, grown = ray.get(call)
+                land(self._root, grown)
+                if lost:
+                    self._note(f"Warning: {closing[call].name}: {lost}")
+        _done([node.handle.leave.remote() for node in closing.values()], CLOSE_SECONDS)
         ask_head(self._dismiss)
 
     def _dismiss(self) -> None:
@@ -187,11 +202,18 @@ class RayPool:
         node.up = True
         if not shares:
             if not self._pieces:
-                pack(self._crew, lambda piece: self._pieces.append(ray.put(piece)))
+                self._pack()
             self._note(
                 f"{node.name} does not see {self._root}: model and code go there, rows and logs come back by Ray"
             )
-            node.call, node.deadline = node.handle.unload.remote(self._pieces), math.inf
+            node.call = node.handle.unload.remote(self._pieces)
+            node.deadline = time.monotonic() + SILENT_SECONDS + self._packed / SLOWEST_BYTES
+
+    def _pack(self) -> None:
+        try:
+            self._packed = pack(self._crew, lambda piece: self._pieces.append(ray.put(piece)))
+        except Trouble as error:
+            raise PoolError(f"model and code cannot be sent to a machine that does not see them: {error}") from None
 
     def _lose(self, node: Node, why: str) -> Iterator[Event]:
         """Have another in a node's place; its mini-batches are tried again, which is no fault of theirs, at first."""
@@ -233,6 +255,11 @@ class RayPool:
             return f"{text}; the head of the cluster does not answer"
         there = Counter(_told(machine["Resources"]) for machine in found[0] if machine["Alive"])
         return f"{text}; there is {_listed(there) or 'nothing'}, of which {_told(found[1])} are free"
+
+
+def _done(calls: Collection[Any], seconds: float) -> list[Any]:
+    """Return the calls that are answered within so many seconds."""
+    return list(ray.wait(list(calls), num_returns=len(calls), timeout=seconds)[0]) if calls else []
 
 
 def _resources(options: RayOptions, workers: int) -> dict[str, float]:

@@ -19,7 +19,7 @@ from batchtwin.engine.ray_options import RayOptions
 from batchtwin.errors import BatchTwinError, UsageError
 from batchtwin.spec.messages import Crew
 
-# Rows never pass through Ray's object store: its smallest size will do.
+# Here rows never pass through Ray's object store: its smallest size will do.
 OBJECT_STORE_BYTES = 80 << 20
 KNOCK_SECONDS = 5.0
 # Each takes Ray some five seconds.

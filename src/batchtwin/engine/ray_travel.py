@@ -7,28 +7,28 @@ parent appends to files of the same names here, before it hears of it: so ledger
 from __future__ import annotations
 
 import errno
+import math
 import os
-import secrets
 import shutil
-import tarfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
 
 from batchtwin.engine.launch import copies_folder
 from batchtwin.engine.lock import alone
 from batchtwin.engine.logs import made
 from batchtwin.engine.output import OutputFolder
+from batchtwin.engine.ray_cargo import CODE, PIECE_BYTES, below, files_below, moved, unpack
 from batchtwin.errors import OutputError
 from batchtwin.scoring.fetch import make_own
-from batchtwin.spec.messages import Crew, Task
+from batchtwin.spec.messages import Crew, Event, Failure, Task, events
 from batchtwin.spec.url import is_url
 
-# What goes through Ray's object store at once: a fraction of the smallest store there is.
-PIECE_BYTES = 16 << 20
+# A folder that nobody holds, and that is so old, is not about to be held either.
+OLD_SECONDS = 60.0
 # Below the job's folder.
-MODELS, CODE, SCORE = "scratch/azureml-models", "scratch/code", "named-outputs/score"
+SCORE = "named-outputs/score"
 GROWING = ("segments", "logs")
 ADVICE = "has to be on a path that all machines share"
 
@@ -38,124 +38,8 @@ Grown = tuple[str, bytes]
 Answer = tuple[list[str], list[Grown]]
 
 
-def shared_paths(crew: Crew) -> list[str]:
-    """Return what a machine has to see that shares the job's folder: one file in it has a name of this moment."""
-    mark = OutputFolder(Path(crew.root), None).scratch / f"seen-{secrets.token_hex(8)}"
-    mark.touch()
-    return [str(mark), *([crew.script[0]] if crew.script else [])]
-
-
-def pack(crew: Crew, send: Callable[[bytes], object]) -> int:
-    """Send model and code as a tar, piece by piece; return how many bytes that is."""
-    pieces: Any = _Pieces(send)
-    with tarfile.open(fileobj=pieces, mode="w|", dereference=True) as tar:
-        code = [(CODE, Path(crew.script[0]))] if crew.script else []
-        for place, top in ((MODELS, Path(crew.root) / MODELS), *code):
-            for name, file in _files(top):
-                if os.path.isfile(file):  # no pipe, no link that leads nowhere
-                    tar.add(file, f"{place}/{name}", recursive=False)
-    pieces.flush()
-    return int(pieces.sent)
-
-
-def _files(top: Path) -> Iterator[tuple[str, str]]:
-    """Yield (name relative to `top`, path) of every file. Links to folders are followed, if they do not lead back."""
-    for at, folders, names in os.walk(top, followlinks=True):
-        here = f"{os.path.realpath(at)}/"
-        inner = [(name, os.path.realpath(os.path.join(at, name))) for name in folders if name != "__pycache__"]
-        folders[:] = [name for name, real in inner if not here.startswith(f"{real}/")]
-        yield from ((os.path.relpath(os.path.join(at, name), top), os.path.join(at, name)) for name in names)
-
-
-class _Pieces:
-    """What tarfile writes to."""
-
-    def __init__(self, send: Callable[[bytes], object]) -> None:
-        self._send = send
-        self._waiting: list[bytes] = []
-        self._size = self.sent = 0
-
-    def write(self, data: bytes) -> int:
-        self._waiting.append(bytes(data))
-        self._size += len(data)
-        if self._size >= PIECE_BYTES:
-            self.flush()
-        return len(data)
-
-    def flush(self) -> None:
-        self._send(b"".join(self._waiting))
-        self.sent += self._size
-        self._waiting, self._size = [], 0
-
-
-class _Joined:
-    """What tarfile reads from: pieces, one after the other."""
-
-    def __init__(self, pieces: Iterable[bytes]) -> None:
-        self._pieces = iter(pieces)
-        self._rest = memoryview(b"")
-
-    def read(self, size: int) -> bytes:
-        found = bytearray()
-        while len(found) < size:
-            if not self._rest:
-                piece = next(self._pieces, None)
-                if piece is None:
-                    break
-                self._rest = memoryview(piece)
-            taken = self._rest[: size - len(found)]
-            self._rest = self._rest[len(taken) :]
-            found += taken
-        return bytes(found)
-
-
-def unpack(pieces: Iterable[bytes], root: Path) -> None:
-    """Write what `pack` sent below `root`.
-
-    Raises:
-        OutputError: a name leads out of it.
-        OSError: the disk is full, or the like.
-    """
-    for place in (MODELS, CODE):
-        (root / place).mkdir(parents=True)
-    joined: Any = _Joined(pieces)
-    with tarfile.open(fileobj=joined, mode="r|") as tar:
-        for member in tar:
-            target, source = _below(root, member.name, (MODELS, CODE)), tar.extractfile(member)
-            if source is not None:
-                with made(target).open("wb") as stream:
-                    shutil.copyfileobj(source, stream, 1 << 20)
-                target.chmod(member.mode & 0o777)
-
-
-def moved(crew: Crew, root: Path) -> Crew:
-    """Return the crew whose job's folder is `root`, with the code in it. The deployment's own variables stay."""
-    code = str(root / CODE)
-    places = [(crew.root, str(root)), *([(crew.script[0], code)] if crew.script else [])]
-    places.sort(key=lambda place: -len(place[0]))  # one may be in the other
-
-    def at(text: str) -> str:
-        for old, new in places:
-            if text == old or text.startswith(f"{old}/"):
-                return new + text[len(old) :]
-        return text
-
-    script = (code, crew.script[1]) if crew.script else None
-    model = crew.preload.model and at(crew.preload.model)
-    return crew.model_copy(
-        update={
-            "root": str(root),
-            "script": script,
-            "preload": crew.preload.model_copy(update={"script": script, "model": model}),
-            "environment": {
-                name: text if name in crew.variables else at(text) for name, text in crew.environment.items()
-            },
-        }
-    )
-
-
 class Growth:
-    """What files below `root` have grown by since that was taken last. They only ever grow."""
+    """What files below `root` have grown by since that was taken last."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -167,30 +51,19 @@ class Growth:
 
     def _take(self, room: int, folders: Iterable[str]) -> Iterator[Grown]:
         for folder in folders:
-            for name, file in _files(self._root / folder):
+            for name, file in files_below(self._root / folder):
                 known = f"{folder}/{name}"
                 before = self._taken.get(known, 0)
                 if not room:
                     return
-                if os.path.getsize(file) > before:
-                    with open(file, "rb") as stream:
-                        stream.seek(before)
-                        data = stream.read(room)
-                    self._taken[known] = before + len(data)
-                    room -= len(data)
-                    yield known, data
-
-
-def _below(root: Path, name: str, folders: Iterable[str]) -> Path:
-    """Return the path of a name that another machine has sent.
-
-    Raises:
-        OutputError: it leads to none of the folders.
-    """
-    path = Path(os.path.normpath(root / name))
-    if not any(path.is_relative_to(root / folder) for folder in folders):
-        raise OutputError(f"{name!r} leads out of {root}")
-    return path
+                with suppress(FileNotFoundError):  # a script may rename its logs
+                    if os.path.isfile(file) and os.path.getsize(file) > before:
+                        with open(file, "rb") as stream:
+                            stream.seek(before)
+                            data = stream.read(room)
+                        self._taken[known] = before + len(data)
+                        room -= len(data)
+                        yield known, data
 
 
 def land(root: Path, grown: Iterable[Grown]) -> None:
@@ -201,7 +74,7 @@ def land(root: Path, grown: Iterable[Grown]) -> None:
         OSError: the disk is full, or the like.
     """
     for name, data in grown:
-        with made(_below(root, name, GROWING)).open("ab") as stream:
+        with made(below(root, name, GROWING)).open("ab") as stream:
             stream.write(data)
 
 
@@ -217,12 +90,19 @@ class Away:
             raise FileNotFoundError(errno.ENOENT, f"is not there; with summary_only it {ADVICE}", crew.root)
         copies = copies_folder(crew)
         root = copies.with_name(f"{copies.name}-node{number}")
-        shutil.rmtree(root, ignore_errors=True)  # of a job that was killed, and begun again
-        make_own(root)
+        _sweep(copies.parent.glob("*-node*"), OLD_SECONDS)
         self._lock = ExitStack()
-        self._lock.enter_context(alone(root, OutputError))
-        unpack(pieces, root)
-        OutputFolder(root, None).make()
+        try:
+            make_own(root)
+            self._lock.enter_context(alone(root, OutputError))
+            unpack(pieces, root)
+            OutputFolder(root, None).make()
+        except BaseException as error:
+            self._lock.close()
+            shutil.rmtree(root, ignore_errors=True)
+            if isinstance(error, OSError):
+                error.filename = error.filename or str(root)
+            raise
         self.crew = moved(crew, root)
         self._job, self._code = crew.root, crew.script[0] if crew.script else ""
         self._root, self._copies = root, copies
@@ -246,7 +126,7 @@ class Away:
                     text = f"is not there; input {ADVICE}, or to be a URL"
                     raise FileNotFoundError(errno.ENOENT, text, file)
 
-    def answer(self, texts: Sequence[str]) -> Answer:
+    def answer(self, happened: Iterable[Event]) -> Answer:
         """Return what has grown, and the events whose rows are thereby with the parent.
 
         Raises:
@@ -255,20 +135,40 @@ class Away:
         if any(os.scandir(self._root / SCORE)):
             text = f"is not there; where a script writes files of its own, it {ADVICE}"
             raise FileNotFoundError(errno.ENOENT, text, self._job)
-        code = str(self._root / CODE)
-        self._held += [text.replace(code, self._code) for text in texts]
+        self._held += [events.dump_json(self._told(event)).decode() for event in happened]
         grown = self._growth.take(PIECE_BYTES)
         if sum(len(data) for _, data in grown) >= PIECE_BYTES:
             return [], grown
         told, self._held = self._held, []
         return told, grown
 
-    def close(self) -> list[Grown]:
-        """Remove the folder, and those of dead nodes beside it; return what the logs have grown by."""
-        try:
-            return self._growth.take(PIECE_BYTES, ("logs",))
-        finally:
-            self._lock.close()
-            for folder in self._copies.parent.glob(f"{self._copies.name}-node*"):
-                with suppress(OutputError, OSError), alone(folder, OutputError):
+    def _told(self, event: Event) -> Event:
+        """Return a failure with the paths that the person knows; what cannot be written is here."""
+        if not isinstance(event, Failure):
+            return event
+        code, where = str(self._root / CODE), f" (on {os.uname().nodename})" if event.kind == "write" else ""
+        message, trace = (text.replace(code, self._code) for text in (event.message, event.traceback))
+        return event.model_copy(update={"message": message + where, "traceback": trace})
+
+    def last_words(self) -> list[Grown]:
+        """Return what the logs have grown by."""
+        return self._growth.take(PIECE_BYTES, ("logs",))
+
+    def lost(self) -> str:
+        """Say what stays behind, after all; empty for nothing."""
+        names = sorted(os.listdir(self._root / SCORE))
+        return f"{names[0]}, which the script wrote at its end, is not in {self._job}, which {ADVICE}" if names else ""
+
+    def leave(self) -> None:
+        """Remove the folder, and those of dead nodes of this job beside it."""
+        self._lock.close()
+        _sweep(self._copies.parent.glob(f"{self._copies.name}-node*"))
+
+
+def _sweep(folders: Iterable[Path], older: float = -math.inf) -> None:
+    """Remove those that no living node holds, and that are older than so many seconds."""
+    for folder in folders:
+        with suppress(OutputError, OSError):
+            if time.time() - folder.stat().st_mtime > older:
+                with alone(folder, OutputError):
                     shutil.rmtree(folder, ignore_errors=True)

@@ -81,7 +81,7 @@ class Run:
             report = Report(prepared.plan, logs, self._progress)
             scheduled = f"Scheduled {len(job.items)} mini batches with {sum(job.items)} items"
             logs.progress(f"Scheduling finished. {scheduled} in {time.monotonic() - self._began:.3f} seconds.")
-            crew = muster(prepared, self._number)
+            crew = muster(prepared, self._number, self._ledger.fact("key") or prepared.plan.fingerprint)
             pool = self._site.pool(crew, logs, report.note)
             with _signals() as caught, closing(self._progress), closing(pool):
                 try:
@@ -154,7 +154,8 @@ class Run:
         job, prepared = self._job, self._prepared
         any_failed = False
         try:
-            logs.flush()
+            with suppress(OSError):  # they are no reason to fail
+                logs.flush()
             any_failed = write_failures(prepared.output.root / "failures.jsonl", job, prepared.plan)
             if job.status is Status.COMPLETED:
                 assembled = prepared.output.assemble(job.outcomes[number] for number in sorted(job.outcomes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -62,6 +63,7 @@ def new_job(prepared: Prepared, progress: Progress, site: Site | None = None) ->
             "fingerprint": prepared.plan.fingerprint,
             "root": str(prepared.inputs.root),
             "started": now(),
+            "key": secrets.token_hex(16),
         }
         ledger = Ledger.create(output.ledger, facts, prepared.plan.mini_batches, dict(prepared.hashes))
         crash_point("plan in the ledger")
