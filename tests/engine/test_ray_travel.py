@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchtwin.engine.ray_cargo import moved, pack, unpack
-from batchtwin.engine.ray_travel import Away, Growth, land
+from batchtwin.engine.ray_travel import Growth, land
 from batchtwin.errors import OutputError
 from batchtwin.spec.messages import Crew, Preload
 from ray_cluster import blind, running
