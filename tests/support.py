@@ -21,6 +21,14 @@ COMMAND = Path(sys.executable).with_name("batchtwin")
 ROOT = Path(__file__).resolve().parent.parent
 # Nothing here takes that long; a test that hangs should fail, not stall.
 DEADLINE = 300
+# In a script with a folder THERE: nobody's first mini-batch ends before four workers are there.
+ALL_FOUR_FIRST = """
+    import os, time
+    def all_four_first():
+        open(f"THERE/{os.getpid()}", "w").close()
+        while len(os.listdir("THERE")) < 4:
+            time.sleep(0.01)
+"""
 # Set by the fixture that starts a cluster: its address, and the environment that it was started with.
 RAY, RAY_STARTED_WITH = "BATCHTWIN_TEST_RAY", "BATCHTWIN_TEST_RAY_STARTED_WITH"
 

@@ -14,7 +14,7 @@ import batchtwin as package
 from batchtwin.engine.ray_host import devices, machine_environment
 from batchtwin.engine.ray_node import room_ahead
 from ray_cluster import running
-from support import Finished, Project, batchtwin, wait_for
+from support import ALL_FOUR_FIRST, Finished, Project, batchtwin, wait_for
 
 SCRIPT = """
     import os, pathlib, time
@@ -113,7 +113,10 @@ def test_a_job_may_be_resumed_elsewhere(project: Project, two: Any) -> None:
 
 def test_a_machine_that_is_lost_costs_time_only(project: Project) -> None:
     spread(project, 40)
-    project.script = SCRIPT.replace("0.2", "1.5")
+    there = project.folder / "there"
+    there.mkdir()
+    slow = SCRIPT.replace("time.sleep(0.2)", "all_four_first(); time.sleep(1.5)")
+    project.script = ALL_FOUR_FIRST.replace("THERE", str(there)) + slow
     with running(cpus=2, machines=2) as cluster:
         job = project.start(*on(cluster))
         cluster.remove_node(cluster.list_all_nodes()[1], allow_graceful=False)

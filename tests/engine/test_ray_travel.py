@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -13,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchtwin.engine.ray_cargo import moved, pack, unpack
-from batchtwin.engine.ray_travel import Growth, land
+from batchtwin.engine.ray_cargo import PIECE_BYTES, files_below, moved, pack, unpack
+from batchtwin.engine.ray_travel import Away, Growth, land
 from batchtwin.errors import OutputError
-from batchtwin.spec.messages import Crew, Preload
+from batchtwin.spec.messages import Crew, Preload, Ready
 from ray_cluster import blind, running
-from support import ROOT, Project, batchtwin, wait_for
+from support import ALL_FOUR_FIRST, ROOT, Project, batchtwin
 
 SCRIPT = """
     import os, pathlib, time
@@ -71,7 +72,9 @@ def expected(files: int) -> str:
 
 def hosts(machine: psutil.Process) -> list[psutil.Process]:
     """The actors of a machine."""
-    return [process for process in machine.children(recursive=True) if process.name().startswith("ray::Host")]
+    below = machine.children(recursive=True)
+    with_names = psutil.process_iter(["name"])
+    return [process for process in with_names if process in below and process.info["name"].startswith("ray::Host")]
 
 
 def test_model_and_code_go_there_rows_and_logs_come_back(job: Project, away: tuple[list[str], Any]) -> None:
@@ -97,8 +100,11 @@ def test_the_mlflow_driver_scores_there(heart_model: Path, tmp_path: Path, away:
 def test_an_actor_that_is_lost_there_costs_time_only(job: Project, away: tuple[list[str], psutil.Process]) -> None:
     words, machine = away
     job.files(40)
+    there = job.inputs / ".there"
+    there.mkdir()
+    slow = SCRIPT.replace("time.sleep(0.1)", "all_four_first(); time.sleep(1)")
+    job.script = ALL_FOUR_FIRST.replace("THERE", str(there)) + slow
     started = job.start(*words)
-    wait_for(lambda: len(hosts(machine)) == 2)
     hosts(machine)[0].kill()
     done = job.end(started)
     assert (done.code, done.predictions) == (0, expected(40)), done.err
@@ -232,6 +238,67 @@ def test_files_grow_here_as_they_grow_there(writes: list[tuple[str, bytes]], mos
         assert {file: (here / file).read_bytes() for file, data in written.items() if data} == {
             file: data for file, data in written.items() if data
         }
+
+
+def test_what_is_half_unpacked_goes_and_the_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCHTWIN_COPIES", str(tmp_path / "copies"))
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code/driver.py").write_bytes(b"1" * 100_000)
+    (tmp_path / "job/scratch/azureml-models").mkdir(parents=True)
+    pieces: list[bytes] = []
+    pack(crew(tmp_path), pieces.append)
+
+    def full() -> Iterator[bytes]:
+        yield pieces[0][:50_000]
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match="No space left on device") as refused:
+        Away(crew(tmp_path), 0, full())
+    assert str(refused.value.filename).startswith(str(tmp_path / "copies"))
+    assert not list((tmp_path / "copies").glob("*/*"))
+
+
+def test_rows_come_before_the_events_that_tell_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three pieces and a bit: events are held until all has been taken, and told once."""
+    monkeypatch.setenv("BATCHTWIN_COPIES", str(tmp_path / "copies"))
+    (tmp_path / "code").mkdir()
+    (tmp_path / "job/scratch/azureml-models").mkdir(parents=True)
+    pieces: list[bytes] = []
+    pack(crew(tmp_path), pieces.append)
+    away = Away(crew(tmp_path), 0, pieces)
+    rows = os.urandom(3 * PIECE_BYTES + 7)
+    (Path(away.crew.root) / "segments/s").write_bytes(rows)
+    answers = [away.answer([Ready(worker="node0/process000", seconds=1.0)])]
+    while away.is_behind:
+        answers.append(away.answer([]))
+    assert [len(texts) for texts, _ in answers] == [0, 0, 0, 1]
+    assert b"".join(data for _, grown in answers for _, data in grown) == rows
+    away.leave()
+    assert not list((tmp_path / "copies").glob("*/*"))
+
+
+def test_folders_of_dead_nodes_go_with_those_of_living_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCHTWIN_COPIES", str(tmp_path / "copies"))
+    (tmp_path / "code").mkdir()
+    (tmp_path / "job/scratch/azureml-models").mkdir(parents=True)
+    pieces: list[bytes] = []
+    pack(crew(tmp_path), pieces.append)
+    first, second = (Away(crew(tmp_path), number, pieces) for number in (0, 1))
+    dead = Path(first.crew.root).with_name("k-run1-node7")
+    dead.mkdir()
+    first.leave()
+    assert [path.name for path in dead.parent.iterdir()] == [Path(second.crew.root).name], "the living one stays"
+    second.leave()
+    assert not list(dead.parent.iterdir())
+
+
+def test_folders_that_link_to_each_other_are_packed_once(tmp_path: Path) -> None:
+    for name, other in (("a", "b"), ("b", "a")):
+        (tmp_path / "code" / name).mkdir(parents=True)
+        (tmp_path / "code" / name / "x").write_text(name)
+        (tmp_path / "code" / name / other).symlink_to(tmp_path / "code" / other)
+    names = {name for name, _ in files_below(tmp_path / "code")}
+    assert names == {"a/x", "a/b/x", "b/x", "b/a/x"}
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "segments/../../x", "named-outputs/score/x", "segmentsx"])

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import socket
 import sys
 import time
 import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -87,8 +91,9 @@ def stream(workspace: Workspace, name: options.JobName) -> None:
     """Print what a job logs until it ends; a failed job is an error."""
     job, tracking = workspace.job(name), workspace.mlflow_uri()
     try:
-        _head(job, tracking)
-        job = _follow(workspace, name)
+        with _interrupts() as caught:
+            _head(job, tracking)
+            job = _follow(workspace, name, caught)
     except KeyboardInterrupt:
         raise CommandError(
             "The output streaming for the run interrupted.\nBut the run is still executing on the compute target.\n"
@@ -104,9 +109,27 @@ def _head(job: Job, tracking: str) -> None:
     echo(f"RunId: {job.name}\nWeb View: {shapes.web_address(job, tracking)}")
 
 
-def _follow(workspace: Workspace, name: str) -> Job:
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Collect what Ctrl-C raises, for there are callbacks of libraries that swallow it."""
+    caught: list[int] = []
+
+    def catch(number: int, frame: FrameType | None) -> None:
+        caught.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, catch)
+    try:
+        yield caught
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _follow(workspace: Workspace, name: str, caught: list[int]) -> Job:
     shown = 0
     while True:
+        if caught:
+            raise KeyboardInterrupt
         # Looked at before the log, so that a final state means that all of the log is there.
         job = workspace.job(name)
         lines, following = workspace.log_lines(name, shown)
