@@ -6,7 +6,6 @@ one whose path leads elsewhere in each process, as that of an unshared folder do
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import subprocess
@@ -16,8 +15,8 @@ import time
 from pathlib import Path
 
 from benchmarks.contenders import MODEL, SIMPLE
-from benchmarks.measure import LIMIT, beside_python
-from benchmarks.sets import BIG, ROOT, DataSet
+from benchmarks.measure import LIMIT, RunError, beside_python
+from benchmarks.sets import ROOT, DataSet, asked_for
 
 UNSHARED = "/proc/self/cwd"
 
@@ -30,18 +29,20 @@ def job(data: DataSet, address: str, output: str, folder: str) -> float:
         *("--pool", "ray", "--ray-address", address),
     ]
     began = time.perf_counter()
-    subprocess.run(words, cwd=folder, check=True, capture_output=True, timeout=LIMIT)  # noqa: S603 - our own
-    return time.perf_counter() - began
+    done = subprocess.run(  # noqa: S603 - our own
+        words, cwd=folder, check=True, capture_output=True, text=True, timeout=LIMIT
+    )
+    seconds = time.perf_counter() - began
+    if ("does not see" in done.stderr) != (output == UNSHARED):
+        raise RunError(
+            words, done.returncode, f"the node sees what it should not, or does not what it should\n{done.stderr}"
+        )
+    return seconds
 
 
 def main() -> int:
     """Start a cluster, run both in turn, print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--files", type=int, default=BIG.files)
-    parser.add_argument("--rows", type=int, default=BIG.rows_per_file, help="of each file")
-    parser.add_argument("--rounds", type=int, default=5)
-    asked = parser.parse_args()
-    data = DataSet("AWAY", asked.files, asked.rows)
+    data, rounds = asked_for(__doc__, "AWAY")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     from ray.cluster_utils import Cluster
 
@@ -49,7 +50,7 @@ def main() -> int:
     walls: dict[str, list[float]] = {"shared": [], "unshared": []}
     try:
         with tempfile.TemporaryDirectory(prefix="bench-out-") as folder:
-            for number in range(asked.rounds + 1):
+            for number in range(rounds + 1):
                 for kind, output in (("shared", folder), ("unshared", UNSHARED))[:: 1 if number % 2 else -1]:
                     seconds = job(data, str(cluster.address), output, folder)
                     if number:  # the first round warms the caches
@@ -58,7 +59,7 @@ def main() -> int:
     finally:
         cluster.shutdown()
     shared, unshared = map(statistics.median, walls.values())
-    print(f"{data}, {size / 1e6:.1f} MB of predictions, {asked.rounds} rounds, medians:")
+    print(f"{data}, {size / 1e6:.1f} MB of predictions, {rounds} rounds, medians:")
     print(f"shared folder {shared:.2f} s, no shared folder {unshared:.2f} s, ratio {unshared / shared:.3f}")
     return 0
 

@@ -6,7 +6,6 @@ asserted: machines differ, and so do their disks.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 import tempfile
@@ -14,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from benchmarks.contenders import MODEL, SIMPLE
 from benchmarks.measure import Run, beside_python, run
-from benchmarks.sets import BIG, ROOT, DataSet
+from benchmarks.sets import ROOT, DataSet, asked_for
 
 OFF = {"WITHOUT_LEDGER": "1", "PYTHONPATH": str(ROOT / "benchmarks/without_checksums")}
 FIGURES: dict[str, Callable[[Run], float]] = {"wall": lambda one: one.wall, "CPU": lambda one: one.cpu}
@@ -33,14 +32,9 @@ def job(data: DataSet, output: str, bare: bool) -> Run:
 
 def main() -> int:
     """Make the data, run both in turn, print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--files", type=int, default=BIG.files)
-    parser.add_argument("--rows", type=int, default=BIG.rows_per_file, help="of each file")
-    parser.add_argument("--rounds", type=int, default=5)
-    asked = parser.parse_args()
-    data = DataSet("LEDGER", asked.files, asked.rows)
+    data, rounds = asked_for(__doc__, "LEDGER")
     runs: dict[bool, list[Run]] = {False: [], True: []}
-    for number in range(asked.rounds + 1):
+    for number in range(rounds + 1):
         for bare in (False, True) if number % 2 else (True, False):
             with tempfile.TemporaryDirectory(prefix="bench-out-") as output:
                 one = job(data, output, bare)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import subprocess
 import sys
@@ -42,6 +43,16 @@ class DataSet:
             subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - our own
             partial.rename(folder)
         return folder
+
+
+def asked_for(doc: str | None, name: str) -> tuple[DataSet, int]:
+    """Return what a benchmark of two ways of one job is asked for: the data, BIG unless told otherwise, and rounds."""
+    parser = argparse.ArgumentParser(description=doc)
+    parser.add_argument("--files", type=int, default=BIG.files)
+    parser.add_argument("--rows", type=int, default=BIG.rows_per_file, help="of each file")
+    parser.add_argument("--rounds", type=int, default=5)
+    asked = parser.parse_args()
+    return DataSet(name, asked.files, asked.rows), asked.rounds
 
 
 TINY = DataSet("TINY", 4, 75, mini_batch=2)

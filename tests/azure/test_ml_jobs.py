@@ -6,12 +6,15 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from local_az import DEPLOYMENT, ENDPOINT, FAILING, Az
 
+from batchtwin.azure.jobs import follow, interrupts
 from batchtwin.azure.shapes import WORKSPACE
+from batchtwin.workspace.service import Workspace
 from support import COMMAND, wait_for
 
 WAITING = """
@@ -178,6 +181,14 @@ def test_an_interrupted_stream_leaves_the_job_alone(az: Az, running: str) -> Non
     _, told = stream.communicate(timeout=60)
     assert (stream.returncode, "the run is still executing" in told) == (1, True)
     assert az.status(running) == "Running"
+
+
+def test_an_interrupt_that_a_library_swallows_is_heard_all_the_same(az: Az) -> None:
+    with Workspace.open(str(az.folder / "workspace")) as workspace, interrupts() as caught:
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            follow(workspace, "done", caught)
 
 
 def test_a_job_is_cancelled_in_the_middle_and_its_stream_ends(az: Az, running: str) -> None:

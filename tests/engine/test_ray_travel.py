@@ -172,6 +172,18 @@ def crew(folder: Path, **more: Any) -> Crew:
     return Crew(**{**values, **more})
 
 
+@pytest.fixture
+def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The pieces of a crew's code; its nodes have their folders below `copies`."""
+    monkeypatch.setenv("BATCHTWIN_COPIES", str(tmp_path / "copies"))
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code/driver.py").write_bytes(b"1" * 100_000)
+    (tmp_path / "job/scratch/azureml-models").mkdir(parents=True)
+    pieces: list[bytes] = []
+    pack(crew(tmp_path), pieces.append)
+    return pieces
+
+
 def test_what_is_packed_is_there_again(tmp_path: Path) -> None:
     models, code = tmp_path / "job/scratch/azureml-models", tmp_path / "code"
     weights = os.urandom(40 << 20)  # of several pieces
@@ -240,16 +252,9 @@ def test_files_grow_here_as_they_grow_there(writes: list[tuple[str, bytes]], mos
         }
 
 
-def test_what_is_half_unpacked_goes_and_the_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BATCHTWIN_COPIES", str(tmp_path / "copies"))
-    (tmp_path / "code").mkdir()
-    (tmp_path / "code/driver.py").write_bytes(b"1" * 100_000)
-    (tmp_path / "job/scratch/azureml-models").mkdir(parents=True)
-    pieces: list[bytes] = []
-    pack(crew(tmp_path), pieces.append)
-
+def test_what_is_half_unpacked_goes_and_the_full_disk_is_named(tmp_path: Path, packed: list[bytes]) -> None:
     def full() -> Iterator[bytes]:
-        yield pieces[0][:50_000]
+        yield packed[0][:50_000]
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with pytest.raises(OSError, match="No space left on device") as refused:
@@ -258,14 +263,9 @@ def test_what_is_half_unpacked_goes_and_the_full_disk_is_named(tmp_path: Path, m
     assert not list((tmp_path / "copies").glob("*/*"))
 
 
-def test_rows_come_before_the_events_that_tell_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_come_before_the_events_that_tell_of_them(tmp_path: Path, packed: list[bytes]) -> None:
     """Three pieces and a bit: events are held until all has been taken, and told once."""
-    monkeypatch.setenv("BATCHTWIN_COPIES", str(tmp_path / "copies"))
-    (tmp_path / "code").mkdir()
-    (tmp_path / "job/scratch/azureml-models").mkdir(parents=True)
-    pieces: list[bytes] = []
-    pack(crew(tmp_path), pieces.append)
-    away = Away(crew(tmp_path), 0, pieces)
+    away = Away(crew(tmp_path), 0, packed)
     rows = os.urandom(3 * PIECE_BYTES + 7)
     (Path(away.crew.root) / "segments/s").write_bytes(rows)
     answers = [away.answer([Ready(worker="node0/process000", seconds=1.0)])]
@@ -277,13 +277,8 @@ def test_rows_come_before_the_events_that_tell_of_them(tmp_path: Path, monkeypat
     assert not list((tmp_path / "copies").glob("*/*"))
 
 
-def test_folders_of_dead_nodes_go_with_those_of_living_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BATCHTWIN_COPIES", str(tmp_path / "copies"))
-    (tmp_path / "code").mkdir()
-    (tmp_path / "job/scratch/azureml-models").mkdir(parents=True)
-    pieces: list[bytes] = []
-    pack(crew(tmp_path), pieces.append)
-    first, second = (Away(crew(tmp_path), number, pieces) for number in (0, 1))
+def test_folders_of_dead_nodes_go_with_those_of_living_ones(tmp_path: Path, packed: list[bytes]) -> None:
+    first, second = (Away(crew(tmp_path), number, packed) for number in (0, 1))
     dead = Path(first.crew.root).with_name("k-run1-node7")
     dead.mkdir()
     first.leave()

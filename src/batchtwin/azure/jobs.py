@@ -91,9 +91,9 @@ def stream(workspace: Workspace, name: options.JobName) -> None:
     """Print what a job logs until it ends; a failed job is an error."""
     job, tracking = workspace.job(name), workspace.mlflow_uri()
     try:
-        with _interrupts() as caught:
+        with interrupts() as caught:
             _head(job, tracking)
-            job = _follow(workspace, name, caught)
+            job = follow(workspace, name, caught)
     except KeyboardInterrupt:
         raise CommandError(
             "The output streaming for the run interrupted.\nBut the run is still executing on the compute target.\n"
@@ -110,7 +110,7 @@ def _head(job: Job, tracking: str) -> None:
 
 
 @contextmanager
-def _interrupts() -> Iterator[list[int]]:
+def interrupts() -> Iterator[list[int]]:
     """Collect what Ctrl-C raises, for there are callbacks of libraries that swallow it."""
     caught: list[int] = []
 
@@ -125,7 +125,12 @@ def _interrupts() -> Iterator[list[int]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _follow(workspace: Workspace, name: str, caught: list[int]) -> Job:
+def follow(workspace: Workspace, name: str, caught: list[int]) -> Job:
+    """Print the lines of a job's log as they come; return the job when it has ended.
+
+    Raises:
+        KeyboardInterrupt: something was `caught`.
+    """
     shown = 0
     while True:
         if caught:
