@@ -45,7 +45,7 @@ $(VENV): requirements.lock pyproject.toml
 	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m compileall -q src
-	@$(BIN)/python -m batchtwin.scoring.estimators
+	@$(BIN)/python -m batchtwin_node.driver.skops_startup
 	@touch $@
 
 .PHONY: venv
@@ -204,7 +204,7 @@ $(BENCH_VENV): requirements.lock benchmarks/requirements.txt pyproject.toml
 	@$(BENCH_BIN)/pip install -qq --disable-pip-version-check --no-deps --require-hashes -r benchmarks/requirements.txt
 	@$(BENCH_BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@$(BENCH_BIN)/python -m compileall -q src $$($(BENCH_BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-	@$(BENCH_BIN)/python -m batchtwin.scoring.estimators
+	@$(BENCH_BIN)/python -m batchtwin_node.driver.skops_startup
 	@touch $@
 
 .PHONY: bench bench-away bench-check bench-ledger bench-lock bench-parent bench-scale bench-serve

@@ -20,15 +20,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from batchtwin.engine.backends.ray.node import Try
 from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.logs import WorkerLogs
 from batchtwin.engine.prepare import Request, prepare
 from batchtwin.engine.progress import PlainProgress
-from batchtwin.engine.ray_node import Try
-from batchtwin.engine.start import new_job
-from batchtwin.spec.inputs import InputFile
-from batchtwin.spec.messages import Crew, Event, events
-from batchtwin.spec.plan import MiniBatch, Plan
+from batchtwin.engine.resume import new_job
+from batchtwin.inputs.listing import InputFile
+from batchtwin.inputs.plan import MiniBatch, Plan
+from batchtwin_node.protocol import Event, JobContext, events
 from benchmarks.scale import make
 
 ROWS = b"0,1,00000000.csv\n"
@@ -37,15 +37,15 @@ ROWS = b"0,1,00000000.csv\n"
 class Answering:
     """A pool of `crew.workers` workers that are never slow: each call of `events` brings what `batch` of them did."""
 
-    def __init__(self, crew: Crew, batch: int) -> None:
+    def __init__(self, context: JobContext, batch: int) -> None:
         from zlib import crc32
 
         self._queue: deque[Try] = deque()
-        self._workers, self._batch, self._next = crew.workers, batch, 0
-        self._offsets = [0] * crew.workers
+        self._workers, self._batch, self._next = context.workers, batch, 0
+        self._offsets = [0] * context.workers
         self._crc = crc32(ROWS)
-        self._segments = Path(crew.root) / "segments"
-        for number in range(crew.workers):
+        self._segments = Path(context.root) / "segments"
+        for number in range(context.workers):
             (self._segments / self._segment(number)).touch()
         self.fed = time.perf_counter()
 
@@ -96,9 +96,9 @@ class Nowhere:
     def connect(self, workers: int) -> None:
         """Nothing to connect to."""
 
-    def pool(self, crew: Crew, logs: WorkerLogs, note: Callable[[str], None]) -> Answering:
+    def pool(self, context: JobContext, logs: WorkerLogs, note: Callable[[str], None]) -> Answering:
         """Return the pool."""
-        return Answering(crew, self._batch)
+        return Answering(context, self._batch)
 
     def close(self) -> None:
         """Nothing to leave."""

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from batchtwin.azure.connection import GROUP, SUBSCRIPTION, WORKSPACE, Connection
-from batchtwin.azure.server.place import BLOBS, WORKSPACE_PATH
+from batchtwin.azure.rest.scope import BLOBS, WORKSPACE_PATH
 
 HOME = WORKSPACE_PATH.format(subscription=SUBSCRIPTION, group=GROUP, workspace=WORKSPACE)
 STORE = f"azureml://subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/workspaces/{WORKSPACE}"

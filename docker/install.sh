@@ -43,4 +43,4 @@ for name in (
 with contextlib.suppress(ImportError):
     importlib.import_module("sklearn.utils").all_estimators()
 '
-"$python" -W ignore "$(dirname "$0")/estimators.py"
+"$python" -W ignore "$(dirname "$0")/skops_startup.py"

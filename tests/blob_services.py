@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-from batchtwin.azure.server.sas import Sas
+from batchtwin.azure.blob.sas import Sas
 from support import ROOT
 
 ACCOUNT = "devstore.blob.batchtwin"

@@ -12,8 +12,8 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
-from batchtwin.azure.server.blobs import router
-from batchtwin.azure.server.sas import Sas
+from batchtwin.azure.blob.routes import router
+from batchtwin.azure.blob.sas import Sas
 
 ACCOUNT = "devstore.blob.batchtwin"
 

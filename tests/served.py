@@ -18,7 +18,7 @@ from urllib.request import Request, urlopen
 import psutil
 
 from batchtwin.azure.connection import GROUP, SUBSCRIPTION, WORKSPACE, Connection
-from batchtwin.azure.server.place import WORKSPACE_PATH
+from batchtwin.azure.rest.scope import WORKSPACE_PATH
 from batchtwin.workspace.service import Workspace
 from support import COMMAND, DEADLINE, wait_for
 

@@ -14,6 +14,7 @@ import typer
 
 from batchtwin import __version__
 from batchtwin.errors import FAILED, BatchTwinError, UsageError
+from batchtwin.inputs.location import is_url, located
 from batchtwin.options import (
     BadFiles,
     DeploymentFile,
@@ -32,13 +33,12 @@ from batchtwin.options import (
     Workers,
     ray_options,
 )
-from batchtwin.spec.url import is_url, located
 
 if TYPE_CHECKING:
+    from batchtwin.engine.backends.local import Backend
     from batchtwin.engine.prepare import Prepared
+    from batchtwin.engine.resume import Pooling
     from batchtwin.engine.run import Result
-    from batchtwin.engine.site import Site
-    from batchtwin.engine.start import Pooling
 
 app = typer.Typer(
     name="batchtwin",
@@ -90,8 +90,8 @@ def score(
     ray_env: RayVariables = None,
 ) -> None:
     """Score a folder of files as the deployment's batch job would."""
+    from batchtwin.engine.output.remote import work_folder
     from batchtwin.engine.prepare import Request, ask, prepare
-    from batchtwin.engine.shelf import work_folder
 
     place = located(output) if output else None
     request = Request(
@@ -111,27 +111,27 @@ def score(
     if image:
         if request.ray or is_url(request.input) or request.publish:
             raise UsageError("--image does not go with --pool ray, nor with input or output by URL; leave it out")
-        from batchtwin.engine.container import score_in_container
+        from batchtwin.engine.backends.container import score_in_container
 
         options = ["--strict-environment"] if strict_environment else []
         raise typer.Exit(score_in_container(prepare(request), engine, image, options))
     asked = ask(request)
-    from batchtwin.engine.site import site_for
+    from batchtwin.engine.backends.local import backend_for
 
-    with closing(site_for(asked, request.ray)) as site:
+    with closing(backend_for(asked, request.ray)) as backend:
         prepared = prepare(request, asked)
         _check_environment(prepared, strict_environment)
-        result = _score(prepared, site)
+        result = _score(prepared, backend)
     raise typer.Exit(_tell(result))
 
 
-def _score(prepared: Prepared, site: Site) -> Result:
+def _score(prepared: Prepared, backend: Backend) -> Result:
     from batchtwin.engine.progress import progress_for
-    from batchtwin.engine.start import new_job
+    from batchtwin.engine.resume import new_job
 
     _warn(prepared.warnings)
     with closing(progress_for()) as progress:
-        return new_job(prepared, progress, site)
+        return new_job(prepared, progress, backend)
 
 
 def _tell(result: Result) -> int:
@@ -157,9 +157,9 @@ def resume(
     ray_env: RayVariables = None,
 ) -> None:
     """Finish an interrupted or failed job: run only what was not committed."""
+    from batchtwin.engine.output.remote import work_folder
     from batchtwin.engine.progress import progress_for
-    from batchtwin.engine.shelf import work_folder
-    from batchtwin.engine.start import resume
+    from batchtwin.engine.resume import resume
 
     where: Pooling | None = ray_options(pool, ray_address, ray_cpus, ray_gpus, ray_wait, ray_env) or (
         "local" if pool else None
@@ -172,7 +172,7 @@ def resume(
 @app.command()
 def verify(output: JobPath) -> None:
     """Prove that the output is whole and is what these inputs, model and script gave."""
-    from batchtwin.engine.shelf import work_folder
+    from batchtwin.engine.output.remote import work_folder
     from batchtwin.engine.verify import verify
 
     verdict = verify(work_folder(located(output)))
@@ -213,7 +213,7 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Show what would run, and what is wrong, in a second; score nothing (or, with --try, one mini-batch)."""
-    from batchtwin.engine import outlook
+    from batchtwin.engine import preview as outlook
     from batchtwin.engine.prepare import Request, prepare
 
     request = Request(
@@ -240,7 +240,7 @@ def plan(
 
 def _check_environment(prepared: Prepared, strict: bool, *, show: bool = True) -> list[str]:
     """Name what the installed environment lacks of the one that is asked for; with `strict`, refuse."""
-    from batchtwin.spec.environment import AskedEnvironmentError, asked_environment, differences
+    from batchtwin.environments.differences import AskedEnvironmentError, asked_environment, differences
 
     asked = asked_environment(prepared.deployment, prepared.folder, prepared.model.path)
     found = differences(asked) if asked else []
@@ -261,8 +261,8 @@ def image(
     """Build the image with the environment that a deployment asks for, and print its tag for `score --image`."""
     import shlex
 
-    from batchtwin.engine.image import build_image, recipe_for
     from batchtwin.engine.prepare import Request, ask
+    from batchtwin.environments.image import build_image, recipe_for
 
     asked = ask(Request(deployment, Path(), located(model) if model else None))
     recipe = recipe_for(asked.deployment, deployment.absolute().parent, asked.model.path)
@@ -271,7 +271,7 @@ def image(
 
 def _as_azure(context: typer.Context) -> None:
     """Hand the words to the commands of `az`, which are built only now."""
-    from batchtwin.azure.commands import run
+    from batchtwin.azure.cli.commands import run
 
     run([str(context.info_name), *context.args])
 
@@ -288,7 +288,7 @@ def serve(
     host: Annotated[str, typer.Option("--host", help="Where the service listens.")] = "127.0.0.1",
 ) -> None:
     """Serve the local workspace to the Azure SDK, until Ctrl-C: in another shell, eval "$(batchtwin env)"."""
-    from batchtwin.azure.serving import run_server
+    from batchtwin.azure.rest.serving import run_server
 
     run_server(host, port, http_port if http_port is not None else 8480 if port else 0)
 
@@ -300,7 +300,7 @@ def env(
     unset: Annotated[bool, typer.Option("--unset", help="Print what takes it back.")] = False,
 ) -> None:
     """Print what a shell needs for the Azure SDK to use `batchtwin serve`: eval "$(batchtwin env)"."""
-    from batchtwin.azure.serving import environment
+    from batchtwin.azure.rest.serving import environment
 
     typer.echo(environment(check=check, config=config, unset=unset), nl=False)
 

@@ -11,7 +11,7 @@ import typer
 from batchtwin.errors import UsageError
 
 if TYPE_CHECKING:
-    from batchtwin.engine.ray_options import RayOptions
+    from batchtwin.engine.backends.ray.options import RayOptions
 
 DeploymentFile = Annotated[Path, typer.Argument(metavar="DEPLOYMENT.yml", help="The deployment, as for `az ml`.")]
 InputPath = Annotated[str, typer.Option("--input", metavar="PATH", help="A folder of files, or one file; or a URL.")]
@@ -57,7 +57,7 @@ def ray_options(
     Raises:
         UsageError: a variable that workers are to get is not there, or this is said of no Ray.
     """
-    from batchtwin.engine.ray_options import RayOptions
+    from batchtwin.engine.backends.ray.options import RayOptions
 
     # RAY_ADDRESS is for whatever uses Ray, and says nothing of this job.
     said = {

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
+from batchtwin.deployment.model import find_model
+from batchtwin.deployment.schema import Deployment, InlineModel
 from batchtwin.errors import BatchTwinError, DeploymentError
-from batchtwin.spec.deployment import Deployment, InlineModel
-from batchtwin.spec.model import find_model
 
 Change = tuple[str, str | None]
 Sdk = Callable[[str, Path], Any]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from batchtwin.azure.documents import DataDocument
-from batchtwin.azure.files import Source
+from batchtwin.azure.cli.documents import DataDocument
+from batchtwin.azure.cli.files import Source
 from batchtwin.errors import DeploymentError
 from support import ROOT
 

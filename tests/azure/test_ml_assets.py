@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from local_az import Az
 
-from batchtwin.azure.shapes import WORKSPACE
+from batchtwin.azure.cli.views import WORKSPACE
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from local_az import DEPLOYMENT, ENDPOINT, Az
 
-from batchtwin.azure.shapes import WORKSPACE
+from batchtwin.azure.cli.views import WORKSPACE
 from support import Project
 
 THIS = ("-n", DEPLOYMENT, "-e", ENDPOINT)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import typer
 
-from batchtwin.azure.commands import build
+from batchtwin.azure.cli.commands import build
 
 # Of every command. https://learn.microsoft.com/cli/azure/ml/batch-endpoint, "Global parameters".
 GLOBAL = "--debug --help -h --only-show-errors --output -o --query --subscription --verbose"

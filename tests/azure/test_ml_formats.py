@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from knack.output import OutputProducer
 
-from batchtwin.azure.formats import FORMATS, QueryError, check_query, select, text_of
+from batchtwin.azure.cli.formats import FORMATS, QueryError, check_query, select, text_of
 
 RESULTS: list[Any] = [
     {"a": 1, "b": [1, 2], "c": {"x": 1}, "id": "q", "n": None, "t": True},

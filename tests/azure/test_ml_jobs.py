@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from local_az import DEPLOYMENT, ENDPOINT, FAILING, Az
 
-from batchtwin.azure.jobs import follow, interrupts
-from batchtwin.azure.shapes import WORKSPACE
+from batchtwin.azure.cli.jobs import follow, interrupts
+from batchtwin.azure.cli.views import WORKSPACE
 from batchtwin.workspace.service import Workspace
 from support import COMMAND, wait_for
 

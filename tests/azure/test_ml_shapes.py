@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from local_az import Az
 
-from batchtwin.azure.shapes import WORKSPACE
+from batchtwin.azure.cli.views import WORKSPACE
 from support import Project
 
 FILES = {

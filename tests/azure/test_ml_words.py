@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from batchtwin.azure.files import as_text, drop, given_pairs, located, pairs, put, value_of
-from batchtwin.azure.invocation import Invocation
-from batchtwin.azure.verb import repeated
+from batchtwin.azure.cli.command import repeated
+from batchtwin.azure.cli.files import as_text, drop, given_pairs, located, pairs, put, value_of
+from batchtwin.azure.cli.invocation import Invocation
 from batchtwin.errors import DeploymentError, UsageError
 
 WORDS = [

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from batchtwin.spec.deployment import Deployment, InlineEnvironment, InlineModel
+from batchtwin.deployment.schema import Deployment, InlineEnvironment, InlineModel
 from support import ROOT
 
 Change = tuple[str, str | None]

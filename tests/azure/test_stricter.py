@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from batchtwin.deployment.schema import Deployment
 from batchtwin.errors import BatchTwinError, DeploymentError
-from batchtwin.spec.deployment import Deployment
 
 Sdk = Callable[[str, Path], Any]
 Ours = Callable[[Path], Deployment]

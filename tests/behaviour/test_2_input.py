@@ -101,7 +101,7 @@ def test_plan_is_light(scored: Project) -> None:
     scored.files(3)
     done = batchtwin("plan", scored.write(), "--input", scored.inputs, env={"PYTHONPROFILEIMPORTTIME": "1"})
     imported = {line.rsplit("|", 1)[-1].strip() for line in done.err.splitlines() if line.startswith("import time:")}
-    assert "batchtwin.spec.plan" in imported
+    assert "batchtwin.inputs.plan" in imported
     assert not imported & {"pandas", "numpy", "mlflow", "pyarrow", "sklearn", "xgboost", "ray", "fsspec"}
     assert not scored.folder.joinpath("outputs").exists()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from batchtwin.engine.container import Container
+from batchtwin.engine.backends.container import Container
 from batchtwin.engine.prepare import Prepared, Request, prepare
 from support import ROOT, Project
 

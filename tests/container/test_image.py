@@ -77,10 +77,8 @@ def test_everything_that_the_conda_file_lists_is_installed(docker: Docker, image
 
 
 def test_what_jobs_import_is_compiled(docker: Docker, image: str) -> None:
-    ours = (
-        "batchtwin.cli, batchtwin.engine.start, batchtwin.scoring.template, batchtwin.scoring.csv_file, threadpoolctl"
-    )
-    script = f"import {ours}, mlflow.pyfunc, pandas, skops.io, xgboost, argparse"
+    ours = "batchtwin.cli, batchtwin.engine.resume, batchtwin_node.forkserver, batchtwin_node.readers.csv_file"
+    script = f"import {ours}, threadpoolctl, mlflow.pyfunc, pandas, skops.io, xgboost, argparse"
     words = ("--read-only", "--entrypoint", "sh", image, "-c", f"python -v -W ignore -c '{script}' 2>&1")
     loaded = re.findall(r"code object from '?(.*?)'?$", docker("run", "--rm", *words), flags=re.MULTILINE)
     assert len(loaded) > 500
@@ -88,7 +86,9 @@ def test_what_jobs_import_is_compiled(docker: Docker, image: str) -> None:
 
 
 def test_loading_a_model_does_not_import_all_of_scikit_learn(docker: Docker, image: str) -> None:
-    code = "from batchtwin.scoring.estimators import import_skops as load; load(); import sys; print(*sys.modules)"
+    code = (
+        "from batchtwin_node.driver.skops_startup import import_skops as load; load()\nimport sys\nprint(*sys.modules)"
+    )
     words = ("--read-only", "--entrypoint", "python", image, "-W", "ignore", "-c", code)
     modules = docker("run", "--rm", *words).split()
     assert "skops.io" in modules

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from batchtwin.engine.container import Container
+from batchtwin.engine.backends.container import Container
 from batchtwin.engine.prepare import Prepared
 from support import COMMAND, DEADLINE, ROOT, Finished, Project, batchtwin
 

@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 
-from batchtwin.engine.ahead import LARGEST, MOST, SMALLEST, worth_reading
+from batchtwin_node.driver.prefetcher import LARGEST, MOST, SMALLEST, worth_reading
 from support import Project
 
 PLENTY = 1 << 40

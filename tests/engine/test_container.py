@@ -20,8 +20,14 @@ from pathlib import Path
 
 import pytest
 
-from batchtwin.engine.container import IMAGE_UID, Container, ContainerError, ContainerKilledError, score_in_container
-from batchtwin.engine.output import OutputFolder
+from batchtwin.engine.backends.container import (
+    IMAGE_UID,
+    Container,
+    ContainerError,
+    ContainerKilledError,
+    score_in_container,
+)
+from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.engine.prepare import Prepared, Request, prepare
 from support import COMMAND, DEADLINE, Project, unprivileged
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchtwin.engine.job import Job, Replace, Rules, Status, Submit
-from batchtwin.spec.messages import Failure, FailureKind, Outcome, Ready
+from batchtwin_node.protocol import Failure, FailureKind, Outcome, Ready
 
 
 def outcome(number: int, succeeded: int = 1, failed: int = 0, attempt: int = 1) -> Outcome:

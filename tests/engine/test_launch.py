@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batchtwin.engine import launch
+from batchtwin_node import launcher as launch
 
 
 @pytest.mark.parametrize(

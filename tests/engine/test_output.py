@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from batchtwin.engine.output import OutputFolder
+from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.errors import OutputError
-from batchtwin.spec.messages import Outcome
+from batchtwin_node.protocol import Outcome
 from support import unprivileged
 
 

@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 import batchtwin as package
-from batchtwin.engine.ray_host import devices, machine_environment
-from batchtwin.engine.ray_node import room_ahead
+from batchtwin.engine.backends.ray.node import room_ahead
+from batchtwin.engine.backends.ray.node_actor import devices, machine_environment
 from ray_cluster import running
 from support import ALL_FOUR_FIRST, Finished, Project, batchtwin, wait_for
 
@@ -245,7 +245,7 @@ def test_why_a_node_was_lost_is_told(project: Project, other: tuple[Any, Path]) 
 def test_the_reason_for_a_loss_is_that_of_the_exception() -> None:
     from ray.exceptions import RayTaskError
 
-    from batchtwin.engine.ray_pool import reason
+    from batchtwin.engine.backends.ray.pool import reason
 
     cause = ValueError("first\nsecond")
     trace = f"Traceback (most recent call last):\n  File ...\n{cause!r}"

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchtwin.engine.ray_cargo import PIECE_BYTES, files_below, moved, pack, unpack
-from batchtwin.engine.ray_travel import Away, Growth, land
+from batchtwin.engine.backends.ray.sync import AppendLog, RemoteWorkdir, apply_deltas
+from batchtwin.engine.backends.ray.transfer import PIECE_BYTES, files_below, pack, relocate, unpack
 from batchtwin.errors import OutputError
-from batchtwin.spec.messages import Crew, Preload, Ready
+from batchtwin_node.protocol import ForkServerConfig, JobContext, Ready
 from ray_cluster import blind, running
 from support import ALL_FOUR_FIRST, ROOT, Project, batchtwin
 
@@ -162,14 +162,14 @@ def test_a_script_that_fails_is_known_by_its_own_path(job: Project, away: tuple[
     assert str(job.folder / "code") in done.err
 
 
-def crew(folder: Path, **more: Any) -> Crew:
+def context(folder: Path, **more: Any) -> JobContext:
     """A crew whose job is in one folder and whose code is in another."""
     values: dict[str, Any] = {
         **{"key": "k", "root": str(folder / "job"), "run": 1, "nodes": 1, "workers": 1, "timeout": 1.0},
         **{"script": (str(folder / "code"), "driver.py"), "logging_level": "info", "output_action": "append_row"},
-        **{"preload": Preload(script=None, model=None), "inputs": "", "variables": {}, "environment": {}},
+        **{"preload": ForkServerConfig(script=None, model=None), "inputs": "", "variables": {}, "environment": {}},
     }
-    return Crew(**{**values, **more})
+    return JobContext(**{**values, **more})
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     (tmp_path / "code/driver.py").write_bytes(b"1" * 100_000)
     (tmp_path / "job/scratch/azureml-models").mkdir(parents=True)
     pieces: list[bytes] = []
-    pack(crew(tmp_path), pieces.append)
+    pack(context(tmp_path), pieces.append)
     return pieces
 
 
@@ -195,7 +195,7 @@ def test_what_is_packed_is_there_again(tmp_path: Path) -> None:
     (code / "deep/loop").symlink_to(code)
     (code / "nowhere").symlink_to("no-such-file")
     pieces: list[bytes] = []
-    size = pack(crew(tmp_path), pieces.append)
+    size = pack(context(tmp_path), pieces.append)
     assert (size, len(pieces)) == (sum(map(len, pieces)), 3)
     there = tmp_path / "there"
     unpack(pieces, there)
@@ -216,9 +216,9 @@ def test_paths_of_the_job_are_those_of_its_new_folder(tmp_path: Path) -> None:
         "OTHER": f"{code}s",
         **mine,
     }
-    preload = Preload(script=(code, "d.py"), model=f"{code}/job/scratch/m/x")
-    found = moved(
-        crew(tmp_path, script=(code, "d.py"), variables=mine, environment=environment, preload=preload), Path("/new")
+    preload = ForkServerConfig(script=(code, "d.py"), model=f"{code}/job/scratch/m/x")
+    found = relocate(
+        context(tmp_path, script=(code, "d.py"), variables=mine, environment=environment, preload=preload), Path("/new")
     )
     assert (found.root, found.script, found.preload.script) == ("/new", *[("/new/scratch/code", "d.py")] * 2)
     assert found.preload.model == "/new/scratch/m/x"
@@ -237,16 +237,16 @@ def test_files_grow_here_as_they_grow_there(writes: list[tuple[str, bytes]], mos
     with tempfile.TemporaryDirectory() as name:
         there, here = Path(name, "there"), Path(name, "here")
         written: dict[str, bytes] = {}
-        growth = Growth(there)
+        growth = AppendLog(there)
         for file, data in writes:
             (there / file).parent.mkdir(parents=True, exist_ok=True)
             with (there / file).open("ab") as stream:
                 stream.write(data)
             written[file] = written.get(file, b"") + data
-            land(here, growth.take(most))
-        while grown := growth.take(most):
-            assert sum(len(data) for _, data in grown) <= most
-            land(here, grown)
+            apply_deltas(here, growth.take(most))
+        while deltas := growth.take(most):
+            assert sum(len(data) for _, data in deltas) <= most
+            apply_deltas(here, deltas)
         assert {file: (here / file).read_bytes() for file, data in written.items() if data} == {
             file: data for file, data in written.items() if data
         }
@@ -258,31 +258,31 @@ def test_what_is_half_unpacked_goes_and_the_full_disk_is_named(tmp_path: Path, p
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with pytest.raises(OSError, match="No space left on device") as refused:
-        Away(crew(tmp_path), 0, full())
+        RemoteWorkdir(context(tmp_path), 0, full())
     assert str(refused.value.filename).startswith(str(tmp_path / "copies"))
     assert not list((tmp_path / "copies").glob("*/*"))
 
 
 def test_rows_come_before_the_events_that_tell_of_them(tmp_path: Path, packed: list[bytes]) -> None:
     """Three pieces and a bit: events are held until all has been taken, and told once."""
-    away = Away(crew(tmp_path), 0, packed)
+    away = RemoteWorkdir(context(tmp_path), 0, packed)
     rows = os.urandom(3 * PIECE_BYTES + 7)
-    (Path(away.crew.root) / "segments/s").write_bytes(rows)
+    (Path(away.context.root) / "segments/s").write_bytes(rows)
     answers = [away.answer([Ready(worker="node0/process000", seconds=1.0)])]
     while away.is_behind:
         answers.append(away.answer([]))
     assert [len(texts) for texts, _ in answers] == [0, 0, 0, 1]
-    assert b"".join(data for _, grown in answers for _, data in grown) == rows
+    assert b"".join(data for _, deltas in answers for _, data in deltas) == rows
     away.leave()
     assert not list((tmp_path / "copies").glob("*/*"))
 
 
 def test_folders_of_dead_nodes_go_with_those_of_living_ones(tmp_path: Path, packed: list[bytes]) -> None:
-    first, second = (Away(crew(tmp_path), number, packed) for number in (0, 1))
-    dead = Path(first.crew.root).with_name("k-run1-node7")
+    first, second = (RemoteWorkdir(context(tmp_path), number, packed) for number in (0, 1))
+    dead = Path(first.context.root).with_name("k-run1-node7")
     dead.mkdir()
     first.leave()
-    assert [path.name for path in dead.parent.iterdir()] == [Path(second.crew.root).name], "the living one stays"
+    assert [path.name for path in dead.parent.iterdir()] == [Path(second.context.root).name], "the living one stays"
     second.leave()
     assert not list(dead.parent.iterdir())
 
@@ -299,5 +299,5 @@ def test_folders_that_link_to_each_other_are_packed_once(tmp_path: Path) -> None
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "segments/../../x", "named-outputs/score/x", "segmentsx"])
 def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(OutputError, match="leads out of"):
-        land(tmp_path, [(name, b"x")])
+        apply_deltas(tmp_path, [(name, b"x")])
     assert not list(tmp_path.iterdir())

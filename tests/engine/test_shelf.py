@@ -9,8 +9,8 @@ from typing import Any
 import fsspec
 import pytest
 
-from batchtwin.engine.output import OutputFolder
-from batchtwin.engine.shelf import Shelf, work_folder
+from batchtwin.engine.output.folder import OutputFolder
+from batchtwin.engine.output.remote import RemoteOutput, work_folder
 from batchtwin.errors import OutputError
 
 URL = "memory://out/1"
@@ -37,7 +37,7 @@ def output(tmp_path: Path) -> OutputFolder:
 
 
 def test_a_result_is_there_with_its_folders(memory: Any, output: OutputFolder) -> None:
-    Shelf(URL).publish(output)
+    RemoteOutput(URL).publish(output)
     assert sorted(memory.find("/out/1")) == [
         "/out/1/logs/user/a.txt",
         "/out/1/manifest.json",
@@ -49,7 +49,7 @@ def test_a_result_is_there_with_its_folders(memory: Any, output: OutputFolder) -
 def test_nothing_of_an_earlier_result_is_left(memory: Any, output: OutputFolder) -> None:
     for name in ("failures.jsonl", "named-outputs/score/old.csv", "logs/old.txt", "manifest.json", "mine.txt"):
         memory.pipe_file(f"/out/1/{name}", b"old")
-    Shelf(URL).publish(output)
+    RemoteOutput(URL).publish(output)
     assert {path for path in memory.find("/out/1") if memory.cat_file(path) == b"old"} == {"/out/1/mine.txt"}
 
 
@@ -57,20 +57,20 @@ def test_nothing_of_an_earlier_result_is_left(memory: Any, output: OutputFolder)
 def test_a_place_that_is_taken(memory: Any, name: str) -> None:
     memory.pipe_file(f"/out/1/{name}/mine.txt" if name == "logs" else f"/out/1/{name}", b"old")
     with pytest.raises(OutputError, match=f"{URL}: holds {name} already; give --overwrite"):
-        Shelf(URL).check("predictions.csv", overwrite=False)
-    Shelf(URL).check("predictions.csv", overwrite=True)
+        RemoteOutput(URL).check("predictions.csv", overwrite=False)
+    RemoteOutput(URL).check("predictions.csv", overwrite=True)
 
 
 def test_a_name_is_no_pattern(memory: Any, output: OutputFolder) -> None:
     memory.pipe_file("/out1/logs/mine.txt", b"mine")
     for _ in range(2):
-        Shelf("memory://out[1]").publish(output)
+        RemoteOutput("memory://out[1]").publish(output)
     assert memory.cat_file("/out1/logs/mine.txt") == b"mine"
 
 
 def test_the_web_takes_no_files() -> None:
     with pytest.raises(OutputError, match="the web takes no files"):
-        Shelf("https://example.org/out")
+        RemoteOutput("https://example.org/out")
 
 
 def test_where_a_job_works() -> None:

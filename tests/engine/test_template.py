@@ -161,14 +161,14 @@ def family(job: subprocess.Popen[bytes]) -> tuple[psutil.Process, list[psutil.Pr
     """The template of a job, and its workers."""
     children = psutil.Process(job.pid).children()
     workers = [child for child in children if "worker" in Path(child.cwd()).name]
-    [template] = [child for child in children if child not in workers]
-    return template, workers
+    [forkserver] = [child for child in children if child not in workers]
+    return forkserver, workers
 
 
 def test_a_template_that_dies_is_not_missed(project: Project) -> None:
     job = waiting(project)
-    template, workers = family(job)
-    template.kill()
+    forkserver, workers = family(job)
+    forkserver.kill()
     workers[0].kill()
     # Once the replacement runs too: the worker that is left could do the rest before its death is noticed.
     wait_for(lambda: len(list(project.folder.glob("runs-*"))) == 3)
@@ -182,7 +182,7 @@ def test_a_template_that_dies_is_not_missed(project: Project) -> None:
 
 def test_all_die_with_the_parent(project: Project) -> None:
     job = waiting(project)
-    template, workers = family(job)
+    forkserver, workers = family(job)
     job.kill()
     job.communicate()
-    wait_for(lambda: not any(process.is_running() for process in (template, *workers)))
+    wait_for(lambda: not any(process.is_running() for process in (forkserver, *workers)))

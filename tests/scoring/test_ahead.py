@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchtwin.scoring import ahead, csv_file
-from batchtwin.scoring.bad_file import BadFileError
-from batchtwin.scoring.signature import Column, Signature
-from batchtwin.spec.messages import ReadAhead
+from batchtwin_node.driver import prefetch as ahead
+from batchtwin_node.protocol import PrefetchRequest
+from batchtwin_node.readers import csv_file
+from batchtwin_node.readers.bad_file import BadFileError
+from batchtwin_node.readers.signature import Column, Signature
 
 INPUTS = (
     '[{"type": "long", "name": "n", "required": true}, {"type": "double", "name": "x", "required": true},'
@@ -81,7 +82,8 @@ def test_nothing_is_looked_for_where_nothing_was_read(tmp_path: Path, monkeypatc
 def test_a_table_that_cannot_be_written_leaves_nothing(folder: Path, tmp_path: Path) -> None:
     path = written(tmp_path / "a.csv", "n,x,s\n" + "1,2,a\n" * 1000)
     code = (
-        "import resource, signal, sys; from batchtwin.scoring import ahead; from batchtwin.scoring.signature import *\n"
+        "import resource, signal, sys\n"
+        "from batchtwin_node.driver import prefetch as ahead; from batchtwin_node.readers.signature import *\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         f"ahead.keep(sys.argv[1], sys.argv[2], Signature.of_json({INPUTS!r}, ahead.TYPES))"
     )
@@ -93,8 +95,8 @@ def test_a_table_that_cannot_be_written_leaves_nothing(folder: Path, tmp_path: P
 def test_a_bad_file_is_left_to_the_worker(folder: Path, tmp_path: Path) -> None:
     texts = {"a": "n,x,s\n1,2,a\n", "b": "n,x,s\n1,not a number,a\n", "c": "n,x\n1,2\n", "d": "n,x,s\n4,5,d\n"}
     paths = {name: written(tmp_path / f"{name}.csv", text) for name, text in texts.items()}
-    asked = ReadAhead(folder=str(folder), inputs=INPUTS, files=tuple(paths.values()))
-    words = [sys.executable, "-m", "batchtwin.scoring.ahead", str(os.getpid())]
+    asked = PrefetchRequest(folder=str(folder), inputs=INPUTS, files=tuple(paths.values()))
+    words = [sys.executable, "-m", "batchtwin_node.driver.prefetch", str(os.getpid())]
     subprocess.run(words, input=asked.model_dump_json().encode(), check=True)
     assert {name: ahead.load(path) is not None for name, path in paths.items()} == {
         "a": True,

@@ -16,14 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchtwin.scoring import csv_file
-from batchtwin.scoring.bad_file import BadFileError
-from batchtwin.scoring.coalesce import Coalescer
-from batchtwin.scoring.joined import read_joined, split
-from batchtwin.scoring.predictions import tabular_lines
-from batchtwin.scoring.results import Lines, Note
-from batchtwin.scoring.signature import Column, Signature
-from batchtwin.spec.messages import BadFile
+from batchtwin_node.driver.coalesce import Coalescer
+from batchtwin_node.protocol import BadFile
+from batchtwin_node.readers import csv_file
+from batchtwin_node.readers.bad_file import BadFileError
+from batchtwin_node.readers.csv_batch import read_many, split
+from batchtwin_node.readers.signature import Column, Signature
+from batchtwin_node.results import Note, OutputLines
+from batchtwin_node.writers.predictions import tabular_lines
 from support import ROOT, Project, batchtwin
 
 SIGNATURE = Signature((Column("n", "long"), Column("x", "double"), Column("s", "string")))
@@ -46,7 +46,7 @@ def test_files_read_as_one_are_as_if_read_one_by_one(
     texts: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     paths = written(tmp_path_factory.mktemp("joined"), texts)
-    together = read_joined(paths, SIGNATURE)
+    together = read_many(paths, SIGNATURE)
     if together is None:
         return
     table, files = together
@@ -59,7 +59,7 @@ def test_files_read_as_one_are_as_if_read_one_by_one(
 
 def test_plain_files_are_read_as_one(tmp_path: Path) -> None:
     paths = written(tmp_path, ["n,x,s\n1,2,a\n3,4,b\n", "n,x,s\n5,6,c\n"])
-    together = read_joined(paths, SIGNATURE)
+    together = read_many(paths, SIGNATURE)
     assert together is not None
     assert together[1] == [(paths[0], 2), (paths[1], 1)]
 
@@ -69,7 +69,7 @@ def test_plain_files_are_read_as_one(tmp_path: Path) -> None:
     ["n,s,x\n1,a,2\n", 'n,x,s\n1,2,"a\nb"\n', "n,x,s\n1,2,a", "n,x,s\n\n1,2,a\n", "n,x,s\n1,2,a,\n", "n,x,s\n1,y,a\n"],
 )
 def test_what_needs_a_closer_look_is_not(tmp_path: Path, text: str) -> None:
-    assert read_joined(written(tmp_path, ["n,x,s\n1,2,a\n", text]), SIGNATURE) is None
+    assert read_many(written(tmp_path, ["n,x,s\n1,2,a\n", text]), SIGNATURE) is None
 
 
 class Scorer:
@@ -86,15 +86,15 @@ class Scorer:
         except BadFileError as error:
             return error.bad_file
 
-    def one(self, path: str, data: pd.DataFrame) -> Lines:
-        lines = tabular_lines(self.predict(data), Path(path).name) if len(data) else Lines(b"", 0)
-        return Lines(lines.data, lines.rows, len(data))
+    def one(self, path: str, data: pd.DataFrame) -> OutputLines:
+        lines = tabular_lines(self.predict(data), Path(path).name) if len(data) else OutputLines(b"", 0)
+        return OutputLines(lines.data, lines.rows, len(data))
 
     def predict(self, data: pd.DataFrame) -> Any:
         self.calls += 1
         return self._model(data)
 
-    def single(self, paths: list[str]) -> list[Lines | BadFile]:
+    def single(self, paths: list[str]) -> list[OutputLines | BadFile]:
         return [data if isinstance(data := self.read(path), BadFile) else self.one(path, data) for path in paths]
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from batchtwin.scoring.bad_file import BadFileError, UnsupportedTypeError, shown
-from batchtwin.scoring.columns import arrow_type, convert, refusal, times
-from batchtwin.scoring.signature import Column, Signature, Tensor
+from batchtwin_node.readers.bad_file import BadFileError, UnsupportedTypeError, shown
+from batchtwin_node.readers.columns import arrow_type, convert, refusal, times
+from batchtwin_node.readers.signature import Column, Signature, Tensor
 
 
 @dataclass

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from batchtwin.scoring import estimators
+from batchtwin_node.driver import skops_startup as estimators
 
 TOLD = """
 import json, sys
 from pathlib import Path
-from batchtwin.scoring.estimators import import_skops
+from batchtwin_node.driver.skops_startup import import_skops
 {first}
 import skops.io._trusted_types as types, sklearn.utils
 lists = {{name: value for name, value in vars(types).items() if name.endswith("_NAMES")}}

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from batchtwin.scoring.bad_file import BadFileError
-from batchtwin.scoring.readers import read
-from batchtwin.scoring.signature import Column, Signature, Tensor
+from batchtwin_node.readers import read
+from batchtwin_node.readers.bad_file import BadFileError
+from batchtwin_node.readers.signature import Column, Signature, Tensor
 
 Array = np.ndarray[Any, Any]
 Save = Callable[..., str]
@@ -90,7 +90,7 @@ def test_other_colours_become_rgb(save: Save, mode: str, name: str) -> None:
 
 
 def test_palette_with_alpha_keeps_it() -> None:
-    from batchtwin.scoring.images import _own_mode
+    from batchtwin_node.readers.images import _own_mode
 
     assert _own_mode(Image.new("PA", (1, 1))) == "RGBA"
 
@@ -201,7 +201,7 @@ def test_first_frame_of_several(save: Save, name: str, caplog: pytest.LogCapture
     found = array(save(first, name, save_all=True, append_images=rest))
     assert (found == 10).all()
     assert caplog.record_tuples == [
-        ("batchtwin.scoring.images", logging.WARNING, f"{name}: only the first of its 3 frames is scored")
+        ("batchtwin_node.readers.images", logging.WARNING, f"{name}: only the first of its 3 frames is scored")
     ]
 
 

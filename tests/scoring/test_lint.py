@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batchtwin.scoring.lint import lint
+from batchtwin_node.script.lint import lint
 from support import ROOT
 
 

@@ -18,10 +18,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import sparse  # type: ignore[import-untyped]
 
-from batchtwin.scoring import predictions as module
-from batchtwin.scoring.json_text import json_text
-from batchtwin.scoring.number_text import scalar_texts
-from batchtwin.scoring.predictions import image_lines, tabular_lines
+from batchtwin_node.writers import predictions as module
+from batchtwin_node.writers.json_text import json_text
+from batchtwin_node.writers.number_text import scalar_texts
+from batchtwin_node.writers.predictions import image_lines, tabular_lines
 
 
 def fields(predictions: object, name: str = "a.csv") -> list[str]:

@@ -20,11 +20,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchtwin.scoring import csv_file
-from batchtwin.scoring.bad_file import BadFileError
-from batchtwin.scoring.csv_locate import line_of
-from batchtwin.scoring.readers import endings, read
-from batchtwin.scoring.signature import Column, Signature, Tensor
+from batchtwin_node.readers import csv_file, endings, read
+from batchtwin_node.readers.bad_file import BadFileError
+from batchtwin_node.readers.csv_locate import line_of
+from batchtwin_node.readers.signature import Column, Signature, Tensor
 
 Frame = pd.DataFrame
 Write = Callable[..., str]
@@ -75,7 +74,7 @@ def bad(path: str, signature: Signature | None) -> BadFileError:
 
 
 def test_endings_are_known_without_heavy_imports() -> None:
-    code = "import sys, batchtwin.scoring.readers; print({'pandas', 'numpy', 'pyarrow', 'PIL'} & set(sys.modules))"
+    code = "import sys, batchtwin_node.readers; print({'pandas', 'numpy', 'pyarrow', 'PIL'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
     assert {".csv", ".parquet", ".pqt", ".png", ".jpg", ".jpeg", ".tiff", ".bmp", ".gif"} == set(endings())

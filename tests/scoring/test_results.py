@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from batchtwin.scoring.results import Lines, WrongTypeError, encode
-from batchtwin.spec.messages import BadFile
+from batchtwin_node.protocol import BadFile
+from batchtwin_node.results import OutputLines, WrongTypeError, encode
 
 BAD = BadFile(file="/in/a.csv", message="no good")
 
@@ -23,7 +23,7 @@ BAD = BadFile(file="/in/a.csv", message="no good")
         ([[1, "x"], {"a": 1}], b"[1, 'x']\n{'a': 1}\n", 2),
         (["é", "a,b c"], "é\na,b c\n".encode(), 2),
         ([np.float64(0.5)], b"0.5\n", 1),
-        ([Lines(b"0,1,a\n1,0,a\n", 2), Lines(b"", 0), "b"], b"0,1,a\n1,0,a\nb\n", 3),
+        ([OutputLines(b"0,1,a\n1,0,a\n", 2), OutputLines(b"", 0), "b"], b"0,1,a\n1,0,a\nb\n", 3),
         (pd.DataFrame({"a": [1, 2], "b": ["x y", 'q"']}), b'1 "x y"\n2 "q"""\n', 2),
         (pd.DataFrame({"a": [1.5, None], "b": ["x", None]}, index=[7, 7]), b'1.5 x\n"" ""\n'.replace(b'""', b""), 2),
         (pd.DataFrame({"a": []}), b"", 0),
@@ -45,7 +45,7 @@ def test_items_are_counted_by_length(length: int, succeeded: int, failed: int, a
 
 @pytest.mark.parametrize("append_row", [True, False])
 def test_quarantined_files_are_failed_items(append_row: bool) -> None:
-    encoded = encode([Lines(b"0,1,a\n", 1), BAD, Lines(b"", 0)], 3, append_row)
+    encoded = encode([OutputLines(b"0,1,a\n", 1), BAD, OutputLines(b"", 0)], 3, append_row)
     assert (encoded.succeeded, encoded.failed, encoded.bad_files) == (2, 1, [BAD])
     assert encoded.data == (b"0,1,a\n" if append_row else b"")
 

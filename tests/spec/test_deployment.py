@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from batchtwin.deployment.schema import Deployment, InlineEnvironment, InlineModel
 from batchtwin.errors import DeploymentError
-from batchtwin.spec.deployment import Deployment, InlineEnvironment, InlineModel
 
 BASE = """\
 type: model

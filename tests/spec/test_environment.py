@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from batchtwin.spec.deployment import Deployment
-from batchtwin.spec.environment import Asked, AskedEnvironmentError, asked_environment, differences, read_conda
+from batchtwin.deployment.schema import Deployment
+from batchtwin.environments.differences import Asked, AskedEnvironmentError, asked_environment, differences, read_conda
 
 YAML = version("pyyaml")
 

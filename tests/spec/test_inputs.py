@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batchtwin.errors import InputError, UnsupportedFileError
-from batchtwin.spec.inputs import Inputs, check_supported, ending, list_inputs
+from batchtwin.inputs.listing import Inputs, check_supported, ending, list_inputs
 
 
 def fill(folder: Path, *names: str) -> Path:

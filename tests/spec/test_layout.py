@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from batchtwin.deployment.schema import Deployment
 from batchtwin.errors import BatchTwinError, DeploymentError, UsageError
-from batchtwin.spec.deployment import Deployment
 
 LEGACY = "name: my-deployment\nendpoint_name: my-endpoint\nmodel: azureml:heart:1\ncompute: azureml:cluster\n"
 NEWER = "type: model\n" + LEGACY

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from batchtwin.deployment.model import Model, find_model
+from batchtwin.deployment.schema import Deployment
 from batchtwin.errors import ModelError
-from batchtwin.spec.deployment import Deployment
-from batchtwin.spec.model import Model, find_model
 
 PYFUNC = "flavors:\n  python_function:\n    loader_module: mlflow.xgboost\n  xgboost:\n    data: model.json\n"
 

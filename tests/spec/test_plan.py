@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchtwin.deployment.schema import Deployment
+from batchtwin.engine.identity import Identity
 from batchtwin.errors import BatchTwinError
-from batchtwin.spec.deployment import Deployment
-from batchtwin.spec.identity import Identity
-from batchtwin.spec.inputs import InputFile, Inputs, list_inputs
-from batchtwin.spec.plan import Plan, content_hash
+from batchtwin.inputs.listing import InputFile, Inputs, list_inputs
+from batchtwin.inputs.plan import Plan, content_hash
 
 YAML = """\
 type: model
@@ -214,8 +214,8 @@ def test_content_that_may_not_be_read(ordinary_user: Path) -> None:
 
 def test_a_plan_is_the_same_in_another_process(job: Path) -> None:
     text = (
-        "import sys; from pathlib import Path; from batchtwin.spec.deployment import Deployment;"
-        "from batchtwin.spec.inputs import list_inputs; from batchtwin.spec.identity import Identity;"
+        "import sys; from pathlib import Path; from batchtwin.deployment.schema import Deployment;"
+        "from batchtwin.inputs.listing import list_inputs; from batchtwin.engine.identity import Identity;"
         "job = Path(sys.argv[1]); deployment = Deployment.load(job / 'deployment.yml');"
         "identity = Identity.of(deployment, job / 'model', job / 'code');"
         "print(identity.fingerprint(list_inputs(job / 'in').files))"

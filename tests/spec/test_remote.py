@@ -13,10 +13,10 @@ import fsspec
 import pytest
 
 from batchtwin.errors import InputError, UsageError
-from batchtwin.spec.inputs import InputFile, ending, list_inputs
-from batchtwin.spec.remote import RemoteError, Store, changes, list_remote, name_of, version_of
-from batchtwin.spec.remote_folder import fetch_folder
-from batchtwin.spec.url import is_url, located, shown, without_query
+from batchtwin.inputs.listing import InputFile, ending, list_inputs
+from batchtwin.inputs.location import is_url, located, shown, without_query
+from batchtwin.inputs.remote import RemoteError, Store, changes, list_remote, name_of, version_of
+from batchtwin.inputs.remote_folder import fetch_folder
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from batchtwin.deployment.yaml_file import MAX_DEPTH, Key, YamlFile
 from batchtwin.errors import DeploymentError
-from batchtwin.spec.yaml_file import MAX_DEPTH, Key, YamlFile
 
 
 def read(tmp_path: Path, content: str | bytes) -> YamlFile:

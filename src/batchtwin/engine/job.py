@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from batchtwin.spec.messages import Event, Failure, Outcome, Ready
+from batchtwin_node.protocol import Event, Failure, Outcome, Ready
 
 TRIES_OF_A_WORKER = 10
 INIT_FAILURES_PER_WORKER = 3

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Self
 
 from batchtwin.errors import BatchTwinError, OutputError
-from batchtwin.spec.inputs import InputFile
-from batchtwin.spec.messages import Failure, Outcome, events
-from batchtwin.spec.plan import MiniBatch
+from batchtwin.inputs.listing import InputFile
+from batchtwin.inputs.plan import MiniBatch
+from batchtwin_node.protocol import Failure, Outcome, events
 
 VERSION = "1"
 SCHEMA = """

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TextIO
 
 from batchtwin.engine.job import Job
-from batchtwin.spec.messages import Failure, Outcome
-from batchtwin.spec.plan import MiniBatch
+from batchtwin.inputs.plan import MiniBatch
+from batchtwin_node.protocol import Failure, Outcome
 
 README = """\
 Logs of a batch job, laid out as in Azure Machine Learning.

@@ -9,17 +9,18 @@ from datetime import datetime
 from itertools import count
 from pathlib import Path
 
-from batchtwin.engine.output import OutputFolder
-from batchtwin.engine.ray_options import RayOptions
-from batchtwin.engine.shelf import Shelf
+from batchtwin.deployment.model import Model, find_model
+from batchtwin.deployment.schema import Deployment
+from batchtwin.engine.backends.ray.options import RayOptions
+from batchtwin.engine.identity import Identity
+from batchtwin.engine.output.folder import OutputFolder
+from batchtwin.engine.output.remote import RemoteOutput
 from batchtwin.errors import UsageError
-from batchtwin.scoring import entry_script, readers
-from batchtwin.spec.deployment import Deployment
-from batchtwin.spec.identity import Identity
-from batchtwin.spec.inputs import InputFile, Inputs, check_supported, list_inputs
-from batchtwin.spec.model import Model, find_model
-from batchtwin.spec.plan import Plan, content_hash
-from batchtwin.spec.url import is_url
+from batchtwin.inputs.listing import InputFile, Inputs, check_supported, list_inputs
+from batchtwin.inputs.location import is_url
+from batchtwin.inputs.plan import Plan, content_hash
+from batchtwin_node import readers
+from batchtwin_node.script import entry_script
 
 COALESCED = "--coalesce: one predict for the files of a mini-batch; the service calls predict once per file"
 
@@ -86,7 +87,7 @@ def prepare(request: Request, asked: Asked | None = None) -> Prepared:
     output = OutputFolder((request.output or _fresh_folder(asked.deployment.name)).absolute(), name)
     output.check(request.overwrite)
     if request.publish:
-        Shelf(request.publish).check(name, request.overwrite)
+        RemoteOutput(request.publish).check(name, request.overwrite)
     identity = asked.identity()
     plan = Plan.make(inputs.files, settings.mini_batch_size, identity.fingerprint(inputs.files))
     workers, capped = workers_for(request.workers, asked.deployment, len(plan.mini_batches), request.ray)

@@ -6,12 +6,12 @@ import time
 
 from batchtwin.engine.job import Job
 from batchtwin.engine.logs import Logs
-from batchtwin.engine.pool import Pool
 from batchtwin.engine.progress import Progress, progress_line
-from batchtwin.engine.usage import Usage
-from batchtwin.spec.messages import Event, Failure, Outcome, Ready
-from batchtwin.spec.plan import Plan
-from batchtwin.spec.url import shown
+from batchtwin.inputs.location import shown
+from batchtwin.inputs.plan import Plan
+from batchtwin_node.pool import Pool
+from batchtwin_node.protocol import Event, Failure, Outcome, Ready
+from batchtwin_node.usage import Usage
 
 OVERVIEW_SECONDS = 5.0
 TRACEBACK_LINES = 12

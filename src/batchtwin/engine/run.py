@@ -13,21 +13,21 @@ from pathlib import Path
 from types import FrameType
 
 from batchtwin import errors
-from batchtwin.engine.failures import write_failures
-from batchtwin.engine.finish import write_manifest
+from batchtwin.engine.backends.local import Backend
 from batchtwin.engine.job import Command, Job, Replace, Rules, Status, Submit
-from batchtwin.engine.launch import copies_folder, muster
 from batchtwin.engine.ledger import Entry, Ledger
 from batchtwin.engine.logs import Logs
-from batchtwin.engine.output import crash_point
-from batchtwin.engine.pool import Pool, PoolError
+from batchtwin.engine.output.build_manifest import write_manifest
+from batchtwin.engine.output.failures import write_failures
+from batchtwin.engine.output.folder import failpoint
+from batchtwin.engine.output.upload import publish, result_location
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import Progress
-from batchtwin.engine.publish import place_of, publish
 from batchtwin.engine.report import Report
-from batchtwin.engine.site import Site
 from batchtwin.errors import OutputError
-from batchtwin.spec.messages import Failure, Outcome, Ready
+from batchtwin_node.launcher import copies_folder, job_context
+from batchtwin_node.pool import Pool, PoolError
+from batchtwin_node.protocol import Failure, Outcome, Ready
 
 TICK_SECONDS = 0.2
 
@@ -59,8 +59,8 @@ class Result:
 class Run:
     """One run of a job, with what it needs open. `job` may have ended in part in an earlier run."""
 
-    def __init__(self, prepared: Prepared, job: Job, ledger: Ledger, progress: Progress, site: Site) -> None:
-        self._site = site
+    def __init__(self, prepared: Prepared, job: Job, ledger: Ledger, progress: Progress, backend: Backend) -> None:
+        self._backend = backend
         self._prepared = prepared
         self._job = job
         self._ledger = ledger
@@ -81,8 +81,8 @@ class Run:
             report = Report(prepared.plan, logs, self._progress)
             scheduled = f"Scheduled {len(job.items)} mini batches with {sum(job.items)} items"
             logs.progress(f"Scheduling finished. {scheduled} in {time.monotonic() - self._began:.3f} seconds.")
-            crew = muster(prepared, self._number, self._ledger.fact("key") or prepared.plan.fingerprint)
-            pool = self._site.pool(crew, logs, report.note)
+            context = job_context(prepared, self._number, self._ledger.fact("key") or prepared.plan.fingerprint)
+            pool = self._backend.pool(context, logs, report.note)
             with _signals() as caught, closing(self._progress), closing(pool):
                 try:
                     self._drive(pool, report, caught)
@@ -93,7 +93,7 @@ class Run:
                 except OSError as error:
                     job.fail(self._refused(error))
             shutil.rmtree(prepared.output.scratch, ignore_errors=True)
-            shutil.rmtree(copies_folder(crew), ignore_errors=True)
+            shutil.rmtree(copies_folder(context), ignore_errors=True)
             return self._finish(report, logs)
 
     def _drive(self, pool: Pool, report: Report, caught: list[int]) -> None:
@@ -102,11 +102,11 @@ class Run:
         while self._job.status is Status.RUNNING:
             happened = [event for event in pool.events(TICK_SECONDS) if not isinstance(event, Ready)]
             if happened:
-                crash_point("events taken")
+                failpoint("events taken")
                 entries = [self._take(event, pool, report) for event in happened]
-                crash_point("before commit")
+                failpoint("before commit")
                 self._ledger.add(entries)
-                crash_point("committed")
+                failpoint("committed")
             if caught:
                 self._job.cancel()
             report.tick(self._job, pool)
@@ -143,7 +143,7 @@ class Run:
             logs.result(job, cause)
         written: Path | str
         if job.status is Status.COMPLETED:
-            written = place_of(self._prepared)
+            written = result_location(self._prepared)
         else:
             written = output.root / "failures.jsonl" if any_failed else logs.root
         refused = job.fatal is not None and job.fatal.kind == "script"
@@ -160,13 +160,13 @@ class Run:
             if job.status is Status.COMPLETED:
                 assembled = prepared.output.assemble(job.outcomes[number] for number in sorted(job.outcomes))
                 logs.progress(f"All {len(job.items)} mini batches have been processed.")
-                crash_point("before manifest")
+                failpoint("before manifest")
                 try:
                     write_manifest(prepared, job, assembled, self._ledger.fact("started") or "", self._number)
                 except OSError:
                     prepared.output.withdraw()
                     raise
-                crash_point("manifest written")
+                failpoint("manifest written")
                 if prepared.request.publish:
                     logs.result(job, "")
                     publish(prepared, job, self._ledger)

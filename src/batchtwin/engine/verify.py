@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchtwin.engine.ledger import Ledger
-from batchtwin.engine.manifest import Manifest
-from batchtwin.engine.output import BLOCK, OutputFolder, range_problem
+from batchtwin.engine.output.folder import BLOCK, OutputFolder, range_problem
+from batchtwin.engine.output.manifest import Manifest
+from batchtwin.engine.output.remote import MANIFEST, SCORE, RemoteOutput
 from batchtwin.engine.prepare import Prepared
-from batchtwin.engine.shelf import MANIFEST, SCORE, Shelf
-from batchtwin.engine.start import changes_since, reopen
+from batchtwin.engine.resume import changes_since, load_prepared
 from batchtwin.errors import BatchTwinError
-from batchtwin.spec.messages import Outcome
-from batchtwin.spec.plan import MiniBatch
-from batchtwin.spec.remote import RemoteError
+from batchtwin.inputs.plan import MiniBatch
+from batchtwin.inputs.remote import RemoteError
+from batchtwin_node.protocol import Outcome
 
 SHOWN = 10
 
@@ -40,7 +40,7 @@ def verify(root: Path) -> Verdict:
     with closing(Ledger.open(root / "job.sqlite")) as ledger:
         problems: list[str] = []
         try:
-            prepared = reopen(ledger, root)
+            prepared = load_prepared(ledger, root)
         except BatchTwinError as error:
             return Verdict((str(error),), "nothing: what the job was made of is gone")
         problems += changes_since(prepared, ledger)
@@ -120,7 +120,7 @@ def _published(prepared: Prepared, manifest: Manifest) -> Iterator[str]:
         wanted[f"{SCORE}/{manifest.output.file}"] = manifest.output.sha256
     for name, sha256 in wanted.items():
         try:
-            if Shelf(url).sha256(name) != sha256:
+            if RemoteOutput(url).sha256(name) != sha256:
                 yield f"{url.rstrip('/')}/{name}: is not what was written"
         except RemoteError as error:
             yield str(error)

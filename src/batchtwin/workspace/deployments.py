@@ -20,8 +20,8 @@ from batchtwin.workspace.names import Reference
 from batchtwin.workspace.rows import deployment_of, first, now, upsert
 
 if TYPE_CHECKING:
-    from batchtwin.spec.deployment import Deployment as Spec
-    from batchtwin.spec.deployment import InlineEnvironment, InlineModel
+    from batchtwin.deployment.schema import Deployment as Spec
+    from batchtwin.deployment.schema import InlineEnvironment, InlineModel
 
 # Azure's own environments: they are there without being registered, and nothing here knows what they hold.
 CURATED = ("azureml:AzureML-", "azureml://")
@@ -48,7 +48,7 @@ class Deployments(Endpoints):
             InvalidError: what it names does not go together.
             NotFoundError: its endpoint, compute, model or environment is not there.
         """
-        from batchtwin.spec.deployment import Deployment as Spec
+        from batchtwin.deployment.schema import Deployment as Spec
 
         named = {"endpoint_name": endpoint, "name": name}
         given = {key: json.dumps(value) for key, value in named.items() if value is not None}
@@ -62,7 +62,7 @@ class Deployments(Endpoints):
             InvalidError: it cannot be used.
             NotFoundError: its endpoint, compute, model, code or environment is not there.
         """
-        from batchtwin.spec.deployment import Deployment as Spec
+        from batchtwin.deployment.schema import Deployment as Spec
 
         with tempfile.TemporaryDirectory(dir=self._store.root, prefix=".deployment-") as scratch:
             path = Path(scratch) / "deployment.yml"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from batchtwin.spec.deployment import Deployment as Spec
+    from batchtwin.deployment.schema import Deployment as Spec
 
 Kind = Literal["model", "data", "code", "environment"]
 

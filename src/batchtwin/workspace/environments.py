@@ -53,7 +53,7 @@ class Environments(Assets):
 
 
 def _checked(path: Path, text: str) -> Path:
-    from batchtwin.spec.environment import AskedEnvironmentError, read_conda
+    from batchtwin.environments.differences import AskedEnvironmentError, read_conda
 
     path.write_text(text, encoding="utf-8")
     try:

@@ -15,9 +15,9 @@ class NotFoundError(BatchTwinError):
     def __init__(self, kind: str, name: str) -> None:
         self.kind = kind
         self.name = name
-        super().__init__(self.sentence())
+        super().__init__(self.describe_error())
 
-    def sentence(self) -> str:
+    def describe_error(self) -> str:
         """What is missing, in words."""
         return f"{self.kind} '{self.name}': not found in this workspace"
 
@@ -28,7 +28,7 @@ class UnknownDeploymentError(NotFoundError):
     def __init__(self, name: str) -> None:
         super().__init__("deployment", name)
 
-    def sentence(self) -> str:
+    def describe_error(self) -> str:
         """The service's own text."""
         return f"Deployment name {self.name} not found for this endpoint"
 

@@ -244,8 +244,8 @@ def _same(connection: Connection, values: Mapping[str, Any]) -> RowMapping | Non
 
 def _output_file_name(yaml: Path, overrides: Mapping[str, str]) -> str | None:
     """Check the overrides, and return the name of the output file; None with `summary_only`."""
+    from batchtwin.deployment.schema import Deployment as Spec
     from batchtwin.errors import DeploymentError
-    from batchtwin.spec.deployment import Deployment as Spec
 
     try:
         settings = Spec.load(yaml, overrides).settings

@@ -77,7 +77,7 @@ def _create(client: MlflowClient, root: Path, job: Job, measured: Measured) -> s
 
 
 def _fill(client: MlflowClient, run_id: str, job: Job, order: Mapping[str, Any], measured: Measured) -> None:
-    from batchtwin.spec.deployment import Deployment
+    from batchtwin.deployment.schema import Deployment
 
     settings = Deployment.load(job.output / "deployment.yml", order["overrides"])
     parameters = {

@@ -62,7 +62,7 @@ def endpoint_of(row: RowMapping) -> Endpoint:
 
 def deployment_of(row: RowMapping, connection: Connection, root: Path) -> Deployment:
     """The deployment of a row, with its assets."""
-    from batchtwin.spec.deployment import Deployment as Spec
+    from batchtwin.deployment.schema import Deployment as Spec
 
     def asset(number: int | None) -> Asset | None:
         found = first(connection, select(tables.assets).where(tables.assets.c.id == number)) if number else None

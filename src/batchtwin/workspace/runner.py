@@ -126,16 +126,16 @@ def run(store: Store, row: RowMapping, folder: Path, watch: Watch) -> tuple[JobS
 
 def score(store: Store, row: RowMapping, folder: Path, watch: Watch) -> Result:
     """Run the job through the engine."""
+    from batchtwin.engine.backends.local import backend_for
     from batchtwin.engine.prepare import Request, ask, prepare
-    from batchtwin.engine.site import site_for
-    from batchtwin.engine.start import new_job
+    from batchtwin.engine.resume import new_job
     from batchtwin.workspace import states
     from batchtwin.workspace.entities import JobStatus
 
     order = row["order"]
     request = Request(folder / "deployment.yml", Path(order["input"]), output=folder, overrides=order["overrides"])
     asked = ask(request)
-    with closing(site_for(asked)) as site:
+    with closing(backend_for(asked)) as site:
         prepared = prepare(request, asked)
         for warning in prepared.warnings:
             watch.note(f"Warning: {warning}")

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from batchtwin.spec.plan import content_hash
+from batchtwin.inputs.plan import content_hash
 from batchtwin.workspace.errors import InvalidError
 
 STAGING = ".staging"

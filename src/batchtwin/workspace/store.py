@@ -53,7 +53,7 @@ class Store:
                     _make_sqlite(file)
                 engine = _engine(_sqlite_url_of(file))
                 _check(engine, url)
-                return cls(engine, file.parent, place_of(file))
+                return cls(engine, file.parent, result_location(file))
             engine = _engine(url)
             root = _root(engine)
             _check(engine, url)
@@ -81,7 +81,7 @@ class Store:
         return path.relative_to(self.root).as_posix()
 
 
-def place_of(file: Path) -> str:
+def result_location(file: Path) -> str:
     """What opens the workspace with this SQLite file."""
     return str(file.parent) if file.name == FILE else _sqlite_url_of(file).render_as_string()
 

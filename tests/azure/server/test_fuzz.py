@@ -20,8 +20,9 @@ import pytest
 from fastapi.routing import APIRoute
 from served import HOME, Server
 
-from batchtwin.azure.server import app, discovery, identity, logs
-from batchtwin.azure.server.place import BLOBS
+from batchtwin.azure.rest import app, discovery, logs
+from batchtwin.azure.rest import auth as identity
+from batchtwin.azure.rest.scope import BLOBS
 
 SECONDS = float(os.environ.get("BATCHTWIN_FUZZ_SECONDS", "25"))
 SEED = int(os.environ.get("BATCHTWIN_FUZZ_SEED", "0")) or secrets.randbits(32)

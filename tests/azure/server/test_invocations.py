@@ -121,7 +121,7 @@ def test_overrides(deployed: Sdk) -> None:
     folder = deployed.server.folder / "jobs" / job
     assert (folder / "named-outputs/score/x.csv").read_text() == "0\n1\n2\n"
     with deployed.server.workspace() as workspace:
-        from batchtwin.spec.deployment import Deployment
+        from batchtwin.deployment.schema import Deployment
         from batchtwin.workspace import states
 
         with workspace._store.read() as connection:

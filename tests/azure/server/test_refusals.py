@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from served import HOME, Server
 
-from batchtwin.azure.server.gate import LARGEST_BODY
-from batchtwin.azure.server.place import BLOBS
+from batchtwin.azure.rest.middleware import LARGEST_BODY
+from batchtwin.azure.rest.scope import BLOBS
 
 MODEL = {"properties": {"modelUri": "azureml://datastores/workspaceblobstore/paths/x"}}
 

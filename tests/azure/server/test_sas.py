@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from batchtwin.azure.server.sas import Sas
+from batchtwin.azure.blob.sas import Sas
 
 KEY = bytes(range(32))
 

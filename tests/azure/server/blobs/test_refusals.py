@@ -13,7 +13,7 @@ from xml.etree.ElementTree import fromstring
 import pytest
 from blob_services import ACCOUNT, PUT_BYTES, Twin
 
-from batchtwin.azure.server.sas import Sas
+from batchtwin.azure.blob.sas import Sas
 from support import wait_for
 
 PUT = {"x-ms-blob-type": "BlockBlob"}

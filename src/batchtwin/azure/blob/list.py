@@ -1,0 +1,106 @@
+"""The blobs of a container in the order of their names, page by page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchtwin.azure.blob.details import Blob
+from batchtwin.azure.blob.files import BlobFiles
+from batchtwin.azure.blob.names import is_blob
+
+MOST = 5000
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to list. With `delimiter`, names that have it after `prefix` are given once, as the part up to it."""
+
+    prefix: str = ""
+    delimiter: str = ""
+    marker: str = ""
+    most: int = MOST
+
+
+@dataclass(frozen=True)
+class Page:
+    """Blobs, and prefixes as text, in order; `next` is the name that the next page begins with, or empty."""
+
+    entries: tuple[Blob | str, ...]
+    next: str
+
+
+def page(files: BlobFiles, container: str, asked: Asked) -> Page:
+    """Return a page of the blobs of a container.
+
+    Raises:
+        BlobError: 404, there is no such container.
+    """
+    entries: list[Blob | str] = []
+    for name in _grouped(_names(files, container, asked), asked):
+        if len(entries) == asked.most:
+            return Page(tuple(entries), name)
+        if asked.delimiter and name.endswith(asked.delimiter) and name != asked.prefix:
+            entries.append(name)
+        elif blob := files.look(container, name):
+            entries.append(blob)
+    return Page(tuple(entries), "")
+
+
+def _grouped(names: Iterator[str], asked: Asked) -> Iterator[str]:
+    last = ""
+    for name in names:
+        at = name.find(asked.delimiter, len(asked.prefix)) if asked.delimiter else -1
+        group = name if at < 0 else name[: at + len(asked.delimiter)]
+        if group != last and group >= asked.marker:
+            yield group
+        last = group
+
+
+def _names(files: BlobFiles, container: str, asked: Asked) -> Iterator[str]:
+    """The names that begin with the prefix, by code point; of folders that the delimiter closes, name and '/'."""
+    top = files.folder(container)
+    above = asked.prefix.rpartition("/")[0]
+    if above and not is_blob(above):
+        return
+    folder = top / above
+    walk = _Walk(files, container, asked)
+    if files.may_read(container, folder):
+        yield from walk.below(folder, f"{above}/" if above else "", frozenset())
+
+
+@dataclass(frozen=True)
+class _Walk:
+    files: BlobFiles
+    container: str
+    asked: Asked
+
+    def below(self, folder: Path, name: str, entered: frozenset[str]) -> Iterator[str]:
+        """The names in a folder, which is called `name` with a '/' at its end; links are never entered in circles."""
+        real = os.path.realpath(folder)
+        if real in entered:
+            return
+        for child, is_folder in self._children(folder, name):
+            if not is_folder or self.asked.delimiter == "/":
+                yield child
+            else:
+                yield from self.below(folder / child[len(name) : -1], child, entered | {real})
+
+    def _children(self, folder: Path, name: str) -> list[tuple[str, bool]]:
+        try:
+            with os.scandir(folder) as entries:
+                found = [(name + entry.name + "/" * entry.is_dir(), entry.is_dir()) for entry in entries]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted((child, is_folder) for child, is_folder in found if self._wanted(child, is_folder))
+
+    def _wanted(self, child: str, is_folder: bool) -> bool:
+        """Whether there can be something to list: within the prefix, not before the marker, readable."""
+        prefix, marker = self.asked.prefix, self.asked.marker
+        if not child.startswith(prefix) or not is_blob(child.rstrip("/")):
+            return False
+        if child < marker and not (is_folder and marker.startswith(child)):
+            return False
+        return not is_folder or self.files.may_read(self.container, self.files.folder(self.container) / child)

@@ -1,0 +1,81 @@
+"""What scripts ask of `az` before they work: who is logged in, where, with which extension. Here the answer is fixed.
+
+They let a script that was written for the cloud run with an `az` that is `exec batchtwin "$@"`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from typer import Argument, Option, Typer
+
+from batchtwin import __version__
+from batchtwin.azure.cli.command import NOT_FOUND, CommandError, group, verb
+from batchtwin.azure.cli.views import LOCAL
+
+DEFAULTS = {"group": LOCAL, "workspace": LOCAL, "location": LOCAL}
+EXTENSION = {"name": "ml", "version": __version__, "preview": False, "experimental": False, "extensionType": LOCAL}
+
+
+def add_to(az: Typer) -> None:
+    """Add what is asked for to `az`."""
+    verb(group(az, "account", "Manage Azure subscription information."), "show")(show_account)
+    extension = group(az, "extension", "Manage CLI extensions.")
+    verb(extension, "show")(show_extension)
+    verb(extension, "list")(list_extensions)
+    verb(az, "configure")(configure)
+    verb(group(az, "config", "Manage Azure CLI configuration."), "get")(get)
+    verb(az, "version")(version)
+
+
+def show_account() -> dict[str, Any]:
+    """Show the subscription: this machine."""
+    return {
+        "environmentName": "AzureCloud",
+        "id": LOCAL,
+        "isDefault": True,
+        "name": LOCAL,
+        "state": "Enabled",
+        "tenantId": LOCAL,
+        "user": {"name": LOCAL, "type": "user"},
+    }
+
+
+def show_extension(name: Annotated[str, Option("--name", "-n", help="Name of the extension.")]) -> dict[str, Any]:
+    """Show an extension."""
+    if name != EXTENSION["name"]:
+        raise CommandError(f"The extension {name} is not installed.", NOT_FOUND)
+    return EXTENSION
+
+
+def list_extensions() -> list[dict[str, Any]]:
+    """List the extensions."""
+    return [EXTENSION]
+
+
+def configure(
+    list_defaults: Annotated[bool, Option("--list-defaults", "-l", help="Show them.")] = False,
+    defaults: Annotated[
+        list[str] | None, Option("--defaults", "-d", metavar="KEY=VALUE...", help="Accepted, without effect.")
+    ] = None,
+) -> list[dict[str, Any]] | None:
+    """Show the defaults."""
+    return [_default(name) for name in DEFAULTS] if list_defaults else None
+
+
+def get(key: Annotated[str, Argument(help="As in defaults.group.")] = "") -> Any:
+    """Show a default, or all of them."""
+    section, _, name = key.partition(".")
+    if name and (section != "defaults" or name not in DEFAULTS):
+        raise CommandError(f"Configuration '{key}' is not set.")
+    found = [_default(default) for default in DEFAULTS]
+    return _default(name) if name else found if section else {"defaults": found}
+
+
+def _default(name: str) -> dict[str, Any]:
+    return {"name": name, "source": LOCAL, "value": DEFAULTS[name]}
+
+
+def version() -> dict[str, Any]:
+    """Show the versions."""
+    return {"azure-cli": __version__, "extensions": {EXTENSION["name"]: __version__}}

@@ -1,0 +1,101 @@
+"""`az ml compute`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from typer import Option, Typer
+
+from batchtwin.azure.cli import options
+from batchtwin.azure.cli import views as shapes
+from batchtwin.azure.cli.command import confirm, group, verb
+from batchtwin.azure.cli.documents import ComputeDocument
+from batchtwin.azure.cli.files import Source, given_pairs, pairs
+from batchtwin.workspace.service import Workspace
+
+# Documented, and about machines that are not here.
+ABOUT_MACHINES = (
+    "--admin-password",
+    "--admin-username",
+    "--enable-node-public-ip",
+    "--identity-type",
+    "--location -l",
+    "--ssh-key-value",
+    "--ssh-public-access-enabled -p",
+    "--subnet",
+    "--user-assigned-identities -i",
+    "--user-object-id",
+    "--user-tenant-id",
+    "--vnet-name",
+)
+
+
+def add_to(ml: Typer) -> None:
+    """Add the group to `az ml`."""
+    compute = group(ml, "compute", "Manage Azure ML compute resources. Here nothing runs on them.")
+    verb(compute, "create", ignored=ABOUT_MACHINES, ignored_flags=("--no-wait",))(create)
+    verb(compute, "show")(show)
+    verb(compute, "list")(list_all)
+    verb(compute, "delete", ignored_flags=("--no-wait",))(delete)
+
+
+def create(
+    workspace: Workspace,
+    file: options.File = None,
+    name: options.AnyName = None,
+    type: Annotated[str | None, Option("--type", "-t", help="AmlCompute.")] = None,
+    size: Annotated[str | None, Option("--size", help="VM size; kept and shown.")] = None,
+    tier: Annotated[str | None, Option("--tier", help="dedicated or low_priority.")] = None,
+    min_instances: Annotated[int | None, Option("--min-instances", help="The fewest nodes. Default: 0.")] = None,
+    max_instances: Annotated[int | None, Option("--max-instances", help="The most nodes. Default: 4.")] = None,
+    idle_time: Annotated[
+        int | None, Option("--idle-time-before-scale-down", "-d", help="Seconds. Default: 120.")
+    ] = None,
+    description: options.Description = None,
+    tags: options.Tags = None,
+    sets: options.Set = None,
+) -> dict[str, Any]:
+    """Create a compute target."""
+    flags = {
+        "name": name,
+        "type": type,
+        "size": size,
+        "tier": tier,
+        "min_instances": min_instances,
+        "max_instances": max_instances,
+        "idle_time_before_scale_down": idle_time,
+        "description": description,
+        "tags": given_pairs("--tags", tags),
+    }
+    asked = Source.read(file, pairs("--set", sets), flags).check(ComputeDocument)
+    made = workspace.create_compute(
+        asked.name,
+        size=asked.size,
+        min_instances=asked.min_instances,
+        max_instances=asked.max_instances,
+        idle_time=asked.idle_time_before_scale_down,
+        type=asked.type,
+    )
+    return shapes.compute(made)
+
+
+def show(workspace: Workspace, name: options.ComputeName) -> dict[str, Any]:
+    """Show details for a compute target."""
+    return shapes.compute(workspace.compute(name))
+
+
+def list_all(
+    workspace: Workspace,
+    max_results: options.MaxResults = None,
+    type: Annotated[str | None, Option("--type", help="Only of this type.")] = None,
+) -> list[dict[str, Any]]:
+    """List the compute targets."""
+    found = [shapes.compute(compute) for compute in workspace.computes()]
+    return [shown for shown in found if type is None or shown["type"] == type.lower()][:max_results]
+
+
+def delete(workspace: Workspace, name: options.ComputeName, yes: options.Yes = False) -> None:
+    """Delete a compute target."""
+    workspace.compute(name)
+    confirm(yes)
+    workspace.delete_compute(name)

@@ -1,0 +1,111 @@
+"""`az ml batch-deployment`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+from typer import Typer
+
+from batchtwin.azure.cli import options
+from batchtwin.azure.cli import views as shapes
+from batchtwin.azure.cli.changes import overrides, refuse_add
+from batchtwin.azure.cli.command import confirm, group, verb
+from batchtwin.azure.cli.files import Source, drop
+from batchtwin.errors import UsageError
+from batchtwin.workspace.entities import Deployment
+from batchtwin.workspace.service import Workspace
+
+
+def add_to(ml: Typer) -> None:
+    """Add the group to `az ml`."""
+    deployment = group(ml, "batch-deployment", "Manage Azure ML batch deployments.")
+    verb(deployment, "create", ignored_flags=("--no-wait", "--skip-script-validation"))(create)
+    verb(deployment, "show")(show)
+    verb(deployment, "list")(list_all)
+    verb(deployment, "update", ignored_flags=("--no-wait",))(update)
+    verb(deployment, "delete", ignored_flags=("--no-wait",))(delete)
+    verb(deployment, "list-jobs")(list_jobs)
+
+
+def create(
+    workspace: Workspace,
+    file: options.NeededFile,
+    name: options.AnyName = None,
+    endpoint_name: options.AnyEndpoint = None,
+    set_default: options.SetDefault = False,
+    sets: options.Set = None,
+) -> dict[str, Any]:
+    """Create a deployment, or give one that exists new settings."""
+    made = workspace.create_deployment(
+        file, overrides(sets, False), endpoint=endpoint_name, name=name, set_default=set_default
+    )
+    return shapes.deployment(made)
+
+
+def show(workspace: Workspace, name: options.DeploymentName, endpoint_name: options.OfEndpoint) -> dict[str, Any]:
+    """Show a deployment."""
+    return shapes.deployment(workspace.deployment(endpoint_name, name))
+
+
+def list_all(workspace: Workspace, endpoint_name: options.OfEndpoint) -> list[dict[str, Any]]:
+    """List the deployments of an endpoint."""
+    return [shapes.deployment(deployment) for deployment in workspace.deployments(endpoint_name)]
+
+
+def update(
+    workspace: Workspace,
+    name: options.AnyName = None,
+    endpoint_name: options.AnyEndpoint = None,
+    file: options.File = None,
+    sets: options.Set = None,
+    add: options.Add = None,
+    remove: options.Remove = None,
+    force_string: options.ForceString = False,
+) -> dict[str, Any]:
+    """Update a deployment: from a file, or what it is with some properties changed."""
+    refuse_add(add)
+    given = Source.read(file).data
+    name, endpoint_name = name or given.get("name"), endpoint_name or given.get("endpoint_name")
+    if not name or not endpoint_name:
+        raise UsageError("the following arguments are required: --name/-n, --endpoint-name/-e, or a file with both")
+    now = workspace.deployment(str(endpoint_name).lower(), str(name).lower())
+    with TemporaryDirectory() as folder:
+        path = file or _written(now, Path(folder), remove or [])
+        made = workspace.create_deployment(path, overrides(sets, force_string), endpoint=endpoint_name, name=name)
+    return shapes.deployment(made)
+
+
+def _written(deployment: Deployment, folder: Path, remove: list[str]) -> Path:
+    """Write what a deployment is as a file that makes it again."""
+    data = deployment.spec.model_dump(mode="json", exclude_unset=True) | {"type": "model"}
+    if deployment.code:
+        data["code_configuration"]["code"] = str(deployment.code.path)
+    data.setdefault("settings", {}).setdefault("mini_batch_size", deployment.spec.settings.mini_batch_size)
+    for dotted in remove:
+        drop(data, dotted)
+    path = folder / "deployment.yml"
+    path.write_text(yaml.safe_dump(data))
+    return path
+
+
+def delete(
+    workspace: Workspace,
+    name: options.DeploymentName,
+    endpoint_name: options.OfEndpoint,
+    yes: options.Yes = False,
+) -> None:
+    """Delete a deployment."""
+    workspace.deployment(endpoint_name, name)
+    confirm(yes)
+    workspace.delete_deployment(endpoint_name, name)
+
+
+def list_jobs(
+    workspace: Workspace, name: options.DeploymentName, endpoint_name: options.OfEndpoint
+) -> list[dict[str, Any]]:
+    """List the batch scoring jobs of a deployment, the newest first."""
+    workspace.deployment(endpoint_name, name)
+    return [shapes.invoked(job) for job in workspace.jobs(endpoint=endpoint_name, deployment=name)]

@@ -1,0 +1,144 @@
+"""What a command is given: a YAML file, then `--set`, then its own flags; a later one wins."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from batchtwin.deployment.messages import describe_error, locate
+from batchtwin.deployment.yaml_file import Key, YamlFile
+from batchtwin.errors import DeploymentError, Problem, UsageError
+
+REMOTE = re.compile(r"[a-z][a-z0-9+.-]*:/", re.IGNORECASE)
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Values for an entity: `file` is where most come from, if there is one; `data` is what they come to."""
+
+    file: YamlFile | None
+    data: dict[str, Any]
+
+    @classmethod
+    def read(
+        cls, path: Path | None = None, sets: Mapping[str, str] | None = None, flags: Mapping[str, object] | None = None
+    ) -> Source:
+        """Read the file and apply `sets` (dotted keys to JSON or text) and then the `flags` that are not None.
+
+        A local `path:` becomes absolute: in the file and in `--set` it is relative to the file.
+
+        Raises:
+            DeploymentError: the file cannot be read.
+        """
+        file = YamlFile.read(path) if path else None
+        data = {str(key): value for key, value in file.data.items()} if file else {}
+        for dotted, text in (sets or {}).items():
+            put(data, dotted, value_of(text))
+        if data.get("path") and isinstance(data["path"], str):
+            data["path"] = located(data["path"], path.absolute().parent if path else Path.cwd())
+        data |= {key: value for key, value in (flags or {}).items() if value is not None}
+        return cls(file, data)
+
+    def check(self, model: type[Model]) -> Model:
+        """Return the data as a `model`.
+
+        Raises:
+            DeploymentError: with every problem in the file, with its key and line.
+            UsageError: with every problem, for there is no file.
+        """
+        try:
+            return model.model_validate(self.data)
+        except ValidationError as error:
+            problems = [self._problem(detail, model) for detail in error.errors(include_url=False)]
+        if self.file:
+            raise DeploymentError(self.file.path, problems) from None
+        raise UsageError("\n".join(f"--{problem.key.replace('_', '-')}: {problem.text}" for problem in problems))
+
+    def _problem(self, detail: Any, model: type[BaseModel]) -> Problem:
+        at, value = locate(detail, self.data)
+        lines = self.file.lines if self.file else {}
+        line = next((lines[at[:size]] for size in range(len(at), 0, -1) if at[:size] in lines), None)
+        return Problem(".".join(map(str, at)), line, describe_error(detail, value, at, model, set(model.model_fields)))
+
+
+def pairs(flag: str, words: Sequence[str] | None) -> dict[str, str]:
+    """Split `KEY=VALUE` words.
+
+    Raises:
+        UsageError: one is not of that form.
+    """
+    split = {}
+    for word in words or ():
+        key, equals, value = word.partition("=")
+        if not equals or not all(key.split(".")):
+            raise UsageError(f"{flag} {word}: expected KEY=VALUE")
+        split[key] = value
+    return split
+
+
+def given_pairs(flag: str, words: Sequence[str] | None) -> dict[str, str] | None:
+    """Split `KEY=VALUE` words; None if the flag was not given."""
+    return None if words is None else pairs(flag, words)
+
+
+def as_text(values: Mapping[str, str]) -> dict[str, str]:
+    """Quote values, so that reading them as JSON or YAML gives text."""
+    return {key: json.dumps(value) for key, value in values.items()}
+
+
+def value_of(text: str) -> Any:
+    """Read the value of a `KEY=VALUE`: JSON where it is JSON, else text, as the Azure CLI reads `--set`."""
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(constant)
+
+
+def put(data: dict[str, Any], dotted: str, value: object) -> None:
+    """Set a dotted key in nested mappings, making those that are not there; the mappings given stay as they are."""
+    *above, key = dotted.split(".")
+    for part in above:
+        inner = data.get(part)
+        data[part] = dict(inner) if isinstance(inner, dict) else {}
+        data = data[part]
+    data[key] = value
+
+
+def drop(data: dict[str, Any], dotted: str) -> None:
+    """Remove a dotted key from nested mappings.
+
+    Raises:
+        UsageError: it is not there.
+    """
+    *above, key = dotted.split(".")
+    at: Key = ()
+    for part in above:
+        at = (*at, part)
+        inner = data.get(part)
+        if not isinstance(inner, dict):
+            break
+        data[part] = dict(inner)
+        data = data[part]
+    if key not in data or len(at) < len(above):
+        raise UsageError(f"--remove {dotted}: there is no such property")
+    del data[key]
+
+
+def located(path: str, folder: Path) -> str:
+    """Return a local path as absolute, seen from `folder`; a remote one as it is."""
+    if REMOTE.match(path) or path.startswith("azureml:"):
+        return path
+    return os.path.abspath(folder / Path(path).expanduser())

@@ -1,0 +1,167 @@
+"""`az ml job`."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import socket
+import sys
+import time
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from typer import Option, Typer, echo
+
+from batchtwin.azure.cli import options
+from batchtwin.azure.cli import views as shapes
+from batchtwin.azure.cli.command import CommandError, group, verb
+from batchtwin.workspace.entities import Job, JobStatus
+from batchtwin.workspace.service import Workspace
+
+# Seconds between two looks at a job that is being streamed.
+PAUSE = 0.2
+
+
+def add_to(ml: Typer) -> None:
+    """Add the group to `az ml`."""
+    job = group(ml, "job", "Manage Azure ML jobs.")
+    verb(job, "show")(show)
+    verb(job, "list")(list_all)
+    verb(job, "stream")(stream)
+    verb(job, "download")(download)
+    verb(job, "cancel")(cancel)
+
+
+def show(
+    workspace: Workspace,
+    name: options.JobName,
+    web: Annotated[bool, Option("--web", "-e", help="Show the job in MLflow: its page, or its address.")] = False,
+) -> dict[str, Any]:
+    """Show details for a job."""
+    job, tracking = workspace.job(name), workspace.mlflow_uri()
+    if web:
+        _open(job, tracking)
+    return shapes.job(job, tracking)
+
+
+def _open(job: Job, tracking: str) -> None:
+    """Open the job's page in a browser; where there is none, or nobody looks, or nothing answers, say where it is."""
+    address = shapes.web_address(job, tracking)
+    if sys.stdout.isatty() and _answers(address) and webbrowser.open(address):
+        return
+    if address.startswith(shapes.VIEWER):
+        echo(f"mlflow ui --backend-store-uri {shlex.quote(tracking)}", err=True)
+    echo(address, err=True)
+
+
+def _answers(address: str) -> bool:
+    url = urlsplit(address)
+    try:
+        with socket.create_connection((url.hostname, url.port or 80), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def list_all(
+    workspace: Workspace,
+    max_results: options.MaxResults = 50,
+    all_results: Annotated[
+        Literal["true", "false"], Option("--all-results", help="All, however many.", case_sensitive=False)
+    ] = "false",
+    parent_job_name: Annotated[
+        str | None, Option("--parent-job-name", "-p", help="Only the children of this job.")
+    ] = None,
+    archived_only: options.ArchivedOnly = False,
+    include_archived: options.IncludeArchived = False,
+) -> list[dict[str, Any]]:
+    """List jobs, the newest first."""
+    if archived_only:
+        return []
+    found = [workspace.child(parent_job_name)] if parent_job_name else workspace.jobs()
+    tracking = workspace.mlflow_uri()
+    return [shapes.job(job, tracking) for job in found[: None if all_results == "true" else max_results]]
+
+
+def stream(workspace: Workspace, name: options.JobName) -> None:
+    """Print what a job logs until it ends; a failed job is an error."""
+    job, tracking = workspace.job(name), workspace.mlflow_uri()
+    try:
+        with interrupts() as caught:
+            _head(job, tracking)
+            job = follow(workspace, name, caught)
+    except KeyboardInterrupt:
+        raise CommandError(
+            "The output streaming for the run interrupted.\nBut the run is still executing on the compute target.\n"
+            f"To cancel it: batchtwin ml job cancel --name {name}"
+        ) from None
+    echo("\nExecution Summary\n=================")
+    _head(job, tracking)
+    if job.status is JobStatus.FAILED:
+        raise CommandError(f"Exception : \n {job.error or 'The job failed; its logs say why.'}")
+
+
+def _head(job: Job, tracking: str) -> None:
+    echo(f"RunId: {job.name}\nWeb View: {shapes.web_address(job, tracking)}")
+
+
+@contextmanager
+def interrupts() -> Iterator[list[int]]:
+    """Collect what Ctrl-C raises, for there are callbacks of libraries that swallow it."""
+    caught: list[int] = []
+
+    def catch(number: int, frame: FrameType | None) -> None:
+        caught.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, catch)
+    try:
+        yield caught
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def follow(workspace: Workspace, name: str, caught: list[int]) -> Job:
+    """Print the lines of a job's log as they come; return the job when it has ended.
+
+    Raises:
+        KeyboardInterrupt: something was `caught`.
+    """
+    shown = 0
+    while True:
+        if caught:
+            raise KeyboardInterrupt
+        # Looked at before the log, so that a final state means that all of the log is there.
+        job = workspace.job(name)
+        lines, following = workspace.log_lines(name, shown)
+        if lines and not shown:
+            title = "Streaming logs/job_progress_overview.txt"
+            echo(f"\n{title}\n{'=' * len(title)}\n")
+        for line in lines:
+            echo(line)
+        shown = following
+        if job.status.is_final:
+            return job
+        time.sleep(PAUSE)
+
+
+def download(
+    workspace: Workspace,
+    name: options.JobName,
+    target: options.Target = Path(),
+    output_name: Annotated[str | None, Option("--output-name", help="The output to download, as in score.")] = None,
+    everything: Annotated[bool, Option("--all", help="All outputs, and the logs.")] = False,
+) -> None:
+    """Download an output of a job to named-outputs/NAME; without a name its logs to artifacts."""
+    echo(f"Downloading artifacts of job {name} to {target.absolute()}", err=True)
+    workspace.download(name, target, output_name=output_name, all=everything)
+
+
+def cancel(workspace: Workspace, name: options.JobName) -> None:
+    """Cancel a job."""
+    workspace.cancel(name)

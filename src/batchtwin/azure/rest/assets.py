@@ -1,0 +1,220 @@
+"""Models and data: names with versions, whose content was uploaded to a datastore before they are registered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import JSONResponse
+
+from batchtwin.azure.rest import sources
+from batchtwin.azure.rest.errors import Refusal
+from batchtwin.azure.rest.resources import described, system_data
+from batchtwin.azure.rest.schemas import AssetVersion, DataVersion, ModelVersion, Resource
+from batchtwin.azure.rest.scope import PROVIDER, WORKSPACE_PATH, Here, Place
+from batchtwin.azure.rest.state import Served, Services
+from batchtwin.workspace.entities import Asset, Kind
+from batchtwin.workspace.errors import NotFoundError
+
+COLLECTIONS: dict[Kind, str] = {"model": "models", "data": "data", "code": "codes", "environment": "environments"}
+# What is asked for in one way; code is not.
+KINDS: dict[str, Kind] = {"models": "model", "data": "data", "environments": "environment"}
+PATH = f"{WORKSPACE_PATH}/{{collection}}"
+
+router = APIRouter()
+
+
+async def kind_of(collection: str) -> Kind:
+    """The kind of asset that a collection holds."""
+    if collection not in KINDS:
+        raise Refusal(
+            404, "ResourceNotFound", f"{collection}: batch deployments do not need it, and it is not imitated"
+        )
+    return KINDS[collection]
+
+
+Collection = Annotated[Kind, Depends(kind_of)]
+
+
+@router.get(PATH)
+def list_all(services: Served, place: Here, kind: Collection) -> dict[str, Any]:
+    """Every name."""
+    found = services.workspace.assets(kind)
+    return {"value": [container(place, asset, asset.version) for asset in found]}
+
+
+@router.get(f"{PATH}/{{name}}")
+def show_container(services: Served, place: Here, kind: Collection, name: str) -> dict[str, Any]:
+    """A name: its latest version and the next one. With all its versions archived it still is a name: to clients 404
+    means that the next version is 1.
+    """
+    found = services.workspace.assets(kind, name, include_archived=True)
+    if not found:
+        raise NotFoundError(kind, name)
+    newest = next((asset for asset in found if not asset.archived), found[0])
+    return container(place, newest, services.workspace.next_version(kind, name))
+
+
+@router.get(f"{PATH}/{{name}}/versions")
+def list_versions(
+    services: Served,
+    place: Here,
+    kind: Collection,
+    name: str,
+    listViewType: str = "ActiveOnly",
+    top: Annotated[int | None, Query(alias="$top", ge=1)] = None,
+) -> dict[str, Any]:
+    """The versions of a name, newest first. One that is asked for alone, as by the SDK for `latest`, can be downloaded
+    from then on; sharing all of them would link every file of every version.
+    """
+    found = services.workspace.assets(kind, name, include_archived=listViewType != "ActiveOnly")[:top]
+    if top == 1:
+        _share(services, found)
+    return {"value": [version(place, services, asset) for asset in found]}
+
+
+@router.get(f"{PATH}/{{name}}/versions/{{number}}")
+def show_version(services: Served, place: Here, kind: Collection, name: str, number: str) -> dict[str, Any]:
+    """A version; its content can be downloaded from then on."""
+    asset = services.workspace.asset(kind, name, number)
+    _share(services, [asset])
+    return version(place, services, asset)
+
+
+@router.put(f"{WORKSPACE_PATH}/models/{{name}}/versions/{{number}}")
+def put_model(services: Served, place: Here, name: str, number: str, body: Resource[ModelVersion]) -> JSONResponse:
+    """Register a version of a model, or describe it anew."""
+    asked = body.properties
+    return _put(services, place, "model", name, number, asked, asked.model_uri, asked.model_type)
+
+
+@router.put(f"{WORKSPACE_PATH}/data/{{name}}/versions/{{number}}")
+def put_data(services: Served, place: Here, name: str, number: str, body: Resource[DataVersion]) -> JSONResponse:
+    """Register a version of data, or describe it anew. What lies on the web is noted, not fetched."""
+    asked = body.properties
+    return _put(services, place, "data", name, number, asked, asked.data_uri, asked.data_type)
+
+
+def _put(
+    services: Services,
+    place: Place,
+    kind: Kind,
+    name: str,
+    number: str,
+    asked: AssetVersion,
+    address: str,
+    type: str | None,
+) -> JSONResponse:
+    workspace = services.workspace
+    is_new = not is_there(services, kind, name, number)
+    remote = kind == "data" and sources.is_web(address)
+    workspace.create_asset(
+        kind,
+        name,
+        version=number,
+        path=None if remote else sources.stored(workspace, address),
+        uri=address if remote else None,
+        type=type,
+        description=asked.description,
+        tags=asked.tags,
+        properties=asked.properties,
+    )
+    return answer(services, place, kind, name, number, is_new=is_new, archived=asked.is_archived)
+
+
+def is_there(services: Services, kind: Kind, name: str, number: str) -> bool:
+    """Whether there is this version."""
+    with suppress(NotFoundError):
+        services.workspace.asset(kind, name, number)
+        return True
+    return False
+
+
+def answer(
+    services: Services, place: Place, kind: Kind, name: str, number: str, *, is_new: bool, archived: bool
+) -> JSONResponse:
+    """The answer to the PUT of a version, which is archived or not, as was asked. Its content can be downloaded."""
+    if archived or not is_new:
+        services.workspace.archive_asset(kind, name, number, archived=archived)
+    asset = services.workspace.asset(kind, name, number)
+    _share(services, [asset])
+    return JSONResponse(version(place, services, asset), 201 if is_new else 200)
+
+
+def _share(services: Services, found: Iterable[Asset]) -> None:
+    """Give content its place in the datastore, which the documents name."""
+    for asset in found:
+        if asset.kind != "environment":
+            services.workspace.share_asset(asset)
+
+
+def asset_id(place: Place, asset: Asset) -> str:
+    """The ARM id of a version."""
+    return place.id(COLLECTIONS[asset.kind], asset.name, "versions", asset.version)
+
+
+def container(place: Place, asset: Asset, following: str) -> dict[str, Any]:
+    """The document of a name, of which `asset` is the newest version."""
+    properties = {
+        **described("", {}, {}),
+        "isArchived": asset.archived,
+        "latestVersion": asset.version,
+        "nextVersion": following,
+        "provisioningState": "Succeeded",
+    }
+    if asset.kind == "data":
+        properties["dataType"] = asset.type
+    return {
+        "id": place.id(COLLECTIONS[asset.kind], asset.name),
+        "name": asset.name,
+        "type": f"{PROVIDER}/workspaces/{COLLECTIONS[asset.kind]}",
+        "systemData": system_data(asset.created, asset.changed),
+        "properties": properties,
+    }
+
+
+def version(place: Place, services: Services, asset: Asset) -> dict[str, Any]:
+    """The document of a version."""
+    return {
+        "id": asset_id(place, asset),
+        "name": asset.version,
+        "type": f"{PROVIDER}/workspaces/{COLLECTIONS[asset.kind]}/versions",
+        "systemData": system_data(asset.created, asset.changed),
+        "properties": {
+            **described(asset.description, asset.tags, asset.properties),
+            "isArchived": asset.archived,
+            "isAnonymous": False,
+            "provisioningState": "Succeeded",
+            **_content(place, services, asset),
+        },
+    }
+
+
+def _content(place: Place, services: Services, asset: Asset) -> dict[str, Any]:
+    if asset.kind == "environment":
+        return _environment(asset)
+    address = asset.properties.get("uri") if asset.path is None else None
+    uri = address or sources.datastore_uri(place.workspace_id, services.workspace.asset_path(asset))
+    match asset.kind:
+        case "model":
+            return {"modelUri": uri, "modelType": asset.type, "flavors": {}, "stage": None, "jobName": None}
+        case "data":
+            return {"dataUri": uri, "dataType": asset.type}
+        case _:
+            return {"codeUri": uri}
+
+
+def _environment(asset: Asset) -> dict[str, Any]:
+    facts = asset.properties
+    has_image = "image" in facts
+    return {
+        "image": facts.get("image"),
+        "condaFile": asset.path.read_text(encoding="utf-8") if asset.path and has_image else None,
+        "build": None
+        if has_image
+        else {"contextUri": facts.get("build", ""), "dockerfilePath": facts.get("dockerfile_path")},
+        "osType": "Linux",
+        "environmentType": "UserCreated",
+    }

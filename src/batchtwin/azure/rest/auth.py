@@ -1,0 +1,107 @@
+"""Who may use the service: those who hold a token, which the identity endpoint gives to those who know its header.
+
+The SDK asks for both over plain http: what the cloud is called and where it lies, and, as `DefaultAzureCredential` does
+in an App Service, a token (https://learn.microsoft.com/azure/app-service/overview-managed-identity, REST protocol).
+"""
+
+from __future__ import annotations
+
+import hmac
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query
+from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from batchtwin.azure.connection import CLOUD, IDENTITY_PATH, METADATA_PATH
+from batchtwin.azure.rest.errors import Refusal
+from batchtwin.azure.rest.scope import STORAGE_SUFFIX
+from batchtwin.azure.rest.state import Served
+from batchtwin.azure.rest.tokens import ACCESS, Tokens
+
+TOKEN_SECONDS = 24 * 3600
+TENANT = str(uuid.uuid5(uuid.NAMESPACE_DNS, "batchtwin"))
+
+
+class Guard:
+    """ASGI middleware that refuses requests without a token of ours, but for what lies below the paths `open`."""
+
+    def __init__(self, app: ASGIApp, tokens: Tokens, open: Sequence[str]) -> None:
+        self._app = app
+        self._tokens = tokens
+        self._open = tuple(open)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer 401."""
+        if scope["type"] != "http" or scope["path"].startswith(self._open) or self._is_allowed(scope):
+            await self._app(scope, receive, send)
+        else:
+            await _unauthorized().response()(scope, receive, send)
+
+    def _is_allowed(self, scope: Scope) -> bool:
+        scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
+        return scheme.lower() == "bearer" and self._tokens.claims(ACCESS, token.strip()) is not None
+
+
+def _unauthorized() -> Refusal:
+    text = 'the bearer token is missing, not of this server, or has expired; eval "$(batchtwin env)", and start anew'
+    return Refusal(401, "InvalidAuthenticationToken", text, {"WWW-Authenticate": "Bearer"})
+
+
+def router(origin: str, secret: str) -> APIRouter:
+    """The routes of the listener without TLS. `origin` is that of the one with, `secret` the header of the identity."""
+    routes = APIRouter()
+
+    @routes.get(METADATA_PATH)
+    async def metadata(list: Annotated[str | None, Query()] = None) -> Any:
+        """The clouds that there are: this one. azure-cli wants a list, the SDK takes both."""
+        cloud = _cloud(origin)
+        return [cloud] if list else cloud
+
+    @routes.get(IDENTITY_PATH)
+    async def token(
+        services: Served,
+        resource: Annotated[str, Query(max_length=500)],
+        x_identity_header: Annotated[str, Header()] = "",
+    ) -> JSONResponse:
+        """A token for `resource`, to whoever shows the header that `batchtwin env` prints."""
+        if not hmac.compare_digest(x_identity_header.encode(errors="replace"), secret.encode()):
+            raise Refusal(401, "Unauthorized", 'X-IDENTITY-HEADER is not this server\'s; eval "$(batchtwin env)"')
+        ends = int(time.time()) + TOKEN_SECONDS
+        issued = services.tokens.issue(
+            ACCESS, TOKEN_SECONDS, aud=resource, iss=CLOUD, tid=TENANT, oid=TENANT, sub="local"
+        )
+        body = {"access_token": issued, "expires_on": str(ends), "resource": resource, "token_type": "Bearer"}
+        return JSONResponse(body, headers={"Cache-Control": "no-store"})
+
+    return routes
+
+
+def _cloud(origin: str) -> dict[str, Any]:
+    """What Azure's metadata say of a cloud, with addresses of ours."""
+    return {
+        "name": CLOUD,
+        "portal": origin,
+        "resourceManager": origin,
+        "management": origin,
+        "authentication": {
+            "loginEndpoint": origin,
+            "audiences": [origin],
+            "tenant": "common",
+            "identityProvider": "AAD",
+        },
+        "suffixes": {"storage": STORAGE_SUFFIX, "keyVaultDns": STORAGE_SUFFIX, "sqlServerHostname": STORAGE_SUFFIX},
+        "graph": origin,
+        "graphAudience": origin,
+        "gallery": origin,
+        "batch": origin,
+        "media": origin,
+        "sqlManagement": origin,
+        "vmImageAliasDoc": origin,
+        "activeDirectoryDataLake": origin,
+        "microsoftGraphResourceId": origin,
+    }

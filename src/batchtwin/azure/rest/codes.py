@@ -1,0 +1,76 @@
+"""Code: a folder with a scoring script. It is known by a hash of its content, and uploaded if that is not known."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from batchtwin.azure.rest import assets, sources
+from batchtwin.azure.rest.schemas import CodeVersion, Resource
+from batchtwin.azure.rest.scope import WORKSPACE_PATH, Here
+from batchtwin.azure.rest.state import Served
+from batchtwin.workspace.names import check_name, check_version
+
+PATH = f"{WORKSPACE_PATH}/codes/{{name}}/versions"
+UPLOAD_SECONDS = 3600
+
+router = APIRouter()
+
+
+@router.get(PATH)
+def list_versions(services: Served, place: Here, name: str, hash: str | None = None) -> dict[str, Any]:
+    """The versions of a name; with `hash` any code with this content, whatever its name [A]."""
+    if hash is None:
+        found = services.workspace.assets("code", name)
+    else:
+        found = services.workspace.assets_with("code", "hash_sha256", hash)
+    return {"value": [assets.version(place, services, asset) for asset in found]}
+
+
+@router.get(f"{PATH}/{{number}}")
+def show(services: Served, place: Here, name: str, number: str) -> dict[str, Any]:
+    """A version."""
+    asset = services.workspace.asset("code", name, number)
+    services.workspace.share_asset(asset)
+    return assets.version(place, services, asset)
+
+
+@router.post(f"{PATH}/{{number}}/startPendingUpload")
+def start_upload(services: Served, place: Here, name: str, number: str) -> dict[str, Any]:
+    """Give a container of its own to upload to, with a token for it."""
+    check_name("code", name)
+    check_version(number)
+    # Names of containers are shorter than those of assets, and know no capitals.
+    container = "code-" + hashlib.sha256(f"{name}:{number}".encode()).hexdigest()[:40]
+    services.workspace.make_datastore(container)
+    address = place.blobs(container)
+    token = services.sas.token(container, UPLOAD_SECONDS, "racwl")
+    return {
+        "pendingUploadId": str(uuid.uuid4()),
+        "pendingUploadType": "TemporaryBlobReference",
+        "blobReferenceForConsumption": {
+            "blobUri": address,
+            "storageAccountArmId": "",
+            "credential": {"credentialType": "SAS", "sasUri": f"{address}?{token}"},
+        },
+    }
+
+
+@router.put(f"{PATH}/{{number}}")
+def put(services: Served, place: Here, name: str, number: str, body: Resource[CodeVersion]) -> Response:
+    """Register what was uploaded."""
+    asked = body.properties
+    is_new = not assets.is_there(services, "code", name, number)
+    services.workspace.create_asset(
+        "code",
+        name,
+        version=number,
+        path=sources.stored(services.workspace, asked.code_uri),
+        description=asked.description,
+        tags=asked.tags,
+        properties=asked.properties,
+    )
+    return assets.answer(services, place, "code", name, number, is_new=is_new, archived=asked.is_archived)

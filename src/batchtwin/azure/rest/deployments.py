@@ -1,0 +1,147 @@
+"""Batch deployments: the body of a PUT as the YAML that it came from, and back. Nothing runs when one is created."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from batchtwin.azure.rest import operations
+from batchtwin.azure.rest.assets import asset_id
+from batchtwin.azure.rest.resources import described, duration, system_data, whole_seconds
+from batchtwin.azure.rest.schemas import Deployment as Document
+from batchtwin.azure.rest.schemas import Resource
+from batchtwin.azure.rest.scope import LOCATION, PROVIDER, WORKSPACE_PATH, Here, LowerName, Place
+from batchtwin.azure.rest.state import Served
+from batchtwin.workspace.entities import Deployment
+from batchtwin.workspace.errors import NotFoundError
+from batchtwin.workspace.names import Reference
+
+PATH = f"{WORKSPACE_PATH}/batchEndpoints/{{endpoint}}/deployments"
+ACTIONS = {"AppendRow": "append_row", "SummaryOnly": "summary_only"}
+
+router = APIRouter()
+
+
+@router.get(PATH)
+def list_all(services: Served, place: Here, endpoint: LowerName) -> dict[str, Any]:
+    """The deployments of an endpoint."""
+    return {"value": [_document(place, each) for each in services.workspace.deployments(endpoint)]}
+
+
+@router.get(f"{PATH}/{{name}}")
+def show(services: Served, place: Here, endpoint: LowerName, name: LowerName) -> dict[str, Any]:
+    """A deployment."""
+    return _document(place, services.workspace.deployment(endpoint, name))
+
+
+@router.put(f"{PATH}/{{name}}")
+def create(services: Served, place: Here, endpoint: LowerName, name: LowerName, body: Resource[Document]) -> Response:
+    """Create a deployment, or put this one in its place."""
+    there = None
+    with suppress(NotFoundError):
+        there = services.workspace.deployment(endpoint, name)
+    data = {"name": name, "endpoint_name": endpoint, "tags": body.tags, **_yaml(body.properties)}
+    made = services.workspace.put_deployment(data)
+    return operations.created(services, place, _document(place, made), is_new=there is None)
+
+
+@router.delete(f"{PATH}/{{name}}")
+def delete(services: Served, place: Here, endpoint: LowerName, name: LowerName) -> Response:
+    """Delete a deployment."""
+    services.workspace.delete_deployment(endpoint, name)
+    return operations.accepted(services, place)
+
+
+def _yaml(asked: Document) -> dict[str, Any]:
+    """What the deployment's YAML says."""
+    code = asked.code_configuration
+    return _present(
+        type="model",
+        description=asked.description or None,
+        properties=asked.properties or None,
+        model=_reference(asked.model.asset_id) if asked.model else None,
+        compute=_reference(asked.compute) if asked.compute else None,
+        environment=_reference(asked.environment_id) if asked.environment_id else None,
+        code_configuration=(
+            _present(code=_reference(code.code_id) if code.code_id else None, scoring_script=code.scoring_script)
+            if code
+            else None
+        ),
+        resources=_present(instance_count=asked.resources.instance_count) if asked.resources else None,
+        settings=_settings(asked),
+    )
+
+
+def _settings(asked: Document) -> dict[str, Any]:
+    retry = asked.retry_settings
+    action = ACTIONS.get(asked.output_action or "", asked.output_action)
+    return _present(
+        mini_batch_size=10 if asked.mini_batch_size is None else asked.mini_batch_size,
+        max_concurrency_per_instance=asked.max_concurrency_per_instance,
+        output_action=action,
+        output_file_name=None if action == "summary_only" else asked.output_file_name,
+        error_threshold=asked.error_threshold,
+        logging_level=asked.logging_level,
+        environment_variables=asked.environment_variables,
+        retry_settings=_present(max_retries=retry.max_retries, timeout=whole_seconds(retry.timeout)) if retry else None,
+    )
+
+
+def _reference(text: str) -> str:
+    """As YAML has it. An ARM id says where in the cloud, too."""
+    return text if text.startswith("azureml:") else f"azureml:{text}"
+
+
+def _document(place: Place, deployment: Deployment) -> dict[str, Any]:
+    spec, settings = deployment.spec, deployment.spec.settings
+    about = described(spec.description or "", spec.tags, spec.properties)
+    writes = settings.output_action == "append_row"
+    return {
+        "id": place.id("batchEndpoints", deployment.endpoint, "deployments", deployment.name),
+        "name": deployment.name,
+        "type": f"{PROVIDER}/workspaces/batchEndpoints/deployments",
+        "location": LOCATION,
+        "tags": about["tags"],
+        "kind": None,
+        "systemData": system_data(deployment.created, deployment.changed),
+        "properties": {
+            "description": about["description"],
+            "properties": about["properties"],
+            "model": {"referenceType": "Id", "assetId": asset_id(place, deployment.model)},
+            "codeConfiguration": _code(place, deployment),
+            "environmentId": _environment(place, deployment),
+            "environmentVariables": dict(settings.environment_variables),
+            "compute": place.id("computes", Reference.parse("compute", spec.compute).name),
+            "resources": {"instanceCount": spec.instance_count, "properties": {}},
+            "miniBatchSize": settings.mini_batch_size,
+            "maxConcurrencyPerInstance": settings.max_concurrency_per_instance,
+            "errorThreshold": settings.error_threshold,
+            "loggingLevel": settings.logging_level.capitalize(),
+            "outputAction": next(wire for wire, ours in ACTIONS.items() if ours == settings.output_action),
+            "outputFileName": settings.output_file_name if writes else None,
+            "retrySettings": {
+                "maxRetries": settings.retry_settings.max_retries,
+                "timeout": duration(settings.retry_settings.timeout),
+            },
+            "provisioningState": "Succeeded",
+        },
+    }
+
+
+def _code(place: Place, deployment: Deployment) -> dict[str, Any] | None:
+    asked = deployment.spec.code_configuration
+    if asked is None or deployment.code is None:
+        return None
+    return {"codeId": asset_id(place, deployment.code), "scoringScript": asked.scoring_script}
+
+
+def _environment(place: Place, deployment: Deployment) -> str | None:
+    if deployment.environment:
+        return asset_id(place, deployment.environment)
+    return deployment.spec.environment if isinstance(deployment.spec.environment, str) else None
+
+
+def _present(**values: Any) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}

@@ -1,0 +1,16 @@
+"""Where the services of a workspace are. Asked for without a token."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from batchtwin.azure.rest.scope import WORKSPACE_PATH, Here
+
+router = APIRouter()
+
+
+@router.get(f"/discovery{WORKSPACE_PATH}")
+def discovery(place: Here) -> dict[str, str]:
+    """The addresses: all are this server's."""
+    names = ("api", "history", "experimentation", "modelmanagement", "pipelines", "hyperdrive", "studio")
+    return dict.fromkeys(names, place.origin)

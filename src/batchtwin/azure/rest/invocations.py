@@ -1,0 +1,174 @@
+"""`POST <scoring URI>`: a job is started, and named at once. And the lists of an endpoint's and a deployment's jobs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Response
+from fastapi.responses import JSONResponse
+
+from batchtwin.azure.rest import sources
+from batchtwin.azure.rest.resources import system_data, whole_seconds
+from batchtwin.azure.rest.schemas_jobs import Invocation, InvocationBody, JobOutput
+from batchtwin.azure.rest.scope import PROVIDER, WORKSPACE_PATH, Here, LowerName, Place
+from batchtwin.azure.rest.state import Served
+from batchtwin.workspace.entities import Job
+from batchtwin.workspace.errors import InputTypeError, InvalidError
+from batchtwin.workspace.service import Workspace
+
+PATH = f"{WORKSPACE_PATH}/batchEndpoints/{{endpoint}}"
+# The service of the SDK's `list_jobs`.
+FRONT_END = "/mferp/managementfrontend"
+TYPES = {"urifolder": "uri_folder", "urifile": "uri_file"}
+_ASSET = re.compile(
+    r"azureml:/?/?(?:.*/)?data/(?P<name>[^/]+)/(?:versions/(?P<version>[^/]+)|(?:versions/)?labels/(?P<label>[^/]+))"
+)
+LONGEST_ID = 255
+
+router = APIRouter()
+
+
+@router.post(f"{PATH}/jobs")
+def invoke(
+    services: Served,
+    place: Here,
+    endpoint: LowerName,
+    body: InvocationBody,
+    azureml_model_deployment: Annotated[LowerName | None, Header()] = None,
+    repeatability_request_id: Annotated[str | None, Header(max_length=LONGEST_ID)] = None,
+) -> Response:
+    """Start a job. The same name, or the same request id, is the same job."""
+    asked = body.properties
+    address, kind = _input(services.workspace, asked)
+    target = _target(services.workspace, asked)
+    compute = asked.compute or asked.resources
+    retry = asked.retry_settings
+    job = services.workspace.invoke(
+        endpoint,
+        deployment=azureml_model_deployment or None,
+        input=address,
+        input_type=kind,
+        job_name=asked.name,
+        experiment=_experiment(asked),
+        output_file_name=target.file_name,
+        output_path=target.folder,
+        instance_count=compute.instance_count if compute else None,
+        mini_batch_size=asked.mini_batch_size,
+        max_retries=retry.max_retries if retry else None,
+        timeout=whole_seconds(retry.timeout) if retry else None,
+        error_threshold=asked.error_threshold,
+        request_id=repeatability_request_id or None,
+    )
+    headers = {"Location": place.url("jobs", job.name)}
+    return JSONResponse(document(place, job), 201, headers)
+
+
+@router.get(f"{PATH}/jobs")
+@router.get(f"{FRONT_END}{PATH}/jobs")
+def of_endpoint(services: Served, place: Here, endpoint: LowerName) -> dict[str, Any]:
+    """The jobs of an endpoint, newest first."""
+    services.workspace.endpoint(endpoint)
+    return {"value": [document(place, job) for job in services.workspace.jobs(endpoint=endpoint)]}
+
+
+@router.get(f"{PATH}/deployments/{{deployment}}/jobs")
+@router.get(f"{FRONT_END}{PATH}/deployments/{{deployment}}/jobs")
+def of_deployment(services: Served, place: Here, endpoint: LowerName, deployment: LowerName) -> dict[str, Any]:
+    """The jobs of a deployment, newest first."""
+    services.workspace.deployment(endpoint, deployment)
+    found = services.workspace.jobs(endpoint=endpoint, deployment=deployment)
+    return {"value": [document(place, job) for job in found]}
+
+
+def document(place: Place, job: Job) -> dict[str, Any]:
+    """What an invocation answers of its job."""
+    return {
+        "id": place.id("batchEndpoints", job.endpoint, "jobs", job.name),
+        "name": job.name,
+        "type": f"{PROVIDER}/workspaces/batchEndpoints/jobs",
+        "systemData": system_data(job.created, job.ended or job.started or job.created),
+        "properties": {
+            "name": job.name,
+            "status": job.status.value,
+            "deploymentName": job.deployment,
+            "experimentName": job.experiment,
+            "properties": {},
+        },
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where the output goes: a folder of a datastore, a file's name, or nothing said."""
+
+    folder: str | None = None
+    file_name: str | None = None
+
+
+def _input(workspace: Workspace, asked: Invocation) -> tuple[str | None, str | None]:
+    """The one data input, as the workspace calls it: its address and type."""
+    for given in asked.input_data.values():
+        if given.job_input_type.lower() not in TYPES:
+            raise InputTypeError(f"{given.job_input_type[:40]}JobInput")
+    if len(asked.input_data) > 1:
+        names = ", ".join(sorted(asked.input_data))[:200]
+        raise InvalidError(f"a model deployment takes one data input; given are {names}")
+    for given in asked.input_data.values():
+        return _address(workspace, given.uri or ""), TYPES[given.job_input_type.lower()]
+    return None, None
+
+
+def _address(workspace: Workspace, text: str) -> str:
+    """What is asked for as input, in the form that the workspace knows. A path of this machine is none."""
+    in_store = sources.datastore_path(text)
+    if in_store:
+        sources.stored(workspace, text)
+        return "azureml://datastores/{}/paths/{}".format(*in_store)
+    found = _ASSET.fullmatch(text)
+    if found:
+        return f"azureml:{found['name']}" + (f"@{found['label']}" if found["label"] else f":{found['version']}")
+    if text and not re.match(r"azureml:|/subscriptions/|https?://", text):
+        raise InvalidError(f"{text[:200]}: is neither a data asset nor in a datastore; register or upload it")
+    return text
+
+
+def _target(workspace: Workspace, asked: Invocation) -> Target:
+    if len(asked.output_data) > 1:
+        names = ", ".join(sorted(asked.output_data))[:200]
+        raise InvalidError(f"a model deployment has one output; given are {names}")
+    for given in asked.output_data.values():
+        return _output(workspace, given, asked.output_file_name)
+    dataset = asked.output_dataset
+    if dataset and dataset.path:
+        store = (dataset.datastore_id or "").removeprefix("azureml:").rpartition("/")[2]
+        folder = f"azureml://datastores/{store}/paths/{dataset.path.strip('/')}"
+        return Target(_folder(workspace, folder), asked.output_file_name)
+    return Target(None, asked.output_file_name)
+
+
+def _output(workspace: Workspace, given: JobOutput, file_name: str | None) -> Target:
+    """A folder; or a file in one."""
+    if not given.uri:
+        return Target(None, file_name)
+    if given.job_output_type.lower() != "urifile" or given.uri.endswith("/"):
+        return Target(_folder(workspace, given.uri), file_name)
+    path = PurePosixPath(given.uri.partition("://")[2])
+    return Target(_folder(workspace, given.uri.removesuffix(path.name)), file_name or path.name)
+
+
+def _folder(workspace: Workspace, address: str) -> str:
+    found = sources.datastore_path(address)
+    if found is None:
+        raise InvalidError(f"{address[:200]}: output goes to a datastore: azureml://datastores/NAME/paths/FOLDER")
+    store, path = found
+    if path:
+        workspace.stored(store, path)
+    return f"azureml://datastores/{store}/paths/{path}"
+
+
+def _experiment(asked: Invocation) -> str | None:
+    name = asked.properties.get("experimentName")
+    return name if isinstance(name, str) and name else None

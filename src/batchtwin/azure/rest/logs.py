@@ -1,0 +1,38 @@
+"""The log of a job as a file at an address that needs no token but its own signature, as the SDK asks for it."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from fastapi.responses import PlainTextResponse
+
+from batchtwin.azure.rest.errors import Refusal
+from batchtwin.azure.rest.scope import Place
+from batchtwin.azure.rest.state import Served, Services
+from batchtwin.workspace.entities import Job
+
+# The name that the SDK streams from a pipeline job.
+STREAMED = "logs/azureml/executionlogs.txt"
+SECONDS = 3600
+
+router = APIRouter()
+
+
+def address(services: Services, place: Place, job: Job) -> str:
+    """The address of the log, for an hour."""
+    return f"{place.origin}/logs/{job.name}/executionlogs.txt?{services.sas.token(_subject(job.name), SECONDS, 'r')}"
+
+
+@router.get("/logs/{name}/executionlogs.txt")
+def log(services: Served, request: Request, name: str) -> PlainTextResponse:
+    """What the job has told so far."""
+    if not services.sas.check(_subject(name), request.query_params, "r"):
+        raise Refusal(
+            403, "AuthenticationFailed", "the signature is not for this log, or has expired; ask for the run's details"
+        )
+    lines, _ = services.workspace.log_lines(name)
+    return PlainTextResponse("".join(f"{line}\n" for line in lines))
+
+
+def _subject(name: str) -> str:
+    """What is signed: no container can be called so."""
+    return f"log of {name}"

@@ -1,0 +1,68 @@
+"""What an invocation says: as the SDK writes it, and as the documentation writes it for other clients.
+
+Source: azure-ai-ml 1.35.2 (`BatchJobSchema`), and "Create jobs and input data for batch endpoints", tab REST,
+https://learn.microsoft.com/azure/machine-learning/how-to-access-data-batch-endpoints-jobs: there keys are `InputData`,
+`JobInputType`, `Uri`, where the SDK has `inputData`, `jobInputType`, `uri`. The service takes both.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from batchtwin.azure.rest.schemas import Body, Document, Facts, ResourceSettings, RetrySettings, Text, Whole
+
+
+class AnyCase(Document):
+    """Keys begin with a small or with a capital letter."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _small(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {key[:1].lower() + key[1:] if isinstance(key, str) else key: inner for key, inner in value.items()}
+
+
+class JobInput(AnyCase):
+    """An input: data, or a literal."""
+
+    job_input_type: Text
+    uri: Text | None = None
+
+
+class JobOutput(AnyCase):
+    """Where an output goes."""
+
+    job_output_type: Text = "UriFolder"
+    uri: Text | None = None
+
+
+class OutputDataset(AnyCase):
+    """Where the output goes, as older clients say it."""
+
+    datastore_id: Text | None = None
+    path: Text | None = None
+
+
+class Invocation(AnyCase):
+    """A job that is asked for."""
+
+    name: Text | None = None
+    input_data: dict[str, JobInput] = Field(default_factory=dict)
+    output_data: dict[str, JobOutput] = Field(default_factory=dict)
+    output_dataset: OutputDataset | None = None
+    output_file_name: Text | None = None
+    mini_batch_size: Whole | None = None
+    error_threshold: Whole | None = None
+    retry_settings: RetrySettings | None = None
+    compute: ResourceSettings | None = None
+    resources: ResourceSettings | None = None
+    properties: Facts = Field(default_factory=dict)
+
+
+class InvocationBody(AnyCase, Body):
+    """The body of the POST."""
+
+    properties: Invocation

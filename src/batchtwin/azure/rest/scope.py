@@ -1,0 +1,77 @@
+"""Where a request came to: the address that answers it, and the names under which its client knows the workspace.
+
+There is one workspace, whatever subscription, group and workspace a client says: its code needs no change. What it gets
+is called by the names that it uses, and lies at the host that it asked.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import Depends, Path, Request
+from pydantic import AfterValidator
+
+PROVIDER = "Microsoft.MachineLearningServices"
+SUBSCRIPTION_PATH = "/subscriptions/{subscription}"
+GROUP_PATH = f"{SUBSCRIPTION_PATH}/resourceGroups/{{group}}"
+WORKSPACES_PATH = f"{GROUP_PATH}/providers/{PROVIDER}/workspaces"
+WORKSPACE_PATH = f"{WORKSPACES_PATH}/{{workspace}}"
+# The blob service's account, as a path: its host name needs no DNS. The SDK puts `.blob.` between the two.
+ACCOUNT = "devstore"
+STORAGE_SUFFIX = "batchtwin"
+BLOBS = f"/{ACCOUNT}.blob.{STORAGE_SUFFIX}"
+LOCATION = "local"
+
+HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:]{2,45}\])(?::[0-9]{1,5})?")
+Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._()-]{0,89}$")]
+# The name of an endpoint or deployment: the service knows it in lower case. So does the SDK when it creates one, but
+# not when it asks for one.
+LowerName = Annotated[str, AfterValidator(str.lower)]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """`origin` is as in `https://localhost:8443`; `workspace_id` the ARM id."""
+
+    origin: str
+    subscription: str
+    group: str
+    workspace: str
+
+    @property
+    def host(self) -> str:
+        """The host with its port."""
+        return self.origin.partition("://")[2]
+
+    @property
+    def workspace_id(self) -> str:
+        """The ARM id of the workspace."""
+        return WORKSPACE_PATH.format(subscription=self.subscription, group=self.group, workspace=self.workspace)
+
+    def id(self, *parts: str) -> str:
+        """The ARM id of what is in the workspace."""
+        return "/".join((self.workspace_id, *parts))
+
+    def url(self, *parts: str) -> str:
+        """The address of what is in the workspace."""
+        return self.origin + "/".join((self.workspace_id, *(quote(part, safe="") for part in parts)))
+
+    def blobs(self, container: str) -> str:
+        """The address of a container."""
+        return f"{self.origin}{BLOBS}/{container}"
+
+
+def origin_of(request: Request) -> str:
+    """The scheme, host and port that a client used."""
+    return f"https://{request.headers['host']}"
+
+
+async def result_location(request: Request, subscription: Name, group: Name, workspace: Name) -> Place:
+    """The place that a request of the workspace came to."""
+    return Place(origin_of(request), subscription, group, workspace)
+
+
+Here = Annotated[Place, Depends(result_location)]

@@ -1,0 +1,56 @@
+"""`batchtwin serve` and `batchtwin env`, for the command line."""
+
+from __future__ import annotations
+
+import sys
+
+from batchtwin.azure.connection import Connection, config
+from batchtwin.errors import UsageError
+
+# What the extras `workspace` and `serve` bring.
+NEEDED = ("certifi", "fastapi", "jwt", "sqlalchemy", "trustme", "uvicorn")
+
+
+def run_server(host: str, port: int, http_port: int) -> None:
+    """Serve the workspace of the environment until the process is told to end.
+
+    Raises:
+        UsageError: the extra that it needs is not installed.
+        NoServerError: a port is taken, or the workspace has a server.
+    """
+    try:
+        from batchtwin.azure.rest.start import log_to_stderr, serve
+        from batchtwin.workspace.service import Workspace
+    except ModuleNotFoundError as error:
+        if error.name not in NEEDED:
+            raise
+        raise UsageError(f"the server needs {error.name}: pip install 'batchtwin[serve,workspace]'") from error
+    log_to_stderr()
+    with Workspace.open() as workspace:
+        serve(workspace, host, port, http_port, _tell)
+
+
+def environment(*, check: bool = False, config: bool = False, unset: bool = False) -> str:
+    """What `batchtwin env` prints.
+
+    Raises:
+        NoServerError: no server has run in this workspace; with `check`, it cannot be reached.
+    """
+    if config:
+        return _config()
+    from batchtwin.workspace.service import Workspace
+
+    with Workspace.open() as workspace:
+        connection = Connection.read(workspace.datastores_root.parent)
+    if check:
+        connection.check()
+        return f"{connection.origin}: reachable\n"
+    return connection.unsets() if unset else connection.exports()
+
+
+_config = config
+
+
+def _tell(connection: Connection) -> None:
+    sys.stdout.write(f'{connection.origin}\nIn another shell: eval "$(batchtwin env)"\n')
+    sys.stdout.flush()

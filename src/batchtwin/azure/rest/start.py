@@ -1,0 +1,140 @@
+"""`batchtwin serve`: two listeners in one process, until it is told to end. Jobs are processes of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import signal
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from batchtwin.azure.blob.sas import Sas
+from batchtwin.azure.connection import FOLDER, LOOPBACK, Connection, NoServerError, secret_of
+from batchtwin.azure.rest import app
+from batchtwin.azure.rest.state import Services
+from batchtwin.azure.rest.tls import Identity
+from batchtwin.azure.rest.tokens import Tokens
+from batchtwin.locks import alone
+from batchtwin.workspace.datastores import ARTIFACTS, DEFAULT
+from batchtwin.workspace.service import Workspace
+
+ANY = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not listened on
+# For requests that are being answered; clients keep connections open for ever.
+GRACE_SECONDS = 1
+BACKLOG = 2048
+
+
+def serve(workspace: Workspace, host: str, https_port: int, http_port: int, tell: Callable[[Connection], None]) -> None:
+    """Serve a workspace until SIGINT or SIGTERM; `tell` is called once it listens. Port 0 is any that is free.
+
+    What clients get without TLS is for this machine alone, whatever `host` says.
+
+    Raises:
+        NoServerError: a port is taken, or the workspace has a server already.
+    """
+    folder = workspace.datastores_root.parent / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def served(holder: str) -> NoServerError:
+        return NoServerError(f"{folder.parent}: is served by process {holder} already")
+
+    # A workspace is one state, with one set of ports.
+    with alone(folder, served), _listen(host, https_port) as secure, _listen(LOOPBACK, http_port) as plain:
+        connection = Connection(folder, _name(host), secure.getsockname()[1], plain.getsockname()[1])
+        identity = Identity.make(_names(host))
+        identity.write_bundle(connection.bundle)
+        for name in (DEFAULT, ARTIFACTS):
+            workspace.make_datastore(name)
+        services = Services(workspace, Tokens(secrets.token_bytes(32)), Sas(secrets.token_bytes(32)))
+        connection.write()
+        service = _Listener(app.service(services), secure, identity.context())
+        beside = _Listener(app.without_tls(services, connection.origin, secret_of(folder)), plain)
+        asyncio.run(_run((service, beside), lambda: tell(connection)))
+
+
+class _Listener(uvicorn.Server):
+    """A server on a socket that leaves signals to whoever runs several."""
+
+    def __init__(self, application: FastAPI, sock: socket.socket, context: ssl.SSLContext | None = None) -> None:
+        super().__init__(
+            uvicorn.Config(
+                application,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                lifespan="off",
+                ws="none",
+                timeout_graceful_shutdown=GRACE_SECONDS,
+                ssl_context_factory=(lambda config, default: context) if context else None,
+            )
+        )
+        self._sock = sock
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Do not."""
+        yield
+
+    async def listen(self) -> None:
+        """Answer until `should_exit`."""
+        await self.serve([self._sock])
+
+
+async def _run(listeners: tuple[_Listener, ...], tell: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        for listener in listeners:
+            listener.should_exit = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, end)
+    tasks = [asyncio.create_task(listener.listen()) for listener in listeners]
+    while not all(listener.started for listener in listeners):
+        await asyncio.sleep(0.01)
+        for task in tasks:
+            if task.done():
+                task.result()
+    tell()
+    await asyncio.gather(*tasks)
+
+
+@contextmanager
+def _listen(host: str, port: int) -> Iterator[socket.socket]:
+    """Give a socket that is bound; it is closed at the end."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio sends small answers at once (TCP_NODELAY) on sockets that say their protocol; else each takes 40 ms more.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((host, port))
+            sock.listen(BACKLOG)
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or error
+            text = f"{host}:{port}: {reason}; name other ports: --port N --http-port N (0: any that is free)"
+            raise NoServerError(text) from None
+        yield sock
+
+
+def _name(host: str) -> str:
+    """How a client on this machine calls the server."""
+    return "localhost" if host in (LOOPBACK, "::1", *ANY) else host
+
+
+def _names(host: str) -> list[str]:
+    """What the certificate is for."""
+    own = [socket.gethostname()] if host in ANY else []
+    return list(dict.fromkeys(["localhost", LOOPBACK, "::1", _name(host), *own]))
+
+
+def log_to_stderr() -> None:
+    """Tell on stderr what went wrong, and nothing else."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # That connections were open when it ended is no error.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: "graceful shutdown" not in record.getMessage())

@@ -1,0 +1,150 @@
+"""The workspace itself, its datastores, and what azure-cli asks for before it."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from fastapi import APIRouter
+
+from batchtwin.azure.connection import SUBSCRIPTION
+from batchtwin.azure.rest.auth import TENANT
+from batchtwin.azure.rest.errors import Refusal
+from batchtwin.azure.rest.scope import (
+    ACCOUNT,
+    GROUP_PATH,
+    LOCATION,
+    PROVIDER,
+    STORAGE_SUFFIX,
+    WORKSPACE_PATH,
+    WORKSPACES_PATH,
+    Here,
+    Name,
+    Place,
+)
+from batchtwin.azure.rest.state import Served
+from batchtwin.workspace.datastores import ARTIFACTS, DEFAULT
+
+# What a client may do in a datastore: add and look; logs only to look at.
+PERMISSIONS = {DEFAULT: "racwl", ARTIFACTS: "rl"}
+SAS_SECONDS = 3600
+
+router = APIRouter()
+
+
+@router.get("/tenants")
+def tenants() -> dict[str, Any]:
+    """The one tenant."""
+    return {"value": [{"id": f"/tenants/{TENANT}", "tenantId": TENANT, "displayName": "batchtwin"}]}
+
+
+@router.get("/subscriptions")
+def subscriptions() -> dict[str, Any]:
+    """The one subscription."""
+    return {"value": [_subscription(SUBSCRIPTION)]}
+
+
+@router.get("/subscriptions/{subscription}")
+def subscription(subscription: Name) -> dict[str, Any]:
+    """The one subscription, whatever it is called."""
+    return _subscription(subscription)
+
+
+@router.get(GROUP_PATH)
+def group(subscription: Name, group: Name) -> dict[str, Any]:
+    """The one resource group, whatever it is called."""
+    return {
+        "id": GROUP_PATH.format(subscription=subscription, group=group),
+        "name": group,
+        "type": "Microsoft.Resources/resourceGroups",
+        "location": LOCATION,
+        "properties": {"provisioningState": "Succeeded"},
+    }
+
+
+@router.get(WORKSPACES_PATH)
+def workspaces(subscription: Name, group: Name) -> dict[str, Any]:
+    """No list: any name will do."""
+    return {"value": []}
+
+
+@router.get(WORKSPACE_PATH)
+def workspace(place: Here, services: Served) -> dict[str, Any]:
+    """The workspace. `mlFlowTrackingUri` is where its jobs are recorded."""
+    return {
+        "id": place.workspace_id,
+        "name": place.workspace,
+        "type": f"{PROVIDER}/workspaces",
+        "location": LOCATION,
+        "tags": {},
+        "identity": {"type": "SystemAssigned", "tenantId": TENANT, "principalId": TENANT},
+        "properties": {
+            "friendlyName": place.workspace,
+            "description": "The local workspace of batchtwin",
+            "workspaceId": str(uuid.uuid5(uuid.NAMESPACE_URL, place.workspace_id)),
+            "discoveryUrl": f"{place.origin}/discovery{place.workspace_id}",
+            "mlFlowTrackingUri": services.workspace.mlflow_uri(),
+            "provisioningState": "Succeeded",
+            "hbiWorkspace": False,
+            "publicNetworkAccess": "Enabled",
+            "storageAccount": f"{place.group}/{ACCOUNT}",
+            "keyVault": "",
+            "applicationInsights": "",
+        },
+    }
+
+
+@router.get(f"{WORKSPACE_PATH}/datastores")
+def datastores(place: Here, isDefault: bool = False) -> dict[str, Any]:
+    """All datastores, or the default one."""
+    return {"value": [_datastore(place, name) for name in PERMISSIONS if name == DEFAULT or not isDefault]}
+
+
+@router.get(f"{WORKSPACE_PATH}/datastores/{{name}}")
+def datastore(place: Here, name: str) -> dict[str, Any]:
+    """A datastore."""
+    _require(name)
+    return _datastore(place, name)
+
+
+@router.post(f"{WORKSPACE_PATH}/datastores/{{name}}/listSecrets")
+def secrets(services: Served, place: Here, name: str) -> dict[str, Any]:
+    """A token for the datastore's container that expires."""
+    _require(name)
+    return {"secretsType": "Sas", "sasToken": services.sas.token(name, SAS_SECONDS, PERMISSIONS[name])}
+
+
+def _require(name: str) -> None:
+    if name not in PERMISSIONS:
+        raise Refusal(404, "ResourceNotFound", f"datastore '{name}': there are {', '.join(PERMISSIONS)}")
+
+
+def _datastore(place: Place, name: str) -> dict[str, Any]:
+    return {
+        "id": place.id("datastores", name),
+        "name": name,
+        "type": f"{PROVIDER}/workspaces/datastores",
+        "properties": {
+            "datastoreType": "AzureBlob",
+            "accountName": f"{place.host}/{ACCOUNT}",
+            "containerName": name,
+            "endpoint": STORAGE_SUFFIX,
+            "protocol": "https",
+            "isDefault": name == DEFAULT,
+            "credentials": {"credentialsType": "Sas"},
+            "description": "",
+            "tags": {},
+            "properties": {},
+        },
+    }
+
+
+def _subscription(name: str) -> dict[str, Any]:
+    return {
+        "id": f"/subscriptions/{name}",
+        "subscriptionId": name,
+        "tenantId": TENANT,
+        "displayName": "batchtwin",
+        "state": "Enabled",
+        "subscriptionPolicies": {"spendingLimit": "Off"},
+    }

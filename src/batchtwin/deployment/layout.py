@@ -1,0 +1,138 @@
+"""The two layouts of a deployment YAML, brought to one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pydantic import BaseModel
+
+from batchtwin.deployment.messages import describe_error, locate
+from batchtwin.deployment.yaml_file import Key, Loader, YamlFile
+from batchtwin.errors import DeploymentError, Problem, UsageError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+# Keys that stand at the root of the legacy layout (no `type`), and in `settings` with `type: model`.
+LIFTED = (
+    "mini_batch_size",
+    "max_concurrency_per_instance",
+    "retry_settings",
+    "output_action",
+    "output_file_name",
+    "error_threshold",
+    "logging_level",
+    "environment_variables",
+)
+# Of these, what `type: model` without a `settings` block may keep at its root.
+ROOT_OR_SETTINGS = ("error_threshold", "environment_variables")
+# What the service shows and takes back without a look; the newer layout takes back only the first.
+READ_ONLY = frozenset({"$schema"})
+LEGACY_READ_ONLY = READ_ONLY | {"provisioning_state", "creation_context"}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """`data` in the `type: model` layout without `type`, whichever the file has.
+
+    `moved` holds the keys that the file has at its root, `overridden` those that `--set` gave.
+    """
+
+    file: YamlFile
+    data: dict[str, Any]
+    legacy: bool
+    relocate: frozenset[str]
+    overridden: frozenset[Key]
+
+    def explain(self, errors: Iterable[ErrorDetails], model: type[BaseModel]) -> DeploymentError:
+        """Turn pydantic's errors into sentences with the file's own keys and lines."""
+        problems: dict[str, Problem] = {}
+        root = {*model.model_fields, *LIFTED} - {"settings"} if self.legacy else {*model.model_fields, "type"}
+        for error in errors:
+            at, value = locate(error, self.data)
+            problem = self._problem(at, describe_error(error, value, at, model, root))
+            problems.setdefault(problem.key, problem)
+        return DeploymentError(self.file.path, list(problems.values()))
+
+    def _problem(self, at: Key, text: str) -> Problem:
+        key = at[1:] if len(at) > 1 and at[0] == "settings" and at[1] in self.relocate else at
+        name = ".".join(map(str, key))
+        if any(at[: len(set_key)] == set_key for set_key in self.overridden):
+            return Problem(name, None, f"{text} (from --set)")
+        return Problem(name, self._line(key), text)
+
+    def _line(self, key: Key) -> int | None:
+        lines = (self.file.lines.get(key[:length]) for length in range(len(key), 0, -1))
+        return next((line for line in lines if line), None)
+
+
+def read_layout(path: Path, overrides: Mapping[str, str]) -> Layout:
+    """Read `path` and bring it to the `type: model` layout.
+
+    `overrides` maps dotted keys, of the file's own layout or of the newer one, to YAML text.
+
+    Raises:
+        DeploymentError: `type` is wrong, or a key stands where the service would drop or refuse it.
+        UsageError: the value of an override is not YAML.
+    """
+    file = YamlFile.read(path)
+    legacy = "type" not in file.data
+    ignored = LEGACY_READ_ONLY if legacy else READ_ONLY
+    data = {str(key): value for key, value in file.data.items() if value is None or key not in ignored}
+    if problems := list(_misplaced(file, data)):
+        raise DeploymentError(path, problems)
+    data.pop("type", None)
+    liftable = LIFTED if legacy else ROOT_OR_SETTINGS if "settings" not in data else ()
+    relocate = frozenset(key for key in liftable if key in data)
+    if relocate:
+        data["settings"] = {key: data.pop(key) for key in sorted(relocate)}
+    changed = frozenset(_override(data, dotted, text, liftable) for dotted, text in overrides.items())
+    if "settings" in file.data:
+        _require_size(file, data["settings"])
+    return Layout(file, data, legacy, relocate, changed)
+
+
+def _misplaced(file: YamlFile, data: Mapping[str, Any]) -> Iterable[Problem]:
+    """What only the layout can tell. An unknown key is left to the model, which knows them all."""
+
+    def problem(key: str, text: str) -> Problem:
+        return Problem(key, file.lines.get((key,)), text)
+
+    kind = data.get("type", "model")
+    if isinstance(kind, str) and kind.lower() == "pipeline":
+        yield problem("type", "'pipeline' deployments run components, not a model; only type: model runs here")
+    elif not isinstance(kind, str) or kind.lower() != "model":
+        yield problem("type", f"{kind!r} is not a deployment type; use model")
+    elif "type" not in data and "settings" in data:
+        yield problem("settings", "belongs to the newer layout; add type: model at the root")
+    elif "type" in data:
+        inside = set(LIFTED) - set(ROOT_OR_SETTINGS) if "settings" not in data else set(LIFTED)
+        for key in sorted(inside & data.keys()):
+            yield problem(key, "would be dropped or refused here by Azure ML; move it under settings:")
+
+
+def _override(data: dict[str, Any], dotted: str, text: str, liftable: Iterable[str]) -> Key:
+    key = tuple(dotted.split("."))
+    if key[0] in liftable:
+        key = ("settings", *key)
+    try:
+        value = yaml.load(text, Loader)  # noqa: S506  (a safe loader)
+    except (yaml.YAMLError, RecursionError):
+        raise UsageError(f"--set {dotted}={text}: the value is not YAML") from None
+    for part in key[:-1]:
+        inner = data.get(part)
+        data[part] = dict(inner) if isinstance(inner, dict) else {}
+        data = data[part]
+    data[key[-1]] = value
+    return key
+
+
+def _require_size(file: YamlFile, settings: object) -> None:
+    """azure-ai-ml 1.35.2 has no default inside a `settings` block: without the key it ends in a TypeError."""
+    if isinstance(settings, dict) and "mini_batch_size" not in settings:
+        text = "is required in a settings block, as azure-ai-ml cannot read one without; add mini_batch_size: 10"
+        raise DeploymentError(file.path, [Problem("settings.mini_batch_size", file.lines.get(("settings",)), text)])

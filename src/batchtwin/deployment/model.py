@@ -1,0 +1,110 @@
+"""The model of a deployment: where it lies on this machine, and what its MLmodel file says. No mlflow here."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from batchtwin.deployment.schema import Deployment, InlineModel
+from batchtwin.deployment.yaml_file import Loader
+from batchtwin.errors import ModelError
+from batchtwin.inputs.location import is_store, is_url, located
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model on disk. `flavors` is empty for one that MLflow did not save.
+
+    `required_columns` are those of its signature, if that names columns; `inputs` is the JSON text that the signature
+    has for its input, empty for none. `skops` says that scikit-learn's flavor was saved in that format.
+    """
+
+    path: Path
+    flavors: tuple[str, ...]
+    required_columns: tuple[str, ...] = ()
+    inputs: str = ""
+    skops: bool = False
+
+    def require_pyfunc(self) -> None:
+        """Refuse a model that the MLflow driver cannot score with.
+
+        Raises:
+            ModelError: it has no MLmodel file, or no `python_function` flavor.
+        """
+        advice = "or write a scoring script and name it in code_configuration"
+        if not self.flavors:
+            raise ModelError(f"{self.path}: holds no MLmodel file; save the model with MLflow, {advice}")
+        if "python_function" not in self.flavors:
+            found = ", ".join(self.flavors)
+            raise ModelError(
+                f"{self.path / 'MLmodel'}: flavors: no python_function among them (found: {found}); "
+                f"log the model with a flavor that has one, {advice}"
+            )
+
+
+def find_model(deployment: Deployment, folder: Path, override: Path | str | None = None) -> Model:
+    """Find the deployment's model: `override` (`--model`), or the inline `path` below the YAML's `folder`.
+
+    One that lies in a store (a URL) is copied to the user's cache, if this version is not there.
+
+    Raises:
+        ModelError: there is no such path, the model is a reference or an address that nothing here resolves,
+            or its MLmodel file is not one.
+    """
+    asked = deployment.model
+    if override is not None:
+        path, where = (_copy(str(override)) if is_url(override) else Path(override)), "--model"
+    elif isinstance(asked, InlineModel) and is_store(asked.path):
+        path, where = _copy(asked.path), f"model.path: '{asked.path}'"
+    elif isinstance(asked, InlineModel) and "://" in asked.path:
+        raise ModelError(f"model.path: '{asked.path}' is remote; give a copy of it: --model FOLDER")
+    elif isinstance(asked, InlineModel):
+        path, where = folder / asked.path, f"model.path: '{asked.path}'"
+    else:
+        raise ModelError(f"model: '{asked}' is registered in Azure ML, not here; give a copy of it: --model FOLDER")
+    path = path.absolute()
+    if not os.path.exists(path):
+        raise ModelError(f"{path}: no such model ({where}); train or download it first")
+    return _read(path, path / "MLmodel")
+
+
+def _copy(url: str) -> Path:
+    from batchtwin.inputs.remote_folder import cache_folder, fetch_folder
+
+    return fetch_folder(str(located(url)), cache_folder() / "models")
+
+
+def _read(path: Path, mlmodel: Path) -> Model:
+    if not os.path.isfile(mlmodel):
+        return Model(path, ())
+    try:
+        content: Any = yaml.load(mlmodel.read_bytes(), Loader)  # noqa: S506  (a safe loader)
+    except OSError as error:
+        raise ModelError(f"{mlmodel}: cannot be read: {error.strerror}; save the model again") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        first = " ".join(str(error).split())
+        raise ModelError(f"{mlmodel}: not valid YAML: {first}; save the model again") from None
+    flavors = content.get("flavors") if isinstance(content, dict) else None
+    if not isinstance(flavors, dict) or not flavors:
+        raise ModelError(f"{mlmodel}: flavors: missing; this is not the MLmodel file of an MLflow model")
+    signature = content.get("signature")
+    inputs = signature.get("inputs") if isinstance(signature, dict) else None
+    text = inputs if isinstance(inputs, str) else ""
+    sklearn = flavors.get("sklearn")
+    skops = isinstance(sklearn, dict) and sklearn.get("serialization_format") == "skops"
+    return Model(path, tuple(map(str, flavors)), tuple(_required(text)), text, skops)
+
+
+def _required(inputs: str) -> Iterator[str]:
+    """The names of required columns in the signature's JSON; whatever else it is, MLflow judges."""
+    try:
+        specs = json.loads(inputs)
+        yield from (str(spec["name"]) for spec in specs if spec["type"] != "tensor" and spec.get("required", True))
+    except (TypeError, KeyError, ValueError):
+        return

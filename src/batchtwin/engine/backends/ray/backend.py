@@ -1,0 +1,134 @@
+"""A Ray cluster to run a job on: one of the job's own on this machine, or one that is there."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from typing import Any
+
+from batchtwin.engine.backends.ray.head import call_with_timeout, disable_gcs_exit
+from batchtwin.engine.backends.ray.options import RayOptions
+from batchtwin.engine.logs import WorkerLogs
+from batchtwin.errors import BatchTwinError, UsageError
+from batchtwin_node.pool import Pool
+from batchtwin_node.protocol import JobContext
+
+# Here rows never pass through Ray's object store: its smallest size will do.
+OBJECT_STORE_BYTES = 80 << 20
+KNOCK_SECONDS = 5.0
+# Each takes Ray some five seconds.
+CONNECT_TRIES = "3"
+# A cluster of the job's own has processes to end.
+CLOSE_SECONDS = 30.0
+
+
+class RayError(BatchTwinError):
+    """Ray is not installed, or there is no cluster to be used."""
+
+
+class RayBackend:
+    """Where `options` say. `ray` is imported by `connect`, and not before.
+
+    Raises:
+        RayError: Ray is not installed.
+        UsageError: the options cannot be followed.
+    """
+
+    def __init__(self, options: RayOptions) -> None:
+        if find_spec("ray") is None:
+            raise RayError("--pool ray: Ray is not installed here; install it: pip install 'batchtwin[ray]'")
+        if options.address and options.address.startswith("ray://"):
+            raise UsageError(
+                f"--ray-address {options.address}: is for Ray's client; start batchtwin on a machine of the cluster, "
+                "and give the address of its head, as in --ray-address 10.0.0.1:6379, or auto"
+            )
+        self._options = options
+        self._ray: Any = None
+
+    def connect(self, workers: int) -> None:
+        """Join the cluster, or start one that has room for `workers`.
+
+        Raises:
+            RayError: it does not answer, or has another version of Ray or Python.
+        """
+        options = self._options
+        # Read by Ray on import, and by all that it starts. Tell nobody.
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        own = {} if options.address else _own_cluster(workers, options)
+        if options.address:
+            _knock(options.address)
+            # Not for a Ray of the job's own: what it starts would inherit that, and outlive a killed controller.
+            disable_gcs_exit()
+        import ray
+
+        try:
+            ray.init(
+                address=options.address or "local",
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                namespace="batchtwin",
+                **own,
+            )
+        except Exception as error:  # Ray has no class for them all
+            where = f"--ray-address {options.address}" if options.address else "--pool ray: starting Ray here"
+            first = " ".join(str(error).split())
+            raise RayError(
+                f"{where}: {first}; is the address right, the cluster up (`ray status` there), "
+                "does it want another token (RAY_AUTH_TOKEN)?"
+            ) from None
+        self._ray = ray
+
+    def pool(self, context: JobContext, logs: WorkerLogs, note: Callable[[str], None]) -> Pool:
+        """Return a pool of actors, which are asked for now and waited for by its `events`."""
+        from batchtwin.engine.backends.ray.pool import RayPool
+
+        carried: Mapping[str, str] = {
+            name: os.environ[name] for name in self._options.environment if name in os.environ
+        }
+        return RayPool(context, self._options, json.dumps(carried), note)
+
+    def close(self) -> None:
+        """Leave the cluster; one of the job's own ends."""
+        if self._ray is not None:
+            # Ray does the same once more when the process ends, and there it would wait.
+            atexit.unregister(self._ray.shutdown)
+            call_with_timeout(self._ray.shutdown, CLOSE_SECONDS)
+            self._ray = None
+
+
+def _knock(address: str) -> None:
+    """See whether anybody is there: Ray itself asks for minutes, and tells every time on stderr.
+
+    Raises:
+        RayError: nobody is.
+    """
+    os.environ.setdefault("RAY_gcs_server_port_wait_time_s", CONNECT_TRIES)
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise RayError(
+                f"--ray-address {address}: {reason}; start the cluster, or give its head's address"
+            ) from None
+
+
+def _own_cluster(workers: int, options: RayOptions) -> dict[str, Any]:
+    """How to start one that only this process can use: on the loopback address, with a token that is nowhere else."""
+    os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    # Ray's workers stand back behind all else of a machine; those of a local pool do not.
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    return {
+        "num_cpus": max(os.cpu_count() or 1, -int(-workers * options.cpus // 1)),
+        "object_store_memory": OBJECT_STORE_BYTES,
+        "include_dashboard": False,
+        "_node_ip_address": "127.0.0.1",
+    }

@@ -1,0 +1,301 @@
+"""Workers on a Ray cluster: an actor for each node of the job, spread over machines.
+
+Each actor hosts an ordinary pool of processes (`ray_host.py`). Tasks are handed to whoever has room; what an actor or
+a machine that is lost was given goes back to the queue, and another takes its place.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+import traceback
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayError as Trouble
+from ray.exceptions import RayTaskError
+
+from batchtwin import __version__
+from batchtwin.engine.backends.ray.head import call_with_timeout
+from batchtwin.engine.backends.ray.node import Node, Try, room_ahead
+from batchtwin.engine.backends.ray.node_actor import NodeActor
+from batchtwin.engine.backends.ray.options import RayOptions
+from batchtwin.engine.backends.ray.sync import apply_deltas
+from batchtwin.engine.backends.ray.transfer import pack, shared_paths
+from batchtwin.inputs.plan import MiniBatch
+from batchtwin_node.pool import SHUTDOWN_SECONDS, PoolError
+from batchtwin_node.protocol import Event, Failure, JobContext, Outcome, Ready, events
+
+# How long an actor waits for something to tell: with room for more work it is asked again sooner.
+FULL_SECONDS, ROOM_SECONDS = 1.0, 0.1
+# An actor that is silent for so long beyond that is given up for dead, whatever Ray says.
+SILENT_SECONDS = 60.0
+# How fast it takes model and code, at least, in bytes a second.
+SLOWEST_BYTES = 1 << 20
+# What ending takes beyond the end of the workers.
+CLOSE_SECONDS = 5.0
+# How often one mini-batch may be with a node that is lost before that counts as a failed try.
+LOSSES = 3
+# Actors lost in a row, for each node, without a try that ended: there is something wrong with all.
+FRUITLESS = LOSSES + 1
+# When the person is told what the job waits for.
+PATIENCE_SECONDS = 5.0
+# In the texts of Ray's errors.
+COLOURS, MACHINE = re.compile(r"\x1b\[[\d;]*m"), re.compile(r"\bip[=:] ?([\w.:]+)")
+
+
+class RayPool:
+    """The pool of one run: `crew.workers` workers, dealt to as many nodes as the deployment says.
+
+    `carried` is an object of variables for all workers, as JSON. `note` tells the person what befalls the cluster.
+    """
+
+    def __init__(self, context: JobContext, options: RayOptions, carried: str, note: Callable[[str], None]) -> None:
+        nodes = min(context.nodes, context.workers)
+        self._context, self._options, self._carried, self._note = context, options, carried, note
+        self._queue: deque[Try] = deque()
+        self._sizes = [(context.workers - number + nodes - 1) // nodes for number in range(nodes)]
+        self._asked = [_resources(options, size) for size in self._sizes]
+        self._host = ray.remote(max_restarts=0, max_task_retries=0)(NodeActor)
+        self._nodes: list[Node] = []
+        self._numbers = 0
+        self._losses: Counter[int] = Counter()
+        self._fruitless = 0
+        self._seconds = 0.0  # of a mini-batch, on the average of the last ones
+        self._alone_since = time.monotonic()
+        self._told = False
+        self._shared = shared_paths(context)
+        self._root = Path(context.root)
+        self._pieces: list[Any] = []  # of model and code, if a node has to be sent them
+        self._packed = 0  # bytes of those
+        for place in range(nodes):
+            self._start_actor(place)
+
+    def submit(self, mini_batch: MiniBatch, attempt: int) -> None:
+        """Queue a mini-batch; a retry goes before the rest."""
+        (self._queue.append if attempt == 1 else self._queue.appendleft)((mini_batch, attempt))
+
+    def replace(self, worker: str) -> None:
+        """End a worker once it is idle; its node starts another."""
+        for node in self._nodes:
+            if worker.startswith(f"{node.name}/"):
+                node.retired.append(worker)
+
+    def workers(self) -> Mapping[str, int]:
+        """None lives on this machine; nodes sample their own."""
+        return {}
+
+    def events(self, timeout: float) -> Sequence[Event]:
+        """Hand out work, then return what happened within `timeout` seconds.
+
+        Raises:
+            PoolError: the cluster has no room, or every node is lost again and again.
+        """
+        self._feed()
+        calls = {node.call: node for node in self._nodes if node.call is not None}
+        done, _ = ray.wait(list(calls), num_returns=1, timeout=timeout)
+        if done:
+            done, _ = ray.wait(list(calls), num_returns=len(calls), timeout=0)
+        found = [event for call in done for event in self._hear(calls[call])]
+        now = time.monotonic()
+        for node in self._silent(now):
+            found += self._lose(node, f"it has been silent for {SILENT_SECONDS:g} seconds")
+        self._look_for_room(now)
+        return found
+
+    def _silent(self, now: float) -> list[Node]:
+        """Return the nodes that should have answered. This process may have been busy itself: have they, by now?"""
+        late = {node.call: node for node in self._nodes if node.up and node.call is not None and now > node.deadline}
+        _, silent = ray.wait(list(late), num_returns=len(late), timeout=0, fetch_local=False) if late else ([], [])
+        return [late[call] for call in silent]
+
+    def close(self) -> None:
+        """End all workers, idle ones in order, and give the cluster back what was asked for."""
+        closing = {node.handle.close.remote(): node for node in self._nodes if node.up}
+        for call in _done(closing, SHUTDOWN_SECONDS + CLOSE_SECONDS):
+            with suppress(Trouble, OSError):
+                lost, deltas = ray.get(call)
+                apply_deltas(self._root, deltas)
+                if lost:
+                    self._note(f"Warning: {closing[call].name}: {lost}")
+        _done([node.handle.leave.remote() for node in closing.values()], CLOSE_SECONDS)
+        call_with_timeout(self._dismiss)
+
+    def _dismiss(self) -> None:
+        """Let all actors go; those that never came at the end, for that waits for the head."""
+        for node in sorted(self._nodes, key=lambda node: not node.up):
+            ray.kill(node.handle)
+
+    def _start_actor(self, place: int) -> None:
+        """Ask for an actor. Each has a number of its own, as a new machine would."""
+        size, asked = self._sizes[place], self._asked[place]
+        options = self._options
+        context = self._context.model_copy(update={"workers": size}).model_dump_json()
+        # Not one placement group for all: that would wait for room for the last of them.
+        handle = self._host.options(
+            num_cpus=asked["CPU"], num_gpus=asked.get("GPU", 0), scheduling_strategy="SPREAD"
+        ).remote(self._numbers, context, self._carried, options.cpus, options.gpus)
+        self._nodes.append(Node(self._numbers, place, size, handle, handle.begin.remote(self._shared)))
+        self._numbers += 1
+
+    def _feed(self) -> None:
+        """Give each node that can be told something as much as it has workers for, and short work ahead."""
+        free = [node for node in self._nodes if node.up and node.call is None]
+        tasks: dict[int, list[Try]] = {node.number: self._share(node) for node in free}
+        ahead = room_ahead(self._seconds)
+        for node in free:
+            if len(self._queue) > self._context.workers and not self._is_alone(node, tasks[node.number]):
+                room = node.size * (1 + ahead) - len(node.given) - len(tasks[node.number])
+                tasks[node.number] += self._take(min(room, len(self._queue) - self._context.workers))
+            if tasks[node.number] or node.given:
+                seconds = FULL_SECONDS if len(node.given) + len(tasks[node.number]) >= node.size else ROOM_SECONDS
+                node.ask(tasks[node.number], seconds, time.monotonic() + seconds + SILENT_SECONDS)
+
+    def _share(self, node: Node) -> list[Try]:
+        """What a node has workers for. What was with a lost node goes alone, so that no other is lost with it again."""
+        if self._is_alone(node):
+            return []
+        if self._queue and self._losses[self._queue[0][0].id]:
+            return [] if node.given else [self._queue.popleft()]
+        return self._take(node.size - len(node.given))
+
+    def _is_alone(self, node: Node, tasks: Sequence[Try] = ()) -> bool:
+        return any(self._losses[number] for number in (*node.given, *(task[0].id for task in tasks)))
+
+    def _take(self, count: int) -> list[Try]:
+        """Take tries from the queue, up to one that was with a lost node."""
+        taken: list[Try] = []
+        while len(taken) < count and self._queue and not self._losses[self._queue[0][0].id]:
+            taken.append(self._queue.popleft())
+        return taken
+
+    def _hear(self, node: Node) -> Iterator[Event]:
+        """What a node answered; if it cannot any more, what becomes of its work."""
+        call, node.call = node.call, None
+        try:
+            answer = ray.get(call)
+        except Trouble as error:
+            yield from self._lose(node, reason(error))
+            return
+        if not node.up:
+            self._on_ready(node, *answer)
+            return
+        lines, deltas = answer
+        apply_deltas(self._root, deltas)
+        for line in lines:
+            event = events.validate_json(line)
+            if isinstance(event, Ready) or node.ended(event):
+                yield event
+            if isinstance(event, Outcome):
+                self._fruitless = 0
+                self._seconds += (event.seconds - self._seconds) / (10 if self._seconds else 1)
+
+    def _on_ready(self, node: Node, version: str, shares: bool) -> None:
+        """A node has answered: it can work, once it has model and code."""
+        if version != __version__:
+            raise PoolError(f"{node.name} has batchtwin {version}, {__version__} is here; install the same everywhere")
+        node.up = True
+        if not shares:
+            if not self._pieces:
+                self._pack()
+            self._note(
+                f"{node.name} does not see {self._root}: model and code go there, rows and logs come back by Ray"
+            )
+            node.call = node.handle.unload.remote(self._pieces)
+            node.deadline = time.monotonic() + SILENT_SECONDS + self._packed / SLOWEST_BYTES
+
+    def _pack(self) -> None:
+        try:
+            self._packed = pack(self._context, lambda piece: self._pieces.append(ray.put(piece)))
+        except Trouble as error:
+            raise PoolError(f"model and code cannot be sent to a machine that does not see them: {error}") from None
+
+    def _lose(self, node: Node, why: str) -> Iterator[Event]:
+        """Have another in a node's place; its mini-batches are tried again, which is no fault of theirs, at first."""
+        ray.kill(node.handle)
+        self._nodes.remove(node)
+        self._note(f"{node.name} is lost ({why}); its {len(node.given)} mini batches are given to others")
+        self._fruitless += 1
+        if self._fruitless >= FRUITLESS * len(self._sizes):
+            raise PoolError(f"{self._fruitless} nodes in a row were lost, and no try ended; the last: {why}")
+        if not any(other.up for other in self._nodes):
+            self._alone_since, self._told = time.monotonic(), False
+        self._start_actor(node.place)
+        for given in reversed(node.given.values()):
+            number = given[0].id
+            self._losses[number] += 1
+            if self._losses[number] % LOSSES:
+                self._queue.appendleft(given)
+            else:
+                self._fruitless = 0
+                yield _loss(node, given, why)
+
+    def _look_for_room(self, now: float) -> None:
+        """Wait for the cluster, but not for ever, nor in silence."""
+        if any(node.up for node in self._nodes):
+            return
+        waited = now - self._alone_since
+        if waited > PATIENCE_SECONDS and not self._told:
+            self._told = True
+            self._note(f"Waiting for Ray, {self._options.wait:g} seconds at most: {self._wanted()}")
+        if waited > self._options.wait:
+            raise PoolError(f"no room on the Ray cluster for {self._options.wait:g} seconds: {self._wanted()}")
+
+    def _wanted(self) -> str:
+        """What was asked for, and what there is."""
+        asked = Counter(map(_told, self._asked))
+        text = f"asked for {_listed(asked)} ({self._context.workers} workers on {len(self._sizes)} nodes)"
+        found = call_with_timeout(lambda: (ray.nodes(), ray.available_resources()))
+        if found is None:
+            return f"{text}; the head of the cluster does not answer"
+        there = Counter(_told(machine["Resources"]) for machine in found[0] if machine["Alive"])
+        return f"{text}; there is {_listed(there) or 'nothing'}, of which {_told(found[1])} are free"
+
+
+def _done(calls: Collection[Any], seconds: float) -> list[Any]:
+    """Return the calls that are answered within so many seconds."""
+    return list(ray.wait(list(calls), num_returns=len(calls), timeout=seconds)[0]) if calls else []
+
+
+def _resources(options: RayOptions, workers: int) -> dict[str, float]:
+    """What a node asks for: Ray counts in ten-thousandths, and GPUs above one as a whole."""
+    cpus, gpus = round(options.cpus * workers, 4), round(options.gpus * workers, 4)
+    asked = {"CPU": cpus, "GPU": math.ceil(gpus) if gpus > 1 else gpus}
+    return {name: amount for name, amount in asked.items() if amount}
+
+
+def _told(resources: Mapping[str, Any]) -> str:
+    return " and ".join(f"{resources.get(name, 0):g} {name}" for name in ("CPU", "GPU") if name in resources) or "0 CPU"
+
+
+def _listed(counted: Counter[str]) -> str:
+    return ", ".join(f"{count} x {text}" for text, count in counted.items())
+
+
+def reason(error: Exception) -> str:
+    """Why a call failed, and on which machine. What Ray says ends with the cause; before that is the way there."""
+    text = COLOURS.sub("", str(error))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    why = lines[-1] if lines else type(error).__name__
+    if isinstance(error, RayTaskError):  # its last line may be one of many
+        why = " ".join("".join(traceback.format_exception_only(error.cause)).split())
+    machine = MACHINE.search(text)
+    return f"{why}, on {machine[1]}" if machine else why
+
+
+def _loss(node: Node, given: Try, why: str) -> Failure:
+    mini_batch, attempt = given
+    return Failure(
+        worker=f"{node.name}/host",
+        kind="crashed",
+        message=f"mini batch {mini_batch.id} was with {LOSSES} nodes that were lost; the last: {why}",
+        mini_batch=mini_batch.id,
+        attempt=attempt,
+        pid=0,
+        started=time.time(),
+    )

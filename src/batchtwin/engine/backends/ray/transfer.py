@@ -1,0 +1,154 @@
+"""What a node that does not see the job's folder has to be sent: model and code, as a tar, in pieces."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tarfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from batchtwin.engine.logs import made
+from batchtwin.engine.output.folder import OutputFolder
+from batchtwin.errors import OutputError
+from batchtwin_node.protocol import JobContext
+
+# What goes through Ray's object store at once: a fraction of the smallest store there is.
+PIECE_BYTES = 16 << 20
+# Below the job's folder.
+MODELS, CODE = "scratch/azureml-models", "scratch/code"
+
+
+def shared_paths(context: JobContext) -> list[str]:
+    """Return what a machine has to see that shares the job's folder: one file in it has a name of this moment."""
+    mark = OutputFolder(Path(context.root), None).scratch / f"seen-{secrets.token_hex(8)}"
+    mark.touch()
+    return [str(mark), *([context.script[0]] if context.script else [])]
+
+
+def pack(context: JobContext, send: Callable[[bytes], object]) -> int:
+    """Send model and code as a tar, piece by piece; return how many bytes that is."""
+    pieces: Any = _ChunkWriter(send)
+    with tarfile.open(fileobj=pieces, mode="w|", dereference=True) as tar:
+        code = [(CODE, Path(context.script[0]))] if context.script else []
+        for place, top in ((MODELS, Path(context.root) / MODELS), *code):
+            for name, file in files_below(top, without=context.root if place == CODE else ""):
+                with suppress(FileNotFoundError):  # some come and go
+                    if os.path.isfile(file):  # no pipe, no link that leads nowhere
+                        tar.add(file, f"{place}/{name}", recursive=False)
+    pieces.flush()
+    return int(pieces.sent)
+
+
+def files_below(top: Path, without: str = "") -> Iterator[tuple[str, str]]:
+    """Yield (name relative to `top`, path) of every file, but of those in `without`.
+
+    Links to folders are followed, if they do not lead back.
+    """
+    ways = {str(top): {os.path.realpath(top), os.path.realpath(without or top)}}
+    for at, folders, names in os.walk(top, followlinks=True):
+        way = ways.pop(at)
+        inner = {name: os.path.realpath(os.path.join(at, name)) for name in folders if name != "__pycache__"}
+        folders[:] = [name for name, real in inner.items() if real not in way]
+        ways.update({os.path.join(at, name): way | {inner[name]} for name in folders})
+        yield from ((os.path.relpath(os.path.join(at, name), top), os.path.join(at, name)) for name in names)
+
+
+class _ChunkWriter:
+    """What tarfile writes to."""
+
+    def __init__(self, send: Callable[[bytes], object]) -> None:
+        self._send = send
+        self._waiting: list[bytes] = []
+        self._size = self.sent = 0
+
+    def write(self, data: bytes) -> int:
+        self._waiting.append(bytes(data))
+        self._size += len(data)
+        if self._size >= PIECE_BYTES:
+            self.flush()
+        return len(data)
+
+    def flush(self) -> None:
+        self._send(b"".join(self._waiting))
+        self.sent += self._size
+        self._waiting, self._size = [], 0
+
+
+class _ChunkReader:
+    """What tarfile reads from: pieces, one after the other."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
+        self._rest = memoryview(b"")
+
+    def read(self, size: int) -> bytes:
+        found = bytearray()
+        while len(found) < size:
+            if not self._rest:
+                piece = next(self._pieces, None)
+                if piece is None:
+                    break
+                self._rest = memoryview(piece)
+            taken = self._rest[: size - len(found)]
+            self._rest = self._rest[len(taken) :]
+            found += taken
+        return bytes(found)
+
+
+def unpack(pieces: Iterable[bytes], root: Path) -> None:
+    """Write what `pack` sent below `root`.
+
+    Raises:
+        OutputError: a name leads out of it.
+        OSError: the disk is full, or the like.
+    """
+    for place in (MODELS, CODE):
+        (root / place).mkdir(parents=True)
+    joined: Any = _ChunkReader(pieces)
+    with tarfile.open(fileobj=joined, mode="r|") as tar:
+        for member in tar:
+            target, source = below(root, member.name, (MODELS, CODE)), tar.extractfile(member)
+            if source is not None:
+                with made(target).open("wb") as stream:
+                    shutil.copyfileobj(source, stream, 1 << 20)
+                target.chmod(member.mode & 0o777)
+
+
+def relocate(context: JobContext, root: Path) -> JobContext:
+    """Return the crew whose job's folder is `root`, with the code in it. The deployment's own variables stay."""
+    code = str(root / CODE)
+    places = [*([(context.script[0], code)] if context.script else []), (context.root, str(root))]
+    places.sort(key=lambda place: -len(place[0]))  # one may be in the other
+
+    def at(text: str) -> str:
+        for old, new in places:
+            if text == old or text.startswith(f"{old}/"):
+                return new + text[len(old) :]
+        return text
+
+    script = (code, context.script[1]) if context.script else None
+    model = context.preload.model and at(context.preload.model)
+    return context.model_copy(
+        update={
+            "root": str(root),
+            "script": script,
+            "preload": context.preload.model_copy(update={"script": script, "model": model}),
+            "environment": {**{name: at(text) for name, text in context.environment.items()}, **context.variables},
+        }
+    )
+
+
+def below(root: Path, name: str, folders: Iterable[str]) -> Path:
+    """Return the path of a name that another machine has sent.
+
+    Raises:
+        OutputError: it leads to none of the folders.
+    """
+    path = Path(os.path.normpath(root / name))
+    if not any(path.is_relative_to(root / folder) for folder in folders):
+        raise OutputError(f"{name!r} leads out of {root}")
+    return path

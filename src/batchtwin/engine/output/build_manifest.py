@@ -1,0 +1,63 @@
+"""A completed job -> its manifest."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+
+from batchtwin import __version__
+from batchtwin.engine.job import Job
+from batchtwin.engine.logs import now
+from batchtwin.engine.output.folder import Assembled
+from batchtwin.engine.output.manifest import Manifest, ManifestInput, ManifestOutput
+from batchtwin.engine.prepare import Prepared
+
+
+def write_manifest(prepared: Prepared, job: Job, assembled: Assembled | None, started: str, runs: int) -> None:
+    """Write the manifest of a job that has just completed.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    name = prepared.output.file_name
+    manifest = Manifest(
+        batchtwin=__version__,
+        python=platform.python_version(),
+        deployment=prepared.deployment.name,
+        fingerprint=prepared.plan.fingerprint,
+        identity=prepared.identity,
+        started=started,
+        ended=now(),
+        runs=runs,
+        workers=prepared.workers,
+        mini_batches=len(job.items),
+        items=sum(job.items),
+        succeeded=job.succeeded,
+        failed=job.failed,
+        rows=job.rows,
+        output=ManifestOutput(file=name, bytes=assembled.bytes, sha256=assembled.sha256)
+        if name and assembled
+        else None,
+        inputs=(),
+    )
+    manifest.write(prepared.output.manifest, _inputs(prepared, job))
+
+
+def _inputs(prepared: Prepared, job: Job) -> Iterator[ManifestInput]:
+    for mini_batch in prepared.plan.mini_batches:
+        outcome = job.outcomes.get(mini_batch.id)
+        bad = {entry.file for entry in outcome.bad_files} if outcome else set()
+        rows = iter(outcome.file_rows or ()) if outcome else iter(())
+        for file in mini_batch.files:
+            failed = outcome is None or file.path in bad
+            counted = None if failed else next(rows, None)
+            yield ManifestInput(
+                path=file.path,
+                size=file.size,
+                mtime_ns=file.mtime_ns,
+                sha256=prepared.hashes.get(file.path),
+                mini_batch=mini_batch.id,
+                rows_in=counted[0] if counted else None,
+                rows_out=counted[1] if counted else None,
+                failed=failed,
+            )

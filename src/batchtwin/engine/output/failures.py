@@ -1,0 +1,56 @@
+"""The files of a job that gave no result, and why: the lines of failures.jsonl."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from batchtwin.engine.job import Job
+from batchtwin.engine.output.manifest import write_whole
+from batchtwin.inputs.plan import MiniBatch, Plan
+from batchtwin_node.protocol import Failure, Outcome
+
+Record = dict[str, object]
+
+
+def write_failures(path: Path, job: Job, plan: Plan) -> bool:
+    """Write one JSON object per failed file, in plan order; no file, and False, if nothing failed."""
+    lines = [json.dumps(record) + "\n" for record in records(job, plan)]
+    if lines:
+        write_whole(path, lines)
+    else:
+        path.unlink(missing_ok=True)
+    return bool(lines)
+
+
+def records(job: Job, plan: Plan) -> Iterator[Record]:
+    """One record per failed file; a shortfall, where nobody knows which file it was, is one with `files`."""
+    failures = dict(job.out_of_tries)
+    if job.fatal is not None and job.fatal.mini_batch is not None and job.fatal.kind != "write":
+        failures[job.fatal.mini_batch] = job.fatal
+    for mini_batch in plan.mini_batches:
+        if mini_batch.id in failures:
+            yield from _failed(failures[mini_batch.id], mini_batch)
+        elif mini_batch.id in job.outcomes:
+            yield from _short(job.outcomes[mini_batch.id], mini_batch)
+
+
+def _failed(failure: Failure, mini_batch: MiniBatch) -> Iterator[Record]:
+    base: Record = {"mini_batch": mini_batch.id, "attempts": failure.attempt, "kind": failure.kind}
+    if failure.bad_file:
+        yield base | failure.bad_file.model_dump(exclude_none=True)
+        return
+    for file in mini_batch.files:
+        yield base | {"file": file.path, "message": failure.message}
+
+
+def _short(outcome: Outcome, mini_batch: MiniBatch) -> Iterator[Record]:
+    base: Record = {"mini_batch": mini_batch.id, "attempts": outcome.attempt}
+    for bad in outcome.bad_files:
+        yield base | {"kind": "bad_file"} | bad.model_dump(exclude_none=True)
+    short = outcome.failed - len(outcome.bad_files)
+    if short:
+        names = [file.path for file in mini_batch.files]
+        message = f"run() returned {outcome.succeeded} results for {len(names)} files; return one per file"
+        yield base | {"kind": "shortfall", "files": names, "failed": short, "message": message}

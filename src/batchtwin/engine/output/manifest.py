@@ -1,0 +1,114 @@
+"""manifest.json: what a complete job was made of and what it gave. Written last; the mark of completeness."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from batchtwin.engine.identity import Identity
+from batchtwin.errors import BatchTwinError
+
+
+class ManifestError(BatchTwinError):
+    """A manifest that cannot be read."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestInput:
+    """One input file. Rows are counted where the scoring script tells them file by file; else they are null."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    sha256: str | None
+    mini_batch: int
+    rows_in: int | None
+    rows_out: int | None
+    failed: bool
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+
+class ManifestOutput(_Part):
+    """The predictions file: its bare name, size in bytes, and SHA-256."""
+
+    file: str
+    bytes: int
+    sha256: str
+
+
+class Manifest(_Part):
+    """A complete job. Times are ISO 8601 in UTC; items are input files, rows are output lines."""
+
+    batchtwin: str
+    python: str
+    deployment: str
+    fingerprint: str
+    identity: Identity
+    started: str
+    ended: str
+    runs: int
+    workers: int
+    mini_batches: int
+    items: int
+    succeeded: int
+    failed: int
+    rows: int
+    output: ManifestOutput | None
+    inputs: tuple[ManifestInput, ...]
+
+    def write(self, path: Path, inputs: Iterable[ManifestInput]) -> None:
+        """Write the file, with `inputs` in the place of its own: there whole or not at all."""
+        write_whole(path, self._text(inputs))
+
+    def _text(self, inputs: Iterable[ManifestInput]) -> Iterator[str]:
+        """Piece by piece: there may be millions of inputs, and never all at once."""
+        yield self.model_dump_json(indent=1, exclude={"inputs"}).removesuffix("\n}") + ',\n "inputs": ['
+        for number, entry in enumerate(inputs):
+            yield f"{',' if number else ''}\n  {_inputs.dump_json(entry).decode()}"
+        yield "\n ]\n}\n"
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest:
+        """Read a manifest.
+
+        Raises:
+            ManifestError: it is damaged.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError, json.JSONDecodeError) as error:
+            first = str(error).splitlines()[0]
+            raise ManifestError(f"{path}: not a manifest that can be read: {first}") from None
+
+
+_inputs: TypeAdapter[ManifestInput] = TypeAdapter(ManifestInput)
+
+
+def write_whole(path: Path, texts: Iterable[str]) -> None:
+    """Write a file beside its place, sync it, and move it there; then sync the folder."""
+    temporary = path.with_name(f".{path.name}.new")
+    with temporary.open("w", encoding="utf-8") as stream:
+        stream.writelines(texts)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the folder's entries on disk, so that a rename survives the machine."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

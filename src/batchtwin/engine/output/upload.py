@@ -1,0 +1,41 @@
+"""The last step of a job whose output is a URL: bring what is complete there, once for each run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from batchtwin.engine.job import Job
+from batchtwin.engine.ledger import Ledger
+from batchtwin.engine.logs import write_result
+from batchtwin.engine.output.remote import SCORE, RemoteOutput, not_there
+from batchtwin.engine.prepare import Prepared
+from batchtwin.inputs.remote import RemoteError
+
+PUBLISHED = "published"
+
+
+def publish(prepared: Prepared, job: Job, ledger: Ledger) -> None:
+    """Copy the complete result to where it is wanted, if it is not there from this run already.
+
+    Raises:
+        OutputError: the store refuses; `resume` does this again.
+    """
+    runs = ledger.fact("runs") or ""
+    if prepared.request.publish and ledger.fact(PUBLISHED) != runs:
+        root = prepared.output.root
+        # An earlier run whose result could not be published has left another status there.
+        write_result(root / "logs", job, "")
+        try:
+            shelf = RemoteOutput(prepared.request.publish)
+        except RemoteError as error:
+            raise not_there(error, root) from None
+        shelf.publish(prepared.output)
+        ledger.state(PUBLISHED, runs)
+
+
+def result_location(prepared: Prepared) -> Path | str:
+    """Return where the predictions of a complete job are, or what its script wrote: a path, or a URL."""
+    output = prepared.output
+    if prepared.request.publish:
+        return "/".join(filter(None, [prepared.request.publish.rstrip("/"), SCORE, output.file_name]))
+    return output.predictions or output.score

@@ -1,0 +1,177 @@
+"""path -> ordered list of input files, with what was left out and why."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchtwin.errors import InputError, UnsupportedFileError
+from batchtwin.inputs.location import is_url, without_query
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """One item: `path` is absolute, `size` in bytes, `mtime_ns` as the file system has it.
+
+    If `path` is a URL, `mtime_ns` is a number that changes with the object.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+
+    @property
+    def name(self) -> str:
+        """The bare file name."""
+        return os.path.basename(_named(self.path))
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A directory entry that is not an item of the job, and why."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a job reads: `files` sorted by name (by code point), and what stands beside them.
+
+    `root` is a text if it is a URL.
+    """
+
+    root: Path | str
+    is_folder: bool
+    files: tuple[InputFile, ...]
+    left_out: tuple[LeftOut, ...] = ()
+
+    def warnings(self) -> list[str]:
+        """One sentence per reason for leaving something out."""
+        kinds = Counter(entry.why for entry in self.left_out)
+        first = {entry.why: entry.name for entry in reversed(self.left_out)}
+        return [_warning(why, count, first[why]) for why, count in kinds.items()]
+
+
+def _warning(why: str, count: int, name: str) -> str:
+    return f"left out {name!r}: {why}" if count == 1 else f"left out {count} entries ({name!r} and others): {why}"
+
+
+def list_inputs(path: Path | str) -> Inputs:
+    """List the items of a `uri_folder` or `uri_file` input, which lies here, or in a store if `path` is a URL.
+
+    Nested folders are not explored [A]. Hidden and empty files, pipes and devices are left out [+].
+
+    Raises:
+        InputError: the path is missing, cannot be read, or holds no file to score.
+    """
+    if is_url(path):
+        from batchtwin.inputs.remote import list_remote
+
+        return list_remote(str(path))
+    root = Path(os.path.abspath(path))
+    try:
+        if root.is_dir():
+            return _list_folder(root)
+        info = root.stat()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file or folder; --input takes a folder of files, or one file") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    why = _refusal(info) or _unreadable(str(root))
+    if why:
+        raise InputError(f"{path}: {why}; --input takes a folder of files, or one file")
+    return Inputs(root, False, (InputFile(str(root), info.st_size, info.st_mtime_ns),))
+
+
+def _list_folder(root: Path) -> Inputs:
+    files: list[InputFile] = []
+    left_out: list[LeftOut] = []
+    folders: list[str] = []
+    with os.scandir(root) as entries:
+        for entry in entries:
+            found = _look_at(entry)
+            if isinstance(found, InputFile):
+                files.append(found)
+            elif found is None:
+                folders.append(entry.path)
+            else:
+                left_out.append(found)
+    left_out += _nested(folders)
+    files.sort(key=lambda file: file.name)
+    inputs = Inputs(root, True, tuple(files), tuple(sorted(left_out, key=lambda entry: (entry.why, entry.name))))
+    if not files:
+        reasons = "".join(f"; {warning}" for warning in inputs.warnings())
+        raise InputError(f"{root}: holds no file to score{reasons}. Put the files directly into this folder")
+    return inputs
+
+
+def _look_at(entry: os.DirEntry[str]) -> InputFile | LeftOut | None:
+    """An item, a reason to leave the entry out, or None for a folder."""
+    if entry.name.startswith("."):
+        return LeftOut(entry.name, "hidden")
+    try:
+        if entry.is_dir():
+            return None
+        info = entry.stat()
+    except OSError as error:
+        return LeftOut(entry.name, f"cannot be read ({error.strerror}; a broken link?)")
+    why = _refusal(info)
+    if why:
+        return LeftOut(entry.name, why)
+    if problem := _unreadable(entry.path):
+        raise InputError(f"{entry.path!r}: {problem}")
+    return InputFile(entry.path, info.st_size, info.st_mtime_ns)
+
+
+def _refusal(info: os.stat_result) -> str | None:
+    if not stat.S_ISREG(info.st_mode):
+        return "not a regular file"
+    return None if info.st_size else "empty"
+
+
+def _unreadable(path: str) -> str | None:
+    """What would fail the job later, in the middle."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return "the name is not valid UTF-8; rename the file"
+    return None if os.access(path, os.R_OK) else "may not be read by this user; mend it with chmod +r"
+
+
+def _nested(folders: Sequence[str]) -> list[LeftOut]:
+    """One entry for all sub-folders: how many they are, and how many files they hold at any depth.
+
+    Links to folders are counted, not followed: they may lead anywhere.
+    """
+    if not folders:
+        return []
+    files = sum(len(names) for folder in folders if not os.path.islink(folder) for _, _, names in os.walk(folder))
+    name = os.path.basename(min(folders))
+    more = f" and {len(folders) - 1} more" if len(folders) > 1 else ""
+    return [LeftOut(name + "/", f"nested folders are not explored ({name}/{more}, {files} files)")]
+
+
+def ending(path: str) -> str:
+    """The file's ending in lower case, with its dot, or an empty text."""
+    return os.path.splitext(_named(path))[1].lower()
+
+
+def _named(path: str) -> str:
+    """The part of a path, or of a URL, that a file is named by."""
+    return without_query(path) if is_url(path) else path
+
+
+def check_supported(files: Iterable[InputFile], endings: Sequence[str]) -> None:
+    """Refuse a job with a file that the MLflow driver cannot read, before anything is scored [A, early +].
+
+    Raises:
+        UnsupportedFileError: naming the first such file.
+    """
+    wrong = [file for file in files if ending(file.path) not in endings]
+    if wrong:
+        raise UnsupportedFileError(wrong[0].path, ending(wrong[0].path), endings, len(wrong) - 1)

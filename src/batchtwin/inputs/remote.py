@@ -1,0 +1,233 @@
+"""Paths that are URLs of a store, such as `s3://` or `https://`: listed, fetched and written through fsspec."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from batchtwin.errors import InputError, OutputError
+from batchtwin.inputs.listing import InputFile, Inputs, LeftOut
+from batchtwin.inputs.location import EXTRAS, PROTOCOLS, is_store, shown, without_query
+
+# What stores call the version of an object, the surest first.
+VERSIONS = (
+    *("ETag", "etag", "generation", "md5Hash", "Content-MD5", "Digest"),
+    *("LastModified", "last_modified", "Last-Modified", "mtime", "updated", "created"),
+)
+# What only this machine can be the cause of.
+OF_THIS_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
+HEADS = 500  # read at once
+
+
+class RemoteError(InputError):
+    """A URL whose store cannot be reached, or does not have what it names."""
+
+
+class CopyError(OutputError):
+    """What a store gave cannot be written here: no fault of the file that was asked for."""
+
+
+class Store:
+    """The store of `url`; `at` is where it leads there.
+
+    Raises:
+        RemoteError: there is no such store, or its driver is not installed.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        protocol = url.partition("://")[0].lower()
+        if not is_store(url):
+            raise RemoteError(f"{shown(url)}: {protocol}:// is no store that can be read; {', '.join(PROTOCOLS)} are")
+        if "::" in url:
+            raise RemoteError(f"{shown(url)}: '::' puts one store into another; name one store alone")
+        import fsspec
+
+        try:
+            with self.refusals(url):
+                self.files, self.at = fsspec.core.url_to_fs(url)
+        except ImportError:
+            extra = EXTRAS.get(protocol, "")
+            text = f"{shown(url)}: its driver is not installed; pip install 'batchtwin[{extra}]'"
+            raise RemoteError(text) from None
+        self.is_web = protocol in {"http", "https"}
+
+    def info(self) -> Mapping[str, Any]:
+        """Return what the store says of the place.
+
+        Raises:
+            RemoteError: it has no such thing.
+        """
+        with self.refusals(self.url):
+            found: Mapping[str, Any] = self.files.info(self.at)
+        return found
+
+    def entries(self) -> list[Mapping[str, Any]]:
+        """Return what is directly in the folder."""
+        self.files.invalidate_cache()
+        with self.refusals(self.url):
+            found: list[Mapping[str, Any]] = self.files.ls(self.at, detail=True)
+        return found
+
+    def fetch(self, target: Path) -> None:
+        """Copy the object to a file, which appears whole or not at all.
+
+        Raises:
+            RemoteError: the store does not give it.
+            CopyError: it cannot be written.
+        """
+        part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            with self.refusals(self.url):
+                self.files.get_file(self.at, str(part))
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def put(self, source: Path, name: str) -> None:
+        """Copy a file to `name` below the place. Stores of objects show it whole or not at all."""
+        with self.refusals(f"{self.url.rstrip('/')}/{name}"):
+            self.files.put_file(str(source), f"{self.at.rstrip('/')}/{name}")
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a name below the place."""
+        self.files.invalidate_cache()
+        with self.refusals(self.url):
+            return bool(self.files.exists(f"{self.at.rstrip('/')}/{name}"))
+
+    def remove(self, name: str) -> None:
+        """Remove a name below the place, with all below it, if it is there. `*` and the like are names, no patterns."""
+        self.files.invalidate_cache()
+        place = f"{self.at.rstrip('/')}/{name}"
+        with self.refusals(f"{self.url.rstrip('/')}/{name}"):
+            for path in self.files.find(place) if self.files.exists(place) else ():
+                if path == place or path.startswith(f"{place}/"):
+                    self.files.rm_file(path)
+
+    def blocks(self, name: str, size: int) -> Iterator[bytes]:
+        """Yield what is below the place under a name, `size` bytes at a time."""
+        with (
+            self.refusals(f"{self.url.rstrip('/')}/{name}"),
+            self.files.open(f"{self.at.rstrip('/')}/{name}", "rb", block_size=size) as stream,
+        ):
+            while block := stream.read(size):
+                yield block
+
+    @contextmanager
+    def refusals(self, url: str) -> Iterator[None]:
+        """Say what a driver's error means, whatever its class: each has its own."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise RemoteError(f"{shown(url)}: there is no such file or folder") from None
+        except ImportError:
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in OF_THIS_MACHINE:
+                advice = "make room, or name another folder for copies: BATCHTWIN_COPIES"
+                raise CopyError(f"{error.filename or shown(url)}: {error.strerror}; {advice}") from None
+            text = shown(" ".join(str(error).split())) or type(error).__name__
+            raise RemoteError(f"{shown(url)}: {type(error).__name__}: {text}; may you read it?") from None
+
+
+def version_of(info: Mapping[str, Any]) -> int:
+    """Return a number that changes when the object does, as far as its store tells; 0 if it tells nothing."""
+    for key in VERSIONS:
+        if (value := info.get(key)) is not None:
+            text = value.isoformat() if isinstance(value, datetime) else str(value)
+            return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7])
+    return 0
+
+
+def list_remote(url: str) -> Inputs:
+    """List the items of a folder or of one file in a store, by the rules for folders here.
+
+    On the web there are no folders: such a URL is one file.
+
+    Raises:
+        RemoteError: the store cannot be reached, or has no such thing.
+        InputError: the folder holds no file to score.
+    """
+    store = Store(url)
+    info = store.info()
+    if info["type"] != "directory":
+        return Inputs(url, False, (_file(store, url, info),))
+    files: list[InputFile] = []
+    left_out: list[LeftOut] = []
+    for entry in store.entries():
+        name = name_of(entry["name"])
+        if entry["name"].rstrip("/") == store.at.rstrip("/"):
+            continue  # the folder's own marker
+        if entry["type"] == "directory":
+            left_out.append(LeftOut(f"{name}/", "nested folders are not explored"))
+        elif name.startswith("."):
+            left_out.append(LeftOut(name, "hidden"))
+        elif not entry["size"]:
+            left_out.append(LeftOut(name, "empty"))
+        else:
+            files.append(_file(store, f"{url.rstrip('/')}/{name}", entry))
+    files.sort(key=lambda file: file.name)
+    inputs = Inputs(url, True, tuple(files), tuple(sorted(left_out, key=lambda entry: (entry.why, entry.name))))
+    if not files:
+        reasons = "".join(f"; {warning}" for warning in inputs.warnings())
+        raise InputError(f"{shown(url)}: holds no file to score{reasons}. Put the files directly into this folder")
+    return inputs
+
+
+def heads(root: str, paths: Sequence[str], size: int) -> Iterator[bytes | str]:
+    """Yield the first `size` bytes of each object of one store, or why there are none: read by range, many at a time.
+
+    Raises:
+        RemoteError: the store of `root` cannot be reached.
+    """
+    import fsspec
+
+    store = Store(root)
+    for chunk in (paths[number : number + HEADS] for number in range(0, len(paths), HEADS)):
+        places = [fsspec.core.strip_protocol(path) for path in chunk]
+        with store.refusals(root):
+            found = store.files.cat_ranges(places, [0] * len(chunk), [size] * len(chunk), on_error="return")
+        for path, head in zip(chunk, found, strict=True):
+            yield f"{shown(path)}: cannot be read: {head}" if isinstance(head, Exception) else bytes(head)
+
+
+def changes(inputs: Inputs) -> Iterator[str]:
+    """Name the files of a store that are not what they were."""
+    try:
+        now = {file.path: file for file in list_remote(str(inputs.root)).files}
+    except InputError as error:
+        yield f"input {error}"
+        return
+    for file in inputs.files:
+        found = now.get(file.path)
+        if found is None:
+            yield f"input {file.path}: there is no such file any more"
+        elif found.size != file.size:
+            yield f"input {file.path} has {found.size} bytes, {file.size} when the job began"
+        elif found.mtime_ns != file.mtime_ns:
+            yield f"input {file.path} was written since the job began"
+
+
+def name_of(path: str) -> str:
+    """Return the last part of a store's path, as a bare file name.
+
+    Raises:
+        RemoteError: it cannot be one here.
+    """
+    name = without_query(path).rstrip("/").rpartition("/")[2]
+    if name in {"", ".", ".."} or "\0" in name:
+        raise RemoteError(f"{shown(path)}: {name!r} cannot be the name of a file; name one, or a folder")
+    return name
+
+
+def _file(store: Store, url: str, info: Mapping[str, Any]) -> InputFile:
+    name_of(url)
+    if not store.is_web and not info["size"]:
+        raise InputError(f"{shown(url)}: empty; --input takes a folder of files, or one file")
+    return InputFile(url, int(info["size"] or 0), version_of(info))

@@ -1,0 +1,76 @@
+"""A folder (or file) of a store, such as a model -> a copy of it here, made once for each version."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from batchtwin.inputs.location import shown
+from batchtwin.inputs.remote import RemoteError, Store, name_of, version_of
+
+
+def fetch_folder(url: str, into: Path) -> Path:
+    """Return a copy of a folder (or file) of a store below `into`, made now if this version is not there.
+
+    Raises:
+        RemoteError: it cannot be fetched, is of the web, or holds a name that leads out of it.
+        CopyError: there is no room for it here.
+    """
+    store = Store(url)
+    if store.is_web:
+        raise RemoteError(f"{shown(url)}: the web has no folders; give a folder, or a URL of a store such as s3://")
+    found = _objects(store)
+    digest = hashlib.sha256(url.encode())
+    for path, info in sorted(found.items()):
+        digest.update(f"{path}\0{info.get('size')}\0{version_of(info)}\n".encode())
+    folder = into / digest.hexdigest()[:32]
+    whole = folder / name_of(url)
+    if whole.exists():
+        return whole
+    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    try:
+        for path in found:
+            _fetch_into(store, path, part / whole.name)
+        part.rename(folder)
+    except OSError:
+        if not whole.exists():  # else another was faster
+            raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return whole
+
+
+def _objects(store: Store) -> dict[str, Mapping[str, Any]]:
+    """What there is to copy: the object itself, or all below, without the markers that some stores have for folders."""
+    info = store.info()
+    if info["type"] == "file":
+        return {store.at: info}
+    with store.refusals(store.url):
+        found: dict[str, Mapping[str, Any]] = store.files.find(store.at, detail=True)
+    folders = {str(folder) for path in found for folder in PurePosixPath(path).parents}
+    objects = {
+        path: info
+        for path, info in found.items()
+        if info.get("type") != "directory" and not path.endswith("/") and path not in folders
+    }
+    if not objects:
+        raise RemoteError(f"{shown(store.url)}: there is no such file or folder")
+    return objects
+
+
+def _fetch_into(store: Store, path: str, folder: Path) -> None:
+    target = folder / path.removeprefix(store.at).lstrip("/")
+    if not Path(os.path.normpath(target)).is_relative_to(folder):
+        raise RemoteError(f"{shown(store.url)}: holds {path!r}, which leads out of it")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with store.refusals(store.url):
+        store.files.get_file(path, str(target))
+
+
+def cache_folder() -> Path:
+    """Where copies of remote models are kept: `batchtwin` in the user's cache folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "batchtwin"

@@ -1,1 +1,0 @@
-"""What runs in a worker process: the scoring script, the MLflow driver, readers. Imports `spec` only."""

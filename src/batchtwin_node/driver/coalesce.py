@@ -1,0 +1,114 @@
+"""One `predict` for the files of a mini-batch (`--coalesce`): the service predicts once per file, this is faster.
+
+It holds for models that treat each row by itself. That is tried on each worker's first mini-batch: both ways are run
+and compared byte by byte, and where they differ every file is predicted by itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from batchtwin_node.protocol import BadFile
+from batchtwin_node.readers.csv_batch import BatchTable, read_many
+from batchtwin_node.readers.signature import Signature
+from batchtwin_node.results import Note, OutputLines
+from batchtwin_node.writers.predictions import rows_of, tabular_lines
+
+# What one `predict` gets at most, where more than one file is in it.
+ROWS = 100_000
+NOT_ROW_WISE = (
+    "--coalesce: the model does not predict several files at once as it predicts each by itself, "
+    "for it does not treat rows one by one; every file is predicted by itself"
+)
+Scored = OutputLines | BadFile
+
+
+class Coalescer:
+    """Scores mini-batches. `read(path)` gives data or a BadFile, `one(path, data)` scores it, `predict` is the model's.
+
+    `row_wise` is None until it is known.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[str], Any],
+        one: Callable[[str, Any], OutputLines],
+        predict: Callable[[pd.DataFrame], object],
+        signature: Signature | None,
+    ) -> None:
+        self._read = read
+        self._one = one
+        self._predict = predict
+        self._signature = signature
+        self.row_wise: bool | None = None
+
+    def __call__(self, paths: Sequence[str]) -> list[Scored | Note]:
+        """Score each file; one element per file, in order, and a Note where the model turns out not to be row-wise."""
+        together = self._at_once(paths) if self.row_wise else None
+        if together is not None:
+            return list(together)
+        single: list[Scored | Note] = [self._score(path) for path in paths]
+        tables = sum(isinstance(lines, OutputLines) and lines.rows > 0 for lines in single)
+        if self.row_wise is None and tables > 1:
+            self.row_wise = self._at_once(paths) == single
+            if not self.row_wise:
+                single.append(Note(NOT_ROW_WISE))
+        return single
+
+    def _score(self, path: str) -> Scored:
+        data = self._read(path)
+        return data if isinstance(data, BadFile) else self._one(path, data)
+
+    def _at_once(self, paths: Sequence[str]) -> list[Scored] | None:
+        """None if the model does not answer with one row for each row: then files go one by one."""
+        scored: dict[str, Scored] = {}
+        for frame, files in self._tables(paths, scored):
+            try:
+                rows = rows_of(self._predict(frame))
+            except Exception:
+                return None
+            if len(rows) != len(frame):
+                return None
+            low = 0
+            for path, count in files:
+                lines = tabular_lines(rows[low : low + count], os.path.basename(path))
+                scored[path] = replace(lines, read=count)
+                low += count
+        return [scored[path] for path in paths]
+
+    def _tables(self, paths: Sequence[str], scored: dict[str, Scored]) -> Iterator[BatchTable]:
+        """Read the files and yield tables to predict; what is no table with rows goes to `scored`."""
+        joined = read_many(paths, self._signature)
+        if joined is not None:
+            yield joined
+            return
+        frames: list[tuple[str, pd.DataFrame]] = []
+        for path in paths:
+            data = self._read(path)
+            if isinstance(data, BadFile):
+                scored[path] = data
+            elif not isinstance(data, pd.DataFrame) or data.empty:
+                scored[path] = self._one(path, data)
+            else:
+                if frames and not _go_together(frames, data):
+                    yield _joined(frames)
+                    frames = []
+                frames.append((path, data))
+        if frames:
+            yield _joined(frames)
+
+
+def _go_together(frames: list[tuple[str, pd.DataFrame]], data: pd.DataFrame) -> bool:
+    """Only tables of the same types: joining others would change the types."""
+    rows = sum(len(frame) for _, frame in frames)
+    return rows + len(data) <= ROWS and frames[0][1].dtypes.equals(data.dtypes)
+
+
+def _joined(frames: list[tuple[str, pd.DataFrame]]) -> BatchTable:
+    table = pd.concat([frame for _, frame in frames], ignore_index=True) if len(frames) > 1 else frames[0][1]
+    return table, [(path, len(frame)) for path, frame in frames]

@@ -1,0 +1,96 @@
+"""The scoring script for those who wrote none: scores an MLflow model, `predict` once per file [A].
+
+It is a script like any other: `init()` and `run(mini_batch)`, and it learns what it needs from the environment.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import mlflow.pyfunc
+import pandas as pd
+
+from batchtwin_node.driver import prefetch as ahead
+from batchtwin_node.driver.coalesce import Coalescer
+from batchtwin_node.protocol import BadFile
+from batchtwin_node.readers import read
+from batchtwin_node.readers.bad_file import BadFileError
+from batchtwin_node.readers.csv_batch import read_many, split
+from batchtwin_node.readers.signature import Signature
+from batchtwin_node.results import Note, OutputLines
+from batchtwin_node.writers.predictions import image_lines, tabular_lines
+
+GARBAGE_OBJECTS = 50_000
+_model: Any = None
+_signature: Signature | None = None
+_quarantine = False
+_coalesce: Coalescer | None = None
+
+
+def preload(folder: str) -> None:
+    """Load the model, and import what reads, before workers are forked: they share both. Nothing is predicted here."""
+    global _model
+    import_module("batchtwin_node.readers.csv_file")
+    _model = mlflow.pyfunc.load_model(folder)
+
+
+def init() -> None:
+    """Load the model below AZUREML_MODEL_DIR and take the types of its input from its signature."""
+    global _model, _signature, _quarantine, _coalesce
+    # pandas makes many objects and few cycles; the default (700) looks for them several times per file.
+    gc.set_threshold(GARBAGE_OBJECTS)
+    if _model is None:
+        [folder] = (path.parent for path in Path(os.environ["AZUREML_MODEL_DIR"]).glob("*/MLmodel"))
+        _model = mlflow.pyfunc.load_model(str(folder))
+    _signature = Signature.of(_model.metadata.get_input_schema())
+    _quarantine = os.environ.get("BATCHTWIN_BAD_FILES") == "quarantine"
+    if os.environ.get("BATCHTWIN_COALESCE"):
+        _coalesce = Coalescer(_read, _score, _model.predict, _signature)
+
+
+def run(mini_batch: list[str]) -> list[OutputLines | BadFile | Note]:
+    """Score each file; one element per file, and perhaps a Note."""
+    if _coalesce is not None:
+        return _coalesce(mini_batch)
+    return [data if isinstance(data, BadFile) else _score(path, data) for path, data in _data(mini_batch)]
+
+
+def _data(paths: list[str]) -> Iterator[tuple[str, Any]]:
+    together = read_many(paths, _signature) if len(paths) > 1 else None
+    if together is not None:
+        yield from split(together)
+    else:
+        yield from ((path, _read(path)) for path in paths)
+
+
+def _read(path: str) -> Any:
+    table = ahead.load(path)
+    if table is not None:
+        return table
+    try:
+        return read(path, _signature)
+    except BadFileError as error:
+        if _quarantine:
+            return error.bad_file
+        raise
+
+
+def _score(path: str, data: Any) -> OutputLines:
+    name = os.path.basename(path)
+    if not isinstance(data, pd.DataFrame):
+        return image_lines(_model.predict(_named(data)), name)
+    # Models do not like tables without rows; there is nothing to predict either [R].
+    lines = tabular_lines(_model.predict(data), name) if len(data) else OutputLines(b"", 0)
+    return replace(lines, read=len(data))
+
+
+def _named(image: Any) -> Any:
+    """MLflow wants an input that has a name by it."""
+    name = _signature.tensors[0].name if _signature else None
+    return image if name is None else {name: image}

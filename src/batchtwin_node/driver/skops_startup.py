@@ -1,0 +1,88 @@
+"""The names of scikit-learn's estimators, kept beside it: asking for them imports all of it, which takes a second.
+
+skops asks when it is imported, to know which types it may trust, and uses no more of them than module and name. They
+are kept as Python keeps bytecode: by the installer (`python -m batchtwin_node.driver.skops_startup`), or by the first
+process that had to ask, if it may write there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(sys.prefix) / "share/batchtwin"
+Names = list[tuple[str, str]]  # module, name
+
+
+def import_skops(folder: Path = FOLDER) -> None:
+    """Import `skops.io`, with the same lists of trusted types that it makes by itself.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    if "skops.io" in sys.modules:
+        return
+    names = _kept(folder)
+    if names is not None:
+        try:
+            with _answering(names):
+                import_module("skops.io")
+            return
+        except Exception:  # another skops may want more of an estimator than its name
+            for module in [name for name in sys.modules if name.partition(".")[0] == "skops"]:
+                del sys.modules[module]
+    import_module("skops.io")
+    if not sys.dont_write_bytecode:
+        with suppress(OSError):
+            keep(folder)
+
+
+def keep(folder: Path = FOLDER) -> Path:
+    """Ask scikit-learn, and write the names; return the file, which appears whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    from sklearn.utils import all_estimators
+
+    folder.mkdir(parents=True, exist_ok=True)
+    path = _file(folder)
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    new.write_text(json.dumps([(found.__module__, found.__name__) for _, found in all_estimators()]), encoding="utf-8")
+    new.replace(path)
+    return path
+
+
+def _file(folder: Path) -> Path:
+    return folder / f"estimators-{version('scikit-learn')}.json"
+
+
+def _kept(folder: Path) -> Names | None:
+    try:
+        return [(str(module), str(name)) for module, name in json.loads(_file(folder).read_bytes())]
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+@contextmanager
+def _answering(names: Names) -> Iterator[None]:
+    """Have `all_estimators` answer with classes that are nothing but a name in a module."""
+    utils: Any = import_module("sklearn.utils")
+    ask: Callable[..., Any] = utils.all_estimators
+    utils.all_estimators = lambda: [(name, type(name, (), {"__module__": module})) for module, name in names]
+    try:
+        yield
+    finally:
+        utils.all_estimators = ask
+
+
+if __name__ == "__main__":
+    with suppress(ImportError):  # an environment without scikit-learn has no use for it
+        keep()

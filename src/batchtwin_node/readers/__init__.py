@@ -1,0 +1,74 @@
+"""file ending -> reader. A reader types the data by the model's signature while it reads.
+
+A new format is one function with `@reader(...)` and one test. What reads is imported by the reader that needs it,
+so that the parent can ask which endings there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from batchtwin.inputs.listing import ending
+from batchtwin_node.readers.bad_file import UnsupportedTypeError
+from batchtwin_node.readers.signature import Signature
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    Data = pd.DataFrame | np.ndarray[Any, Any]
+
+Reader = Callable[[str, Signature | None], "Data"]
+_READERS: dict[str, Reader] = {}
+
+
+def reader(*endings: str) -> Callable[[Reader], Reader]:
+    """Register a reader for file endings, in lower case with their dot."""
+
+    def register(function: Reader) -> Reader:
+        _READERS.update(dict.fromkeys(endings, function))
+        return function
+
+    return register
+
+
+def endings() -> tuple[str, ...]:
+    """Every ending that has a reader."""
+    return tuple(_READERS)
+
+
+def read(path: str, signature: Signature | None) -> Data:
+    """Read one file, typed by `signature`: a table as a DataFrame (rows, columns), an image as an array.
+
+    Raises:
+        BadFileError: the file cannot be read, or is not what the signature asks for.
+    """
+    found = _READERS.get(ending(path))
+    if found is None:
+        raise UnsupportedTypeError(path, ending(path))
+    return found(path, signature)
+
+
+@reader(".csv")
+def read_csv(path: str, signature: Signature | None) -> Data:
+    """Read a CSV file with a header line, UTF-8."""
+    from batchtwin_node.readers import csv_file
+
+    return csv_file.read(path, signature)
+
+
+@reader(".parquet", ".pqt")
+def read_parquet(path: str, signature: Signature | None) -> Data:
+    """Read a Parquet file, only the columns that the signature names."""
+    from batchtwin_node.readers import parquet_file
+
+    return parquet_file.read(path, signature)
+
+
+@reader(".png", ".jpg", ".jpeg", ".tiff", ".bmp", ".gif")
+def read_image(path: str, signature: Signature | None) -> Data:
+    """Read an image."""
+    from batchtwin_node.readers import images
+
+    return images.read(path, signature)

@@ -1,0 +1,69 @@
+"""A file that cannot be scored as the model's signature says, and where exactly."""
+
+from __future__ import annotations
+
+import os
+
+from batchtwin_node.protocol import BadFile
+
+LONGEST = 200
+
+
+class BadFileError(Exception):
+    """Raised by readers; the text of the service with column, row and value named [A, named +].
+
+    `row` counts the file's records from 0, `line` is the line, from 1, on which that record begins.
+    The text is one line, whatever the file's name or content.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        problem: str,
+        *,
+        column: str | None = None,
+        row: int | None = None,
+        line: int | None = None,
+        value: str | None = None,
+    ) -> None:
+        text = f"Exception: {_where(column, row, line)}{problem}"
+        self._set(BadFile(file=path, message=_message(path, text), column=column, row=row, line=line, value=value))
+
+    def _set(self, bad_file: BadFile) -> None:
+        self.bad_file = bad_file
+        super().__init__(bad_file.message)
+
+
+class UnsupportedTypeError(BadFileError):
+    """No reader knows the file's ending [A]."""
+
+    def __init__(self, path: str, ending: str) -> None:
+        self._set(BadFile(file=path, message=_message(path, f"File type '{ending}' is not supported.")))
+
+
+def _message(path: str, text: str) -> str:
+    message = f"ERROR:azureml:Error processing input file: '{path}'. {text}"
+    return message.replace("\r", "\\r").replace("\n", "\\n")
+
+
+def _where(column: str | None, row: int | None, line: int | None) -> str:
+    places = [f"column '{column}'"] * (column is not None) + [f"row {row}"] * (row is not None)
+    lines = [f"line {line}"] * (line is not None)
+    if places and lines:
+        return f"{', '.join(places)} ({lines[0]}): "
+    return "".join(f"{place}: " for place in [", ".join(places), *lines] if place)
+
+
+def shown(value: str) -> str:
+    """Return a value of a file as Python writes a text, cut where it is long."""
+    return repr(value if len(value) <= LONGEST else f"{value[:LONGEST]}...")
+
+
+def summarize(error: BaseException) -> str:
+    """Return what an exception says, in one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def unreadable(path: str, error: OSError) -> BadFileError:
+    """Return the error for a file that is gone, or that the system does not give."""
+    return BadFileError(path, f"cannot be read: {os.strerror(error.errno) if error.errno else summarize(error)}")

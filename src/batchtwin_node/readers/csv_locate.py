@@ -1,0 +1,167 @@
+"""What is wrong with a CSV file, and where: the slow look after the fast read has failed. Memory stays bounded."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+
+import pandas as pd
+
+from batchtwin_node.readers.bad_file import BadFileError
+from batchtwin_node.readers.columns import BOOLEANS, NUMBERS, convert, refusal
+from batchtwin_node.readers.csv_file import REFUSALS, strictly, text_chunks, typed, typed_chunks
+from batchtwin_node.readers.signature import Column, Columns
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record, its number (the header is -1) and the line, from 1, on which it begins.
+
+    Bytes that are not UTF-8 are surrogates in the texts.
+    """
+
+    row: int
+    line: int
+    texts: list[str]
+
+
+def locate(path: str, columns: Columns | None) -> BadFileError | None:
+    """Find the first record that is no record, or the first value that its column's type refuses.
+
+    None if it is neither's fault: the caller has the parser's own words.
+    """
+    broken = _first_broken(path)
+    if columns is not None and (broken is None or (broken.bad_file.row or 0) > 0):
+        found = _first_wrong(path, columns)
+        if found and (broken is None or found[1] < (broken.bad_file.row or 0)):
+            column, row, value = found
+            problem, line = refusal(column.type, value), line_of(path, row)
+            return BadFileError(path, problem, column=column.name, row=row, line=line, value=value)
+    return broken
+
+
+def line_of(path: str, row: int) -> int | None:
+    """Return the line, from 1, on which record `row` begins: blank lines and quoted newlines count."""
+    try:
+        return next(islice(records(path), row + 1, None)).line
+    except (csv.Error, StopIteration):
+        return None  # a field longer than the csv module takes
+
+
+def records(path: str) -> Iterator[Record]:
+    """Split a file as pandas does: lines of nothing but blanks are no records."""
+    last = ""
+
+    def lines(stream: io.TextIOWrapper) -> Iterator[str]:
+        nonlocal last
+        for line in stream:
+            last = line
+            yield line
+
+    with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as stream:
+        split = csv.reader(lines(stream))
+        row, begin = -1, 1
+        for texts in split:
+            if texts and (len(texts) > 1 or last.strip(" \t\r\n")):
+                yield Record(row, begin, texts)
+                row += 1
+            begin = split.line_num + 1
+
+
+def _first_broken(path: str) -> BadFileError | None:
+    """Find the first record with bytes that are not UTF-8, or with more fields than the header has names."""
+    header: list[str] = []
+    longest = 0
+    try:
+        for record in records(path):
+            if record.row < 0:
+                header = record.texts
+            row = record.row if record.row >= 0 else None
+            for at, text in enumerate(record.texts):
+                if not text.isascii() and (value := _undecodable(text)):
+                    column = header[at] if row is not None and at < len(header) else None
+                    problem = f"not UTF-8: '{value}'; save the file as UTF-8"
+                    return BadFileError(path, problem, column=column, row=row, line=record.line, value=value)
+            # Empty fields beyond the header are let through if the first row has them too, as pandas does.
+            longest = len(header) if row is None else max(longest, len(record.texts)) if row == 0 else longest
+            if len(record.texts) > longest or any(record.texts[len(header) :]):
+                problem = f"{len(record.texts)} fields, the header has {len(header)}: quote values that hold a comma"
+                return BadFileError(path, problem, row=row, line=record.line)
+    except csv.Error:
+        return None
+    return None
+
+
+def _undecodable(text: str) -> str | None:
+    """Return the text with the bytes in question as \\xNN; None if there are none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return None
+
+
+def _first_wrong(path: str, columns: Columns) -> tuple[Column, int, str | None] | None:
+    """Find the first chunk that cannot be typed, and in it the first value (column, row, text)."""
+    start = 0
+    try:
+        with typed_chunks(path, columns) as values, text_chunks(path, columns, missing=False) as texts:
+            while True:
+                try:
+                    with strictly():
+                        convert(values.get_chunk(), columns)
+                except StopIteration:
+                    return None
+                except REFUSALS:
+                    return _in_chunk(texts.get_chunk(), columns, start)
+                start += len(texts.get_chunk())
+    except REFUSALS:
+        return None
+
+
+def _in_chunk(texts: pd.DataFrame, columns: Columns, start: int) -> tuple[Column, int, str | None] | None:
+    """`texts`: (rows, columns) as the file has them. Of several wrong values the one in the first row counts."""
+    found: tuple[Column, int, str | None] | None = None
+    for column in columns:
+        cells = texts[column.name].iloc[: found[1] - start if found else None]
+        at = first_refused(len(cells), partial(_parses, cells, column))
+        if at is not None:
+            text = cells.iloc[at]
+            found = (column, start + at, None if _is_missing(text) else str(text))
+    return found
+
+
+def first_refused(count: int, accepts: Callable[[int, int], bool]) -> int | None:
+    """Find by bisection the first of `count` values that `accepts(low, high)` refuses; None if there is none."""
+    if not count or accepts(0, count):
+        return None
+    low, high = 0, count
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if accepts(low, middle) else (low, middle)
+    return low
+
+
+def _parses(texts: pd.Series[str], column: Column, low: int, high: int) -> bool:
+    """Ask the very parser that refused the file."""
+    cells = texts.iloc[low:high]
+    if column.type in NUMBERS and cells.isin(BOOLEANS).any():
+        return False
+    try:
+        with strictly():
+            typed(_as_csv(cells), (column,))
+    except REFUSALS:
+        return False
+    return True
+
+
+def _is_missing(text: str) -> bool:
+    return bool(pd.read_csv(_as_csv(pd.Series([text], name="text")), dtype=str).isna().iloc[0, 0])
+
+
+def _as_csv(cells: pd.Series[str]) -> io.StringIO:
+    return io.StringIO(cells.to_csv(index=False, quoting=csv.QUOTE_ALL))

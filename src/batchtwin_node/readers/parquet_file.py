@@ -1,0 +1,135 @@
+"""A Parquet file -> a typed table: only the columns that the signature names, cast where that is safe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pyarrow.types as of
+
+from batchtwin_node.readers.bad_file import BadFileError, summarize, unreadable
+from batchtwin_node.readers.columns import ABSENT_IF_EMPTY, NUMBERS, WHOLE, arrow_type, refusal, times
+from batchtwin_node.readers.csv_locate import first_refused
+from batchtwin_node.readers.signature import ANY, Column, Columns, Signature
+
+
+def read(path: str, signature: Signature | None) -> pd.DataFrame:
+    """Read a Parquet file. Without signature it is what `pandas.read_parquet(path)` gives.
+
+    Raises:
+        BadFileError: naming column, row and value where one is to blame.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            columns = signature.in_table(path, names) if signature else None
+            if columns is None:
+                return _to_pandas(file.read())
+            _refuse_twins(path, names, columns)
+            table = file.read(columns=[column.name for column in columns])
+    except FileNotFoundError as error:
+        raise unreadable(path, error) from None
+    except (pa.ArrowException, OSError) as error:
+        raise BadFileError(path, f"not a readable Parquet file: {summarize(error)}") from None
+    kept = [column for column in columns if not _is_as_good_as_absent(table[column.name], column)]
+    arrays = [_typed(path, table[column.name], column) for column in kept]
+    return _to_pandas(pa.table(arrays, names=[column.name for column in kept]))
+
+
+def _to_pandas(table: pa.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+def _refuse_twins(path: str, names: list[str], columns: Columns) -> None:
+    for column in columns:
+        if names.count(column.name) > 1:
+            raise BadFileError(path, "more than one column has this name: rename the others", column=column.name)
+
+
+def _is_as_good_as_absent(values: pa.ChunkedArray, column: Column) -> bool:
+    empty = len(values) > 0 and values.null_count == len(values)
+    return not column.required and column.type in ABSENT_IF_EMPTY and empty
+
+
+def _typed(path: str, values: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
+    """Cast one column to its type, if that keeps what the values mean."""
+    if column.type == ANY:
+        return values
+    if of.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    if of.is_boolean(values.type) and column.type == "double" and values.null_count:
+        values = values.cast(pa.int8())  # as MLflow does, only then
+    _refuse_missing(path, values, column)
+    if _goes_through(values.type, column.type):
+        return values
+    if not _may_be(values.type, column.type):
+        problem = f"the model's signature asks for {column.type}; the file has {values.type}: convert the column"
+        raise BadFileError(path, problem, column=column.name)
+    try:
+        return _cast(values, column.type)
+    except (pa.ArrowException, ValueError):
+        row = first_refused(len(values), _accepts(values, column.type)) or 0
+        value = str(values[row].as_py())
+        raise BadFileError(path, refusal(column.type, value), column=column.name, row=row, value=value) from None
+
+
+def _refuse_missing(path: str, values: pa.ChunkedArray, column: Column) -> None:
+    if column.type in WHOLE or (column.type == "boolean" and values.null_count == len(values)):
+        nan = column.type in WHOLE and of.is_floating(values.type)
+        row = pc.index(pc.is_null(values, nan_is_null=nan), True).as_py()
+        if row >= 0:
+            raise BadFileError(path, refusal(column.type, None), column=column.name, row=row)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(of.is_string(kind) or of.is_large_string(kind) or of.is_string_view(kind))
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(of.is_binary(kind) or of.is_large_binary(kind) or of.is_fixed_size_binary(kind))
+
+
+def _goes_through(kind: pa.DataType, asked: str) -> bool:
+    """What MLflow takes as it is: for strings whatever pandas has as objects, for binary also texts."""
+    if asked == "string":
+        return bool(
+            _is_bytes(kind) or of.is_decimal(kind) or of.is_date(kind) or of.is_time(kind) or of.is_nested(kind)
+        )
+    return asked == "binary" and (_is_text(kind) or _is_bytes(kind))
+
+
+def _may_be(kind: pa.DataType, asked: str) -> bool:
+    """Tell whether values of an Arrow type can mean values of an MLflow type at all."""
+    if of.is_null(kind):
+        return True
+    if asked in NUMBERS:
+        return bool(of.is_integer(kind) or of.is_floating(kind) or of.is_decimal(kind) or _is_text(kind))
+    if asked == "datetime":
+        return bool(of.is_timestamp(kind) or of.is_date(kind) or _is_text(kind))
+    return bool(of.is_boolean(kind)) if asked == "boolean" else asked == "string" and _is_text(kind)
+
+
+def _cast(values: pa.ChunkedArray, asked: str) -> pa.ChunkedArray:
+    kind = arrow_type(asked)
+    if asked == "datetime" and _is_text(values.type):
+        return pa.chunked_array([pa.array(times(values.to_pandas()), kind)])
+    cast = values.cast(kind)
+    # Arrow makes an infinity of a double that no float holds.
+    if asked == "float" and pc.sum(pc.is_inf(cast)).as_py() != pc.sum(pc.is_inf(values.cast(pa.float64()))).as_py():
+        raise ValueError("out of range")
+    return cast
+
+
+def _accepts(values: pa.ChunkedArray, asked: str) -> Callable[[int, int], bool]:
+    def accepts(low: int, high: int) -> bool:
+        try:
+            _cast(values[low:high], asked)
+        except (pa.ArrowException, ValueError):
+            return False
+        return True
+
+    return accepts

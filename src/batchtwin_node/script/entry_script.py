@@ -1,0 +1,117 @@
+"""Load and check a scoring script, and call its `init`, `run` and `shutdown`."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from batchtwin.errors import BatchTwinError
+
+NO_RUN = "no run(); a scoring script needs `def run(mini_batch): ...` that returns a list or a DataFrame"
+DRIVER = "batchtwin_node.driver.mlflow_driver"
+
+
+class ScriptError(BatchTwinError):
+    """A scoring script that cannot be run, found before anything is scored."""
+
+
+@dataclass(frozen=True)
+class EntryScript:
+    """A loaded scoring script. `init` and `shutdown` do nothing where the script has none."""
+
+    init: Callable[[], object]
+    run: Callable[[list[str]], object]
+    shutdown: Callable[[], object]
+
+    @classmethod
+    def load(cls, script: tuple[str, str] | None) -> EntryScript:
+        """Import a script given as (code folder, path in it), or the MLflow driver for None.
+
+        The code folder goes to the front of `sys.path`, so that siblings import [A]. Whatever the script raises
+        on import comes through.
+        """
+        if script is None:
+            module = importlib.import_module(DRIVER)
+        else:
+            folder, name = script
+            sys.path.insert(0, folder)
+            module = _import(Path(folder), name)
+        if not callable(getattr(module, "run", None)):
+            raise ScriptError(NO_RUN)
+        return cls(getattr(module, "init", _nothing), module.run, getattr(module, "shutdown", _nothing))
+
+
+def _nothing() -> None:
+    return None
+
+
+def _import(folder: Path, name: str) -> Any:
+    """`sub/x.py` is module `sub.x` [A], even where a module of that name has been imported already."""
+    dotted = ".".join(Path(name).with_suffix("").parts)
+    sys.modules.pop(dotted, None)
+    module = importlib.import_module(dotted)
+    if Path(str(module.__file__)).resolve() != (folder / name).resolve():
+        raise ImportError(f"'{dotted}' is {module.__file__}, not {folder / name}: rename the scoring script")
+    return module
+
+
+def check(folder: Path, name: str) -> None:
+    """Check a script without running it: it parses, and has a `run` that takes one argument [A, early +].
+
+    Raises:
+        ScriptError: naming file and line.
+    """
+    path = folder / name
+    try:
+        tree = ast.parse(path.read_bytes(), filename=str(path))
+    except FileNotFoundError:
+        raise ScriptError(f"{path}: no such scoring script; see code_configuration in the deployment") from None
+    except SyntaxError as error:
+        raise ScriptError(f"{path}:{error.lineno}: syntax error: {error.msg}") from None
+    except (OSError, ValueError) as error:
+        raise ScriptError(f"{path}: cannot be read: {error}") from None
+    if _is_wildcard(tree.body):
+        return  # run() may come from elsewhere; the import will tell
+    _check_arity(path, tree.body, "init", 0)
+    if not _check_arity(path, tree.body, "run", 1):
+        raise ScriptError(f"{path}: {NO_RUN}")
+
+
+def _is_wildcard(body: Sequence[ast.stmt]) -> bool:
+    return any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in body)
+
+
+def _check_arity(path: Path, body: Sequence[ast.stmt], name: str, arguments: int) -> bool:
+    """Tell whether `name` is bound at the module's top; refuse a function that cannot take `arguments`."""
+    bound = False
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
+            bound = True
+            if not _takes(node, arguments):
+                asked = "one argument, the list of file paths" if arguments else "no argument"
+                raise ScriptError(f"{path}:{node.lineno}: {name}() has to take {asked}")
+        else:
+            bound = bound or any(_binds(child, name) for child in ast.walk(node))
+    return bound
+
+
+def _takes(node: ast.FunctionDef | ast.AsyncFunctionDef, given: int) -> bool:
+    positional = len(node.args.posonlyargs) + len(node.args.args)
+    least = positional - len(node.args.defaults)
+    needed_words = sum(default is None for default in node.args.kw_defaults)
+    return least <= given and (positional >= given or node.args.vararg is not None) and not needed_words
+
+
+def _binds(node: ast.AST, name: str) -> bool:
+    match node:
+        case ast.Name(id=found, ctx=ast.Store()) | ast.alias(asname=str(found)) | ast.alias(name=found):
+            return found == name
+        case ast.FunctionDef(name=found) | ast.AsyncFunctionDef(name=found) | ast.ClassDef(name=found):
+            return found == name
+        case _:
+            return False
