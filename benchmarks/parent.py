@@ -16,19 +16,20 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from batchtwin.engine.backends.ray.node import Try
 from batchtwin.engine.ledger import Ledger
-from batchtwin.engine.logs import WorkerLogs
+from batchtwin.engine.logs import Logs
 from batchtwin.engine.prepare import Request, prepare
 from batchtwin.engine.progress import PlainProgress
 from batchtwin.engine.resume import new_job
 from batchtwin.inputs.listing import InputFile
 from batchtwin.inputs.plan import MiniBatch, Plan
-from batchtwin_node.protocol import Event, JobContext, events
+from batchtwin_node.codec import any_from_json
+from batchtwin_node.protocol import EVENTS, Event, JobContext
 from benchmarks.scale import make
 
 ROWS = b"0,1,00000000.csv\n"
@@ -56,17 +57,10 @@ class Answering:
         """Queue a mini-batch."""
         self._queue.append((mini_batch, attempt))
 
-    def replace(self, worker: str) -> None:
-        """Nobody is worn out."""
-
-    def workers(self) -> Mapping[str, int]:
-        """None here."""
-        return {}
-
     def events(self, timeout: float) -> Sequence[Event]:
         """Answer for the next workers, in lines of JSON that are read as real ones are."""
         count = min(self._batch, len(self._queue))
-        return [events.validate_json(self._line(*self._queue.popleft())) for _ in range(count)]
+        return [any_from_json(EVENTS, self._line(*self._queue.popleft())) for _ in range(count)]
 
     def _line(self, mini_batch: MiniBatch, attempt: int) -> str:
         number, self._next = self._next, (self._next + 1) % self._workers
@@ -96,7 +90,7 @@ class Nowhere:
     def connect(self, workers: int) -> None:
         """Nothing to connect to."""
 
-    def pool(self, context: JobContext, logs: WorkerLogs, note: Callable[[str], None]) -> Answering:
+    def pool(self, context: JobContext, logs: Logs, note: Callable[[str], None]) -> Answering:
         """Return the pool."""
         return Answering(context, self._batch)
 

@@ -35,7 +35,7 @@ from batchtwin.options import (
 )
 
 if TYPE_CHECKING:
-    from batchtwin.engine.backends.local import Backend
+    from batchtwin.engine.backends.base import Backend
     from batchtwin.engine.prepare import Prepared
     from batchtwin.engine.resume import Pooling
     from batchtwin.engine.run import Result
@@ -116,7 +116,7 @@ def score(
         options = ["--strict-environment"] if strict_environment else []
         raise typer.Exit(score_in_container(prepare(request), engine, image, options))
     asked = ask(request)
-    from batchtwin.engine.backends.local import backend_for
+    from batchtwin.engine.backends.choice import backend_for
 
     with closing(backend_for(asked, request.ray)) as backend:
         prepared = prepare(request, asked)
@@ -240,12 +240,13 @@ def plan(
 
 def _check_environment(prepared: Prepared, strict: bool, *, show: bool = True) -> list[str]:
     """Name what the installed environment lacks of the one that is asked for; with `strict`, refuse."""
-    from batchtwin.environments.differences import AskedEnvironmentError, asked_environment, differences
+    from batchtwin.environments.differences import mismatches
+    from batchtwin.environments.requested import RequestedEnvironmentError, requested_environment
 
-    asked = asked_environment(prepared.deployment, prepared.folder, prepared.model.path)
-    found = differences(asked) if asked else []
+    asked = requested_environment(prepared.deployment, prepared.folder, prepared.model.path)
+    found = mismatches(asked) if asked else []
     if found and strict:
-        raise AskedEnvironmentError("\n".join(f"environment: {text}" for text in found))
+        raise RequestedEnvironmentError("\n".join(f"environment: {text}" for text in found))
     if show:
         _warn(tuple(f"environment: {text}" for text in found))
     return found

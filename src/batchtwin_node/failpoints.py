@@ -10,10 +10,10 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
+from functools import lru_cache
 
 
-@cache
+@lru_cache(maxsize=None)
 def failpoints(role: str) -> Callable[[str], None]:
     """Return the function that `role` (parent or worker) calls at each place, with the place's name."""
     at, number, flag = [*os.environ.get("BATCHTWIN_CRASH_AT", "").split(":", 2), "", ""][:3]

@@ -1,12 +1,13 @@
-"""The template process: imports what workers need, once, loads the driver's model, and forks workers on demand.
+"""The fork server: imports what workers need, once, loads the driver's model, and forks workers on demand.
 
-Started as `python -m batchtwin_node.forkserver CONTROL PARENT`. On the socket CONTROL it gets a Preload and answers
-with one line, `ready` or why it must not be forked; then for each Birth, which brings the worker's task pipe, event
-pipe, stdout and stderr, it answers with a pid. Linux only.
+Started with a socket, CONTROL, and the pid of its node. On the socket it gets a ForkServerConfig and answers with one
+line, `ready` or why it must not be forked; then it answers each ForkRequest, which brings the worker's task pipe,
+event pipe, stdout and stderr, with a pid. Linux only.
 """
 
 from __future__ import annotations
 
+import array
 import atexit
 import gc
 import os
@@ -15,12 +16,15 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Tuple
 
 from batchtwin_node import worker
+from batchtwin_node.children import die_with_parent
+from batchtwin_node.codec import from_json
 from batchtwin_node.driver.skops_startup import import_skops
 from batchtwin_node.protocol import ForkRequest, ForkServerConfig
 from batchtwin_node.script.imports import imported_by
@@ -28,47 +32,60 @@ from batchtwin_node.script.imports import imported_by
 DRIVER = "batchtwin_node.driver.mlflow_driver"
 MESSAGE = 1 << 17
 # Threads of libraries that stop and start them around a fork by themselves (jemalloc, in pyarrow).
-MIND_THE_FORK = frozenset({"jemalloc_bg_thd"})
+FORK_SAFE_THREADS = frozenset({"jemalloc_bg_thd"})
+# A forked worker with its number, and the descriptors of its two pipes.
+Forked = Tuple[ForkRequest, int, int]
 
 
-def preload(asked: ForkServerConfig) -> str:
+def preload(config: ForkServerConfig) -> str:
     """Import, and load; return `ready`, or why this process must not be forked."""
     try:
-        if asked.script is None:
-            _import_skops(asked, ["mlflow"])
+        if config.script is None:
+            _import_skops(config, ["mlflow"])
             driver = import_module(DRIVER)
-            if asked.model is not None:
-                driver.preload(asked.model)
+            if config.model is not None:
+                driver.preload(config.model)
         else:
-            names = imported_by(Path(asked.script[0]), asked.script[1])
-            _import_skops(asked, names)
+            names = imported_by(Path(config.script[0]), config.script[1])
+            _import_skops(config, names)
             for name in names:
                 import_module(name)
-    except BaseException as error:  # the worker will meet it too, and has the words for it
+    except BaseException as error:  # the worker will meet it too, and reports it
         return f"an import or the model's loading failed: {type(error).__name__}"
-    found = _threads()
-    return f"what was imported or loaded runs threads of its own: {', '.join(found)}" if found else "ready"
+    threads = _threads()
+    if threads:
+        return f"what was imported or loaded runs threads of its own: {', '.join(threads)}"
+    return "ready"
 
 
-def _import_skops(asked: ForkServerConfig, names: Iterable[str]) -> None:
+def _import_skops(config: ForkServerConfig, names: Iterable[str]) -> None:
     """Import what MLflow will when it loads such a model.
 
     It comes first: to name NumPy's and SciPy's functions it looks for each in every module that is imported.
     """
-    if asked.skops and any(name.partition(".")[0] == "mlflow" for name in names):
-        with suppress(ImportError):
+    if config.skops and any(name.partition(".")[0] == "mlflow" for name in names):
+        try:
             import_skops()
+        except ImportError:  # loading the model reports it
+            pass
 
 
 def _threads() -> list[str]:
     """Name the threads that a fork would be without: their locks stay shut, OpenMP waits for its team."""
     names = [Path(f"/proc/self/task/{task}/comm").read_text().strip() for task in os.listdir("/proc/self/task")]
     names.remove(Path("/proc/self/comm").read_text().strip())
-    return [name for name in names if name not in MIND_THE_FORK]
+    return [name for name in names if name not in FORK_SAFE_THREADS]
 
 
-def fork(request: ForkRequest, tasks: int, events: int, out: int, err: int, control: socket.socket) -> int | None:
-    """Fork a worker whose parent is ours, and return its pid; None in the worker itself."""
+def _may_set_threads(env: Mapping[str, str]) -> bool:
+    """Whether a forked worker can have the threads it should: libraries that are loaded have read the variables."""
+    if find_spec("threadpoolctl") is not None or "numpy" not in sys.modules:
+        return True
+    return all(value == os.environ.get(name) for name, value in env.items() if name.endswith("_NUM_THREADS"))
+
+
+def fork(request: ForkRequest, descriptors: tuple[int, int, int, int], control: socket.socket) -> int | None:
+    """Fork a worker that becomes the node's child, and return its pid; None in the worker itself."""
     read, write = os.pipe()
     middle = os.fork()
     if middle:
@@ -85,7 +102,7 @@ def fork(request: ForkRequest, tasks: int, events: int, out: int, err: int, cont
     os.close(read)
     os.close(write)
     control.close()
-    _become(request, out, err)
+    _become(request, descriptors[2], descriptors[3])
     deadline = time.monotonic() + 10
     while os.getppid() == middle and time.monotonic() < deadline:
         time.sleep(0.0005)
@@ -95,10 +112,10 @@ def fork(request: ForkRequest, tasks: int, events: int, out: int, err: int, cont
 def _become(request: ForkRequest, out: int, err: int) -> None:
     """Have the worker's own streams, session, folder, variables, threads and random numbers."""
     for ours, theirs in ((1, out), (2, err)):
-        said = os.dup(ours)
+        printed = os.dup(ours)
         os.dup2(theirs, ours)
-        # What was said on import is said by every worker, as if each had imported by itself.
-        with os.fdopen(said, "rb") as text:
+        # What was printed on import is printed by every worker, as if each had imported by itself.
+        with os.fdopen(printed, "rb") as text:
             text.seek(0)
             os.write(ours, text.read())
         os.close(theirs)
@@ -107,44 +124,62 @@ def _become(request: ForkRequest, out: int, err: int) -> None:
     os.environ.update(request.env)
     _set_threads(request.env)
     # Python's own generator seeds itself after a fork.
-    if random := sys.modules.get("numpy.random"):
+    random = sys.modules.get("numpy.random")
+    if random is not None:
         random.seed()
-    if torch := sys.modules.get("torch"):
+    torch = sys.modules.get("torch")
+    if torch is not None:
         torch.seed()
 
 
-def _set_threads(env: dict[str, str]) -> None:
+def _set_threads(env: Mapping[str, str]) -> None:
     """Libraries that are loaded already have read these variables, and were told one thread."""
-    asked = {"openmp": env.get("OMP_NUM_THREADS"), "blas": env.get("OPENBLAS_NUM_THREADS")}
-    limits = {library: int(number) for library, number in asked.items() if number}
-    if limits:
+    variables = {"openmp": "OMP_NUM_THREADS", "blas": "OPENBLAS_NUM_THREADS"}
+    limits: dict[str, int] = {library: int(env[name]) for library, name in variables.items() if env.get(name)}
+    if limits and find_spec("threadpoolctl") is not None:
         from threadpoolctl import threadpool_limits
 
         threadpool_limits(limits)
 
 
-def leave(code: int) -> None:
+def exit_worker(code: int) -> None:
     """End a forked worker as the interpreter would, without taking down every object that was imported."""
-    with suppress(BaseException):
+    try:
         threading._shutdown()  # type: ignore[attr-defined]
+    except BaseException:  # noqa: S110 - a thread of the script
+        pass
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):
+        try:
             stream.flush()
+        except Exception:  # noqa: S110 - the script may have closed it
+            pass
     os._exit(code)
 
 
-def serve(control: socket.socket) -> tuple[ForkRequest, int, int] | None:
-    """Fork workers until the socket closes. In a worker, return what it was born with and its two pipes."""
+def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
+    """As `socket.recv_fds`, which Python 3.8 lacks."""
+    rights = array.array("i")
+    data, ancillary, _, _ = control.recvmsg(MESSAGE, socket.CMSG_LEN(4 * rights.itemsize))
+    for level, kind, descriptors in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            rights.frombytes(descriptors[: len(descriptors) - len(descriptors) % rights.itemsize])
+    return data, list(rights)
+
+
+def serve(control: socket.socket) -> Forked | None:
+    """Fork workers until the socket closes. In a worker, return its request and its two pipes."""
     while True:
-        data, descriptors, _, _ = socket.recv_fds(control, MESSAGE, 4)
+        data, descriptors = _receive(control)
         if not data:
             return None
-        request = ForkRequest.model_validate_json(data)
+        request = from_json(ForkRequest, data)
         tasks, events, out, err = descriptors
         sys.stdout.flush()
         sys.stderr.flush()
-        pid = fork(request, tasks, events, out, err, control)
+        pid: int | None = 0
+        if _may_set_threads(request.env):
+            pid = fork(request, (tasks, events, out, err), control)
         if pid is None:
             return request, tasks, events
         for descriptor in descriptors:
@@ -155,21 +190,17 @@ def serve(control: socket.socket) -> tuple[ForkRequest, int, int] | None:
 def main(arguments: list[str]) -> None:
     """Preload, say so, and serve."""
     descriptor, parent = map(int, arguments)
-    worker.die_with_parent(parent)
+    die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with socket.socket(fileno=descriptor) as control:
         # Imports make many objects and hardly any garbage: looking for it costs a tenth of the time.
         gc.disable()
-        verdict = preload(ForkServerConfig.model_validate_json(control.recv(MESSAGE)))
+        verdict = preload(from_json(ForkServerConfig, control.recv(MESSAGE)))
         gc.freeze()  # shared pages stay shared
         gc.enable()
         control.send(verdict.encode())
-        fork_request = serve(control)
-    if fork_request is None:
+        forked = serve(control)
+    if forked is None:
         os._exit(0)
-    request, tasks, events = fork_request
-    leave(worker.main([str(tasks), str(events), str(request.parent)]))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    request, tasks, events = forked
+    exit_worker(worker.main([str(tasks), str(events), str(request.parent)]))

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
-from batchtwin.deployment.model import Model
-from batchtwin.engine.logs import WorkerLogs
-from batchtwin.engine.output.folder import OutputFolder
-from batchtwin.engine.prepare import Asked, Prepared
-from batchtwin_node.driver import prefetch as ahead
+from batchtwin_node.driver.prefetch import FOLDER as PREFETCH_VARIABLE
 from batchtwin_node.forkserver_client import ForkServer
-from batchtwin_node.pool import init_seconds
 from batchtwin_node.process import WorkerProcess
-from batchtwin_node.protocol import ForkServerConfig, JobContext, WorkerInit
+from batchtwin_node.protocol import THREAD_VARIABLES, JobContext, WorkerInit, segment_name
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+DEVICES = "CUDA_VISIBLE_DEVICES"
 
 
-def worker_name(number: int, nodes: int) -> str:
-    """`node/process`: workers are dealt to the job's nodes in turn."""
+def cpus() -> int:
+    """Return how many CPUs this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def worker_name(number: int, nodes: int, node: int | None = None) -> str:
+    """`node/process`: workers are dealt to the job's nodes in turn, or are all of `node`."""
+    if node is not None:
+        return f"node{node}/process{number:03}"
     return f"node{number % nodes}/process{number // nodes:03}"
 
 
@@ -31,163 +32,98 @@ def forkserver_environment(machine: Mapping[str, str], own: Mapping[str, str]) -
     return {**dict.fromkeys(THREAD_VARIABLES, "1"), "MLFLOW_DISABLE_TELEMETRY": "true", **machine, **own}
 
 
-def worker_environment(context: JobContext, machine: Mapping[str, str], cpus: float) -> dict[str, str]:
+def worker_environment(context: JobContext, machine: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of workers on a machine.
 
     Workers x threads = CPUs, unless the machine's environment or the deployment says otherwise.
     """
-    threads = str(max(1, int(cpus // context.workers)))
+    available = cpus() if context.cpus is None else context.cpus
+    threads = str(max(1, int(available // context.workers)))
     return {
         **forkserver_environment(machine, context.variables),
         **{name: threads for name in THREAD_VARIABLES if name not in machine},
+        PREFETCH_VARIABLE: prefetch_folder(context),
         **context.environment,
     }
 
 
-def environment(prepared: Prepared, model_dir: Path) -> dict[str, str]:
-    """Return what a job adds to the environment of its workers [A], the deployment's own variables last."""
-    own = prepared.deployment.settings.environment_variables
-    return {
-        "AZUREML_MODEL_DIR": str(model_dir),
-        "AZUREML_BI_OUTPUT_PATH": str(prepared.output.score),
-        "AZUREML_RUN_ID": prepared.output.root.name,
-        "AZUREML_NODE_COUNT": str(prepared.deployment.instance_count),
-        "BATCHTWIN_CODE_DIR": prepared.script[0] if prepared.script else "",
-        "BATCHTWIN_LOGGING_LEVEL": prepared.deployment.settings.logging_level.upper(),
-        "BATCHTWIN_BAD_FILES": "quarantine" if prepared.request.quarantine else "fail",
-        "BATCHTWIN_COALESCE": "1" if prepared.request.coalesce else "",
-        ahead.FOLDER: str(ahead_folder(prepared.output.scratch)),
-        **own,
-    }
+def scratch_folder(context: JobContext) -> str:
+    """Return the folder with the workers' own folders."""
+    return os.path.join(context.root, "scratch")
 
 
-def ahead_folder(scratch: Path) -> Path:
-    """Where the tables are that were read ahead."""
-    return scratch / "ahead"
+def prefetch_folder(context: JobContext) -> str:
+    """Return the folder with the tables that were read ahead."""
+    return os.path.join(scratch_folder(context), "ahead")
 
 
-def start_forkserver(asked: Asked) -> ForkServer:
-    """Start to import what the workers of a job will need, while the job is still being prepared."""
-    settings = asked.deployment.settings
-    return ForkServer(
-        _preload(asked.script, asked.model, asked.model.path),
-        forkserver_environment(os.environ, settings.environment_variables),
-        init_seconds(settings.retry_settings.timeout),
-    )
-
-
-def _preload(script: tuple[str, str] | None, model: Model, folder: Path) -> ForkServerConfig:
-    loaded = str(folder) if script is None and model.flavors else None
-    return ForkServerConfig(script=script, model=loaded, skops=model.skops)
-
-
-def model_dir(model: Path, scratch: Path) -> Path:
-    """A folder that holds the model under its own name, and nothing beside it [A, R].
-
-    The files are hard links where the file system can, else copies: MLflow refuses a model behind symbolic links.
-    """
-    folder = scratch / "azureml-models"
-    source = model.resolve()
-    if source.is_dir():
-        shutil.copytree(source, folder / source.name, copy_function=_link_or_copy)
-    else:
-        folder.mkdir(parents=True)
-        _link_or_copy(str(source), str(folder / source.name))
-    return folder
-
-
-def _link_or_copy(source: str, target: str) -> None:
-    if not os.path.exists(source):
-        return  # a link that leads nowhere
-    try:
-        os.link(os.path.realpath(source), target)
-    except OSError:
-        shutil.copy2(source, target)
-
-
-def job_context(prepared: Prepared, run: int, key: str) -> JobContext:
-    """Clear the working folders, put the model where workers find it, and say what the workers have in common.
-
-    `run` numbers the runs of the job from 1: a segment is never written by two. `key` is this job's alone.
-    """
-    scratch = prepared.output.scratch
-    shutil.rmtree(scratch, ignore_errors=True)
-    models = model_dir(prepared.model.path, scratch)
-    settings = prepared.deployment.settings
-    return JobContext(
-        key=key[:32],
-        root=str(prepared.output.root),
-        run=run,
-        nodes=prepared.deployment.instance_count,
-        workers=prepared.workers,
-        timeout=settings.retry_settings.timeout,
-        script=prepared.script,
-        logging_level=settings.logging_level,
-        output_action=settings.output_action,
-        preload=_preload(prepared.script, prepared.model, models / prepared.model.path.resolve().name),
-        inputs=prepared.model.inputs if prepared.script is None else "",
-        variables=settings.environment_variables,
-        environment=environment(prepared, models),
-    )
-
-
-def copies_folder(context: JobContext) -> Path:
-    """Where this machine keeps copies of a job's input that lies in a store: below BATCHTWIN_COPIES, or its TMPDIR."""
-    user = os.getuid() if hasattr(os, "getuid") else "user"
-    folder = Path(os.environ.get("BATCHTWIN_COPIES") or tempfile.gettempdir()).absolute() / f"batchtwin-{user}"
-    return folder / f"{context.key}-run{context.run}"
-
-
-def drop_old_copies(context: JobContext) -> None:
-    """Remove what earlier runs of this job, which were killed, left on this machine: it may be of another version."""
-    own = copies_folder(context)
-    for folder in own.parent.glob(f"{context.key}-run*"):
-        if folder.name.partition("-node")[0] != own.name:
-            shutil.rmtree(folder, ignore_errors=True)
+def devices(visible: str, gpus: float, slot: int) -> str:
+    """Return which of the node's devices (comma separated) are those of the worker in `slot`, at `gpus` for each."""
+    every = [device for device in visible.split(",") if device]
+    first = int(slot * gpus)
+    return ",".join(every[first : first + max(1, int(gpus))])
 
 
 class Launcher:
-    """Starts workers of one job on this machine with `env`, each in a folder of its own [A].
+    """Starts workers of one job on this machine, each in a folder of its own [A].
 
-    They are dealt to the nodes that the deployment speaks of, or are all of `node`, if that is given.
+    `living` returns the workers that live now, by name.
     """
 
     def __init__(
         self,
         context: JobContext,
-        env: Mapping[str, str],
-        logs: WorkerLogs,
+        machine: Mapping[str, str],
         forkserver: ForkServer,
-        node: int | None = None,
+        living: Callable[[], Mapping[str, int]],
     ) -> None:
         self._context = context
-        self._env = env
-        self._logs = logs
+        self._env = worker_environment(context, machine)
+        self._visible = machine.get(DEVICES, "")
         self._forkserver = forkserver
-        self._node = node
-        self._output = OutputFolder(Path(context.root), None)
-        drop_old_copies(context)
+        self._living = living
+        self._slots: dict[str, int] = {}
 
-    def __call__(self, number: int, env: Mapping[str, str] | None = None) -> WorkerProcess:
-        """Start worker `number`, counted from 0, replacements included; `env` is for this one alone."""
+    def __call__(self, number: int) -> WorkerProcess:
+        """Start a worker; `number` counts from 0, replacements included.
+
+        Raises:
+            OSError: a disk is full, or the like.
+        """
         context = self._context
-        name = worker_name(number, context.nodes) if self._node is None else f"node{self._node}/process{number:03}"
-        file_name = name.replace("/", "-")
-        where = "" if self._node is None else f"node{self._node}-"
-        folder = self._output.scratch / f"{where}worker{number}"
-        folder.mkdir(parents=True)
-        settings = WorkerInit(
+        number += context.first
+        name = worker_name(number, context.nodes, context.node)
+        place = "" if context.node is None else f"node{context.node}-"
+        folder = os.path.join(scratch_folder(context), f"{place}worker{number}")
+        os.makedirs(folder)
+        init = WorkerInit(
             worker=name,
-            segment=str(self._output.segments / f"run{context.run}-{file_name}.segment"),
+            segment=os.path.join(context.root, "segments", segment_name(context.run, name)),
             script=context.script,
             logging_level=context.logging_level,
             output_action=context.output_action,
-            copies=str(copies_folder(context)),
         )
-        own = {**self._env, "BATCHTWIN_ENTRY_LOG": str(self._logs.entry_script_log(name)), **(env or {})}
-        out, err = self._logs.stream(name, "stdout"), self._logs.stream(name, "stderr")
-        process = WorkerProcess(settings, own, folder, out, err, self._forkserver)
-        self._logs.started(
-            name, process.pid, "forked" if process.is_forked else f"started by itself ({self._forkserver.why})"
-        )
-        return process
+        user = os.path.join(context.root, "logs", "user")
+        env = {
+            **self._env,
+            "BATCHTWIN_ENTRY_LOG": os.path.join(user, "entry_script_log", f"{name}.log.txt"),
+            **self._devices(name),
+        }
+        streams = (_log_file(user, name, "stdout"), _log_file(user, name, "stderr"))
+        return WorkerProcess(init, env, folder, streams, self._forkserver)
+
+    def _devices(self, name: str) -> dict[str, str]:
+        """Give a worker the devices of the first slot that no living one has."""
+        if not self._context.gpus:
+            return {}
+        living = self._living()
+        self._slots = {worker: slot for worker, slot in self._slots.items() if worker in living}
+        slot = min(set(range(self._context.workers)) - set(self._slots.values()))
+        self._slots[name] = slot
+        return {DEVICES: devices(self._visible, self._context.gpus, slot)}
+
+
+def _log_file(user: str, worker: str, stream: str) -> str:
+    path = os.path.join(user, stream, f"{worker}.{stream}.txt")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    return path

@@ -1,37 +1,32 @@
-"""One worker process seen from the parent: start it, hand it a mini-batch, read what it reports, kill it."""
+"""One worker process seen from its node: start it, hand it a mini-batch, read what it reports, kill it."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from pydantic import ValidationError
+from batchtwin_node.bootstrap import command
+from batchtwin_node.children import Child
+from batchtwin_node.codec import CodecError, any_from_json, to_json
+from batchtwin_node.forkserver_client import ForkServer, kill_group
+from batchtwin_node.lines import LineReader, LineTooLongError, LineWriter
+from batchtwin_node.protocol import EVENTS, Event, ForkRequest, Task, WorkerInit
 
-from batchtwin_node.forkserver_client import Child, ForkServer
-from batchtwin_node.protocol import Event, ForkRequest, Task, WorkerInit, events
-
-READ = 1 << 16
+# An event holds two texts of at most 16 KiB, and the bad files and counts of its mini-batch.
+LONGEST_EVENT = 1 << 28
 
 
-def _beyond(env: Mapping[str, str], base: Mapping[str, str]) -> dict[str, str]:
+def _difference(env: Mapping[str, str], base: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in env.items() if base.get(name) != value}
 
 
-def _started(
-    env: Mapping[str, str], folder: Path, tasks: int, events: int, out: IO[bytes], err: IO[bytes]
-) -> subprocess.Popen[bytes]:
+def _start(env: Mapping[str, str], folder: str, tasks: int, events: int, out: IO[bytes], err: IO[bytes]) -> Child:
     """Start a worker that imports for itself."""
-    # -P: the worker's folder is not on sys.path by itself, as it is not in the service.
-    command = [sys.executable, "-P", "-m", "batchtwin_node.worker"]
-    return subprocess.Popen(  # noqa: S603 - our own module
-        [*command, str(tasks), str(events), str(os.getpid())],
+    process = subprocess.Popen(
+        command("worker", tasks, events, os.getpid()),
         cwd=folder,
         env=dict(env),
         stdin=subprocess.DEVNULL,
@@ -40,108 +35,106 @@ def _started(
         pass_fds=(tasks, events),
         start_new_session=True,
     )
-
-
-def _event(line: bytes) -> Event | None:
-    """Return the event of a line; None for what no worker wrote, for what a script starts may hold the pipe too."""
-    try:
-        return events.validate_json(line)
-    except ValidationError:
-        return None
+    return Child(process.pid, process)
 
 
 class WorkerProcess:
     """A started worker.
 
-    `task` is what it runs now, `busy_since` (seconds since the epoch) from when, `deadline` (monotonic) until when.
+    `task` is what it runs now, `busy_since` (seconds since the epoch) from when, `deadline` (monotonic) until when. `failed` counts its failed tries.
     """
 
     def __init__(
         self,
-        settings: WorkerInit,
+        init: WorkerInit,
         env: Mapping[str, str],
-        folder: Path,
-        stdout: Path,
-        stderr: Path,
+        folder: str,
+        streams: tuple[str, str],
         forkserver: ForkServer,
     ) -> None:
-        self.name = settings.worker
-        self.ready = False
-        self.retired = False
+        self.name = init.worker
+        self.ready = self.retired = False
+        self.failed = 0
         self.task: Task | None = None
         self.deadline = 0.0
         self.busy_since = time.time()
-        self._rest = b""
-        tasks_read, self._tasks = os.pipe()
+        tasks_read, self._tasks_fd = os.pipe()
         self.events_fd, events_write = os.pipe()
         os.set_blocking(self.events_fd, False)
+        os.set_blocking(self._tasks_fd, False)
         try:
-            with stdout.open("ab") as out, stderr.open("ab") as err:
-                request = ForkRequest(env=_beyond(env, forkserver.env), folder=str(folder), parent=os.getpid())
+            with open(streams[0], "ab") as out, open(streams[1], "ab") as err:
+                request = ForkRequest(env=_difference(env, forkserver.env), folder=folder, parent=os.getpid())
                 forked = forkserver.fork(request, [tasks_read, events_write, out.fileno(), err.fileno()])
                 self.is_forked = forked is not None
-                self._process: Child = forked or _started(env, folder, tasks_read, events_write, out, err)
+                self._child = forked or _start(env, folder, tasks_read, events_write, out, err)
         finally:
             os.close(tasks_read)
             os.close(events_write)
-        self._send(settings.model_dump_json())
+        self._events = LineReader(self.events_fd, LONGEST_EVENT)
+        self.tasks = LineWriter(self._tasks_fd)
+        self.tasks.put(to_json(init))
 
     @property
     def pid(self) -> int:
         """The process id."""
-        return self._process.pid
+        return self._child.pid
 
     @property
     def returncode(self) -> int | None:
         """None while the process lives; negative for the signal that ended it."""
-        return self._process.poll()
+        return self._child.poll()
 
     def run(self, task: Task, deadline: float) -> None:
         """Hand over a mini-batch."""
         self.task, self.deadline, self.busy_since = task, deadline, time.time()
-        self._send(task.model_dump_json())
-
-    def _send(self, line: str) -> None:
-        data = line.encode() + b"\n"
-        # A worker that has just died is found by its exit, not here.
-        with contextlib.suppress(BrokenPipeError):
-            while data:
-                data = data[os.write(self._tasks, data) :]
+        self.tasks.put(to_json(task))
 
     def read(self) -> list[Event]:
         """Return the events that have arrived whole. A torn last line of a dead worker is no event."""
-        with contextlib.suppress(BlockingIOError):
-            while chunk := os.read(self.events_fd, READ):
-                self._rest += chunk
-        *lines, self._rest = self._rest.split(b"\n")
-        return [event for line in lines if (event := _event(line)) is not None]
+        try:
+            lines = self._events.read()
+        except LineTooLongError:  # no worker writes such a line
+            self._child.kill()
+            return []
+        events = []
+        for line in lines:
+            event = _event(line)
+            if event is not None and event.worker == self.name:
+                events.append(event)
+        return events
+
+    @property
+    def closed_its_pipe(self) -> bool:
+        """Whether nothing can come from the event pipe any more."""
+        return self._events.eof
 
     def finish(self) -> None:
         """Close the task pipe: the worker calls `shutdown()` and ends."""
-        if self._tasks >= 0:
-            os.close(self._tasks)
-            self._tasks = -1
+        if self._tasks_fd >= 0:
+            os.close(self._tasks_fd)
+            self._tasks_fd = -1
 
     def wait(self, seconds: float) -> None:
         """Wait for the end, and kill what does not end in time."""
         try:
-            self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
+            self._child.wait(seconds)
+        except TimeoutError:
             self.kill()
 
     def kill(self) -> None:
         """Kill the worker and the processes of its group, and reap it."""
-        alive = self._process.poll() is None
-        # Of a worker that ended by itself, what it started may be left.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        if alive:
-            # A worker that was just forked has no group of its own yet.
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        kill_group(self._child)
 
     def close(self) -> None:
-        """Close the parent's ends of the pipes."""
+        """Close the node's ends of the pipes."""
         self.finish()
         os.close(self.events_fd)
+
+
+def _event(line: bytes) -> Any:
+    """Return the event of a line; None for what no worker wrote, for what a script starts may hold the pipe too."""
+    try:
+        return any_from_json(EVENTS, line)
+    except CodecError:
+        return None

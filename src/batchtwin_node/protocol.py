@@ -1,98 +1,145 @@
-"""What crosses between the parent and a worker: one JSON object per line, nothing else.
+"""What crosses between controller, node and worker: one JSON object per line, nothing else.
 
-A user's exception crosses as text, never as an object.
+An exception of a user's code crosses as text, never as an object.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, ClassVar, Dict, Optional, Tuple, Union
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+if TYPE_CHECKING:
+    from dataclasses import dataclass as record
+else:
+    from batchtwin_node.codec import record
 
-FailureKind = Literal["raised", "wrong_type", "timeout", "crashed", "script", "init", "bad_file", "write"]
+VERSION = 1
+# How long workers may take to end, `shutdown()` included.
+SHUTDOWN_SECONDS = 10.0
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+# Kinds of failures: raised, wrong_type, timeout, crashed, script, init, bad_file, write.
+FailureKind = str
 
 
-class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+@record(frozen=True)
+class ForkServerConfig:
+    """What a fork server imports and loads before workers are forked from it.
 
-
-class WorkerInit(_Message):
-    """The first line that a worker gets: who it is and what it runs.
-
-    `script` is None for the MLflow driver; otherwise the absolute code folder and the script's path in it. `copies` is
-    the folder for copies of input that lies in a store.
+    `script` is (absolute code folder, path of the script in it), None for the MLflow driver; `model` is the folder of
+    an MLflow model, for its driver only. `skops`: the model was saved with skops.
     """
 
-    worker: str
-    segment: str
-    script: tuple[str, str] | None
-    logging_level: str
-    output_action: str
-    copies: str
-
-
-class ForkServerConfig(_Message):
-    """What a template process makes ready before workers are forked from it.
-
-    `script` as in WorkerSettings; `model` is the folder of an MLflow model, for its driver only. `skops` says that the
-    model was saved with it.
-    """
-
-    script: tuple[str, str] | None
-    model: str | None
+    script: Optional[Tuple[str, str]]
+    model: Optional[str]
     skops: bool = False
 
 
-class PrefetchRequest(_Message):
-    """Files to read before there is a worker: `inputs` is the JSON text of the model's signature."""
+@record(frozen=True)
+class NodeInit:
+    """The first message to a node: the node answers with `nonce`, and starts a fork server if `preload` is given.
 
-    folder: str
-    inputs: str
-    files: tuple[str, ...]
-
-
-class JobContext(_Message):
-    """What the workers of one run of a job have in common, on whatever machine they are started.
-
-    `root` is the job's folder, `run` numbers its runs from 1. `variables` are the deployment's own, `environment` is
-    what the job adds to a machine's, those among it. `workers` run on one machine, with `timeout` seconds for a
-    `run()`. `nodes` is what the deployment says. `key` is of this job alone. `inputs` is the JSON text of the model's
-    signature, for the MLflow driver only.
+    `variables` are the deployment's own environment variables, `timeout` is the seconds of one `run()`.
     """
 
+    TYPE: ClassVar[str] = "init"
+    nonce: str
+    preload: Optional[ForkServerConfig]
+    variables: Dict[str, str]
+    timeout: float
+
+
+@record(frozen=True)
+class JobContext:
+    """What the workers of one run of a job have in common, on whatever machine they run.
+
+    `key` is of this job alone, `run` numbers its runs from 1, `first` is the number of the first worker. Workers are
+    dealt to `nodes` nodes in turn; all are of node `node` if that is given. `root` is the job's folder, `score` the
+    folder that the script may write to. `environment` is what the job adds to a machine's variables. `cpus` are those
+    of all workers together, None for all of the machine; `gpus` those of each worker. `inputs` is the JSON text of
+    the model's signature, for the MLflow driver only.
+    """
+
+    TYPE: ClassVar[str] = "job"
     key: str
     root: str
     run: int
     nodes: int
     workers: int
     timeout: float
-    script: tuple[str, str] | None
+    script: Optional[Tuple[str, str]]
     logging_level: str
     output_action: str
     preload: ForkServerConfig
     inputs: str
-    variables: dict[str, str]
-    environment: dict[str, str]
+    variables: Dict[str, str]
+    environment: Dict[str, str]
+    first: int = 0
+    node: Optional[int] = None
+    cpus: Optional[float] = None
+    gpus: float = 0.0
 
 
-class ForkRequest(_Message):
-    """A worker to fork: its variables where they are not the template's own, its folder, its parent's pid."""
+@record(frozen=True)
+class Task:
+    """One mini-batch to run: `files` are absolute paths, `attempt` counts from 1."""
 
-    env: dict[str, str]
+    TYPE: ClassVar[str] = "task"
+    mini_batch: int
+    attempt: int
+    files: Tuple[str, ...]
+
+
+@record(frozen=True)
+class Ping:
+    """A node answers with Pong."""
+
+    TYPE: ClassVar[str] = "ping"
+
+
+@record(frozen=True)
+class Shutdown:
+    """End all workers: idle ones call `shutdown()`, busy ones are killed. A node answers with Closed, and ends."""
+
+    TYPE: ClassVar[str] = "shutdown"
+
+
+ToNode = Union[NodeInit, JobContext, Task, Ping, Shutdown]
+TO_NODE = {kind.TYPE: kind for kind in (NodeInit, JobContext, Task, Ping, Shutdown)}
+
+
+@record(frozen=True)
+class WorkerInit:
+    """The first line that a worker gets: its name, and what it runs.
+
+    `script` is None for the MLflow driver; otherwise the absolute code folder and the script's path in it.
+    """
+
+    worker: str
+    segment: str
+    script: Optional[Tuple[str, str]]
+    logging_level: str
+    output_action: str
+
+
+@record(frozen=True)
+class ForkRequest:
+    """A worker to fork: variables that differ from the fork server's own, its folder, its parent's pid."""
+
+    env: Dict[str, str]
     folder: str
     parent: int
 
 
-class Task(_Message):
-    """One mini-batch to run: `files` are absolute paths, `attempt` counts from 1."""
+@record(frozen=True)
+class PrefetchRequest:
+    """Files to read before there is a worker: `inputs` is the JSON text of the model's signature."""
 
-    mini_batch: int
-    attempt: int
-    files: tuple[str, ...]
+    folder: str
+    inputs: str
+    files: Tuple[str, ...]
 
 
-class BadFile(_Message):
+@record(frozen=True)
+class BadFile:
     """A file that cannot be read as the model's signature says.
 
     `row` counts the file's records from 0, as the output's `row` column does; `line` its lines from 1.
@@ -100,32 +147,52 @@ class BadFile(_Message):
 
     file: str
     message: str
-    column: str | None = None
-    row: int | None = None
-    line: int | None = None
-    value: str | None = None
+    column: Optional[str] = None
+    row: Optional[int] = None
+    line: Optional[int] = None
+    value: Optional[str] = None
 
 
-class Ready(_Message):
+@record(frozen=True)
+class NodeReady:
+    """A node's first line: what it is, and the `nonce` of its NodeInit. `python` is (major, minor, micro)."""
+
+    TYPE: ClassVar[str] = "node"
+    nonce: str
+    version: int
+    python: Tuple[int, int, int]
+    pid: int
+
+
+@record(frozen=True)
+class WorkerStarted:
+    """A worker process was started; `how` says in words whether it was forked."""
+
+    TYPE: ClassVar[str] = "started"
+    worker: str
+    pid: int
+    how: str
+
+
+@record(frozen=True)
+class Ready:
     """`init()` returned after `seconds`; the worker takes mini-batches."""
 
-    type: Literal["ready"] = "ready"
+    TYPE: ClassVar[str] = "ready"
     worker: str
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True)
 class Outcome:
     """A mini-batch whose rows stand in `segment[offset:offset + length]`, with CRC-32 `crc`.
 
     `succeeded` and `failed` count items (files); `rows` counts output lines. `started` is in seconds since the
     epoch; `seconds` is the whole try, `run_seconds` the call of `run()`. `file_rows` holds (rows read, rows
     written) of each file that is not bad, where the script tells. `notes` are sentences for the person.
-
-    A plain dataclass: the parent keeps one for each mini-batch.
     """
 
-    type: Literal["outcome"] = "outcome"
+    TYPE: ClassVar[str] = "outcome"
     mini_batch: int
     attempt: int
     worker: str
@@ -140,29 +207,70 @@ class Outcome:
     started: float
     seconds: float
     run_seconds: float
-    bad_files: tuple[BadFile, ...] = ()
-    file_rows: tuple[tuple[int, int], ...] | None = None
-    notes: tuple[str, ...] = ()
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    bad_files: Tuple[BadFile, ...] = ()
+    file_rows: Optional[Tuple[Tuple[int, int], ...]] = None
+    notes: Tuple[str, ...] = ()
 
 
-class Failure(_Message):
+@record(frozen=True)
+class Failure:
     """A try that failed; without `mini_batch`, a worker that never became ready."""
 
-    type: Literal["failure"] = "failure"
+    TYPE: ClassVar[str] = "failure"
     worker: str
     kind: FailureKind
     message: str
-    traceback: str = ""
-    mini_batch: int | None = None
-    attempt: int = 0
     pid: int
     started: float
+    traceback: str = ""
+    mini_batch: Optional[int] = None
+    attempt: int = 0
     seconds: float = 0.0
     run_seconds: float = 0.0
-    bad_file: BadFile | None = None
+    bad_file: Optional[BadFile] = None
 
 
-Event = Annotated[Ready | Outcome | Failure, Field(discriminator="type")]
-events: TypeAdapter[Ready | Outcome | Failure] = TypeAdapter(Event)
+@record(frozen=True)
+class ProcessUsage:
+    """CPU (per cent of one core) and resident memory (bytes) of a worker since the sample before."""
+
+    worker: str
+    pid: int
+    cpu_percent: float
+    rss: int
+
+
+@record(frozen=True)
+class Usage:
+    """CPU (per cent of all cores) and memory (bytes) of a node's machine, and of its workers."""
+
+    TYPE: ClassVar[str] = "usage"
+    cpu_percent: float
+    memory_used: int
+    memory_total: int
+    processes: Tuple[ProcessUsage, ...]
+
+
+@record(frozen=True)
+class Pong:
+    """The answer to Ping."""
+
+    TYPE: ClassVar[str] = "pong"
+
+
+@record(frozen=True)
+class Closed:
+    """A node's last line: all workers have ended."""
+
+    TYPE: ClassVar[str] = "closed"
+
+
+Event = Union[Ready, Outcome, Failure]
+EVENTS = {kind.TYPE: kind for kind in (Ready, Outcome, Failure)}
+FromNode = Union[NodeReady, WorkerStarted, Ready, Outcome, Failure, Usage, Pong, Closed]
+FROM_NODE = {kind.TYPE: kind for kind in (NodeReady, WorkerStarted, Ready, Outcome, Failure, Usage, Pong, Closed)}
+
+
+def segment_name(run: int, worker: str) -> str:
+    """Return the name of the file that a worker appends its rows to. A segment is never written by two."""
+    return f"run{run}-{worker.replace('/', '-')}.segment"

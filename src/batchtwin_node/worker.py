@@ -1,63 +1,59 @@
 """The worker process: mini-batch in, rows to its own segment, Outcome or Failure out.
 
-Started as `python -m batchtwin_node.worker TASKS EVENTS` with two file descriptors: one JSON line per message.
+Started with two file descriptors, TASKS and EVENTS, and the pid of its node: one JSON line per message.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import io
 import os
 import signal
 import sys
 import time
 import traceback
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from batchtwin.inputs.fetch import Fetcher
-from batchtwin.inputs.remote import CopyError
+from batchtwin_node.children import die_with_parent
+from batchtwin_node.codec import from_json, to_json
 from batchtwin_node.failpoints import failpoints
-from batchtwin_node.protocol import Event, Failure, FailureKind, Outcome, Ready, Task, WorkerInit, events
+from batchtwin_node.protocol import Event, Failure, FailureKind, Outcome, Ready, Task, WorkerInit
 from batchtwin_node.readers.bad_file import BadFileError
 from batchtwin_node.results import EncodedBatch, WrongTypeError, encode
 from batchtwin_node.script.entry_script import EntryScript, ScriptError
 
-PR_SET_PDEATHSIG = 1
+# Of a message or a traceback of a user's code, in characters: the rest is left out in the middle.
+LONGEST_TEXT = 16 << 10
 failpoint = failpoints("worker")
+# A script may replace them; times of events come from here.
+_time, _monotonic = time.time, time.monotonic
 
 
 class Clock:
     """When something began: `started` in seconds since the epoch; `seconds` is how long ago that is."""
 
     def __init__(self) -> None:
-        self.started = time.time()
-        self._began = time.monotonic()
+        self.started = _time()
+        self._began = _monotonic()
 
     @property
     def seconds(self) -> float:
         """Seconds since the beginning."""
-        return time.monotonic() - self._began
+        return _monotonic() - self._began
 
 
-@dataclass
 class Worker:
     """One worker's state: its settings, its script and its open segment."""
 
-    settings: WorkerInit
-    events: IO[bytes]
-    segment: IO[bytes]
-    offset: int = 0
-    pid: int = field(default_factory=os.getpid)
-
-    def __post_init__(self) -> None:
-        self.fetcher = Fetcher(Path(self.settings.copies))
+    def __init__(self, init: WorkerInit, events: IO[bytes], segment: IO[bytes]) -> None:
+        self.init = init
+        self.events = events
+        self.segment = segment
+        self.offset = 0
+        self.pid = os.getpid()
 
     def report(self, event: Event) -> None:
-        """Send one event to the parent."""
-        self.events.write(events.dump_json(event) + b"\n")
+        """Send one event to the node."""
+        self.events.write(to_json(event).encode() + b"\n")
         self.events.flush()
 
     def start(self) -> EntryScript | None:
@@ -65,64 +61,66 @@ class Worker:
         clock = Clock()
         kind: FailureKind = "script"
         try:
-            script = EntryScript.load(self.settings.script)
+            script = EntryScript.load(self.init.script)
             kind = "init"
             script.init()
         except BaseException as error:
             self._leave_if_forked()
-            self.report(self._failure(kind, error, clock))
+            self.report(self.failure(kind, error, clock))
             return None
         self._leave_if_forked()
-        self.report(Ready(worker=self.settings.worker, seconds=clock.seconds))
+        self.report(Ready(worker=self.init.worker, seconds=clock.seconds))
         return script
 
     def run(self, script: EntryScript, task: Task) -> None:
         """Run one mini-batch and report what came of it."""
         clock = Clock()
         try:
-            result = script.run(self.fetcher.fetch(task.files))
+            result = script.run(list(task.files))
             run_seconds = clock.seconds
-            encoded = encode(result, len(task.files), self.settings.output_action == "append_row")
+            encoded = encode(result, len(task.files), self.init.output_action == "append_row")
         except BaseException as error:
             self._leave_if_forked()
-            self.report(self._failure(_kind(error), error, clock, task))
+            self.report(self.failure(_kind(error), error, clock, task))
             return
         finally:
             _flush_streams()
         self._leave_if_forked()
         try:
-            failpoint("before write")
-            self.segment.write(encoded.data[: len(encoded.data) // 2])
-            self.segment.flush()
-            failpoint("half written")
-            self.segment.write(encoded.data[len(encoded.data) // 2 :])
-            self.segment.flush()
-            failpoint("written")
+            self._append(encoded.data)
         except OSError as error:
-            self.report(self._failure("write", error, clock, task))
+            self.report(self.failure("write", error, clock, task))
             return
         self.report(self._outcome(task, encoded, clock, run_seconds))
         failpoint("reported")
         self.offset += len(encoded.data)
-        self.fetcher.drop()
+
+    def _append(self, data: bytes) -> None:
+        failpoint("before write")
+        self.segment.write(data[: len(data) // 2])
+        self.segment.flush()
+        failpoint("half written")
+        self.segment.write(data[len(data) // 2 :])
+        self.segment.flush()
+        failpoint("written")
 
     def _leave_if_forked(self) -> None:
         """A script may fork; a child that comes back from run() must not go on as a second worker."""
         if os.getpid() != self.pid:
             os._exit(1)
 
-    def _place(self, kind: FailureKind, error: BaseException) -> str:
+    def _place(self, kind: FailureKind) -> str:
         """What cannot be loaded or written is named; what fails later is named by its mini-batch."""
-        if kind == "write" and not isinstance(error, CopyError):
-            return f"{self.settings.segment}: "
-        return f"{os.path.join(*self.settings.script)}: " if kind == "script" and self.settings.script else ""
+        if kind == "write":
+            return f"{self.init.segment}: "
+        return f"{os.path.join(*self.init.script)}: " if kind == "script" and self.init.script else ""
 
     def _outcome(self, task: Task, encoded: EncodedBatch, clock: Clock, run_seconds: float) -> Outcome:
         return Outcome(
             mini_batch=task.mini_batch,
             attempt=task.attempt,
-            worker=self.settings.worker,
-            segment=os.path.basename(self.settings.segment),
+            worker=self.init.worker,
+            segment=os.path.basename(self.init.segment),
             offset=self.offset,
             length=len(encoded.data),
             crc=encoded.crc,
@@ -133,59 +131,57 @@ class Worker:
             started=clock.started,
             seconds=clock.seconds,
             run_seconds=run_seconds,
-            bad_files=tuple(map(self.fetcher.known, encoded.bad_files)),
+            bad_files=tuple(encoded.bad_files),
             file_rows=encoded.file_rows,
-            notes=encoded.notes,
+            notes=tuple(clip(note) for note in encoded.notes),
         )
 
-    def _failure(self, kind: FailureKind, error: BaseException, clock: Clock, task: Task | None = None) -> Failure:
+    def failure(self, kind: FailureKind, error: BaseException, clock: Clock, task: Task | None = None) -> Failure:
+        """Return what is told of an exception that is being handled."""
         return Failure(
-            worker=self.settings.worker,
+            worker=self.init.worker,
             kind=kind,
-            message=_clean(self._place(kind, error) + self.fetcher.named(_message(error))),
-            traceback=_clean(self.fetcher.named(_trace())),
+            message=clip(self._place(kind) + _message(error)),
+            traceback=clip(_trace()),
             mini_batch=task.mini_batch if task else None,
             attempt=task.attempt if task else 0,
             pid=os.getpid(),
             started=clock.started,
             seconds=clock.seconds,
             run_seconds=clock.seconds,
-            bad_file=self.fetcher.known(error.bad_file) if isinstance(error, BadFileError) else None,
+            bad_file=error.bad_file if isinstance(error, BadFileError) else None,
         )
 
 
-def _clean(text: str) -> str:
-    """Text that JSON can carry: a lone surrogate is shown as its escape."""
+def clip(text: str) -> str:
+    """Text that JSON can carry, head and tail of it where it is long: a lone surrogate is shown as its escape."""
+    if len(text) > LONGEST_TEXT:
+        left_out = len(text) - LONGEST_TEXT
+        half = LONGEST_TEXT // 2
+        text = f"{text[:half]}\n... ({left_out} characters left out) ...\n{text[-half:]}"
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _kind(error: BaseException) -> FailureKind:
-    match error:
-        case BadFileError():
-            return "bad_file"
-        case WrongTypeError():
-            return "wrong_type"
-        case CopyError():
-            return "write"
-        case _:
-            return "raised"
+    if isinstance(error, BadFileError):
+        return "bad_file"
+    return "wrong_type" if isinstance(error, WrongTypeError) else "raised"
 
 
 def _message(error: BaseException) -> str:
-    if isinstance(error, BadFileError | WrongTypeError | ScriptError | CopyError):
+    if isinstance(error, (BadFileError, WrongTypeError, ScriptError)):
         return str(error)
-    return "".join(traceback.format_exception_only(error)).strip()
+    return "".join(traceback.format_exception_only(type(error), error)).strip()
 
 
 def _trace() -> str:
     """The traceback of the current exception without the runtime's own frames above the script's."""
-    error = sys.exception()
+    kind, error, at = sys.exc_info()
     if error is None:
         return ""
-    at = error.__traceback__
     while at is not None and at.tb_next is not None and at.tb_frame.f_code.co_filename in _OWN_FILES:
         at = at.tb_next
-    return "".join(traceback.format_exception(type(error), error, at))
+    return "".join(traceback.format_exception(kind, error, at))
 
 
 _OWN_FILES = frozenset({__file__, sys.modules[EntryScript.__module__].__file__})
@@ -193,17 +189,10 @@ _OWN_FILES = frozenset({__file__, sys.modules[EntryScript.__module__].__file__})
 
 def _flush_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
-        # The script may have closed or replaced them.
-        with contextlib.suppress(Exception):
+        try:
             stream.flush()
-
-
-def die_with_parent(parent: int) -> None:
-    """Ask Linux to kill this process when the parent dies, however it dies; elsewhere the closed pipe ends us."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
+        except Exception:  # noqa: S110 - the script may have closed or replaced them
+            pass
 
 
 def main(arguments: list[str]) -> int:
@@ -214,29 +203,33 @@ def main(arguments: list[str]) -> int:
     for descriptor in (tasks_fd, events_fd):
         os.set_inheritable(descriptor, False)
     with os.fdopen(tasks_fd, "rb") as tasks, os.fdopen(events_fd, "wb") as events:
-        settings = WorkerInit.model_validate_json(tasks.readline())
-        for stream in (sys.stdout, sys.stderr):
-            stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-        sys.argv[:] = ["batchtwin", "--logging_level", settings.logging_level.upper()]
-        if settings.script:
-            sys.argv[0] = os.path.join(*settings.script)
+        init = from_json(WorkerInit, tasks.readline())
+        _prepare_process(init)
         try:
-            segment = open(settings.segment, "xb")
+            segment = open(init.segment, "xb")
         except OSError as error:
-            refused = Worker(settings, events, io.BytesIO())
-            refused.report(refused._failure("write", error, Clock()))
+            refused = Worker(init, events, io.BytesIO())
+            refused.report(refused.failure("write", error, Clock()))
             return 1
         with segment:
-            worker = Worker(settings, events, segment)
+            worker = Worker(init, events, segment)
             script = worker.start()
             if script is None:
                 return 1
             for line in tasks:
-                worker.run(script, Task.model_validate_json(line))
-            with contextlib.suppress(BaseException):
+                worker.run(script, from_json(Task, line))
+            try:
                 script.shutdown()
+            except BaseException:  # noqa: S110 - best effort [A]
+                pass
     return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def _prepare_process(init: WorkerInit) -> None:
+    """Have streams that write line by line, and the arguments that scripts parse [A]."""
+    streams: list[Any] = [sys.stdout, sys.stderr]
+    for stream in streams:
+        stream.reconfigure(line_buffering=True)
+    sys.argv[:] = ["batchtwin", "--logging_level", init.logging_level.upper()]
+    if init.script:
+        sys.argv[0] = os.path.join(*init.script)

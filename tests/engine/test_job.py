@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchtwin.engine.job import Job, Replace, Rules, Status, Submit
+from batchtwin.engine.job import Job, Rules, Status, Submit
 from batchtwin_node.protocol import Failure, FailureKind, Outcome, Ready
 
 
@@ -86,12 +86,6 @@ def test_failed_try_is_submitted_again_until_out_of_tries() -> None:
     assert subject.on(failure(0, 2)) == [Submit(0, 3)]
     assert subject.on(failure(0, 3)) == []
     assert (subject.processed, subject.failed) == (1, 1)
-
-
-def test_worn_out_worker_is_replaced_once() -> None:
-    subject = job(count=30)
-    commands = feed(subject, [failure(number) for number in range(20)])
-    assert commands == [Replace("w")]
 
 
 def test_a_mini_batch_counts_once() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from batchtwin_node import launcher as launch
+from batchtwin.engine.context import model_dir
+from batchtwin_node.launcher import worker_name
 
 
 @pytest.mark.parametrize(
@@ -15,7 +16,7 @@ from batchtwin_node import launcher as launch
     [(0, 1, "node0/process000"), (3, 1, "node0/process003"), (0, 2, "node0/process000"), (3, 2, "node1/process001")],
 )
 def test_workers_are_dealt_to_nodes(number: int, nodes: int, name: str) -> None:
-    assert launch.worker_name(number, nodes) == name
+    assert worker_name(number, nodes) == name
 
 
 def model(folder: Path) -> Path:
@@ -26,7 +27,7 @@ def model(folder: Path) -> Path:
 
 
 def test_the_model_keeps_its_folders_name(tmp_path: Path) -> None:
-    made = launch.model_dir(model(tmp_path), tmp_path / "scratch")
+    made = model_dir(model(tmp_path), tmp_path / "models")
     assert [path.name for path in made.iterdir()] == ["foo"]
     assert (made / "foo/sub/weights").read_text() == "1"
     assert not any(path.is_symlink() for path in made.rglob("*")), "MLflow refuses models behind links"
@@ -36,13 +37,13 @@ def test_a_linked_model_is_resolved(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(model(tmp_path))
     (tmp_path / "foo/linked").symlink_to("MLmodel")
     (tmp_path / "foo/broken").symlink_to("nowhere")
-    made = launch.model_dir(tmp_path / "link", tmp_path / "scratch")
+    made = model_dir(tmp_path / "link", tmp_path / "models")
     assert (made / "foo/linked").read_text() == "flavors: {}"
 
 
 def test_a_model_may_be_a_single_file(tmp_path: Path) -> None:
     (tmp_path / "model.bin").write_text("1")
-    made = launch.model_dir(tmp_path / "model.bin", tmp_path / "scratch")
+    made = model_dir(tmp_path / "model.bin", tmp_path / "models")
     assert [path.name for path in made.iterdir()] == ["model.bin"]
 
 
@@ -51,7 +52,7 @@ def test_where_links_cannot_be_made_files_are_copied(tmp_path: Path) -> None:
     source = memory / f"batchtwin-test-{os.getpid()}"
     source.write_text("1")
     try:
-        made = launch.model_dir(source, tmp_path / "scratch")
+        made = model_dir(source, tmp_path / "models")
         assert (made / source.name).stat().st_ino != source.stat().st_ino
         assert (made / source.name).read_text() == "1"
     finally:

@@ -11,8 +11,9 @@ import psutil
 import pytest
 
 import batchtwin as package
-from batchtwin.engine.backends.ray.node import room_ahead
-from batchtwin.engine.backends.ray.node_actor import devices, machine_environment
+from batchtwin.engine.backends.node_pool import room_ahead
+from batchtwin.engine.backends.ray.node_actor import machine_environment
+from batchtwin_node.launcher import devices
 from ray_cluster import running
 from support import ALL_FOUR_FIRST, Finished, Project, batchtwin, wait_for
 

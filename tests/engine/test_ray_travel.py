@@ -178,14 +178,14 @@ def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     monkeypatch.setenv("BATCHTWIN_COPIES", str(tmp_path / "copies"))
     (tmp_path / "code").mkdir()
     (tmp_path / "code/driver.py").write_bytes(b"1" * 100_000)
-    (tmp_path / "job/scratch/azureml-models").mkdir(parents=True)
+    (tmp_path / "job/azureml-models").mkdir(parents=True)
     pieces: list[bytes] = []
     pack(context(tmp_path), pieces.append)
     return pieces
 
 
 def test_what_is_packed_is_there_again(tmp_path: Path) -> None:
-    models, code = tmp_path / "job/scratch/azureml-models", tmp_path / "code"
+    models, code = tmp_path / "job/azureml-models", tmp_path / "code"
     weights = os.urandom(40 << 20)  # of several pieces
     for path, data in ((models / "m/weights", weights), (code / "driver.py", b"1"), (code / "deep/x.sh", b"2")):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -199,7 +199,7 @@ def test_what_is_packed_is_there_again(tmp_path: Path) -> None:
     assert (size, len(pieces)) == (sum(map(len, pieces)), 3)
     there = tmp_path / "there"
     unpack(pieces, there)
-    assert (there / "scratch/azureml-models/m/weights").read_bytes() == weights
+    assert (there / "azureml-models/m/weights").read_bytes() == weights
     assert {str(path.relative_to(there / "scratch/code")) for path in there.glob("scratch/code/**/*")} == {
         *("driver.py", "deep", "deep/x.sh", "link", "link/x.sh"),
     }

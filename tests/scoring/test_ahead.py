@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchtwin_node import bootstrap
+from batchtwin_node.codec import to_json
 from batchtwin_node.driver import prefetch as ahead
 from batchtwin_node.protocol import PrefetchRequest
 from batchtwin_node.readers import csv_file
@@ -96,8 +98,8 @@ def test_a_bad_file_is_left_to_the_worker(folder: Path, tmp_path: Path) -> None:
     texts = {"a": "n,x,s\n1,2,a\n", "b": "n,x,s\n1,not a number,a\n", "c": "n,x\n1,2\n", "d": "n,x,s\n4,5,d\n"}
     paths = {name: written(tmp_path / f"{name}.csv", text) for name, text in texts.items()}
     asked = PrefetchRequest(folder=str(folder), inputs=INPUTS, files=tuple(paths.values()))
-    words = [sys.executable, "-m", "batchtwin_node.driver.prefetch", str(os.getpid())]
-    subprocess.run(words, input=asked.model_dump_json().encode(), check=True)
+    words = bootstrap.command("driver.prefetch", os.getpid())
+    subprocess.run(words, input=to_json(asked).encode(), check=True)
     assert {name: ahead.load(path) is not None for name, path in paths.items()} == {
         "a": True,
         "b": False,

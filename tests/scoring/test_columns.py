@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
@@ -120,7 +120,8 @@ def test_every_type_has_an_arrow_type() -> None:
 def test_bad_file_says_where(place: dict[str, Any], text: str) -> None:
     error = BadFileError("/in/a.csv", "no good", **place)
     assert str(error) == f"ERROR:azureml:Error processing input file: '/in/a.csv'. Exception: {text}"
-    assert error.bad_file.model_dump(exclude_none=True) == {"file": "/in/a.csv", "message": str(error), **place}
+    known = {name: value for name, value in asdict(error.bad_file).items() if value is not None}
+    assert known == {"file": "/in/a.csv", "message": str(error), **place}
 
 
 def test_unsupported_type_is_a_bad_file() -> None:

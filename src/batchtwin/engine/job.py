@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from batchtwin_node.protocol import Event, Failure, Outcome, Ready
 
-TRIES_OF_A_WORKER = 10
 INIT_FAILURES_PER_WORKER = 3
 NOTHING_SUCCEEDED = (
     "There is no succeeded mini batch item returned from run(). "
@@ -33,16 +31,6 @@ class Submit:
 
     mini_batch: int
     attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class Replace:
-    """End this worker once it is idle, and start another in its place."""
-
-    worker: str
-
-
-Command = Submit | Replace
 
 
 @dataclass(frozen=True)
@@ -72,7 +60,6 @@ class Job:
     failed: int = 0
     rows: int = 0
     init_failures: int = 0
-    tries_failed: Counter[str] = field(default_factory=Counter)
 
     @property
     def processed(self) -> int:
@@ -88,7 +75,7 @@ class Job:
             f"{self.succeeded} succeeded, {self.failed} failed. The error threshold is {self.rules.error_threshold}."
         )
 
-    def start(self) -> list[Command]:
+    def start(self) -> list[Submit]:
         """The first commands: every mini-batch that has not ended, in plan order."""
         if self.status is not Status.RUNNING:
             return []
@@ -109,7 +96,7 @@ class Job:
                     self.first_failure = self.first_failure or event
                     self._give_up(event, event.mini_batch)
 
-    def on(self, event: Event) -> list[Command]:
+    def on(self, event: Event) -> list[Submit]:
         """Take one event; what arrives after the end changes nothing."""
         if self.status is not Status.RUNNING or isinstance(event, Ready):
             return []
@@ -123,7 +110,7 @@ class Job:
             return self._on_init_failure(event)
         return self._on_failed_try(event, event.mini_batch)
 
-    def cancel(self) -> list[Command]:
+    def cancel(self) -> list[Submit]:
         """End in order: what is done stays done."""
         return [] if self.status is not Status.RUNNING else self._end(Status.CANCELED, "canceled by a signal")
 
@@ -131,26 +118,23 @@ class Job:
         """End as Failed because the runtime itself could not go on, whatever the status was."""
         self._end(Status.FAILED, cause)
 
-    def _on_outcome(self, outcome: Outcome) -> list[Command]:
+    def _on_outcome(self, outcome: Outcome) -> list[Submit]:
         if self.has_ended(outcome.mini_batch):
             return []
         self.outcomes[outcome.mini_batch] = outcome
         self.rows += outcome.rows
         return self._count(outcome.succeeded, outcome.failed)
 
-    def _on_failed_try(self, failure: Failure, mini_batch: int) -> list[Command]:
-        self.tries_failed[failure.worker] += 1
-        worn_out = self.tries_failed[failure.worker] == TRIES_OF_A_WORKER + 1
-        commands: list[Command] = [Replace(failure.worker)] if worn_out else []
+    def _on_failed_try(self, failure: Failure, mini_batch: int) -> list[Submit]:
         if failure.attempt < self.rules.tries:
-            return [*commands, Submit(mini_batch, failure.attempt + 1)]
-        return commands + self._give_up(failure, mini_batch)
+            return [Submit(mini_batch, failure.attempt + 1)]
+        return self._give_up(failure, mini_batch)
 
-    def _give_up(self, failure: Failure, mini_batch: int) -> list[Command]:
+    def _give_up(self, failure: Failure, mini_batch: int) -> list[Submit]:
         self.out_of_tries[mini_batch] = failure
         return self._count(0, self.items[mini_batch])
 
-    def _on_init_failure(self, failure: Failure) -> list[Command]:
+    def _on_init_failure(self, failure: Failure) -> list[Submit]:
         if failure.kind != "init":
             return []
         self.init_failures += 1
@@ -159,7 +143,7 @@ class Job:
         text = f"The init() function in the entry script had raised exception for {self.init_failures} times."
         return self._end(Status.FAILED, text)
 
-    def _count(self, succeeded: int, failed: int) -> list[Command]:
+    def _count(self, succeeded: int, failed: int) -> list[Submit]:
         self.succeeded += succeeded
         self.failed += failed
         self.processed_items += succeeded + failed
@@ -173,6 +157,6 @@ class Job:
             return self._end(Status.FAILED, NOTHING_SUCCEEDED)
         return self._end(Status.COMPLETED, "")
 
-    def _end(self, status: Status, cause: str) -> list[Command]:
+    def _end(self, status: Status, cause: str) -> list[Submit]:
         self.status, self.cause = status, cause
         return []

@@ -15,7 +15,8 @@ from typing import Self
 from batchtwin.errors import BatchTwinError, OutputError
 from batchtwin.inputs.listing import InputFile
 from batchtwin.inputs.plan import MiniBatch
-from batchtwin_node.protocol import Failure, Outcome, events
+from batchtwin_node.codec import any_from_json, to_json
+from batchtwin_node.protocol import EVENTS, Failure, Outcome
 
 VERSION = "1"
 SCHEMA = """
@@ -116,7 +117,7 @@ class Ledger:
 
     def add(self, entries: Iterable[Entry], runs: int | None = None) -> None:
         """Commit what has happened, with a new number of runs if one is given: all of it or nothing."""
-        rows = [(entry.event.mini_batch, entry.ended, events.dump_json(entry.event).decode()) for entry in entries]
+        rows = [(entry.event.mini_batch, entry.ended, to_json(entry.event)) for entry in entries]
         with _writing(self):
             self._connection.execute("BEGIN")
             self._connection.executemany("INSERT INTO try (mini_batch, ended, event) VALUES (?, ?, ?)", rows)
@@ -131,7 +132,7 @@ class Ledger:
             "(SELECT max(id) FROM try WHERE ended AND mini_batch IS NOT NULL GROUP BY mini_batch) ORDER BY mini_batch"
         )
         for (text,) in self._connection.execute(query):
-            event = events.validate_json(text)
+            event = any_from_json(EVENTS, text)
             if isinstance(event, Outcome | Failure):
                 yield event
 

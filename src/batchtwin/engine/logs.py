@@ -13,7 +13,7 @@ from typing import TextIO
 
 from batchtwin.engine.job import Job
 from batchtwin.inputs.plan import MiniBatch
-from batchtwin_node.protocol import Failure, Outcome
+from batchtwin_node.protocol import Failure, Outcome, Usage
 
 README = """\
 Logs of a batch job, laid out as in Azure Machine Learning.
@@ -31,6 +31,8 @@ perf/<node>/                            CPU and memory over time
 """
 # How long the parent keeps what workers did before it is written: each has a file, and there may be a thousand.
 KEEP_SECONDS = 0.5
+NODE_USAGE = "time,cpu_percent,memory_used_bytes,memory_total_bytes\n"
+PROCESS_USAGE = "time,process,pid,cpu_percent,memory_rss_bytes\n"
 REPORT = (
     "Mini-batch Id",
     "Picked Count",
@@ -65,38 +67,11 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
-class WorkerLogs:
-    """Says where workers write, and notes what they do. A worker is named `node/process`."""
+class Logs:
+    """What the controller logs. A worker is named `node/process`; what it prints, its node writes below `user/`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-
-    def stream(self, worker: str, name: str) -> Path:
-        """The file that holds a worker's `stdout` or `stderr`."""
-        return made(self.root / "user" / name / f"{worker}.{name}.txt")
-
-    def entry_script_log(self, worker: str) -> Path:
-        """The file of a worker's `EntryScript().logger`; the worker makes it if it logs anything."""
-        return self.root / "user" / "entry_script_log" / f"{worker}.log.txt"
-
-    def started(self, worker: str, pid: int, how: str) -> None:
-        """Note that a worker process was started, or forked from the template."""
-        self._node(worker, f"{how}, pid {pid}")
-
-    def _node(self, worker: str, text: str) -> None:
-        self._add(f"sys/node/{worker}.txt", f"{now()} {text}\n")
-
-    def _add(self, name: str, text: str) -> None:
-        """Not kept open: there is a file for each worker, and workers are replaced without limit."""
-        with made(self.root / name).open("a", encoding="utf-8") as stream:
-            stream.write(text)
-
-
-class Logs(WorkerLogs):
-    """Writes what the parent logs, too."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
         self._stack = ExitStack()
         self._opened = cache(self._open)
         self._kept: defaultdict[str, list[str]] = defaultdict(list)
@@ -112,6 +87,30 @@ class Logs(WorkerLogs):
 
     def _open(self, name: str) -> TextIO:
         return self._stack.enter_context(made(self.root / name).open("a", encoding="utf-8", buffering=1))
+
+    def started(self, worker: str, pid: int, how: str) -> None:
+        """Note that a worker process was started, or forked from the fork server."""
+        self._node(worker, f"{how}, pid {pid}")
+
+    def usage(self, usage: Usage, node: str = "") -> None:
+        """Add a sample of CPU and memory; without `node`, of every node that has a worker in it: one machine is all."""
+        nodes = {process.worker.partition("/")[0] for process in usage.processes} or ({node} if node else set())
+        stamp = now()
+        for name in sorted(nodes):
+            line = f"{stamp},{usage.cpu_percent},{usage.memory_used},{usage.memory_total}\n"
+            self._add_row(f"perf/{name}/node_resource_usage.csv", NODE_USAGE, line)
+        for process in usage.processes:
+            name, _, worker = process.worker.partition("/")
+            line = f"{stamp},{worker},{process.pid},{process.cpu_percent},{process.rss}\n"
+            self._add_row(f"perf/{name}/processes_resource_usage.csv", PROCESS_USAGE, line)
+
+    def _add_row(self, name: str, header: str, line: str) -> None:
+        self._add(name, line if (self.root / name).exists() else header + line)
+
+    def _add(self, name: str, text: str) -> None:
+        """Not kept open: there is a file for each worker, and workers are replaced without limit."""
+        with made(self.root / name).open("a", encoding="utf-8") as stream:
+            stream.write(text)
 
     def _node(self, worker: str, text: str) -> None:
         self._kept[worker].append(f"{now()} {text}\n")

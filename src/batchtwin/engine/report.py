@@ -9,9 +9,7 @@ from batchtwin.engine.logs import Logs
 from batchtwin.engine.progress import Progress, progress_line
 from batchtwin.inputs.location import shown
 from batchtwin.inputs.plan import Plan
-from batchtwin_node.pool import Pool
 from batchtwin_node.protocol import Event, Failure, Outcome, Ready
-from batchtwin_node.usage import Usage
 
 OVERVIEW_SECONDS = 5.0
 TRACEBACK_LINES = 12
@@ -26,7 +24,6 @@ class Report:
         self._plan = plan
         self._logs = logs
         self._progress = progress
-        self._usage = Usage(logs.root / "perf")
         self._began = self._overview = time.monotonic()
         self._picked: dict[int, float] = {}
         self._shown = False
@@ -59,11 +56,10 @@ class Report:
         """Log that a mini-batch succeeded or is out of tries."""
         self._logs.ended(self._plan.mini_batches[mini_batch], event, time.time() - self._picked[mini_batch])
 
-    def tick(self, job: Job, pool: Pool) -> None:
+    def tick(self, job: Job) -> None:
         """Show progress; called often, writes seldom."""
         self._progress.update(job)
         self._logs.tick()
-        self._usage.sample(pool.workers())
         if time.monotonic() - self._overview > OVERVIEW_SECONDS:
             self._overview = time.monotonic()
             self._logs.progress(progress_line(job, self._overview - self._began))

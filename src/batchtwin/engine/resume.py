@@ -12,7 +12,9 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
-from batchtwin.engine.backends.local import Backend, LocalBackend, backend_for
+from batchtwin.engine.backends.base import Backend
+from batchtwin.engine.backends.choice import backend_for
+from batchtwin.engine.backends.local import LocalBackend
 from batchtwin.engine.backends.ray.options import RayOptions
 from batchtwin.engine.identity import Identity
 from batchtwin.engine.job import Job, Status
@@ -45,12 +47,15 @@ class ChangedError(BatchTwinError):
 
 
 def new_job(prepared: Prepared, progress: Progress, backend: Backend | None = None) -> Result:
-    """Run a prepared job from its beginning. Without `site`, here, by workers that start by themselves.
+    """Run a prepared job from its beginning. Without `backend`, here, by workers that start by themselves.
 
     Raises:
         OutputError: the output folder is in use, or cannot be made.
     """
-    output, backend = prepared.output, backend or LocalBackend()
+    if backend is None:
+        with closing(LocalBackend()) as backend:
+            return new_job(prepared, progress, backend)
+    output = prepared.output
     with locked(output.root):
         output.check(prepared.request.overwrite)
         backend.connect(prepared.workers)

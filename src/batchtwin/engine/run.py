@@ -13,8 +13,9 @@ from pathlib import Path
 from types import FrameType
 
 from batchtwin import errors
-from batchtwin.engine.backends.local import Backend
-from batchtwin.engine.job import Command, Job, Replace, Rules, Status, Submit
+from batchtwin.engine.backends.base import Backend, Pool, PoolError
+from batchtwin.engine.context import job_context
+from batchtwin.engine.job import Job, Rules, Status, Submit
 from batchtwin.engine.ledger import Entry, Ledger
 from batchtwin.engine.logs import Logs
 from batchtwin.engine.output.build_manifest import write_manifest
@@ -25,8 +26,6 @@ from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import Progress
 from batchtwin.engine.report import Report
 from batchtwin.errors import OutputError
-from batchtwin_node.launcher import copies_folder, job_context
-from batchtwin_node.pool import Pool, PoolError
 from batchtwin_node.protocol import Failure, Outcome, Ready
 
 TICK_SECONDS = 0.2
@@ -92,8 +91,8 @@ class Run:
                     job.fail(f"{error}; {self._advice}")
                 except OSError as error:
                     job.fail(self._refused(error))
-            shutil.rmtree(prepared.output.scratch, ignore_errors=True)
-            shutil.rmtree(copies_folder(context), ignore_errors=True)
+            for folder in (prepared.output.scratch, prepared.output.models):
+                shutil.rmtree(folder, ignore_errors=True)
             return self._finish(report, logs)
 
     def _drive(self, pool: Pool, report: Report, caught: list[int]) -> None:
@@ -109,11 +108,11 @@ class Run:
                 failpoint("committed")
             if caught:
                 self._job.cancel()
-            report.tick(self._job, pool)
+            report.tick(self._job)
 
-    def _longest_first(self, command: Command) -> int:
+    def _longest_first(self, command: Submit) -> int:
         """Nobody wants to wait for one large file at the end; within a factor of two, and below a MiB, plan order."""
-        files = self._prepared.plan.mini_batches[command.mini_batch].files if isinstance(command, Submit) else ()
+        files = self._prepared.plan.mini_batches[command.mini_batch].files
         return -(sum(file.size for file in files) >> 20).bit_length()
 
     def _take(self, event: Outcome | Failure, pool: Pool, report: Report) -> Entry:
@@ -125,13 +124,9 @@ class Run:
             report.ended(event.mini_batch, event)
         return Entry(event, ended)
 
-    def _apply(self, pool: Pool, commands: list[Command]) -> None:
+    def _apply(self, pool: Pool, commands: list[Submit]) -> None:
         for command in commands:
-            match command:
-                case Submit(number, attempt):
-                    pool.submit(self._prepared.plan.mini_batches[number], attempt)
-                case Replace(worker):
-                    pool.replace(worker)
+            pool.submit(self._prepared.plan.mini_batches[command.mini_batch], command.attempt)
 
     def _finish(self, report: Report, logs: Logs) -> Result:
         job, output = self._job, self._prepared.output

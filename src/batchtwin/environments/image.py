@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from batchtwin.deployment.schema import Deployment, InlineEnvironment
-from batchtwin.environments.differences import Asked, asked_environment
+from batchtwin.environments.requested import RequestedEnvironment, requested_environment
 from batchtwin.errors import BatchTwinError
 from batchtwin.inputs.plan import content_hash
 
@@ -52,7 +52,7 @@ def recipe_for(deployment: Deployment, folder: Path, model: Path) -> Recipe:
         ImageError: the deployment names an environment that only Azure ML has, or nothing at all.
     """
     environment = deployment.environment
-    asked = asked_environment(deployment, folder, model)
+    asked = requested_environment(deployment, folder, model)
     if isinstance(environment, str):
         raise ImageError(
             f"environment: '{environment}' is registered in Azure ML, not here; write image and conda_file"
@@ -73,7 +73,7 @@ def _python_of(model: Path) -> str:
     return "python=" + ".".join(version.split(".")[:2])
 
 
-def _pinned(asked: Asked) -> tuple[str, ...]:
+def _pinned(asked: RequestedEnvironment) -> tuple[str, ...]:
     local = [line for line in asked.pip if line.startswith((".", "/")) or "file:" in line]
     if local:
         raise ImageError(f"{asked.source}: {local[0]}: local packages cannot be put into an image; publish it first")

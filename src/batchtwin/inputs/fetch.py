@@ -1,16 +1,25 @@
-"""Input that lies in a store: copied to a folder of this machine before `run()` gets its path, as a mount would."""
+"""Input that lies in a store: copied to a folder of this machine before `run()` gets its path, as a mount would.
+
+The copies are made by a process of its own, under the interpreter of batchtwin: a store that hangs holds up nothing
+else, and the deployment's environment needs no driver of a store. `python -m batchtwin.inputs.fetch FOLDER THREADS`
+reads one URL per line and answers each with one JSON object.
+"""
 
 from __future__ import annotations
 
 import glob
+import json
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 
-from batchtwin.inputs.location import is_url, shown
-from batchtwin.inputs.remote import CopyError, Store, name_of
-from batchtwin_node.protocol import BadFile
+from batchtwin.inputs.location import shown
+from batchtwin.inputs.remote import CopyError, RemoteError, Store, name_of
+from batchtwin_node.children import die_with_parent
 
 
 def make_own(folder: Path) -> None:
@@ -31,48 +40,46 @@ def make_own(folder: Path) -> None:
         raise CopyError(f"{error.filename}: {error.strerror}; {advice}") from None
 
 
-class Fetcher:
-    """Copies what has to be copied to `folder`, which is this job's alone on this machine.
+def copy(folder: Path, url: str) -> str:
+    """Copy an object to `folder`, unless it is there, and return its path. The copy appears whole or not at all.
 
-    A copy stays until its mini-batch has succeeded: the next try, by any worker here, finds it.
+    Raises:
+        RemoteError: the store does not give it.
+        CopyError: it cannot be written here.
     """
+    make_own(folder)
+    target = folder / name_of(url)
+    if not target.exists():
+        for partial in folder.glob(f".{glob.escape(target.name)}.*.part"):
+            partial.unlink(missing_ok=True)  # of a try that was killed
+        Store(url).fetch(target)
+    return str(target)
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._copies: dict[str, str] = {}  # path here -> URL
 
-    def fetch(self, files: Sequence[str]) -> list[str]:
-        """Return paths for `run()`.
+def answer(folder: Path, url: str) -> Mapping[str, str]:
+    """Return the copy's path, or what went wrong, as the object that crosses."""
+    try:
+        return {"url": url, "path": copy(folder, url)}
+    except (RemoteError, CopyError) as error:
+        return {"url": url, "kind": "write" if isinstance(error, CopyError) else "raised", "error": str(error)}
+    except Exception as error:
+        return {"url": url, "kind": "raised", "error": f"{shown(url)}: {type(error).__name__}: {error}"}
 
-        Raises:
-            RemoteError: the store does not give a file; the try has failed.
-            CopyError: it cannot be written here; no try will do.
-        """
-        self._copies = {}
-        return [self._copy(file) if is_url(file) else file for file in files]
 
-    def _copy(self, url: str) -> str:
-        make_own(self._folder)
-        target = self._folder / name_of(url)
-        if not target.exists():
-            for left in self._folder.glob(f".{glob.escape(target.name)}.*.part"):
-                left.unlink(missing_ok=True)  # of a try that was killed
-            Store(url).fetch(target)
-        self._copies[str(target)] = url
-        return str(target)
+def main(folder: Path, threads: int, parent: int) -> None:
+    """Copy what the lines of standard input name, `threads` at a time."""
+    die_with_parent(parent)
+    lock = Lock()
 
-    def named(self, text: str) -> str:
-        """Return a text with the URLs in the places of their copies."""
-        for path, url in self._copies.items():
-            text = text.replace(path, shown(url))
-        return text
+    def work(url: str) -> None:
+        line = json.dumps(answer(folder, url))
+        with lock:
+            print(line, flush=True)
 
-    def known(self, bad: BadFile) -> BadFile:
-        """Return a bad file as one that is known by its URL."""
-        url = self._copies.get(bad.file)
-        return bad.model_copy(update={"file": url, "message": self.named(bad.message)}) if url else bad
+    with ThreadPoolExecutor(threads) as executor:
+        for line in sys.stdin:
+            executor.submit(work, json.loads(line))
 
-    def drop(self) -> None:
-        """Remove the copies of a mini-batch that has succeeded."""
-        for path in self._copies:
-            Path(path).unlink(missing_ok=True)
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -31,7 +31,7 @@ class Environments(Assets):
 
         Raises:
             InvalidError: neither or both, or a name that cannot be.
-            AskedEnvironmentError: the text is no conda file.
+            RequestedEnvironmentError: the text is no conda file.
             ConflictError: this version is there with other content.
         """
         if bool(image) is (context is not None):
@@ -53,11 +53,11 @@ class Environments(Assets):
 
 
 def _checked(path: Path, text: str) -> Path:
-    from batchtwin.environments.differences import AskedEnvironmentError, read_conda
+    from batchtwin.environments.requested import RequestedEnvironmentError, read_conda
 
     path.write_text(text, encoding="utf-8")
     try:
         read_conda(path)
-    except AskedEnvironmentError as error:
+    except RequestedEnvironmentError as error:
         raise InvalidError(str(error).replace(str(path), "conda file")) from None
     return path

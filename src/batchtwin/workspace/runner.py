@@ -126,7 +126,7 @@ def run(store: Store, row: RowMapping, folder: Path, watch: Watch) -> tuple[JobS
 
 def score(store: Store, row: RowMapping, folder: Path, watch: Watch) -> Result:
     """Run the job through the engine."""
-    from batchtwin.engine.backends.local import backend_for
+    from batchtwin.engine.backends.choice import backend_for
     from batchtwin.engine.prepare import Request, ask, prepare
     from batchtwin.engine.resume import new_job
     from batchtwin.workspace import states

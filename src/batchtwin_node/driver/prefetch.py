@@ -1,6 +1,6 @@
 """Large CSV files, read while the template process still imports: a second core has nothing else to do then.
 
-Started as `python -m batchtwin_node.driver.prefetch PARENT` with one PrefetchRequest on its standard input. Each table
+Started with the pid of its node and one PrefetchRequest on its standard input. Each table
 is left in a file of its own, whole or not at all; a worker that finds none reads for itself. Nothing waits for this
 process, and what goes wrong in it, a bad file above all, is left to the worker, which reports it.
 """
@@ -12,6 +12,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from batchtwin_node.children import die_with_parent
+from batchtwin_node.codec import from_json
 from batchtwin_node.protocol import PrefetchRequest
 from batchtwin_node.readers.bad_file import BadFileError
 from batchtwin_node.readers.signature import Signature
@@ -88,22 +90,16 @@ def _stamp(path: str) -> bytes:
     return f"{found.st_size} {found.st_mtime_ns}".encode()
 
 
-def main(parent: int) -> None:
-    """Read one file after the other, until all are read or the parent has had enough."""
-    from batchtwin_node.worker import die_with_parent
-
-    die_with_parent(parent)
-    os.nice(5)  # the template goes first
-    asked = PrefetchRequest.model_validate_json(sys.stdin.buffer.read())
-    signature = Signature.of_json(asked.inputs, TYPES)
+def main(arguments: list[str]) -> None:
+    """Read one file after the other, until all are read or the node `arguments[0]` has had enough."""
+    die_with_parent(int(arguments[0]))
+    os.nice(5)  # the fork server goes first
+    request = from_json(PrefetchRequest, sys.stdin.buffer.read())
+    signature = Signature.of_json(request.inputs, TYPES)
     if signature is None:
         return
-    for path in asked.files:
+    for path in request.files:
         try:
-            keep(asked.folder, path, signature)
+            keep(request.folder, path, signature)
         except BadFileError:
             continue
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))

@@ -7,8 +7,7 @@ from io import BytesIO
 
 import pandas as pd
 
-from batchtwin.inputs.listing import ending
-from batchtwin_node.readers import csv_file
+from batchtwin_node.readers import csv_file, ending
 from batchtwin_node.readers.bad_file import BadFileError
 from batchtwin_node.readers.columns import NUMBERS
 from batchtwin_node.readers.signature import Signature

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from batchtwin.inputs.listing import ending
+from batchtwin_node.readers import ending
 from batchtwin_node.readers.bad_file import BadFileError, summarize, unreadable
 from batchtwin_node.readers.signature import Signature, Tensor
 

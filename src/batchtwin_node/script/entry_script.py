@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batchtwin.errors import BatchTwinError
+from batchtwin_node.errors import NodeError
 
 NO_RUN = "no run(); a scoring script needs `def run(mini_batch): ...` that returns a list or a DataFrame"
 DRIVER = "batchtwin_node.driver.mlflow_driver"
 
 
-class ScriptError(BatchTwinError):
+class ScriptError(NodeError):
     """A scoring script that cannot be run, found before anything is scored."""
 
 

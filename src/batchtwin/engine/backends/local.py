@@ -1,71 +1,76 @@
-"""Where the workers of a job run: this machine, or a Ray cluster. A site makes the pool; the job cannot tell which."""
+"""This machine: a node under this interpreter, or under another one."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
 
-from batchtwin.engine.backends.ray.options import RayOptions
-from batchtwin.engine.logs import WorkerLogs
-from batchtwin.engine.output.folder import OutputFolder
-from batchtwin.engine.prepare import Asked
-from batchtwin_node.driver.prefetcher import Prefetcher
-from batchtwin_node.forkserver_client import ForkServer
-from batchtwin_node.launcher import Launcher, ahead_folder, start_forkserver, worker_environment
-from batchtwin_node.pool import LocalPool, Pool
-from batchtwin_node.protocol import JobContext
+from batchtwin.engine.backends.base import Note
+from batchtwin.engine.backends.fetching import FetchingClient
+from batchtwin.engine.backends.node_client import NodeClient
+from batchtwin.engine.backends.node_pool import Client, NodePool
+from batchtwin.engine.logs import Logs
+from batchtwin_node import bootstrap
+from batchtwin_node.protocol import JobContext, NodeInit
 
-
-class Backend(Protocol):
-    """Somewhere to run one job."""
-
-    def connect(self, workers: int) -> None:
-        """Make sure that it is there, for so many workers, before anything is written.
-
-        Raises:
-            BatchTwinError: it is not.
-        """
-
-    def pool(self, context: JobContext, logs: WorkerLogs, note: Callable[[str], None]) -> Pool:
-        """Return the pool of a run; `note` tells a sentence to the person."""
-
-    def close(self) -> None:
-        """Leave it, after the pool is closed."""
+# What of the caller's environment speaks of the caller's interpreter.
+OF_THE_CALLER = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__")
+PACKAGES = ("batchtwin_node", "azureml_user")
 
 
 class LocalBackend:
-    """This machine. Workers are forked from `template`, or start by themselves."""
+    """Starts its node at once: it imports while the job is prepared. `init` without `preload`: nothing is imported.
 
-    def __init__(self, forkserver: ForkServer | None = None) -> None:
-        self._forkserver = forkserver or ForkServer()
+    `python` is the interpreter of the deployment's environment; None for this one.
+    """
+
+    def __init__(self, init: NodeInit | None = None, python: Path | None = None) -> None:
+        self._init = init or NodeInit("", None, {}, 0.0)
+        self._python = python
+        self._folder = bootstrap.FOLDER if python is None else node_folder()
+        self._node: Client | None = self._start()
+
+    def _start(self) -> NodeClient:
+        python = str(self._python or sys.executable)
+        command = bootstrap.node_command(python, self._folder, os.getpid())
+        env = dict(os.environ) if self._python is None else environment_for(self._python, os.environ)
+        return NodeClient(command, env, self._init)
 
     def connect(self, workers: int) -> None:
         """Nothing: it is here."""
 
-    def pool(self, context: JobContext, logs: WorkerLogs, note: Callable[[str], None]) -> LocalPool:
+    def pool(self, context: JobContext, logs: Logs, note: Note) -> NodePool:
         """Return a pool of processes."""
-        env = worker_environment(context, os.environ, os.cpu_count() or 1)
-        launch = Launcher(context, env, logs, self._forkserver)
-        ahead = Prefetcher(
-            context.inputs, ahead_folder(OutputFolder(Path(context.root), None).scratch), self._forkserver.env
-        )
-        return LocalPool(context.workers, context.timeout, launch, self._forkserver, ahead)
+
+        def client() -> Client:
+            node, self._node = self._node or self._start(), None
+            return FetchingClient(node, context)
+
+        return NodePool(client(), client, context, logs, note)
 
     def close(self) -> None:
-        """End the template."""
-        self._forkserver.close()
+        """End a node that no pool has taken over."""
+        if self._node is not None:
+            self._node.kill()
+            self._node = None
+        if self._python is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def backend_for(asked: Asked, ray: RayOptions | None = None) -> Backend:
-    """Return where to run, at once: what takes time is begun here, and waited for in `connect`.
+def environment_for(python: Path, caller: Mapping[str, str]) -> dict[str, str]:
+    """Return the caller's variables for another interpreter: its own commands come first, nothing of the caller's."""
+    env = {name: value for name, value in caller.items() if name not in OF_THE_CALLER}
+    return {**env, "PATH": os.pathsep.join([str(python.parent), env.get("PATH", os.defpath)])}
 
-    Raises:
-        RayError: Ray is asked for, and not installed.
-    """
-    if ray is None:
-        return LocalBackend(start_forkserver(asked))
-    from batchtwin.engine.backends.ray.backend import RayBackend
 
-    return RayBackend(ray)
+def node_folder() -> str:
+    """Make a folder that holds the packages of a node and nothing else: another interpreter gets none of ours."""
+    folder = tempfile.mkdtemp(prefix="batchtwin-node-")
+    for package in PACKAGES:
+        source = Path(bootstrap.FOLDER) / package
+        shutil.copytree(source, Path(folder) / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 from batchtwin.engine.job import Job
 from batchtwin.engine.output.manifest import write_whole
 from batchtwin.inputs.plan import MiniBatch, Plan
-from batchtwin_node.protocol import Failure, Outcome
+from batchtwin_node.protocol import BadFile, Failure, Outcome
 
 Record = dict[str, object]
 
@@ -39,16 +40,21 @@ def records(job: Job, plan: Plan) -> Iterator[Record]:
 def _failed(failure: Failure, mini_batch: MiniBatch) -> Iterator[Record]:
     base: Record = {"mini_batch": mini_batch.id, "attempts": failure.attempt, "kind": failure.kind}
     if failure.bad_file:
-        yield base | failure.bad_file.model_dump(exclude_none=True)
+        yield base | _known(failure.bad_file)
         return
     for file in mini_batch.files:
         yield base | {"file": file.path, "message": failure.message}
 
 
+def _known(bad_file: BadFile) -> Record:
+    """What is known of a bad file."""
+    return {name: value for name, value in asdict(bad_file).items() if value is not None}
+
+
 def _short(outcome: Outcome, mini_batch: MiniBatch) -> Iterator[Record]:
     base: Record = {"mini_batch": mini_batch.id, "attempts": outcome.attempt}
     for bad in outcome.bad_files:
-        yield base | {"kind": "bad_file"} | bad.model_dump(exclude_none=True)
+        yield base | {"kind": "bad_file"} | _known(bad)
     short = outcome.failed - len(outcome.bad_files)
     if short:
         names = [file.path for file in mini_batch.files]

@@ -34,6 +34,7 @@ MADE = (
     "logs",
     "segments",
     "scratch",
+    "azureml-models",
     "failures.jsonl",
 )
 
@@ -67,6 +68,16 @@ class OutputFolder:
     def scratch(self) -> Path:
         """Working folders of the workers; gone when the job ends."""
         return self.root / "scratch"
+
+    @property
+    def models(self) -> Path:
+        """The folder that AZUREML_MODEL_DIR names; gone when the job ends."""
+        return self.root / "azureml-models"
+
+    @property
+    def logs(self) -> Path:
+        """The log tree."""
+        return self.root / "logs"
 
     @property
     def ledger(self) -> Path:
@@ -165,6 +176,7 @@ class OutputFolder:
         """Remove what only a running job needs."""
         shutil.rmtree(self.segments, ignore_errors=True)
         shutil.rmtree(self.scratch, ignore_errors=True)
+        shutil.rmtree(self.models, ignore_errors=True)
 
     def withdraw(self) -> None:
         """Take the output file away again, for a failed job has none [A]; its rows are in the segments."""

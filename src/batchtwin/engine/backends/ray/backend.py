@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import Any
 
+from batchtwin.engine.backends.base import Pool
 from batchtwin.engine.backends.ray.head import call_with_timeout, disable_gcs_exit
 from batchtwin.engine.backends.ray.options import RayOptions
-from batchtwin.engine.logs import WorkerLogs
+from batchtwin.engine.logs import Logs
 from batchtwin.errors import BatchTwinError, UsageError
-from batchtwin_node.pool import Pool
 from batchtwin_node.protocol import JobContext
 
 # Here rows never pass through Ray's object store: its smallest size will do.
@@ -84,14 +84,14 @@ class RayBackend:
             ) from None
         self._ray = ray
 
-    def pool(self, context: JobContext, logs: WorkerLogs, note: Callable[[str], None]) -> Pool:
+    def pool(self, context: JobContext, logs: Logs, note: Callable[[str], None]) -> Pool:
         """Return a pool of actors, which are asked for now and waited for by its `events`."""
         from batchtwin.engine.backends.ray.pool import RayPool
 
         carried: Mapping[str, str] = {
             name: os.environ[name] for name in self._options.environment if name in os.environ
         }
-        return RayPool(context, self._options, json.dumps(carried), note)
+        return RayPool(context, self._options, json.dumps(carried), logs, note)
 
     def close(self) -> None:
         """Leave the cluster; one of the job's own ends."""

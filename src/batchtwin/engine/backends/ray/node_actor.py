@@ -1,38 +1,29 @@
-"""One node of a job on Ray: an actor that runs an ordinary pool of processes on its machine, and relays.
+"""One node of a job on Ray: an actor that starts a node on its machine, and relays.
 
-So a worker on Ray is what it is elsewhere: a process of its own, forked from its node's template, killed with all that
-it started when its time is over. Only JSON text crosses: tasks in, events out; and the bytes of files, where the
-machine does not see the job's folder (`ray_travel.py`). Nothing else is pickled.
+So a worker on Ray is what it is elsewhere: a process of its own, forked from its node's fork server, killed with all
+that it started when its time is over. Only JSON text crosses: tasks in, events out; and the bytes of files, where the
+machine does not see the job's folder (`sync.py`). Nothing else is pickled.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
+import sys
+import time
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import replace
 from tarfile import TarError
 from typing import Any
 
 from batchtwin import __version__
+from batchtwin.engine.backends.fetching import FetchingClient
+from batchtwin.engine.backends.node_client import NodeClient
 from batchtwin.engine.backends.ray.sync import Answer, Delta, RemoteWorkdir
-from batchtwin.engine.logs import WorkerLogs
 from batchtwin.errors import OutputError
-from batchtwin_node.forkserver_client import ForkServer
-from batchtwin_node.launcher import (
-    THREAD_VARIABLES,
-    Launcher,
-    copies_folder,
-    forkserver_environment,
-    worker_environment,
-)
-from batchtwin_node.pool import LocalPool, init_seconds
-from batchtwin_node.process import WorkerProcess
-from batchtwin_node.protocol import Event, Failure, JobContext, Task, events
-from batchtwin_node.usage import Usage
-
-DEVICES = "CUDA_VISIBLE_DEVICES"
+from batchtwin_node import bootstrap
+from batchtwin_node.codec import from_json, to_json
+from batchtwin_node.protocol import THREAD_VARIABLES, Failure, FromNode, JobContext, NodeInit, Task
 
 
 def machine_environment(mine: Mapping[str, str], carried: Mapping[str, str]) -> dict[str, str]:
@@ -44,15 +35,8 @@ def machine_environment(mine: Mapping[str, str], carried: Mapping[str, str]) -> 
     return {**ours, **carried}
 
 
-def devices(visible: str, gpus: float, slot: int) -> str:
-    """Return which of the node's devices (comma separated) are those of the worker in `slot`, at `gpus` for each."""
-    every = [device for device in visible.split(",") if device]
-    first = int(slot * gpus)
-    return ",".join(every[first : first + max(1, int(gpus))])
-
-
 class NodeActor:
-    """Node `number` of a job: `crew` is a Crew, `carried` an object of variables, both as JSON.
+    """Node `number` of a job: `context` is a JobContext, `carried` an object of variables, both as JSON.
 
     Each worker has `cpus` CPUs and `gpus` GPUs. The texts are only kept at first: another version of batchtwin, which
     may not be able to read them, has to be able to tell that it is one.
@@ -61,7 +45,7 @@ class NodeActor:
     def __init__(self, number: int, context: str, carried: str, cpus: float, gpus: float) -> None:
         self._number, self._context, self._carried = number, context, carried
         self._cpus, self._gpus = cpus, gpus
-        self._node_pool: NodePool | None = None
+        self._node: FetchingClient | None = None
         self._workdir: RemoteWorkdir | None = None
 
     def begin(self, shared: list[str]) -> tuple[str, bool]:
@@ -74,35 +58,56 @@ class NodeActor:
         import ray
 
         try:
-            self._workdir = RemoteWorkdir(self._crew_here(), self._number, map(ray.get, pieces))
+            self._workdir = RemoteWorkdir(self._local_context(), self._number, map(ray.get, pieces))
         except (OSError, OutputError, TarError) as error:
             return [self._refused(error)], []
         return [], []
 
-    def step(self, tasks: list[str], retired: list[str], seconds: float) -> Answer:
-        """Take over tasks, and workers to replace; return the events of the next `seconds`, or fewer."""
+    def step(self, tasks: list[str], seconds: float) -> Answer:
+        """Take over tasks; return the messages of the next `seconds`, or fewer."""
         try:
-            return self._step([Task.model_validate_json(text) for text in tasks], retired, seconds)
+            return self._step([from_json(Task, text) for text in tasks], seconds)
         except OSError as error:
             return [self._refused(error)], []
 
-    def _step(self, tasks: list[Task], retired: list[str], seconds: float) -> Answer:
-        away = self._workdir
-        if away is not None:
-            away.look_for(tasks)
-            seconds = 0.0 if away.is_behind else seconds
-        if self._node_pool is None:
-            carried = json.loads(self._carried)
-            self._node_pool = NodePool(self._number, self._crew_here(), carried, self._cpus, self._gpus)
-        happened = self._node_pool.step(tasks, retired, seconds)
-        if away is not None:
-            return away.answer(happened)
-        return [events.dump_json(event).decode() for event in happened], []
+    def _step(self, tasks: list[Task], seconds: float) -> Answer:
+        workdir = self._workdir
+        if workdir is not None:
+            workdir.look_for(tasks)
+            seconds = 0.0 if workdir.is_behind else seconds
+        if self._node is None:
+            self._node = self._start()
+        for task in tasks:
+            self._node.send(task)
+        messages = self._receive(self._node, seconds)
+        if workdir is not None:
+            return workdir.answer(messages)
+        return list(map(to_json, messages)), []
+
+    def _receive(self, node: FetchingClient, seconds: float) -> list[FromNode]:
+        """Raises `NodeLostError`, which ends this actor's usefulness: the pool has another."""
+        until = time.monotonic() + seconds
+        while True:
+            messages = node.receive(max(0.0, until - time.monotonic()))
+            if messages or time.monotonic() >= until:
+                return messages
+
+    def _start(self) -> FetchingClient:
+        context = replace(self._local_context(), node=self._number, cpus=self._cpus * self._workers(), gpus=self._gpus)
+        command = bootstrap.node_command(sys.executable, bootstrap.FOLDER, os.getpid())
+        init = NodeInit("", context.preload, context.variables, context.timeout)
+        env = machine_environment(os.environ, json.loads(self._carried))
+        node = FetchingClient(NodeClient(command, env, init), context)
+        node.send(context)
+        return node
+
+    def _workers(self) -> int:
+        return self._local_context().workers
 
     def close(self) -> tuple[str, list[Delta]]:
-        """End the workers and the template; return what the person should know, and what the logs have grown by."""
-        if self._node_pool is not None:
-            self._node_pool.close()
+        """End the workers and the node; return what the person should know, and what the logs have grown by."""
+        if self._node is not None:
+            self._node.close()
         return ("", []) if self._workdir is None else (self._workdir.lost(), self._workdir.final_logs())
 
     def leave(self) -> None:
@@ -110,61 +115,14 @@ class NodeActor:
         if self._workdir is not None:
             self._workdir.leave()
 
-    def _crew_here(self) -> JobContext:
-        return JobContext.model_validate_json(self._context) if self._workdir is None else self._workdir.context
+    def _local_context(self) -> JobContext:
+        return from_json(JobContext, self._context) if self._workdir is None else self._workdir.context
 
     def _refused(self, error: Exception) -> str:
         """A full disk, or a path that this machine does not see: the job's failure, no item's."""
         where = os.uname().nodename
         text = f"on {where}: {error}"
         if isinstance(error, OSError):
-            text = f"{error.filename or self._crew_here().root} on {where}: {error.strerror}"
+            text = f"{error.filename or self._local_context().root} on {where}: {error.strerror}"
         worker = f"node{self._number}/host"
-        return Failure(worker=worker, kind="write", message=text, pid=os.getpid(), started=0.0).model_dump_json()
-
-
-class NodePool:
-    """Where a node's workers live: the pool of processes, and what it needs."""
-
-    def __init__(self, number: int, context: JobContext, carried: dict[str, str], cpus: float, gpus: float) -> None:
-        self._context = context
-        self._gpus = gpus
-        machine = machine_environment(os.environ, carried)
-        self._forkserver = ForkServer(
-            context.preload, forkserver_environment(machine, context.variables), init_seconds(context.timeout)
-        )
-        root = Path(context.root) / "logs"
-        env = worker_environment(context, machine, cpus * context.workers)
-        self._launcher = Launcher(context, env, WorkerLogs(root), self._forkserver, number)
-        self._pool = LocalPool(context.workers, context.timeout, self._launch, self._forkserver)
-        self._slots: dict[str, int] = {}
-        self._usage = Usage(root / "perf")
-
-    def step(self, tasks: list[Task], retired: list[str], seconds: float) -> list[Event]:
-        """As `Host.step`.
-
-        Raises:
-            OSError: a disk is full, or the like.
-        """
-        for task in tasks:
-            self._pool.put(task)
-        for name in retired:
-            self._pool.replace(name)
-        happened = [*self._pool.events(seconds), *self._pool.events(0)]  # again, so that nobody is idle meanwhile
-        self._usage.sample(self._pool.workers())
-        return happened
-
-    def close(self) -> None:
-        """As `Host.close`."""
-        self._pool.close()
-        self._forkserver.close()
-        shutil.rmtree(copies_folder(self._context), ignore_errors=True)
-
-    def _launch(self, number: int) -> WorkerProcess:
-        """Start a worker in the first slot that no living one has."""
-        living = {name: slot for name, slot in self._slots.items() if name in self._pool.workers()}
-        slot = min(set(range(self._context.workers)) - set(living.values()))
-        own = {DEVICES: devices(os.environ.get(DEVICES, ""), self._gpus, slot)} if self._gpus else {}
-        process = self._launcher(number, own)
-        self._slots = {**living, process.name: slot}
-        return process
+        return to_json(Failure(worker=worker, kind="write", message=text, pid=os.getpid(), started=0.0))

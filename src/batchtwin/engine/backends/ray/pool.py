@@ -11,8 +11,9 @@ import re
 import time
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,30 @@ from ray.exceptions import RayError as Trouble
 from ray.exceptions import RayTaskError
 
 from batchtwin import __version__
+from batchtwin.engine.backends.base import Note, PoolError
+from batchtwin.engine.backends.node_client import NodeLostError
+from batchtwin.engine.backends.node_pool import Checked, loss, room_ahead
 from batchtwin.engine.backends.ray.head import call_with_timeout
-from batchtwin.engine.backends.ray.node import Node, Try, room_ahead
+from batchtwin.engine.backends.ray.node import Node, Try
 from batchtwin.engine.backends.ray.node_actor import NodeActor
 from batchtwin.engine.backends.ray.options import RayOptions
 from batchtwin.engine.backends.ray.sync import apply_deltas
 from batchtwin.engine.backends.ray.transfer import pack, shared_paths
+from batchtwin.engine.logs import Logs
 from batchtwin.inputs.plan import MiniBatch
-from batchtwin_node.pool import SHUTDOWN_SECONDS, PoolError
-from batchtwin_node.protocol import Event, Failure, JobContext, Outcome, Ready, events
+from batchtwin_node.codec import CodecError, any_from_json, to_json
+from batchtwin_node.protocol import (
+    FROM_NODE,
+    SHUTDOWN_SECONDS,
+    Event,
+    Failure,
+    FromNode,
+    JobContext,
+    Outcome,
+    Ready,
+    Usage,
+    WorkerStarted,
+)
 
 # How long an actor waits for something to tell: with room for more work it is asked again sooner.
 FULL_SECONDS, ROOM_SECONDS = 1.0, 0.1
@@ -55,9 +71,11 @@ class RayPool:
     `carried` is an object of variables for all workers, as JSON. `note` tells the person what befalls the cluster.
     """
 
-    def __init__(self, context: JobContext, options: RayOptions, carried: str, note: Callable[[str], None]) -> None:
+    def __init__(self, context: JobContext, options: RayOptions, carried: str, logs: Logs, note: Note) -> None:
         nodes = min(context.nodes, context.workers)
-        self._context, self._options, self._carried, self._note = context, options, carried, note
+        self._context, self._options, self._carried = context, options, carried
+        self._logs, self._note = logs, note
+        self._checked = Checked(context.run)
         self._queue: deque[Try] = deque()
         self._sizes = [(context.workers - number + nodes - 1) // nodes for number in range(nodes)]
         self._asked = [_resources(options, size) for size in self._sizes]
@@ -79,16 +97,6 @@ class RayPool:
     def submit(self, mini_batch: MiniBatch, attempt: int) -> None:
         """Queue a mini-batch; a retry goes before the rest."""
         (self._queue.append if attempt == 1 else self._queue.appendleft)((mini_batch, attempt))
-
-    def replace(self, worker: str) -> None:
-        """End a worker once it is idle; its node starts another."""
-        for node in self._nodes:
-            if worker.startswith(f"{node.name}/"):
-                node.retired.append(worker)
-
-    def workers(self) -> Mapping[str, int]:
-        """None lives on this machine; nodes sample their own."""
-        return {}
 
     def events(self, timeout: float) -> Sequence[Event]:
         """Hand out work, then return what happened within `timeout` seconds.
@@ -135,7 +143,7 @@ class RayPool:
         """Ask for an actor. Each has a number of its own, as a new machine would."""
         size, asked = self._sizes[place], self._asked[place]
         options = self._options
-        context = self._context.model_copy(update={"workers": size}).model_dump_json()
+        context = to_json(replace(self._context, workers=size))
         # Not one placement group for all: that would wait for room for the last of them.
         handle = self._host.options(
             num_cpus=asked["CPU"], num_gpus=asked.get("GPU", 0), scheduling_strategy="SPREAD"
@@ -187,13 +195,27 @@ class RayPool:
             return
         lines, deltas = answer
         apply_deltas(self._root, deltas)
-        for line in lines:
-            event = events.validate_json(line)
-            if isinstance(event, Ready) or node.ended(event):
-                yield event
-            if isinstance(event, Outcome):
+        try:
+            for line in lines:
+                yield from self._handle(node, any_from_json(FROM_NODE, line))
+        except (CodecError, NodeLostError) as error:
+            yield from self._lose(node, str(error))
+
+    def _handle(self, node: Node, message: FromNode) -> Iterator[Event]:
+        if isinstance(message, WorkerStarted):
+            self._checked.workers.add(message.worker)
+            self._logs.started(message.worker, message.pid, message.how)
+        elif isinstance(message, Usage):
+            self._logs.usage(message)
+        elif isinstance(message, Ready):
+            yield message
+        elif isinstance(message, Outcome | Failure):
+            task = None if message.mini_batch is None else node.given.get(message.mini_batch)
+            if self._checked.accepts(message, task) and node.ended(message):
+                yield message
+            if isinstance(message, Outcome):
                 self._fruitless = 0
-                self._seconds += (event.seconds - self._seconds) / (10 if self._seconds else 1)
+                self._seconds += (message.seconds - self._seconds) / (10 if self._seconds else 1)
 
     def _on_ready(self, node: Node, version: str, shares: bool) -> None:
         """A node has answered: it can work, once it has model and code."""
@@ -233,7 +255,7 @@ class RayPool:
                 self._queue.appendleft(given)
             else:
                 self._fruitless = 0
-                yield _loss(node, given, why)
+                yield loss(f"{node.name}/host", *given, why)
 
     def _look_for_room(self, now: float) -> None:
         """Wait for the cluster, but not for ever, nor in silence."""
@@ -286,16 +308,3 @@ def reason(error: Exception) -> str:
         why = " ".join("".join(traceback.format_exception_only(error.cause)).split())
     machine = MACHINE.search(text)
     return f"{why}, on {machine[1]}" if machine else why
-
-
-def _loss(node: Node, given: Try, why: str) -> Failure:
-    mini_batch, attempt = given
-    return Failure(
-        worker=f"{node.name}/host",
-        kind="crashed",
-        message=f"mini batch {mini_batch.id} was with {LOSSES} nodes that were lost; the last: {why}",
-        mini_batch=mini_batch.id,
-        attempt=attempt,
-        pid=0,
-        started=time.time(),
-    )

@@ -13,8 +13,10 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 
+from batchtwin.engine.backends.fetching import copies_folder
 from batchtwin.engine.backends.ray.transfer import CODE, PIECE_BYTES, below, files_below, relocate, unpack
 from batchtwin.engine.logs import made
 from batchtwin.engine.output.folder import OutputFolder
@@ -22,8 +24,8 @@ from batchtwin.errors import OutputError
 from batchtwin.inputs.fetch import make_own
 from batchtwin.inputs.location import is_url
 from batchtwin.locks import alone
-from batchtwin_node.launcher import copies_folder
-from batchtwin_node.protocol import Event, Failure, JobContext, Task, events
+from batchtwin_node.codec import to_json
+from batchtwin_node.protocol import Failure, FromNode, JobContext, Task
 
 # A folder that nobody holds, and that is so old, is not about to be held either.
 OLD_SECONDS = 60.0
@@ -126,7 +128,7 @@ class RemoteWorkdir:
                     text = f"is not there; input {ADVICE}, or to be a URL"
                     raise FileNotFoundError(errno.ENOENT, text, file)
 
-    def answer(self, happened: Iterable[Event]) -> Answer:
+    def answer(self, happened: Iterable[FromNode]) -> Answer:
         """Return what has grown, and the events whose rows are thereby with the parent.
 
         Raises:
@@ -135,20 +137,20 @@ class RemoteWorkdir:
         if any(os.scandir(self._root / SCORE)):
             text = f"is not there; where a script writes files of its own, it {ADVICE}"
             raise FileNotFoundError(errno.ENOENT, text, self._job)
-        self._held += [events.dump_json(self._told(event)).decode() for event in happened]
+        self._held += [to_json(self._told(event)) for event in happened]
         deltas = self._growth.take(PIECE_BYTES)
         if sum(len(data) for _, data in deltas) >= PIECE_BYTES:
             return [], deltas
         told, self._held = self._held, []
         return told, deltas
 
-    def _told(self, event: Event) -> Event:
+    def _told(self, event: FromNode) -> FromNode:
         """Return a failure with the paths that the person knows; what cannot be written is here."""
         if not isinstance(event, Failure):
             return event
         code, where = str(self._root / CODE), f" (on {os.uname().nodename})" if event.kind == "write" else ""
         message, trace = (text.replace(code, self._code) for text in (event.message, event.traceback))
-        return event.model_copy(update={"message": message + where, "traceback": trace})
+        return replace(event, message=message + where, traceback=trace)
 
     def final_logs(self) -> list[Delta]:
         """Return what the logs have grown by."""

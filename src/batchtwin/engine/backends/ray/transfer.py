@@ -8,6 +8,7 @@ import shutil
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from batchtwin_node.protocol import JobContext
 # What goes through Ray's object store at once: a fraction of the smallest store there is.
 PIECE_BYTES = 16 << 20
 # Below the job's folder.
-MODELS, CODE = "scratch/azureml-models", "scratch/code"
+MODELS, CODE = "azureml-models", "scratch/code"
 
 
 def shared_paths(context: JobContext) -> list[str]:
@@ -132,13 +133,12 @@ def relocate(context: JobContext, root: Path) -> JobContext:
 
     script = (code, context.script[1]) if context.script else None
     model = context.preload.model and at(context.preload.model)
-    return context.model_copy(
-        update={
-            "root": str(root),
-            "script": script,
-            "preload": context.preload.model_copy(update={"script": script, "model": model}),
-            "environment": {**{name: at(text) for name, text in context.environment.items()}, **context.variables},
-        }
+    return replace(
+        context,
+        root=str(root),
+        script=script,
+        preload=replace(context.preload, script=script, model=model),
+        environment={**{name: at(text) for name, text in context.environment.items()}, **context.variables},
     )
 
 

@@ -10,13 +10,19 @@ import pytest
 import yaml
 
 from batchtwin.deployment.schema import Deployment
-from batchtwin.environments.differences import Asked, AskedEnvironmentError, asked_environment, differences, read_conda
+from batchtwin.environments.differences import mismatches
+from batchtwin.environments.requested import (
+    RequestedEnvironment,
+    RequestedEnvironmentError,
+    read_conda,
+    requested_environment,
+)
 
 YAML = version("pyyaml")
 
 
-def asked(*pip: str, conda: tuple[str, ...] = (), python: str | None = None) -> Asked:
-    return Asked("file", python, pip, conda)
+def requested(*pip: str, conda: tuple[str, ...] = (), python: str | None = None) -> RequestedEnvironment:
+    return RequestedEnvironment("file", python, pip, conda)
 
 
 @pytest.mark.parametrize(
@@ -25,15 +31,15 @@ def asked(*pip: str, conda: tuple[str, ...] = (), python: str | None = None) -> 
         (f"pyyaml=={YAML}", None),
         (f"PyYAML[extra] >= {YAML}", None),
         ("pyyaml", None),
-        ("pyyaml==0.1", f"pyyaml {YAML} is installed, ==0.1 is asked for (file)"),
-        ("no-such-package>=1", "no-such-package is asked for and not installed (file)"),
+        ("pyyaml==0.1", f"pyyaml {YAML} is installed, ==0.1 is requested (file)"),
+        ("no-such-package>=1", "no-such-package is requested and not installed (file)"),
         ("no-such-package; python_version < '3'", None),
         ("pyyaml @ https://example.org/x.whl", f"from https://example.org/x.whl; installed is {YAML}"),
         ("./local.whl", "'./local.whl' cannot be compared"),
     ],
 )
 def test_pip(line: str, text: str | None) -> None:
-    found = differences(asked(line))
+    found = mismatches(requested(line))
     assert (text in found[0]) if text else found == []
 
 
@@ -52,7 +58,7 @@ def test_pip(line: str, text: str | None) -> None:
     ],
 )
 def test_conda(line: str, differs: bool) -> None:
-    assert bool(differences(asked(conda=(line,)))) is differs
+    assert bool(mismatches(requested(conda=(line,)))) is differs
 
 
 @pytest.mark.parametrize(
@@ -60,7 +66,7 @@ def test_conda(line: str, differs: bool) -> None:
     [(f"python={platform.python_version()}", False), ("python=3", False), ("python=3.1", True), ("python", False)],
 )
 def test_python(python: str, differs: bool) -> None:
-    assert bool(differences(asked(python=python))) is differs
+    assert bool(mismatches(requested(python=python))) is differs
 
 
 def test_conda_file_is_taken_apart(tmp_path: Path) -> None:
@@ -69,7 +75,9 @@ def test_conda_file_is_taken_apart(tmp_path: Path) -> None:
         "dependencies: [python=3.11, pip=24, python-dateutil=2, numpy=2, "
         "{pip: ['a==1 # why', '--extra-option x', '', '# c']}]"
     )
-    assert read_conda(path) == Asked(str(path), "python=3.11", ("a==1",), ("python-dateutil=2", "numpy=2"))
+    assert read_conda(path) == RequestedEnvironment(
+        str(path), "python=3.11", ("a==1",), ("python-dateutil=2", "numpy=2"), ("--extra-option x",)
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,7 +88,7 @@ def test_bad_conda_file(tmp_path: Path, content: str | None, text: str) -> None:
     path = tmp_path / "conda.yaml"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(AskedEnvironmentError, match=text):
+    with pytest.raises(RequestedEnvironmentError, match=text):
         read_conda(path)
 
 
@@ -98,11 +106,13 @@ def test_where_it_is_asked(tmp_path: Path) -> None:
     by_dict = deployment(tmp_path, {"image": "x", "conda_file": {"dependencies": ["numpy=1"]}})
     nothing = deployment(tmp_path, None)
 
-    def asked_by(which: Deployment, model: Path = tmp_path) -> Asked | None:
-        return asked_environment(which, tmp_path, model)
+    def asked_by(which: Deployment, model: Path = tmp_path) -> RequestedEnvironment | None:
+        return requested_environment(which, tmp_path, model)
 
-    assert asked_by(by_file) == Asked(str(tmp_path / "conda.yaml"), None, (), ("pandas=2",))
-    assert asked_by(by_dict) == Asked("environment.conda_file", None, (), ("numpy=1",))
-    assert asked_by(nothing) == Asked(str(tmp_path / "requirements.txt"), None, ("pyyaml==1",), ())
+    assert asked_by(by_file) == RequestedEnvironment(str(tmp_path / "conda.yaml"), None, (), ("pandas=2",))
+    assert asked_by(by_dict) == RequestedEnvironment("environment.conda_file", None, (), ("numpy=1",))
+    assert asked_by(nothing) == RequestedEnvironment(str(tmp_path / "conda.yaml"), None, (), ("pandas=2",))
+    (tmp_path / "conda.yaml").unlink()
+    assert asked_by(nothing) == RequestedEnvironment(str(tmp_path / "requirements.txt"), None, ("pyyaml==1",), ())
     assert asked_by(deployment(tmp_path, "azureml:env:1")) is None
     assert asked_by(nothing, tmp_path / "none") is None

@@ -1,0 +1,91 @@
+"""A prepared job -> what its workers have in common, and the model put where they find it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from batchtwin.deployment.model import Model
+from batchtwin.engine.prepare import Asked, Prepared
+from batchtwin_node.protocol import ForkServerConfig, JobContext, NodeInit
+
+
+def node_init(resolved: Asked) -> NodeInit:
+    """Return what a node is told as soon as deployment, model and script are known: it imports while the job is
+    prepared."""
+    settings = resolved.deployment.settings
+    preload = _preload(resolved.script, resolved.model, resolved.model.path)
+    return NodeInit("", preload, settings.environment_variables, settings.retry_settings.timeout)
+
+
+def _preload(script: tuple[str, str] | None, model: Model, folder: Path) -> ForkServerConfig:
+    loaded = str(folder) if script is None and model.flavors else None
+    return ForkServerConfig(script=script, model=loaded, skops=model.skops)
+
+
+def environment(prepared: Prepared, models: Path) -> dict[str, str]:
+    """Return what a job adds to the environment of its workers [A], the deployment's own variables last."""
+    own = prepared.deployment.settings.environment_variables
+    return {
+        "AZUREML_MODEL_DIR": str(models),
+        "AZUREML_BI_OUTPUT_PATH": str(prepared.output.score),
+        "AZUREML_RUN_ID": prepared.output.root.name,
+        "AZUREML_NODE_COUNT": str(prepared.deployment.instance_count),
+        "BATCHTWIN_CODE_DIR": prepared.script[0] if prepared.script else "",
+        "BATCHTWIN_LOGGING_LEVEL": prepared.deployment.settings.logging_level.upper(),
+        "BATCHTWIN_BAD_FILES": "quarantine" if prepared.request.quarantine else "fail",
+        "BATCHTWIN_COALESCE": "1" if prepared.request.coalesce else "",
+        **own,
+    }
+
+
+def model_dir(model: Path, folder: Path) -> Path:
+    """Make `folder` hold the model under its own name, and nothing beside it [A, R].
+
+    The files are hard links where the file system can, else copies: MLflow refuses a model behind symbolic links. So
+    the folder is in no place that a container may write to.
+    """
+    source = model.resolve()
+    if source.is_dir():
+        shutil.copytree(source, folder / source.name, copy_function=_link_or_copy)
+    else:
+        folder.mkdir(parents=True)
+        _link_or_copy(str(source), str(folder / source.name))
+    return folder
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    if not os.path.exists(source):
+        return  # a link that leads nowhere
+    try:
+        os.link(os.path.realpath(source), target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def job_context(prepared: Prepared, run: int, key: str) -> JobContext:
+    """Clear the working folders, put the model where workers find it, and say what the workers have in common.
+
+    `run` numbers the runs of the job from 1: a segment is never written by two. `key` is this job's alone.
+    """
+    for folder in (prepared.output.scratch, prepared.output.models):
+        shutil.rmtree(folder, ignore_errors=True)
+    models = model_dir(prepared.model.path, prepared.output.models)
+    prepared.output.scratch.mkdir()
+    settings = prepared.deployment.settings
+    return JobContext(
+        key=key[:32],
+        root=str(prepared.output.root),
+        run=run,
+        nodes=prepared.deployment.instance_count,
+        workers=prepared.workers,
+        timeout=settings.retry_settings.timeout,
+        script=prepared.script,
+        logging_level=settings.logging_level,
+        output_action=settings.output_action,
+        preload=_preload(prepared.script, prepared.model, models / prepared.model.path.resolve().name),
+        inputs=prepared.model.inputs if prepared.script is None else "",
+        variables=settings.environment_variables,
+        environment=environment(prepared, models),
+    )
