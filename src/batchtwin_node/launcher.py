@@ -11,7 +11,7 @@ from pathlib import Path
 from batchtwin.deployment.model import Model
 from batchtwin.engine.logs import WorkerLogs
 from batchtwin.engine.output.folder import OutputFolder
-from batchtwin.engine.prepare import Asked, Prepared
+from batchtwin.engine.prepare import Prepared, Resolved
 from batchtwin_node.driver import prefetch as ahead
 from batchtwin_node.forkserver_client import ForkServer
 from batchtwin_node.pool import init_seconds
@@ -66,11 +66,11 @@ def ahead_folder(scratch: Path) -> Path:
     return scratch / "ahead"
 
 
-def start_forkserver(asked: Asked) -> ForkServer:
+def start_forkserver(resolved: Resolved) -> ForkServer:
     """Start to import what the workers of a job will need, while the job is still being prepared."""
-    settings = asked.deployment.settings
+    settings = resolved.deployment.settings
     return ForkServer(
-        _preload(asked.script, asked.model, asked.model.path),
+        _preload(resolved.script, resolved.model, resolved.model.path),
         forkserver_environment(os.environ, settings.environment_variables),
         init_seconds(settings.retry_settings.timeout),
     )

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import csv
+import os
 import time
 from collections import Counter, defaultdict
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import cache
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
+from batchtwin import atomic
 from batchtwin.engine.job import Job
 from batchtwin.inputs.plan import MiniBatch
+from batchtwin.safe_open import open_file, open_folder
 from batchtwin_node.protocol import Failure, Outcome
 
 README = """\
@@ -31,6 +35,9 @@ perf/<node>/                            CPU and memory over time
 """
 # How long the parent keeps what workers did before it is written: each has a file, and there may be a thousand.
 KEEP_SECONDS = 0.5
+# One line for each mini-batch that ended.
+JOB_RESULT = "job_result.txt"
+MINI_BATCHES = "sys/job_report/processed_mini-batches.csv"
 REPORT = (
     "Mini-batch Id",
     "Picked Count",
@@ -73,7 +80,9 @@ class WorkerLogs:
 
     def stream(self, worker: str, name: str) -> Path:
         """The file that holds a worker's `stdout` or `stderr`."""
-        return made(self.root / "user" / name / f"{worker}.{name}.txt")
+        path = self.root / "user" / name / f"{worker}.{name}.txt"
+        os.close(open_folder(path.parent, self.root.parent, make=True))
+        return path
 
     def entry_script_log(self, worker: str) -> Path:
         """The file of a worker's `EntryScript().logger`; the worker makes it if it logs anything."""
@@ -88,8 +97,12 @@ class WorkerLogs:
 
     def _add(self, name: str, text: str) -> None:
         """Not kept open: there is a file for each worker, and workers are replaced without limit."""
-        with made(self.root / name).open("a", encoding="utf-8") as stream:
+        with self._append(name) as stream:
             stream.write(text)
+
+    def _append(self, name: str) -> TextIO:
+        stream = open_file(self.root / name, "ab", self.root.parent, make=True)
+        return TextIOWrapper(stream, encoding="utf-8", line_buffering=True)
 
 
 class Logs(WorkerLogs):
@@ -104,14 +117,14 @@ class Logs(WorkerLogs):
         self._errors: Counter[str] = Counter()
         self._first_file: dict[str, str] = {}
         self._overview = f"job_progress_overview.{datetime.now(UTC):%Y%m%d%H%M%S}.txt"
-        self._report = csv.writer(self._opened("sys/job_report/processed_mini-batches.csv"), lineterminator="\n")
-        report = root / "sys/job_report/processed_mini-batches.csv"
+        self._report = csv.writer(self._opened(MINI_BATCHES), lineterminator="\n")
+        report = root / MINI_BATCHES
         if not report.stat().st_size:  # a resumed job adds to it
             self._report.writerow(REPORT)
-        (root / "readme.txt").write_text(README)
+        atomic.write_text(root / "readme.txt", README, root=root.parent, sync=False)
 
     def _open(self, name: str) -> TextIO:
-        return self._stack.enter_context(made(self.root / name).open("a", encoding="utf-8", buffering=1))
+        return self._stack.enter_context(self._append(name))
 
     def _node(self, worker: str, text: str) -> None:
         self._kept[worker].append(f"{now()} {text}\n")
@@ -175,7 +188,7 @@ class Logs(WorkerLogs):
         if self._errors:
             counted = self._errors.most_common()
             digest = [f"{count} x {text} (first: {self._first_file[text]})\n" for text, count in counted]
-            (self.root / "user" / "error.txt").write_text("".join(digest), encoding="utf-8")
+            atomic.write_text(self.root / "user/error.txt", digest, root=self.root.parent, sync=False)
 
     def close(self) -> None:
         """Close the files; what a full disk still refuses is lost."""
@@ -188,7 +201,7 @@ class Logs(WorkerLogs):
 def write_result(root: Path, job: Job, cause: str) -> None:
     """Write `job_result.txt` to a job's log folder: status, summary line, cause."""
     lines = [job.status.value, job.summary, *([cause] if cause else [])]
-    (root / "job_result.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    atomic.write_text(root / JOB_RESULT, "\n".join(lines) + "\n", root=root.parent, sync=False)
 
 
 def made(path: Path) -> Path:

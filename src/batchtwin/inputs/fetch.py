@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from batchtwin.inputs.location import is_url, shown
-from batchtwin.inputs.remote import CopyError, Store, name_of
+from batchtwin import atomic
+from batchtwin.inputs.location import is_url, redact
+from batchtwin.inputs.remote import CopyError, RemoteStore, name_of
 from batchtwin_node.protocol import BadFile
 
 
@@ -55,16 +55,15 @@ class Fetcher:
         make_own(self._folder)
         target = self._folder / name_of(url)
         if not target.exists():
-            for left in self._folder.glob(f".{glob.escape(target.name)}.*.part"):
-                left.unlink(missing_ok=True)  # of a try that was killed
-            Store(url).fetch(target)
+            atomic.remove_temporaries(target)  # of a try that was killed
+            RemoteStore(url).fetch(target)
         self._copies[str(target)] = url
         return str(target)
 
     def named(self, text: str) -> str:
         """Return a text with the URLs in the places of their copies."""
         for path, url in self._copies.items():
-            text = text.replace(path, shown(url))
+            text = text.replace(path, redact(url))
         return text
 
     def known(self, bad: BadFile) -> BadFile:

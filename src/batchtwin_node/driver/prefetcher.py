@@ -48,7 +48,7 @@ class Prefetcher:
         if self._begun:
             return
         self._begun = True
-        if self._inputs and (os.cpu_count() or 1) > 1:
+        if self._inputs and len(os.sched_getaffinity(0)) > 1:
             free = shutil.disk_usage(self._folder.parent).free
             files = worth_reading(_sizes(islice(paths, FIRST)), free)
             if files:

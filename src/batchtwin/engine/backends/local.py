@@ -10,7 +10,8 @@ from typing import Protocol
 from batchtwin.engine.backends.ray.options import RayOptions
 from batchtwin.engine.logs import WorkerLogs
 from batchtwin.engine.output.folder import OutputFolder
-from batchtwin.engine.prepare import Asked
+from batchtwin.engine.prepare import Resolved
+from batchtwin.machine import cpus
 from batchtwin_node.driver.prefetcher import Prefetcher
 from batchtwin_node.forkserver_client import ForkServer
 from batchtwin_node.launcher import Launcher, ahead_folder, start_forkserver, worker_environment
@@ -46,7 +47,7 @@ class LocalBackend:
 
     def pool(self, context: JobContext, logs: WorkerLogs, note: Callable[[str], None]) -> LocalPool:
         """Return a pool of processes."""
-        env = worker_environment(context, os.environ, os.cpu_count() or 1)
+        env = worker_environment(context, os.environ, cpus())
         launch = Launcher(context, env, logs, self._forkserver)
         ahead = Prefetcher(
             context.inputs, ahead_folder(OutputFolder(Path(context.root), None).scratch), self._forkserver.env
@@ -58,14 +59,14 @@ class LocalBackend:
         self._forkserver.close()
 
 
-def backend_for(asked: Asked, ray: RayOptions | None = None) -> Backend:
+def backend_for(resolved: Resolved, ray: RayOptions | None = None) -> Backend:
     """Return where to run, at once: what takes time is begun here, and waited for in `connect`.
 
     Raises:
         RayError: Ray is asked for, and not installed.
     """
     if ray is None:
-        return LocalBackend(start_forkserver(asked))
+        return LocalBackend(start_forkserver(resolved))
     from batchtwin.engine.backends.ray.backend import RayBackend
 
     return RayBackend(ray)

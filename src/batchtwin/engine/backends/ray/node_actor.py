@@ -18,6 +18,7 @@ from typing import Any
 from batchtwin import __version__
 from batchtwin.engine.backends.ray.sync import Answer, Delta, RemoteWorkdir
 from batchtwin.engine.logs import WorkerLogs
+from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.errors import OutputError
 from batchtwin_node.forkserver_client import ForkServer
 from batchtwin_node.launcher import (
@@ -133,7 +134,7 @@ class NodePool:
         self._forkserver = ForkServer(
             context.preload, forkserver_environment(machine, context.variables), init_seconds(context.timeout)
         )
-        root = Path(context.root) / "logs"
+        root = OutputFolder(Path(context.root)).logs
         env = worker_environment(context, machine, cpus * context.workers)
         self._launcher = Launcher(context, env, WorkerLogs(root), self._forkserver, number)
         self._pool = LocalPool(context.workers, context.timeout, self._launch, self._forkserver)
