@@ -23,9 +23,9 @@ from pathlib import Path
 from batchtwin.engine.backends.ray.node import Try
 from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.logs import Logs
+from batchtwin.engine.new_job import new_job
 from batchtwin.engine.prepare import Request, prepare
 from batchtwin.engine.progress import PlainProgress
-from batchtwin.engine.resume import new_job
 from batchtwin.inputs.listing import InputFile
 from batchtwin.inputs.plan import MiniBatch, Plan
 from batchtwin_node.codec import any_from_json

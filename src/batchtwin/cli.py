@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from batchtwin import __version__
+from batchtwin.deployment.overrides import parse_set
 from batchtwin.errors import FAILED, BatchTwinError, UsageError
-from batchtwin.inputs.location import is_url, located
+from batchtwin.inputs.location import is_url, parse_location
 from batchtwin.options import (
     BadFiles,
     DeploymentFile,
@@ -91,21 +92,21 @@ def score(
 ) -> None:
     """Score a folder of files as the deployment's batch job would."""
     from batchtwin.engine.output.remote import work_folder
-    from batchtwin.engine.prepare import Request, ask, prepare
+    from batchtwin.engine.prepare import Request, prepare, resolve
 
-    place = located(output) if output else None
+    location = parse_location(output) if output else None
     request = Request(
         deployment=deployment,
-        input=located(input),
-        model=located(model) if model else None,
-        output=work_folder(place) if place else None,
-        publish=place if isinstance(place, str) else None,
+        input=parse_location(input),
+        model=parse_location(model) if model else None,
+        output=work_folder(location) if location else None,
+        publish=location if isinstance(location, str) else None,
         workers=workers,
         overwrite=overwrite,
         quarantine=bad_files == "quarantine",
         hash_inputs=hash_inputs,
         coalesce=coalesce,
-        overrides=_overrides(overrides),
+        overrides=parse_set(overrides),
         ray=ray_options(pool, ray_address, ray_cpus, ray_gpus, ray_wait, ray_env),
     )
     if image:
@@ -115,19 +116,19 @@ def score(
 
         options = ["--strict-environment"] if strict_environment else []
         raise typer.Exit(score_in_container(prepare(request), engine, image, options))
-    asked = ask(request)
+    resolved = resolve(request)
     from batchtwin.engine.backends.choice import backend_for
 
-    with closing(backend_for(asked, request.ray)) as backend:
-        prepared = prepare(request, asked)
+    with closing(backend_for(resolved, request.ray)) as backend:
+        prepared = prepare(request, resolved)
         _check_environment(prepared, strict_environment)
         result = _score(prepared, backend)
     raise typer.Exit(_tell(result))
 
 
 def _score(prepared: Prepared, backend: Backend) -> Result:
+    from batchtwin.engine.new_job import new_job
     from batchtwin.engine.progress import progress_for
-    from batchtwin.engine.resume import new_job
 
     _warn(prepared.warnings)
     with closing(progress_for()) as progress:
@@ -165,7 +166,7 @@ def resume(
         "local" if pool else None
     )
     with closing(progress_for()) as progress:
-        result = resume(work_folder(located(output)), progress, workers, retry_failed=retry_failed, where=where)
+        result = resume(work_folder(parse_location(output)), progress, workers, retry_failed=retry_failed, where=where)
     raise typer.Exit(_tell(result))
 
 
@@ -175,7 +176,7 @@ def verify(output: JobPath) -> None:
     from batchtwin.engine.output.remote import work_folder
     from batchtwin.engine.verify import verify
 
-    verdict = verify(work_folder(located(output)))
+    verdict = verify(work_folder(parse_location(output)))
     for problem in verdict.problems:
         typer.echo(problem, err=True)
     typer.echo(f"{'Wrong' if verdict.problems else 'Verified'}: {verdict.checked}")
@@ -213,29 +214,29 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Show what would run, and what is wrong, in a second; score nothing (or, with --try, one mini-batch)."""
-    from batchtwin.engine import preview as outlook
+    from batchtwin.engine import preview
     from batchtwin.engine.prepare import Request, prepare
 
     request = Request(
         deployment=deployment,
-        input=located(input),
-        model=located(model) if model else None,
+        input=parse_location(input),
+        model=parse_location(model) if model else None,
         workers=workers,
         quarantine=bad_files == "quarantine",
-        overrides=_overrides(overrides),
+        overrides=parse_set(overrides),
     )
     prepared = prepare(request)
     differing = _check_environment(prepared, strict_environment, show=not as_json)
-    facts, found = outlook.facts(prepared), outlook.doubts(prepared)
+    facts, doubts = preview.summary(prepared), preview.warnings(prepared)
     if trial:
-        facts["trial"] = outlook.trial(prepared)
+        facts["trial"] = preview.dry_run(prepared)
     if as_json:
-        lists = {"doubts": found, "environment_differences": differing}
-        typer.echo(json.dumps(facts | outlook.lists(prepared) | lists, indent=2))
+        lists = {"doubts": doubts, "environment_differences": differing}
+        typer.echo(json.dumps(facts | preview.details(prepared) | lists, indent=2))
         return
     for name, value in facts.items():
         typer.echo(f"{name.replace('_', ' '):22} {value}")
-    _warn(prepared.warnings + tuple(found))
+    _warn(prepared.warnings + tuple(doubts))
 
 
 def _check_environment(prepared: Prepared, strict: bool, *, show: bool = True) -> list[str]:
@@ -262,11 +263,11 @@ def image(
     """Build the image with the environment that a deployment asks for, and print its tag for `score --image`."""
     import shlex
 
-    from batchtwin.engine.prepare import Request, ask
+    from batchtwin.engine.prepare import Request, resolve
     from batchtwin.environments.image import build_image, recipe_for
 
-    asked = ask(Request(deployment, Path(), located(model) if model else None))
-    recipe = recipe_for(asked.deployment, deployment.absolute().parent, asked.model.path)
+    resolved = resolve(Request(deployment, Path(), parse_location(model) if model else None))
+    recipe = recipe_for(resolved.deployment, resolved.folder, resolved.model.path)
     typer.echo(build_image(recipe, engine, shlex.split(flags)))
 
 
@@ -315,16 +316,6 @@ for _name in ("ml", "account", "config", "configure", "extension", "version"):
         add_help_option=False,
         context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False},
     )(_as_azure)
-
-
-def _overrides(pairs: list[str] | None) -> dict[str, str]:
-    split = {}
-    for pair in pairs or []:
-        key, equals, value = pair.partition("=")
-        if not equals or not all(key.split(".")):
-            raise UsageError(f"--set {pair}: expected KEY=VALUE, as in settings.mini_batch_size=4")
-        split[key] = value
-    return split
 
 
 def _warn(warnings: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""One process at a time on a folder. The kernel lets go of the lock when its holder dies, however it dies."""
+"""Locks on files, by flock. The kernel releases a lock when the last process that holds its descriptor is gone."""
 
 from __future__ import annotations
 
@@ -8,54 +8,82 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from batchtwin.errors import BatchTwinError, OutputError
+from batchtwin.errors import BatchTwinError
+from batchtwin.safe_open import open_descriptor
+
+LOCK = ".lock"
 
 
-@contextmanager
-def locked(root: Path, *, make: bool = True) -> Iterator[None]:
-    """Hold the output folder `root`, which is made if it is not there, or has to be there.
+def acquire(path: Path, *, wait: bool) -> int:
+    """Lock a file, which is made if it is missing, and return the descriptor that holds the lock; closing releases it.
 
     Raises:
-        OutputError: another process holds it, or it cannot be made.
+        BlockingIOError: another process holds it, and `wait` is False.
+        OSError: the file cannot be opened, or is not a regular one.
     """
+    descriptor = open_descriptor(path, os.O_RDWR | os.O_CREAT, mode=0o644)
     try:
-        if make:
-            root.mkdir(parents=True, exist_ok=True)
-        elif not (root / "job.sqlite").exists():
-            raise OutputError(f"{root}: is not the output folder of a job")
-        descriptor = _open(root)
-    except OSError as error:
-        raise OutputError(f"{error.filename}: {error.strerror}; choose another folder: --output DIR") from None
-    advice = "wait for it, or choose another --output"
-    with _held(descriptor, lambda holder: OutputError(f"{root}: in use by process {holder}; {advice}")):
-        yield
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 @contextmanager
-def alone(folder: Path, refusal: Callable[[str], BatchTwinError]) -> Iterator[None]:
-    """Hold a folder that is there.
+def hold(path: Path) -> Iterator[int]:
+    """Wait for the lock on a file, and hold it until the end of the block; give its descriptor.
+
+    Raises:
+        OSError: as of `acquire`.
+    """
+    descriptor = acquire(path, wait=True)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def is_held(path: Path) -> bool | None:
+    """Whether a process holds the lock on a file; None if there is no such file."""
+    try:
+        descriptor = open_descriptor(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        # Shared, so that two processes that look do not take each other for the holder.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+@contextmanager
+def hold_folder(folder: Path, refusal: Callable[[str], BatchTwinError]) -> Iterator[None]:
+    """Hold a folder, one process at a time, by the file `.lock` in it, which names the process.
 
     Raises:
         BatchTwinError: `refusal` of the id of the process that holds it.
-        OSError: its lock cannot be made.
+        OSError: the file cannot be opened, or is not a regular one.
     """
-    with _held(_open(folder), refusal):
-        yield
-
-
-def _open(folder: Path) -> int:
-    return os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-
-
-@contextmanager
-def _held(descriptor: int, refusal: Callable[[str], BatchTwinError]) -> Iterator[None]:
+    path = folder / LOCK
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise refusal(os.read(descriptor, 32).decode() or "?") from None
+        descriptor = acquire(path, wait=False)
+    except BlockingIOError:
+        raise refusal(_holder(path) or "?") from None
+    try:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, str(os.getpid()).encode())
         yield
+    finally:
+        os.close(descriptor)
+
+
+def _holder(path: Path) -> str:
+    descriptor = open_descriptor(path, os.O_RDONLY)
+    try:
+        return os.read(descriptor, 32).decode()
     finally:
         os.close(descriptor)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from batchtwin.machine import cpus
 from support import COMMAND, DEADLINE, ROOT, Finished, Project, wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
@@ -79,7 +79,7 @@ def test_a_single_worker_has_all_cpus(project: Project, heart_model: Path) -> No
     """
     done = project.score("--workers", "1")
     assert starts(done) == ["forked"]
-    assert done.predictions == f"{os.cpu_count()}\n"
+    assert done.predictions == f"{cpus()}\n"
 
 
 def test_threads_of_the_deployment_win(project: Project) -> None:

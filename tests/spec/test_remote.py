@@ -14,8 +14,8 @@ import pytest
 
 from batchtwin.errors import InputError, UsageError
 from batchtwin.inputs.listing import InputFile, ending, list_inputs
-from batchtwin.inputs.location import is_url, located, shown, without_query
-from batchtwin.inputs.remote import RemoteError, Store, changes, list_remote, name_of, version_of
+from batchtwin.inputs.location import is_url, parse_location, redact, without_query
+from batchtwin.inputs.remote import RemoteError, RemoteStore, changes, list_remote, name_of, version_of
 from batchtwin.inputs.remote_folder import fetch_folder
 
 
@@ -44,7 +44,7 @@ def web(tmp_path: Path) -> Iterator[str]:
 )
 def test_what_is_a_url(text: str, is_one: bool) -> None:
     assert is_url(text) == is_one
-    assert located(text) == (text if is_one else Path(text))
+    assert parse_location(text) == (text if is_one else Path(text))
 
 
 @pytest.mark.parametrize(
@@ -62,13 +62,13 @@ def test_what_is_a_url(text: str, is_one: bool) -> None:
 )
 def test_a_url_with_a_key_is_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(UsageError, match="holds a key") as caught:
-        located(url)
+        parse_location(url)
     assert "secret" not in str(caught.value)
 
 
 def test_what_is_shown_of_a_url() -> None:
-    assert shown("GET https://a/b?key=1 failed") == "GET https://a/b?... failed"
-    assert shown("abfs://container@account.dfs.core.windows.net/a?b") == (
+    assert redact("GET https://a/b?key=1 failed") == "GET https://a/b?... failed"
+    assert redact("abfs://container@account.dfs.core.windows.net/a?b") == (
         "abfs://container@account.dfs.core.windows.net/a?b"
     )
 
@@ -175,7 +175,7 @@ def test_a_file_of_the_web(web: str, tmp_path: Path) -> None:
     [file] = list_inputs(f"{web}/a.csv").files
     assert (file.name, file.size) == ("a.csv", 4)
     assert file.mtime_ns, "its Last-Modified"
-    Store(file.path).fetch(tmp_path / "copy")
+    RemoteStore(file.path).fetch(tmp_path / "copy")
     assert (tmp_path / "copy").read_text() == "x\n1\n"
     with pytest.raises(RemoteError, match="there is no such file"):
         list_inputs(f"{web}/b.csv")
@@ -190,4 +190,4 @@ def test_a_file_of_the_web(web: str, tmp_path: Path) -> None:
 )
 def test_what_is_no_store(url: str, said: str) -> None:
     with pytest.raises(RemoteError, match=said):
-        Store(url)
+        RemoteStore(url)

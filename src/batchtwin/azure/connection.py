@@ -12,9 +12,9 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
+from batchtwin import atomic
 from batchtwin.azure import no_proxy
 from batchtwin.errors import FAILED, BatchTwinError
 
@@ -184,7 +184,4 @@ def secret_of(folder: Path) -> str:
 def _write(path: Path, text: str, mode: int) -> None:
     """Write a file that is there whole or not at all, and never with more rights than it ends with."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile("w", dir=path.parent, prefix=".new-", delete=False, encoding="utf-8") as new:
-        new.write(text)
-    os.chmod(new.name, mode)
-    Path(new.name).replace(path)
+    atomic.write_text(path, text, mode=mode)

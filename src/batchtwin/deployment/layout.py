@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import BaseModel
 
-from batchtwin.deployment.messages import describe_error, locate
+from batchtwin.deployment.messages import describe_error, error_location
+from batchtwin.deployment.overrides import set_dotted
 from batchtwin.deployment.yaml_file import Key, Loader, YamlFile
 from batchtwin.errors import DeploymentError, Problem, UsageError
 
@@ -53,7 +54,7 @@ class Layout:
         problems: dict[str, Problem] = {}
         root = {*model.model_fields, *LIFTED} - {"settings"} if self.legacy else {*model.model_fields, "type"}
         for error in errors:
-            at, value = locate(error, self.data)
+            at, value = error_location(error, self.data)
             problem = self._problem(at, describe_error(error, value, at, model, root))
             problems.setdefault(problem.key, problem)
         return DeploymentError(self.file.path, list(problems.values()))
@@ -123,11 +124,7 @@ def _override(data: dict[str, Any], dotted: str, text: str, liftable: Iterable[s
         value = yaml.load(text, Loader)  # noqa: S506  (a safe loader)
     except (yaml.YAMLError, RecursionError):
         raise UsageError(f"--set {dotted}={text}: the value is not YAML") from None
-    for part in key[:-1]:
-        inner = data.get(part)
-        data[part] = dict(inner) if isinstance(inner, dict) else {}
-        data = data[part]
-    data[key[-1]] = value
+    set_dotted(data, ".".join(key), value)
     return key
 
 

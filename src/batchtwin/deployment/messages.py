@@ -35,7 +35,7 @@ SENTENCES = {
 }
 
 
-def locate(error: ErrorDetails, data: object) -> tuple[Key, object]:
+def error_location(error: ErrorDetails, data: object) -> tuple[Key, object]:
     """Return the key path in `data` that an error is about, and the value there.
 
     The tags that pydantic adds for unions are taken out; a missing key, and one that a model names itself, are added.

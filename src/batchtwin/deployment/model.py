@@ -14,7 +14,7 @@ import yaml
 from batchtwin.deployment.schema import Deployment, InlineModel
 from batchtwin.deployment.yaml_file import Loader
 from batchtwin.errors import ModelError
-from batchtwin.inputs.location import is_store, is_url, located
+from batchtwin.inputs.location import is_store, is_url, parse_location
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def find_model(deployment: Deployment, folder: Path, override: Path | str | None
 def _copy(url: str) -> Path:
     from batchtwin.inputs.remote_folder import cache_folder, fetch_folder
 
-    return fetch_folder(str(located(url)), cache_folder() / "models")
+    return fetch_folder(str(parse_location(url)), cache_folder() / "models")
 
 
 def _read(path: Path, mlmodel: Path) -> Model:

@@ -182,8 +182,13 @@ class Deployment(StrictModel):
     @property
     def instance_count(self) -> int:
         """Nodes that the job asks for."""
-        asked = self.resources.instance_count if self.resources else self.settings.instance_count
-        return asked or 1
+        nodes = self.resources.instance_count if self.resources else self.settings.instance_count
+        return nodes or 1
+
+    @property
+    def output_file(self) -> str | None:
+        """Name of the file that `append_row` writes; None with `summary_only`."""
+        return self.settings.output_file_name if self.settings.output_action == "append_row" else None
 
     @property
     def workers(self) -> int:

@@ -7,11 +7,11 @@ import shutil
 from pathlib import Path
 
 from batchtwin.deployment.model import Model
-from batchtwin.engine.prepare import Asked, Prepared
+from batchtwin.engine.prepare import Prepared, Resolved
 from batchtwin_node.protocol import ForkServerConfig, JobContext, NodeInit
 
 
-def node_init(resolved: Asked) -> NodeInit:
+def node_init(resolved: Resolved) -> NodeInit:
     """Return what a node is told as soon as deployment, model and script are known: it imports while the job is
     prepared."""
     settings = resolved.deployment.settings

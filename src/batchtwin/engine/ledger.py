@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from batchtwin import atomic
 from batchtwin.errors import BatchTwinError, OutputError
 from batchtwin.inputs.listing import InputFile
 from batchtwin.inputs.plan import MiniBatch
+from batchtwin.safe_open import check_file, open_file
 from batchtwin_node.codec import any_from_json, to_json
 from batchtwin_node.protocol import EVENTS, Failure, Outcome
 
@@ -63,8 +65,11 @@ class Ledger:
             for file in mini_batch.files
         )
         # Under another name until it is whole: a ledger that is there has its plan.
-        new = path.with_name(f".{path.name}.new")
-        new.unlink(missing_ok=True)
+        new = atomic.temporary_beside(path)
+        try:
+            open_file(new, "xb").close()
+        except OSError as error:
+            raise LedgerError(f"{path}: cannot be opened: {error.strerror}") from None
         ledger = cls(new, _connect(new, "DELETE"))
         with _writing(ledger), closing(ledger._connection) as connection:
             connection.executescript(f"BEGIN; {SCHEMA}")
@@ -73,7 +78,7 @@ class Ledger:
             )
             connection.executemany("INSERT INTO fact VALUES (?, ?)", [("version", VERSION), *facts.items()])
             connection.execute("COMMIT")
-        new.replace(path)
+        atomic.move(new, path)
         return cls(path, _connect(path, "WAL"))
 
     @classmethod
@@ -83,7 +88,13 @@ class Ledger:
         Raises:
             LedgerError: there is none, its plan was never written, or this version does not read it.
         """
-        if not path.is_file():
+        try:
+            exists = check_file(path)
+            for suffix in ("-wal", "-shm"):
+                check_file(path.with_name(path.name + suffix))
+        except OSError as error:
+            raise LedgerError(f"{error.filename}: {error.strerror}; score again with --overwrite") from None
+        if not exists:
             raise LedgerError(f"{path}: no such ledger; {path.parent} is not the output folder of a job")
         ledger = cls(path, _connect(path, "WAL"))
         try:
@@ -165,5 +176,5 @@ class _writing:
             return
         with suppress(sqlite3.ProgrammingError):  # closed
             self._ledger._connection.rollback()
-        advice = "mend the cause, then `batchtwin resume`"
+        advice = "fix the cause, then run `batchtwin resume`"
         raise OutputError(f"{self._ledger._path}: cannot be written: {error}; {advice}") from None

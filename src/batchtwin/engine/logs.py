@@ -8,11 +8,14 @@ from collections import Counter, defaultdict
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import cache
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
+from batchtwin import atomic
 from batchtwin.engine.job import Job
 from batchtwin.inputs.plan import MiniBatch
+from batchtwin.safe_open import open_file
 from batchtwin_node.protocol import Failure, Outcome, Usage
 
 README = """\
@@ -31,6 +34,9 @@ perf/<node>/                            CPU and memory over time
 """
 # How long the parent keeps what workers did before it is written: each has a file, and there may be a thousand.
 KEEP_SECONDS = 0.5
+# One line for each mini-batch that ended.
+JOB_RESULT = "job_result.txt"
+MINI_BATCHES = "sys/job_report/processed_mini-batches.csv"
 NODE_USAGE = "time,cpu_percent,memory_used_bytes,memory_total_bytes\n"
 PROCESS_USAGE = "time,process,pid,cpu_percent,memory_rss_bytes\n"
 REPORT = (
@@ -79,14 +85,14 @@ class Logs:
         self._errors: Counter[str] = Counter()
         self._first_file: dict[str, str] = {}
         self._overview = f"job_progress_overview.{datetime.now(UTC):%Y%m%d%H%M%S}.txt"
-        self._report = csv.writer(self._opened("sys/job_report/processed_mini-batches.csv"), lineterminator="\n")
-        report = root / "sys/job_report/processed_mini-batches.csv"
+        self._report = csv.writer(self._opened(MINI_BATCHES), lineterminator="\n")
+        report = root / MINI_BATCHES
         if not report.stat().st_size:  # a resumed job adds to it
             self._report.writerow(REPORT)
-        (root / "readme.txt").write_text(README)
+        atomic.write_text(root / "readme.txt", README, root=root.parent, sync=False)
 
     def _open(self, name: str) -> TextIO:
-        return self._stack.enter_context(made(self.root / name).open("a", encoding="utf-8", buffering=1))
+        return self._stack.enter_context(self._append(name))
 
     def started(self, worker: str, pid: int, how: str) -> None:
         """Note that a worker process was started, or forked from the fork server."""
@@ -109,8 +115,12 @@ class Logs:
 
     def _add(self, name: str, text: str) -> None:
         """Not kept open: there is a file for each worker, and workers are replaced without limit."""
-        with made(self.root / name).open("a", encoding="utf-8") as stream:
+        with self._append(name) as stream:
             stream.write(text)
+
+    def _append(self, name: str) -> TextIO:
+        stream = open_file(self.root / name, "ab", self.root.parent, make=True)
+        return TextIOWrapper(stream, encoding="utf-8", line_buffering=True)
 
     def _node(self, worker: str, text: str) -> None:
         self._kept[worker].append(f"{now()} {text}\n")
@@ -174,7 +184,7 @@ class Logs:
         if self._errors:
             counted = self._errors.most_common()
             digest = [f"{count} x {text} (first: {self._first_file[text]})\n" for text, count in counted]
-            (self.root / "user" / "error.txt").write_text("".join(digest), encoding="utf-8")
+            atomic.write_text(self.root / "user/error.txt", digest, root=self.root.parent, sync=False)
 
     def close(self) -> None:
         """Close the files; what a full disk still refuses is lost."""
@@ -187,7 +197,7 @@ class Logs:
 def write_result(root: Path, job: Job, cause: str) -> None:
     """Write `job_result.txt` to a job's log folder: status, summary line, cause."""
     lines = [job.status.value, job.summary, *([cause] if cause else [])]
-    (root / "job_result.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    atomic.write_text(root / JOB_RESULT, "\n".join(lines) + "\n", root=root.parent, sync=False)
 
 
 def made(path: Path) -> Path:

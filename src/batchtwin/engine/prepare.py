@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from itertools import count
 from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from batchtwin.deployment.model import Model, find_model
 from batchtwin.deployment.schema import Deployment
@@ -19,6 +21,7 @@ from batchtwin.errors import UsageError
 from batchtwin.inputs.listing import InputFile, Inputs, check_supported, list_inputs
 from batchtwin.inputs.location import is_url
 from batchtwin.inputs.plan import Plan, content_hash
+from batchtwin.machine import cpus
 from batchtwin_node import readers
 from batchtwin_node.errors import NodeError
 from batchtwin_node.script import entry_script
@@ -47,65 +50,126 @@ class Request:
     ray: RayOptions | None = None
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A job that may start. `script` is (code folder, path in it), None for the MLflow driver."""
+requests: TypeAdapter[Request] = TypeAdapter(Request)
+"""Requests as the ledger keeps them."""
 
-    request: Request
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a request names, existing and checked: all but the input and the output.
+
+    `folder` is the YAML's, which its relative paths start from; `script` is (code folder, path in it), None for the
+    MLflow driver.
+    """
+
+    folder: Path
     deployment: Deployment
     model: Model
+    script: tuple[str, str] | None
+
+    @cached_property
+    def identity(self) -> Identity:
+        """Hash deployment, model and code, once.
+
+        Raises:
+            BatchTwinError: a file cannot be read.
+        """
+        return Identity.of(self.deployment, self.model.path, Path(self.script[0]) if self.script else None)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job that may start. `hashes` holds the SHA-256 of input paths, where they are wanted."""
+
+    request: Request
+    resolved: Resolved
     inputs: Inputs
     plan: Plan
-    script: tuple[str, str] | None
     workers: int
     output: OutputFolder
     warnings: tuple[str, ...]
-    identity: Identity
     hashes: Mapping[str, str]
+
+    @classmethod
+    def of(
+        cls,
+        request: Request,
+        resolved: Resolved,
+        inputs: Inputs,
+        plan: Plan,
+        root: Path,
+        hashes: Mapping[str, str],
+    ) -> Prepared:
+        """Put together what is planned to run in the output folder `root`, with as many workers as may run here."""
+        deployment = resolved.deployment
+        workers, capped = workers_for(request.workers, deployment, len(plan.mini_batches), request.ray)
+        warnings = (*inputs.warnings(), *capped, *([COALESCED] if request.coalesce else []))
+        output = OutputFolder(root, deployment.output_file)
+        return cls(request, resolved, inputs, plan, workers, output, warnings, hashes)
+
+    @property
+    def deployment(self) -> Deployment:
+        """The deployment as its YAML and the overrides give it."""
+        return self.resolved.deployment
+
+    @property
+    def model(self) -> Model:
+        """The model on this machine."""
+        return self.resolved.model
+
+    @property
+    def script(self) -> tuple[str, str] | None:
+        """The scoring script: code folder and path in it; None for the MLflow driver."""
+        return self.resolved.script
 
     @property
     def folder(self) -> Path:
-        """The folder of the YAML, which its relative paths start from."""
-        return self.request.deployment.absolute().parent
+        """The folder of the YAML."""
+        return self.resolved.folder
+
+    @property
+    def identity(self) -> Identity:
+        """The hashes of deployment, model and code."""
+        return self.resolved.identity
 
 
-def prepare(request: Request, asked: Asked | None = None) -> Prepared:
-    """Check all that can be checked before scoring starts, without any heavy import. `asked` spares asking again.
+def resolve(request: Request) -> Resolved:
+    """Load the deployment, find its model and check its script.
+
+    Raises:
+        BatchTwinError: by kind.
+    """
+    deployment = Deployment.load(request.deployment, request.overrides)
+    folder = request.deployment.absolute().parent
+    model = find_model(deployment, folder, request.model)
+    return Resolved(folder, deployment, model, _script(deployment, folder))
+
+
+def prepare(request: Request, resolved: Resolved | None = None) -> Prepared:
+    """Check all that can be checked before scoring starts, without any heavy import.
+
+    `resolved` is given where the request was resolved before.
 
     Raises:
         BatchTwinError: whatever makes the job impossible, by kind; the exit code is 2.
     """
-    asked = asked or ask(request)
+    resolved = resolved or resolve(request)
+    deployment = resolved.deployment
     if request.hash_inputs and is_url(request.input):
         raise UsageError("--hash-inputs is for files here; objects of a store are known by the version that it tells")
     inputs = list_inputs(request.input)
-    if asked.script is None:
-        _check_driver(asked.deployment, asked.model, inputs.files, request.quarantine)
+    if resolved.script is None:
+        _check_driver(deployment, resolved.model, inputs.files, request.quarantine)
     else:
         _refuse_driver_options(request)
-    settings = asked.deployment.settings
-    name = settings.output_file_name if settings.output_action == "append_row" else None
-    output = OutputFolder((request.output or _fresh_folder(asked.deployment.name)).absolute(), name)
-    output.check(request.overwrite)
+    root = (request.output or _fresh_folder(deployment.name)).absolute()
+    OutputFolder(root, deployment.output_file).check(request.overwrite)
     if request.publish:
-        RemoteOutput(request.publish).check(name, request.overwrite)
-    identity = asked.identity()
-    plan = Plan.make(inputs.files, settings.mini_batch_size, identity.fingerprint(inputs.files))
-    workers, capped = workers_for(request.workers, asked.deployment, len(plan.mini_batches), request.ray)
+        RemoteOutput(request.publish).check(deployment.output_file, request.overwrite)
+    fingerprint = resolved.identity.fingerprint(inputs.files)
+    plan = Plan.make(inputs.files, deployment.settings.mini_batch_size, fingerprint)
     hashes = {file.path: content_hash(Path(file.path)) for file in inputs.files} if request.hash_inputs else {}
-    return Prepared(
-        request=request,
-        deployment=asked.deployment,
-        model=asked.model,
-        inputs=inputs,
-        plan=plan,
-        script=asked.script,
-        workers=workers,
-        output=output,
-        warnings=(*inputs.warnings(), *capped, *([COALESCED] if request.coalesce else [])),
-        identity=identity,
-        hashes=hashes,
-    )
+    return Prepared.of(request, resolved, inputs, plan, root, hashes)
 
 
 def _refuse_driver_options(request: Request) -> None:
@@ -114,30 +178,6 @@ def _refuse_driver_options(request: Request) -> None:
             raise UsageError(
                 f"{option} is for the MLflow driver; this deployment brings a scoring script, which reads and predicts"
             )
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a request names, found and checked: all but the input and the output."""
-
-    deployment: Deployment
-    model: Model
-    script: tuple[str, str] | None
-
-    def identity(self) -> Identity:
-        """Hash deployment, model and code."""
-        return Identity.of(self.deployment, self.model.path, Path(self.script[0]) if self.script else None)
-
-
-def ask(request: Request) -> Asked:
-    """Load the deployment, find its model and check its script.
-
-    Raises:
-        BatchTwinError: by kind.
-    """
-    deployment = Deployment.load(request.deployment, request.overrides)
-    folder = request.deployment.absolute().parent
-    return Asked(deployment, find_model(deployment, folder, request.model), _script(deployment, folder))
 
 
 def _script(deployment: Deployment, folder: Path) -> tuple[str, str] | None:
@@ -165,20 +205,20 @@ def _check_driver(deployment: Deployment, model: Model, files: Sequence[InputFil
 
 
 def workers_for(
-    asked: int | None, deployment: Deployment, mini_batches: int, ray: RayOptions | None = None
+    requested: int | None, deployment: Deployment, mini_batches: int, ray: RayOptions | None = None
 ) -> tuple[int, list[str]]:
     """Return how many workers run, and a sentence if that is less than the deployment says for want of CPUs."""
-    if asked is not None:
-        return min(asked, mini_batches), []
+    if requested is not None:
+        return min(requested, mini_batches), []
     if ray and ray.address:
         return min(deployment.workers, mini_batches), []
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    available = cpus()
     useful = min(deployment.workers, mini_batches)
-    if useful <= cpus:
+    if useful <= available:
         return useful, []
-    return cpus, [
-        f"{cpus} workers instead of {deployment.workers}: this machine has {cpus} CPUs (--workers N overrides)"
-    ]
+    count = "only 1 CPU is" if available == 1 else f"only {available} CPUs are"
+    workers = "1 worker" if available == 1 else f"{available} workers"
+    return available, [f"using {workers} instead of {deployment.workers}: {count} available (--workers N overrides)"]
 
 
 def _fresh_folder(name: str) -> Path:

@@ -10,12 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
+from batchtwin.engine.logs import MINI_BATCHES
+from batchtwin.engine.new_job import new_job
 from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import PlainProgress
-from batchtwin.engine.resume import new_job
 from batchtwin.inputs.listing import ending
-from batchtwin.inputs.location import is_url, shown
+from batchtwin.inputs.location import is_url, redact
 from batchtwin.inputs.plan import Plan
 from batchtwin.inputs.remote import heads
 from batchtwin_node.script.lint import lint
@@ -24,7 +25,7 @@ SHOWN = 10
 HEAD_BYTES = 64 << 10  # of a file in a store: enough for a header
 
 
-def facts(prepared: Prepared) -> dict[str, Any]:
+def summary(prepared: Prepared) -> dict[str, Any]:
     """Return the job in numbers and names, in the order to show them."""
     settings = prepared.deployment.settings
     count = len(prepared.plan.mini_batches)
@@ -47,7 +48,7 @@ def facts(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def lists(prepared: Prepared) -> dict[str, Any]:
+def details(prepared: Prepared) -> dict[str, Any]:
     """Return the parts that only programs want to read."""
     return {
         "mini_batch_files": [[file.name for file in mini_batch.files] for mini_batch in prepared.plan.mini_batches],
@@ -56,12 +57,13 @@ def lists(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def doubts(prepared: Prepared) -> list[str]:
+def warnings(prepared: Prepared) -> list[str]:
     """Say what would probably fail: mistakes in the script; files whose head lacks columns of the model's signature."""
     if prepared.script:
         return lint(Path(*prepared.script))
-    found = list(_head_problems(prepared))
-    return found[:SHOWN] + ([f"and {len(found) - SHOWN} more files"] if len(found) > SHOWN else [])
+    problems = list(_head_problems(prepared))
+    more = len(problems) - SHOWN
+    return problems[:SHOWN] + ([f"and {more} more files"] if more > 0 else [])
 
 
 def _head_problems(prepared: Prepared) -> Iterator[str]:
@@ -71,7 +73,7 @@ def _head_problems(prepared: Prepared) -> Iterator[str]:
         if isinstance(first, str):
             yield first
         elif missing := [name for name in required if name not in first]:
-            yield f"{shown(path)}: missing columns {', '.join(missing)}; the model's signature requires them"
+            yield f"{redact(path)}: missing columns {', '.join(missing)}; the model's signature requires them"
 
 
 def _first_records(root: Path | str, paths: Sequence[str]) -> Iterator[tuple[str, list[str] | str]]:
@@ -92,17 +94,17 @@ def _first_record(path: str, stream: TextIO) -> list[str] | str:
     try:
         return next(csv.reader(stream), [])
     except csv.Error as error:
-        return f"{shown(path)}: the first line is not CSV: {error}"
+        return f"{redact(path)}: the first line is not CSV: {error}"
 
 
-def trial(prepared: Prepared) -> str:
+def dry_run(prepared: Prepared) -> str:
     """Run the first mini-batch alone and say how long it took, and what the timeout is."""
     timeout = prepared.deployment.settings.retry_settings.timeout
     with tempfile.TemporaryDirectory(prefix="batchtwin-try-") as folder:
-        one = Plan(prepared.plan.fingerprint, prepared.plan.mini_batches[:1])
+        plan = Plan(prepared.plan.fingerprint, prepared.plan.mini_batches[:1])
         output = OutputFolder(Path(folder) / "job", prepared.output.file_name)
-        result = new_job(replace(prepared, plan=one, output=output, workers=1), PlainProgress(io.StringIO()))
-        with (output.root / "logs/sys/job_report/processed_mini-batches.csv").open(newline="") as stream:
+        result = new_job(replace(prepared, plan=plan, output=output, workers=1), PlainProgress(io.StringIO()))
+        with (output.logs / MINI_BATCHES).open(newline="") as stream:
             rows = list(csv.DictReader(stream))
     if not rows:
         return f"{result.status.value}: {result.cause.splitlines()[0]}"

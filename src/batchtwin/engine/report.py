@@ -7,7 +7,7 @@ import time
 from batchtwin.engine.job import Job
 from batchtwin.engine.logs import Logs
 from batchtwin.engine.progress import Progress, progress_line
-from batchtwin.inputs.location import shown
+from batchtwin.inputs.location import redact
 from batchtwin.inputs.plan import Plan
 from batchtwin_node.protocol import Event, Failure, Outcome, Ready
 
@@ -67,8 +67,8 @@ class Report:
     def file_of(self, failure: Failure) -> str:
         """The file that failed, as far as that is known: the first of its mini-batch; empty for a worker's start."""
         if failure.bad_file:
-            return shown(failure.bad_file.file)
-        return "" if failure.mini_batch is None else shown(self._plan.mini_batches[failure.mini_batch].files[0].path)
+            return redact(failure.bad_file.file)
+        return "" if failure.mini_batch is None else redact(self._plan.mini_batches[failure.mini_batch].files[0].path)
 
     def told(self, failure: Failure) -> str:
         """A failure in one line: what, and in which file."""

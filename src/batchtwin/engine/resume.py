@@ -1,39 +1,31 @@
-"""The two ways into a run: a new job, and one that goes on."""
+"""Resume: finish a job from its ledger, running only what was not committed."""
 
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from pydantic import TypeAdapter
-
-from batchtwin.engine.backends.base import Backend
 from batchtwin.engine.backends.choice import backend_for
-from batchtwin.engine.backends.local import LocalBackend
 from batchtwin.engine.backends.ray.options import RayOptions
 from batchtwin.engine.identity import Identity
-from batchtwin.engine.job import Job, Status
+from batchtwin.engine.job import Status
 from batchtwin.engine.ledger import Entry, Ledger
-from batchtwin.engine.logs import now
-from batchtwin.engine.output.folder import OutputFolder, failpoint, range_problem
+from batchtwin.engine.output.folder import OutputFolder, failpoint
 from batchtwin.engine.output.manifest import Manifest
+from batchtwin.engine.output.segments import range_problem
 from batchtwin.engine.output.upload import publish, result_location
-from batchtwin.engine.prepare import Asked, Prepared, Request, ask, workers_for
+from batchtwin.engine.prepare import Prepared, requests, resolve
 from batchtwin.engine.progress import Progress
-from batchtwin.engine.run import Result, Run, rules
+from batchtwin.engine.run import Result, Run, job_of
 from batchtwin.errors import BatchTwinError
 from batchtwin.inputs.listing import InputFile, Inputs, list_inputs
 from batchtwin.inputs.location import is_url
 from batchtwin.inputs.plan import Plan, content_hash
-from batchtwin.locks import locked
 from batchtwin_node.protocol import Failure, Outcome
-
-_requests: TypeAdapter[Request] = TypeAdapter(Request)
 
 
 class ChangedError(BatchTwinError):
@@ -44,51 +36,6 @@ class ChangedError(BatchTwinError):
             "\n".join(f"{root}: cannot be resumed: {change}" for change in changes)
             + "\nPut it back as it was, or score again: --overwrite"
         )
-
-
-def new_job(prepared: Prepared, progress: Progress, backend: Backend | None = None) -> Result:
-    """Run a prepared job from its beginning. Without `backend`, here, by workers that start by themselves.
-
-    Raises:
-        OutputError: the output folder is in use, or cannot be made.
-    """
-    if backend is None:
-        with closing(LocalBackend()) as backend:
-            return new_job(prepared, progress, backend)
-    output = prepared.output
-    with locked(output.root):
-        output.check(prepared.request.overwrite)
-        backend.connect(prepared.workers)
-        output.clear()
-        failpoint("cleared")
-        request = _absolute(prepared.request, output.root)
-        facts = {
-            "request": _requests.dump_json(request).decode(),
-            "identity": prepared.identity.model_dump_json(),
-            "fingerprint": prepared.plan.fingerprint,
-            "root": str(prepared.inputs.root),
-            "started": now(),
-            "key": secrets.token_hex(16),
-        }
-        ledger = Ledger.create(output.ledger, facts, prepared.plan.mini_batches, dict(prepared.hashes))
-        failpoint("plan in the ledger")
-        with closing(ledger):
-            return Run(prepared, _job(prepared), ledger, progress, backend)()
-
-
-def _absolute(request: Request, output: Path) -> Request:
-    """The request as it can be made again from any folder."""
-    model = _absolute_path(request.model) if request.model else None
-    deployment, data = request.deployment.absolute(), _absolute_path(request.input)
-    return replace(request, deployment=deployment, input=data, model=model, output=output)
-
-
-def _absolute_path(path: Path | str) -> str:
-    return str(path) if is_url(path) else str(Path(path).absolute())
-
-
-def _job(prepared: Prepared) -> Job:
-    return Job([len(mini_batch.files) for mini_batch in prepared.plan.mini_batches], rules(prepared))
 
 
 Pooling = Literal["local"] | RayOptions
@@ -111,9 +58,10 @@ def resume(
         BatchTwinError: there is no job, it is in use, or what it was made of has changed.
     """
     root = root.absolute()
-    with locked(root, make=False), closing(Ledger.open(root / "job.sqlite")) as ledger:
+    output = OutputFolder(root)
+    with output.hold(make=False), closing(Ledger.open(output.ledger)) as ledger:
         prepared = load_prepared(ledger, root, workers, where)
-        job = _job(prepared)
+        job = job_of(prepared)
         ended = list(ledger.ended())
         # A retry of what failed, itself cut off, leaves the manifest of the run before.
         complete = prepared.output.manifest.exists() and Manifest.read(prepared.output.manifest).runs == int(
@@ -129,8 +77,7 @@ def resume(
             raise ChangedError(root, changes)
         for name in new_files(prepared):
             progress.note(f"Warning: {name}: not there when the job began, and not part of it")
-        asked = Asked(prepared.deployment, prepared.model, prepared.script)
-        with closing(backend_for(asked, prepared.request.ray)) as backend:
+        with closing(backend_for(prepared.resolved, prepared.request.ray)) as backend:
             backend.connect(prepared.workers)
             if complete:
                 ended = _restart_completed(prepared.output, ledger, ended)
@@ -147,7 +94,7 @@ def _drop_damaged(
     for event in ended:
         if isinstance(event, Outcome) and prepared.output.predictions:
             path = prepared.output.segments / event.segment
-            if problem := range_problem(path, event, event.offset, prepared.plan.mini_batches):
+            if problem := range_problem(path, prepared.output.root, event, event.offset, prepared.plan.mini_batches):
                 progress.note(f"Warning: {problem}; the mini-batch is run again")
                 continue
         yield event
@@ -156,7 +103,7 @@ def _drop_damaged(
 def _restart_completed(output: OutputFolder, ledger: Ledger, ended: list[Outcome | Failure]) -> list[Outcome | Failure]:
     """Have a complete job be one that is not, with its rows where the ledger then says, whatever happens."""
     run = int(ledger.fact("runs") or 0)
-    ended = output.load_prepared(ended, f"complete-run{run}")
+    ended = output.predictions_as_segment(ended, f"complete-run{run}")
     failpoint("predictions linked")
     ledger.add([Entry(event, True) for event in ended], runs=run + 1)
     failpoint("ends rebased")
@@ -169,29 +116,15 @@ def load_prepared(ledger: Ledger, root: Path, workers: int | None = None, where:
     Raises:
         BatchTwinError: deployment, model or script are gone or wrong now.
     """
-    request = _requests.validate_json(ledger.fact("request") or "")
+    request = requests.validate_json(ledger.fact("request") or "")
+    request = replace(request, workers=workers or request.workers)
     if where is not None:
         request = replace(request, ray=None if where == "local" else where)
     mini_batches, hashes = ledger.plan()
-    asked = ask(request)
-    plan = Plan(ledger.fact("fingerprint") or "", mini_batches)
-    settings = asked.deployment.settings
-    name = settings.output_file_name if settings.output_action == "append_row" else None
-    count, capped = workers_for(workers or request.workers, asked.deployment, len(mini_batches), request.ray)
     files = tuple(file for mini_batch in mini_batches for file in mini_batch.files)
-    return Prepared(
-        request=request,
-        deployment=asked.deployment,
-        model=asked.model,
-        inputs=Inputs(ledger.fact("root") or "", _is_folder(request.input, files), files),
-        plan=plan,
-        script=asked.script,
-        workers=count,
-        output=OutputFolder(root, name),
-        warnings=tuple(capped),
-        identity=asked.identity(),
-        hashes=hashes,
-    )
+    inputs = Inputs(ledger.fact("root") or "", _is_folder(request.input, files), files)
+    plan = Plan(ledger.fact("fingerprint") or "", mini_batches)
+    return Prepared.of(request, resolve(request), inputs, plan, root, hashes)
 
 
 def _is_folder(path: Path | str, files: tuple[InputFile, ...]) -> bool:

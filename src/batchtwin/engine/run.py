@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from batchtwin import errors
+from batchtwin import errors, safe_open
 from batchtwin.engine.backends.base import Backend, Pool, PoolError
 from batchtwin.engine.context import job_context
 from batchtwin.engine.job import Job, Rules, Status, Submit
@@ -76,7 +75,7 @@ class Run:
         prepared, job = self._prepared, self._job
         self._ledger.state("runs", str(self._number))
         prepared.output.make()
-        with closing(Logs(prepared.output.root / "logs")) as logs:
+        with closing(Logs(prepared.output.logs)) as logs:
             report = Report(prepared.plan, logs, self._progress)
             scheduled = f"Scheduled {len(job.items)} mini batches with {sum(job.items)} items"
             logs.progress(f"Scheduling finished. {scheduled} in {time.monotonic() - self._began:.3f} seconds.")
@@ -88,11 +87,11 @@ class Run:
                 except OutputError as error:
                     job.fail(str(error))
                 except PoolError as error:
-                    job.fail(f"{error}; {self._advice}")
+                    job.fail(f"{error}; {self._prepared.output.advice}")
                 except OSError as error:
                     job.fail(self._refused(error))
             for folder in (prepared.output.scratch, prepared.output.models):
-                shutil.rmtree(folder, ignore_errors=True)
+                safe_open.remove(folder, prepared.output.root, ignore_errors=True)
             return self._finish(report, logs)
 
     def _drive(self, pool: Pool, report: Report, caught: list[int]) -> None:
@@ -133,14 +132,14 @@ class Run:
         any_failed = self._complete(logs)
         cause = _cause(job, report)
         if job.fatal is not None and job.fatal.kind == "write":
-            cause += f"; {self._advice}"
+            cause += f"; {self._prepared.output.advice}"
         with suppress(OSError):  # the console has it too
             logs.result(job, cause)
         written: Path | str
         if job.status is Status.COMPLETED:
             written = result_location(self._prepared)
         else:
-            written = output.root / "failures.jsonl" if any_failed else logs.root
+            written = output.failures if any_failed else logs.root
         refused = job.fatal is not None and job.fatal.kind == "script"
         return Result(job.status, job.summary, cause, written, job.processed_items, job.rows, refused)
 
@@ -151,7 +150,7 @@ class Run:
         try:
             with suppress(OSError):  # they are no reason to fail
                 logs.flush()
-            any_failed = write_failures(prepared.output.root / "failures.jsonl", job, prepared.plan)
+            any_failed = write_failures(prepared.output.failures, job, prepared.plan)
             if job.status is Status.COMPLETED:
                 assembled = prepared.output.assemble(job.outcomes[number] for number in sorted(job.outcomes))
                 logs.progress(f"All {len(job.items)} mini batches have been processed.")
@@ -174,22 +173,19 @@ class Run:
 
     def _refused(self, error: OSError) -> str:
         """A full disk or the like: what is committed stays."""
-        return f"{error.filename or self._prepared.output.root}: {error.strerror}; {self._advice}"
-
-    @property
-    def _advice(self) -> str:
-        return f"mend the cause, then `batchtwin resume {self._prepared.output.root}`"
+        return f"{error.filename or self._prepared.output.root}: {error.strerror}; {self._prepared.output.advice}"
 
 
-def rules(prepared: Prepared) -> Rules:
-    """Return what the deployment says about tries, failures and output."""
+def job_of(prepared: Prepared) -> Job:
+    """Return the job, none of whose mini-batches has run, with the deployment's rules on tries, failures and output."""
     settings = prepared.deployment.settings
-    return Rules(
+    rules = Rules(
         tries=settings.retry_settings.tries,
         error_threshold=settings.error_threshold,
         append_row=settings.output_action == "append_row",
         workers=prepared.workers,
     )
+    return Job([len(mini_batch.files) for mini_batch in prepared.plan.mini_batches], rules)
 
 
 def _cause(job: Job, report: Report) -> str:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from batchtwin.engine.ledger import Ledger
-from batchtwin.engine.output.folder import BLOCK, OutputFolder, range_problem
+from batchtwin.engine.output.folder import MANIFEST, SCORE, OutputFolder
 from batchtwin.engine.output.manifest import Manifest
-from batchtwin.engine.output.remote import MANIFEST, SCORE, RemoteOutput
+from batchtwin.engine.output.remote import RemoteOutput
+from batchtwin.engine.output.segments import range_problem
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.resume import changes_since, load_prepared
 from batchtwin.errors import BatchTwinError
 from batchtwin.inputs.plan import MiniBatch
 from batchtwin.inputs.remote import RemoteError
+from batchtwin.safe_open import open_file
 from batchtwin_node.protocol import Outcome
 
 SHOWN = 10
@@ -37,7 +40,7 @@ def verify(root: Path) -> Verdict:
         BatchTwinError: there is no job, or its ledger or manifest cannot be read.
     """
     root = root.absolute()
-    with closing(Ledger.open(root / "job.sqlite")) as ledger:
+    with closing(Ledger.open(OutputFolder(root).ledger)) as ledger:
         problems: list[str] = []
         try:
             prepared = load_prepared(ledger, root)
@@ -69,7 +72,7 @@ def _segments(output: OutputFolder, outcomes: list[Outcome], mini_batches: tuple
     """The committed ranges of a job that is not complete."""
     for outcome in outcomes if output.predictions else ():
         path = output.segments / outcome.segment
-        if problem := range_problem(path, outcome, outcome.offset, mini_batches):
+        if problem := range_problem(path, output.root, outcome, outcome.offset, mini_batches):
             yield problem
 
 
@@ -92,17 +95,21 @@ def _predictions(
     path = output.predictions
     if path is None or manifest.output is None:
         return
-    if not path.is_file():
+    if not os.path.lexists(path):
         yield f"{path}: is gone"
         return
-    size, digest = path.stat().st_size, _sha256(path)
+    try:
+        size, digest = os.lstat(path).st_size, _sha256(path)
+    except OSError as error:
+        yield f"{error.filename}: {error.strerror}"
+        return
     if (size, digest) == (manifest.output.bytes, manifest.output.sha256):
         return
     if size != manifest.output.bytes:
         yield f"{path}: has {size} bytes, {manifest.output.bytes} were written"
     offset, wrong = 0, []
     for outcome in outcomes:
-        if problem := range_problem(path, outcome, offset, mini_batches):
+        if problem := range_problem(path, output.root, outcome, offset, mini_batches):
             wrong.append(problem)
         offset += outcome.length
     yield from wrong[:SHOWN]
@@ -127,8 +134,5 @@ def _published(prepared: Prepared, manifest: Manifest) -> Iterator[str]:
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as source:
-        while block := source.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+    with open_file(path) as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from batchtwin import atomic
 from batchtwin.errors import UsageError
 
 FOLDER = "BATCHTWIN_ENVIRONMENTS"
@@ -82,9 +83,7 @@ def load(path: Path) -> Environment | None:
 
 def save(path: Path, record: Record) -> Environment:
     """Mark an environment as whole: the record is written last."""
-    from batchtwin.engine.output.manifest import write_whole
-
-    write_whole(path / RECORD, [json.dumps(asdict(record), indent=2) + "\n"])
+    atomic.write_text(path / RECORD, json.dumps(asdict(record), indent=2) + "\n")
     return Environment(path, record)
 
 

@@ -7,7 +7,6 @@ reads one URL per line and answers each with one JSON object.
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import sys
@@ -17,8 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
-from batchtwin.inputs.location import shown
-from batchtwin.inputs.remote import CopyError, RemoteError, Store, name_of
+from batchtwin import atomic
+from batchtwin.inputs.location import redact
+from batchtwin.inputs.remote import CopyError, RemoteError, RemoteStore, name_of
 from batchtwin_node.children import die_with_parent
 
 
@@ -50,9 +50,8 @@ def copy(folder: Path, url: str) -> str:
     make_own(folder)
     target = folder / name_of(url)
     if not target.exists():
-        for partial in folder.glob(f".{glob.escape(target.name)}.*.part"):
-            partial.unlink(missing_ok=True)  # of a try that was killed
-        Store(url).fetch(target)
+        atomic.remove_temporaries(target)  # of a try that was killed
+        RemoteStore(url).fetch(target)
     return str(target)
 
 
@@ -63,7 +62,7 @@ def answer(folder: Path, url: str) -> Mapping[str, str]:
     except (RemoteError, CopyError) as error:
         return {"url": url, "kind": "write" if isinstance(error, CopyError) else "raised", "error": str(error)}
     except Exception as error:
-        return {"url": url, "kind": "raised", "error": f"{shown(url)}: {type(error).__name__}: {error}"}
+        return {"url": url, "kind": "raised", "error": f"{redact(url)}: {type(error).__name__}: {error}"}
 
 
 def main(folder: Path, threads: int, parent: int) -> None:

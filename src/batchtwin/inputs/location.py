@@ -30,7 +30,7 @@ def is_store(path: str) -> bool:
     return is_url(path) and path.partition("://")[0].lower() in PROTOCOLS
 
 
-def located(text: str) -> Path | str:
+def parse_location(text: str) -> Path | str:
     """Return what a person gave as a path, or as the URL that it is.
 
     Raises:
@@ -40,7 +40,7 @@ def located(text: str) -> Path | str:
         return Path(text)
     if _has_key(text):
         raise UsageError(
-            f"{shown(text.partition('?')[0])}: holds a key, and URLs are written down; give the key by the variables "
+            f"{redact(text.partition('?')[0])}: holds a key, and URLs are written down; give the key by the variables "
             "of its store (docs/scale.md), and leave it out"
         )
     return text
@@ -51,7 +51,7 @@ def _has_key(url: str) -> bool:
     return bool(WEB_USER.match(url) or STORE_KEY.search(url) or any(map(KEY.search, names)))
 
 
-def shown(text: str) -> str:
+def redact(text: str) -> str:
     """A text with URLs in it as it may be printed: without what may be a key."""
     return STORE_KEY.sub(r"\1", WEB_USER.sub(r"\1", QUERY.sub(r"\1?...", text)))
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
+from batchtwin import atomic
 from batchtwin.errors import InputError, OutputError
 from batchtwin.inputs.listing import InputFile, Inputs, LeftOut
-from batchtwin.inputs.location import EXTRAS, PROTOCOLS, is_store, shown, without_query
+from batchtwin.inputs.location import EXTRAS, PROTOCOLS, is_store, redact, without_query
 
 # What stores call the version of an object, the surest first.
 VERSIONS = (
@@ -33,7 +34,7 @@ class CopyError(OutputError):
     """What a store gave cannot be written here: no fault of the file that was asked for."""
 
 
-class Store:
+class RemoteStore:
     """The store of `url`; `at` is where it leads there.
 
     Raises:
@@ -44,9 +45,9 @@ class Store:
         self.url = url
         protocol = url.partition("://")[0].lower()
         if not is_store(url):
-            raise RemoteError(f"{shown(url)}: {protocol}:// is no store that can be read; {', '.join(PROTOCOLS)} are")
+            raise RemoteError(f"{redact(url)}: {protocol}:// is no store that can be read; {', '.join(PROTOCOLS)} are")
         if "::" in url:
-            raise RemoteError(f"{shown(url)}: '::' puts one store into another; name one store alone")
+            raise RemoteError(f"{redact(url)}: '::' puts one store into another; name one store alone")
         import fsspec
 
         try:
@@ -54,7 +55,7 @@ class Store:
                 self.files, self.at = fsspec.core.url_to_fs(url)
         except ImportError:
             extra = EXTRAS.get(protocol, "")
-            text = f"{shown(url)}: its driver is not installed; pip install 'batchtwin[{extra}]'"
+            text = f"{redact(url)}: its driver is not installed; pip install 'batchtwin[{extra}]'"
             raise RemoteError(text) from None
         self.is_web = protocol in {"http", "https"}
 
@@ -82,7 +83,7 @@ class Store:
             RemoteError: the store does not give it.
             CopyError: it cannot be written.
         """
-        part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        part = atomic.temporary_beside(target)
         try:
             with self.refusals(self.url):
                 self.files.get_file(self.at, str(part))
@@ -110,14 +111,14 @@ class Store:
                 if path == place or path.startswith(f"{place}/"):
                     self.files.rm_file(path)
 
-    def blocks(self, name: str, size: int) -> Iterator[bytes]:
-        """Yield what is below the place under a name, `size` bytes at a time."""
+    @contextmanager
+    def open(self, name: str, size: int) -> Iterator[BufferedIOBase]:
+        """Open a name below the place to read, `size` bytes asked of the store at once."""
         with (
             self.refusals(f"{self.url.rstrip('/')}/{name}"),
             self.files.open(f"{self.at.rstrip('/')}/{name}", "rb", block_size=size) as stream,
         ):
-            while block := stream.read(size):
-                yield block
+            yield stream
 
     @contextmanager
     def refusals(self, url: str) -> Iterator[None]:
@@ -125,15 +126,15 @@ class Store:
         try:
             yield
         except FileNotFoundError:
-            raise RemoteError(f"{shown(url)}: there is no such file or folder") from None
+            raise RemoteError(f"{redact(url)}: there is no such file or folder") from None
         except ImportError:
             raise
         except Exception as error:
             if isinstance(error, OSError) and error.errno in OF_THIS_MACHINE:
                 advice = "make room, or name another folder for copies: BATCHTWIN_COPIES"
-                raise CopyError(f"{error.filename or shown(url)}: {error.strerror}; {advice}") from None
-            text = shown(" ".join(str(error).split())) or type(error).__name__
-            raise RemoteError(f"{shown(url)}: {type(error).__name__}: {text}; may you read it?") from None
+                raise CopyError(f"{error.filename or redact(url)}: {error.strerror}; {advice}") from None
+            text = redact(" ".join(str(error).split())) or type(error).__name__
+            raise RemoteError(f"{redact(url)}: {type(error).__name__}: {text}; may you read it?") from None
 
 
 def version_of(info: Mapping[str, Any]) -> int:
@@ -154,7 +155,7 @@ def list_remote(url: str) -> Inputs:
         RemoteError: the store cannot be reached, or has no such thing.
         InputError: the folder holds no file to score.
     """
-    store = Store(url)
+    store = RemoteStore(url)
     info = store.info()
     if info["type"] != "directory":
         return Inputs(url, False, (_file(store, url, info),))
@@ -176,7 +177,7 @@ def list_remote(url: str) -> Inputs:
     inputs = Inputs(url, True, tuple(files), tuple(sorted(left_out, key=lambda entry: (entry.why, entry.name))))
     if not files:
         reasons = "".join(f"; {warning}" for warning in inputs.warnings())
-        raise InputError(f"{shown(url)}: holds no file to score{reasons}. Put the files directly into this folder")
+        raise InputError(f"{redact(url)}: holds no file to score{reasons}. Put the files directly into this folder")
     return inputs
 
 
@@ -188,13 +189,13 @@ def heads(root: str, paths: Sequence[str], size: int) -> Iterator[bytes | str]:
     """
     import fsspec
 
-    store = Store(root)
+    store = RemoteStore(root)
     for chunk in (paths[number : number + HEADS] for number in range(0, len(paths), HEADS)):
         places = [fsspec.core.strip_protocol(path) for path in chunk]
         with store.refusals(root):
             found = store.files.cat_ranges(places, [0] * len(chunk), [size] * len(chunk), on_error="return")
         for path, head in zip(chunk, found, strict=True):
-            yield f"{shown(path)}: cannot be read: {head}" if isinstance(head, Exception) else bytes(head)
+            yield f"{redact(path)}: cannot be read: {head}" if isinstance(head, Exception) else bytes(head)
 
 
 def changes(inputs: Inputs) -> Iterator[str]:
@@ -222,12 +223,12 @@ def name_of(path: str) -> str:
     """
     name = without_query(path).rstrip("/").rpartition("/")[2]
     if name in {"", ".", ".."} or "\0" in name:
-        raise RemoteError(f"{shown(path)}: {name!r} cannot be the name of a file; name one, or a folder")
+        raise RemoteError(f"{redact(path)}: {name!r} cannot be the name of a file; name one, or a folder")
     return name
 
 
-def _file(store: Store, url: str, info: Mapping[str, Any]) -> InputFile:
+def _file(store: RemoteStore, url: str, info: Mapping[str, Any]) -> InputFile:
     name_of(url)
     if not store.is_web and not info["size"]:
-        raise InputError(f"{shown(url)}: empty; --input takes a folder of files, or one file")
+        raise InputError(f"{redact(url)}: empty; --input takes a folder of files, or one file")
     return InputFile(url, int(info["size"] or 0), version_of(info))

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from batchtwin.inputs.location import shown
-from batchtwin.inputs.remote import RemoteError, Store, name_of, version_of
+from batchtwin.inputs.location import redact
+from batchtwin.inputs.remote import RemoteError, RemoteStore, name_of, version_of
 
 
 def fetch_folder(url: str, into: Path) -> Path:
@@ -20,9 +20,9 @@ def fetch_folder(url: str, into: Path) -> Path:
         RemoteError: it cannot be fetched, is of the web, or holds a name that leads out of it.
         CopyError: there is no room for it here.
     """
-    store = Store(url)
+    store = RemoteStore(url)
     if store.is_web:
-        raise RemoteError(f"{shown(url)}: the web has no folders; give a folder, or a URL of a store such as s3://")
+        raise RemoteError(f"{redact(url)}: the web has no folders; give a folder, or a URL of a store such as s3://")
     found = _objects(store)
     digest = hashlib.sha256(url.encode())
     for path, info in sorted(found.items()):
@@ -44,7 +44,7 @@ def fetch_folder(url: str, into: Path) -> Path:
     return whole
 
 
-def _objects(store: Store) -> dict[str, Mapping[str, Any]]:
+def _objects(store: RemoteStore) -> dict[str, Mapping[str, Any]]:
     """What there is to copy: the object itself, or all below, without the markers that some stores have for folders."""
     info = store.info()
     if info["type"] == "file":
@@ -58,14 +58,14 @@ def _objects(store: Store) -> dict[str, Mapping[str, Any]]:
         if info.get("type") != "directory" and not path.endswith("/") and path not in folders
     }
     if not objects:
-        raise RemoteError(f"{shown(store.url)}: there is no such file or folder")
+        raise RemoteError(f"{redact(store.url)}: there is no such file or folder")
     return objects
 
 
-def _fetch_into(store: Store, path: str, folder: Path) -> None:
+def _fetch_into(store: RemoteStore, path: str, folder: Path) -> None:
     target = folder / path.removeprefix(store.at).lstrip("/")
     if not Path(os.path.normpath(target)).is_relative_to(folder):
-        raise RemoteError(f"{shown(store.url)}: holds {path!r}, which leads out of it")
+        raise RemoteError(f"{redact(store.url)}: holds {path!r}, which leads out of it")
     target.parent.mkdir(parents=True, exist_ok=True)
     with store.refusals(store.url):
         store.files.get_file(path, str(target))

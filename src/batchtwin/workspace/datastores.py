@@ -13,6 +13,7 @@ import uuid
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
+from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.workspace.assets import FOLDERS
 from batchtwin.workspace.entities import Asset, Job, Kind
 from batchtwin.workspace.errors import InvalidError, NotFoundError
@@ -93,14 +94,14 @@ class Datastores(Jobs):
         """Give the output of a job that has ended its path in the default datastore, and return that."""
         place = self.output_path(job)
         if job.status.is_final:
-            _share(job.output / "named-outputs" / "score", self.make_datastore(DEFAULT) / place)
+            _share(OutputFolder(job.output).score, self.make_datastore(DEFAULT) / place)
         return place
 
     def share_logs(self, job: Job) -> str:
         """Give the logs of a job their path in the datastore of artifacts [A], and return that."""
         place = f"ExperimentRun/dcid.{job.name}"
         if job.status.is_final:
-            _share(job.output / "logs", self.make_datastore(ARTIFACTS) / place / "logs")
+            _share(OutputFolder(job.output).logs, self.make_datastore(ARTIFACTS) / place / "logs")
         return f"{place}/"
 
 

@@ -248,7 +248,6 @@ def _output_file_name(yaml: Path, overrides: Mapping[str, str]) -> str | None:
     from batchtwin.errors import DeploymentError
 
     try:
-        settings = Spec.load(yaml, overrides).settings
+        return Spec.load(yaml, overrides).output_file
     except DeploymentError as error:
         raise InvalidError("; ".join(f"{problem.key}: {problem.text}" for problem in error.problems)) from None
-    return settings.output_file_name if settings.output_action == "append_row" else None

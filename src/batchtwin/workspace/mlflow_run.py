@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batchtwin.engine.output.folder import OutputFolder
+from batchtwin.locks import hold
 from batchtwin.workspace import states
 from batchtwin.workspace.entities import Job, JobStatus
 from batchtwin.workspace.rows import job_of
@@ -45,7 +45,7 @@ def add_run(store: Store, name: str, measured: Measured) -> None:
     with store.read() as connection:
         row = states.row_of(connection, name)
     job = job_of(row, store.root)
-    with _alone(store.root / ".mlflow.lock"):
+    with hold(store.root / ".mlflow.lock"):
         from mlflow.tracking import MlflowClient
 
         uri = f"sqlite:///{store.root / 'mlflow.db'}"
@@ -55,13 +55,6 @@ def add_run(store: Store, name: str, measured: Measured) -> None:
     client.set_terminated(run_id, STATUSES[job.status], int(measured.ended * 1000))
     with store.write() as connection:
         states.change(connection, name, {"mlflow_run_id": run_id})
-
-
-@contextmanager
-def _alone(file: Path) -> Iterator[None]:
-    with file.open("a") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
 
 
 def _create(client: MlflowClient, root: Path, job: Job, measured: Measured) -> str:
@@ -95,7 +88,7 @@ def _fill(client: MlflowClient, run_id: str, job: Job, order: Mapping[str, Any],
         client.log_text(run_id, measured.summary + "\n", "summary.txt")
     if job.error:
         client.log_text(run_id, job.error + "\n", "error.txt")
-    predictions = job.output / "named-outputs" / "score" / (job.output_file_name or "")
-    if predictions.is_file():
+    predictions = OutputFolder(job.output, job.output_file_name).predictions
+    if predictions and predictions.is_file():
         with predictions.open(encoding="utf-8", errors="replace") as stream:
             client.log_text(run_id, "".join(islice(stream, HEAD_LINES)), f"head-{predictions.name}")

@@ -6,13 +6,14 @@ and the others wait for their turn to look.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from batchtwin.locks import acquire, hold
+from batchtwin.machine import cpus
 from batchtwin.workspace.errors import InvalidError
 
 VARIABLE = "BATCHTWIN_JOBS"
@@ -45,35 +46,22 @@ def place(root: Path, wait: Callable[[], None]) -> Iterator[None]:
 def _count() -> int:
     text = os.environ.get(VARIABLE)
     if text is None:
-        return max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+        return max(2, cpus())
     if not text.isdecimal() or not int(text):
         raise InvalidError(f"{VARIABLE}={text}: must be the number of jobs that may run at once, 1 or more")
     return int(text)
 
 
 def _next(folder: Path, count: int) -> int:
-    queue = _open(folder / "queue")
-    try:
-        fcntl.flock(queue, fcntl.LOCK_EX)
+    with hold(folder / "queue"):
         while (held := _free(folder, count)) is None:
             time.sleep(LOOK_SECONDS)
         return held
-    finally:
-        os.close(queue)
 
 
 def _free(folder: Path, count: int) -> int | None:
     """The descriptor of a place that was free, and is ours now."""
     for number in range(count):
-        descriptor = _open(folder / str(number))
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-        else:
-            return descriptor
+        with suppress(BlockingIOError):
+            return acquire(folder / str(number), wait=False)
     return None
-
-
-def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from batchtwin.locks import hold, is_held
 from batchtwin.workspace.errors import StoreError
 from batchtwin.workspace.store import VARIABLE
 
@@ -66,28 +66,13 @@ def answering(folder: Path) -> Iterator[int]:
     Who inherits the descriptor answers for the job, too. The kernel lets go of the lock when the last of them is gone,
     however it ends, and whatever becomes of the clock.
     """
-    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with hold(folder / LOCK) as descriptor:
         yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def is_answered(folder: Path) -> bool | None:
     """Whether a process answers for the job of a folder; None if the job has no lock."""
-    try:
-        descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    try:
-        # Shared, so that two who look do not take each other for the job.
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    return is_held(folder / LOCK)
 
 
 def launch(module: str, name: str, folder: Path, address: str, lock: int) -> Process:

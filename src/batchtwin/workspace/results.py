@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
 from pathlib import Path
 
+from batchtwin import atomic
+from batchtwin.engine.logs import JOB_RESULT
+from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.workspace.entities import FINAL, Job
 from batchtwin.workspace.errors import InvalidError, NotEndedError, NotFoundError
 
@@ -17,11 +19,11 @@ DELIVERED = "delivered"
 
 def lines(job: Job) -> list[str]:
     """The progress overview so far; after the end status, summary and cause. Only whole lines."""
-    overviews = sorted((job.output / "logs").glob("job_progress_overview.*.txt"))
+    overviews = sorted(OutputFolder(job.output).logs.glob("job_progress_overview.*.txt"))
     told = [line for file in overviews for line in _whole_lines(file)]
     if not job.status.is_final:
         return told
-    result = job.output / "logs" / "job_result.txt"
+    result = OutputFolder(job.output).logs / JOB_RESULT
     ended = _whole_lines(result) if result.exists() else []
     if not ended or ended[0] != job.status.value:
         ended = [job.status.value, *(job.error.splitlines() if job.error else [])]
@@ -49,16 +51,16 @@ def download(job: Job, target: Path, output_name: str | None, *, everything: boo
         _require_file(job)
     wanted: dict[str, Path] = {}
     if everything or output_name is not None:
-        wanted[f"named-outputs/{OUTPUT}"] = job.output / "named-outputs" / OUTPUT
+        wanted[f"named-outputs/{OUTPUT}"] = OutputFolder(job.output).score
     if everything or output_name is None:
-        wanted["artifacts/logs"] = job.output / "logs"
+        wanted["artifacts/logs"] = OutputFolder(job.output).logs
     for place, source in wanted.items():
         copy_below(source, target, place)
     return target if everything else target / Path(next(iter(wanted)))
 
 
 def _require_file(job: Job) -> None:
-    if not any(names for _, _, names in os.walk(job.output / "named-outputs" / OUTPUT)):
+    if not any(names for _, _, names in os.walk(OutputFolder(job.output).score)):
         raise InvalidError(
             f"output '{OUTPUT}' of job '{job.name}': has no file, and the job is {job.status.value}; "
             "its logs say why: download without the name of an output"
@@ -73,7 +75,7 @@ def deliver(folder: Path, target: str | None) -> None:
     """
     if target is not None and not is_complete(folder, target):
         result = _result(folder)
-        copy_below(folder / "named-outputs" / OUTPUT, Path(target), ".")
+        copy_below(OutputFolder(folder).score, Path(target), ".")
         (folder / DELIVERED).write_text(result, encoding="utf-8")
 
 
@@ -85,7 +87,7 @@ def is_complete(folder: Path, target: str | None) -> bool:
 
 def _result(folder: Path) -> str:
     """What tells one result of a job from another, as `resume --retry-failed` makes one; empty if there is none."""
-    manifest = folder / "manifest.json"
+    manifest = OutputFolder(folder).manifest
     return str(manifest.stat().st_mtime_ns) if manifest.exists() else ""
 
 
@@ -117,9 +119,5 @@ def _require_below(folder: Path, target: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    new = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        shutil.copyfile(source, new)
-        new.replace(target)
-    finally:
-        new.unlink(missing_ok=True)
+    with source.open("rb") as stream, atomic.replacing(target, sync=False) as copy:
+        shutil.copyfileobj(stream, copy)

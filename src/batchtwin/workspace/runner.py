@@ -127,20 +127,20 @@ def run(store: Store, row: RowMapping, folder: Path, watch: Watch) -> tuple[JobS
 def score(store: Store, row: RowMapping, folder: Path, watch: Watch) -> Result:
     """Run the job through the engine."""
     from batchtwin.engine.backends.choice import backend_for
-    from batchtwin.engine.prepare import Request, ask, prepare
-    from batchtwin.engine.resume import new_job
+    from batchtwin.engine.new_job import new_job
+    from batchtwin.engine.prepare import Request, prepare, resolve
     from batchtwin.workspace import states
     from batchtwin.workspace.entities import JobStatus
 
     order = row["order"]
     request = Request(folder / "deployment.yml", Path(order["input"]), output=folder, overrides=order["overrides"])
-    asked = ask(request)
-    with closing(backend_for(asked)) as site:
-        prepared = prepare(request, asked)
+    resolved = resolve(request)
+    with closing(backend_for(resolved)) as backend:
+        prepared = prepare(request, resolved)
         for warning in prepared.warnings:
             watch.note(f"Warning: {warning}")
         states.advance(store, row["name"], JobStatus.RUNNING)
-        return new_job(prepared, watch, site)
+        return new_job(prepared, watch, backend)
 
 
 def canceled(row: RowMapping | None, folder: Path) -> tuple[JobStatus, str | None]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, select, update
 
+from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.workspace import results
 from batchtwin.workspace.entities import JobStatus
 from batchtwin.workspace.errors import InvalidError, NotFoundError
@@ -97,7 +98,7 @@ def _is_alive(row: RowMapping, folder: Path) -> bool:
 
 
 def _resumed(row: RowMapping, folder: Path) -> dict[str, Any] | None:
-    manifest = folder / "manifest.json"
+    manifest = OutputFolder(folder).manifest
     if not manifest.exists() or (row["ended"] and manifest.stat().st_mtime < row["ended"].timestamp()):
         return None
     return _whole(row, folder)
@@ -107,9 +108,10 @@ def _gone(row: RowMapping, folder: Path) -> dict[str, Any]:
     is_unwanted = row["status"] == JobStatus.CANCEL_REQUESTED
     if is_unwanted and not results.is_complete(folder, row["order"]["output_path"]):
         return {"status": JobStatus.CANCELED}
-    if (folder / "manifest.json").exists():
+    output = OutputFolder(folder)
+    if output.manifest.exists():
         return _whole(row, folder)
-    advice = f"resume: batchtwin resume {folder}" if (folder / "job.sqlite").exists() else "invoke the endpoint again"
+    advice = f"resume: batchtwin resume {folder}" if output.ledger.exists() else "invoke the endpoint again"
     return {"status": JobStatus.FAILED, "error": f"the job's process is gone; {advice}"}
 
 

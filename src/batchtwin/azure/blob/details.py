@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
+
+from batchtwin import atomic
 
 CONTENT_TYPE = "application/octet-stream"
 
@@ -74,12 +75,7 @@ class DetailsFolder:
         """Keep the details of a blob, whole or not at all."""
         file = self._file(blob.container, blob.name, blob.size, blob.mtime_ns)
         file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(uuid.uuid4().hex)
-        try:
-            temporary.write_text(json.dumps(asdict(blob.details)))
-            temporary.replace(file)
-        finally:
-            temporary.unlink(missing_ok=True)
+        atomic.write_text(file, json.dumps(asdict(blob.details)), sync=False)
 
     def remove(self, blob: Blob) -> None:
         """Forget the details of a content that is gone."""

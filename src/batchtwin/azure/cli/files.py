@@ -12,7 +12,8 @@ from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from batchtwin.deployment.messages import describe_error, locate
+from batchtwin.deployment.messages import describe_error, error_location
+from batchtwin.deployment.overrides import parse_pairs, set_dotted
 from batchtwin.deployment.yaml_file import Key, YamlFile
 from batchtwin.errors import DeploymentError, Problem, UsageError
 
@@ -64,7 +65,7 @@ class Source:
         raise UsageError("\n".join(f"--{problem.key.replace('_', '-')}: {problem.text}" for problem in problems))
 
     def _problem(self, detail: Any, model: type[BaseModel]) -> Problem:
-        at, value = locate(detail, self.data)
+        at, value = error_location(detail, self.data)
         lines = self.file.lines if self.file else {}
         line = next((lines[at[:size]] for size in range(len(at), 0, -1) if at[:size] in lines), None)
         return Problem(".".join(map(str, at)), line, describe_error(detail, value, at, model, set(model.model_fields)))
@@ -76,13 +77,7 @@ def pairs(flag: str, words: Sequence[str] | None) -> dict[str, str]:
     Raises:
         UsageError: one is not of that form.
     """
-    split = {}
-    for word in words or ():
-        key, equals, value = word.partition("=")
-        if not equals or not all(key.split(".")):
-            raise UsageError(f"{flag} {word}: expected KEY=VALUE")
-        split[key] = value
-    return split
+    return parse_pairs(flag, words)
 
 
 def given_pairs(flag: str, words: Sequence[str] | None) -> dict[str, str] | None:
@@ -109,12 +104,7 @@ def _refuse(constant: str) -> NoReturn:
 
 def put(data: dict[str, Any], dotted: str, value: object) -> None:
     """Set a dotted key in nested mappings, making those that are not there; the mappings given stay as they are."""
-    *above, key = dotted.split(".")
-    for part in above:
-        inner = data.get(part)
-        data[part] = dict(inner) if isinstance(inner, dict) else {}
-        data = data[part]
-    data[key] = value
+    set_dotted(data, dotted, value)
 
 
 def drop(data: dict[str, Any], dotted: str) -> None:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
+from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.workspace.entities import Asset, Compute, Deployment, Endpoint, Job
 from batchtwin.workspace.names import CHILD_SUFFIX
 
@@ -162,7 +163,7 @@ def job(job: Job, tracking: str) -> dict[str, Any]:
         inputs={"job_data_path": {"mode": "ro_mount", "path": job.input, "type": _input_type(job)}},
         jobs=None if child else {"batchscoring": {"type": "parallel", "name": job.name + CHILD_SUFFIX}},
         name=job.name,
-        outputs={"score": {"mode": "upload", "path": str(job.output / "named-outputs/score"), "type": "uri_folder"}},
+        outputs={"score": {"mode": "upload", "path": str(OutputFolder(job.output).score), "type": "uri_folder"}},
         parent_job_name=job.name.removesuffix(CHILD_SUFFIX) if child else None,
         properties=dict(job.properties),
         resourceGroup=LOCAL,

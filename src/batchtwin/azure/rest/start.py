@@ -20,7 +20,7 @@ from batchtwin.azure.rest import app
 from batchtwin.azure.rest.state import Services
 from batchtwin.azure.rest.tls import Identity
 from batchtwin.azure.rest.tokens import Tokens
-from batchtwin.locks import alone
+from batchtwin.locks import hold_folder
 from batchtwin.workspace.datastores import ARTIFACTS, DEFAULT
 from batchtwin.workspace.service import Workspace
 
@@ -45,7 +45,7 @@ def serve(workspace: Workspace, host: str, https_port: int, http_port: int, tell
         return NoServerError(f"{folder.parent}: is served by process {holder} already")
 
     # A workspace is one state, with one set of ports.
-    with alone(folder, served), _listen(host, https_port) as secure, _listen(LOOPBACK, http_port) as plain:
+    with hold_folder(folder, served), _listen(host, https_port) as secure, _listen(LOOPBACK, http_port) as plain:
         connection = Connection(folder, _name(host), secure.getsockname()[1], plain.getsockname()[1])
         identity = Identity.make(_names(host))
         identity.write_bundle(connection.bundle)

@@ -14,6 +14,8 @@ from tempfile import NamedTemporaryFile
 
 import trustme
 
+from batchtwin import atomic
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -43,10 +45,7 @@ class Identity:
         """
         import certifi
 
-        with NamedTemporaryFile(dir=path.parent, prefix=".bundle-", delete=False) as new:
-            new.write(Path(certifi.where()).read_bytes() + b"\n" + self.authority)
-        Path(new.name).chmod(0o644)
-        Path(new.name).replace(path)
+        atomic.write_bytes(path, Path(certifi.where()).read_bytes() + b"\n" + self.authority, mode=0o644)
 
 
 def _load(context: ssl.SSLContext, pem: bytes) -> None:

@@ -6,10 +6,10 @@ from batchtwin.engine.backends.base import Backend
 from batchtwin.engine.backends.local import LocalBackend
 from batchtwin.engine.backends.ray.options import RayOptions
 from batchtwin.engine.context import node_init
-from batchtwin.engine.prepare import Asked
+from batchtwin.engine.prepare import Resolved
 
 
-def backend_for(resolved: Asked, ray: RayOptions | None = None) -> Backend:
+def backend_for(resolved: Resolved, ray: RayOptions | None = None) -> Backend:
     """Return where to run, at once: what takes time is begun here, and waited for in `connect`.
 
     Raises:

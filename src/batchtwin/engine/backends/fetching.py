@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from batchtwin.engine.backends.node_pool import Client
-from batchtwin.inputs.location import is_url, shown
+from batchtwin.inputs.location import is_url, redact
 from batchtwin_node.lines import LineReader, LineWriter
 from batchtwin_node.protocol import BadFile, Event, Failure, FromNode, JobContext, Outcome, Task, ToNode
 
@@ -217,7 +217,7 @@ def with_names(event: Event, copies: dict[str, str]) -> FromNode:
 
     def named(text: str) -> str:
         for path, url in copies.items():
-            text = text.replace(path, shown(url))
+            text = text.replace(path, redact(url))
         return text
 
     def known(bad: BadFile) -> BadFile:

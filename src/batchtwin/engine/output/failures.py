@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from batchtwin import atomic
 from batchtwin.engine.job import Job
-from batchtwin.engine.output.manifest import write_whole
 from batchtwin.inputs.plan import MiniBatch, Plan
 from batchtwin_node.protocol import BadFile, Failure, Outcome
 
@@ -19,7 +19,7 @@ def write_failures(path: Path, job: Job, plan: Plan) -> bool:
     """Write one JSON object per failed file, in plan order; no file, and False, if nothing failed."""
     lines = [json.dumps(record) + "\n" for record in records(job, plan)]
     if lines:
-        write_whole(path, lines)
+        atomic.write_text(path, lines)
     else:
         path.unlink(missing_ok=True)
     return bool(lines)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from batchtwin import atomic
 from batchtwin.engine.identity import Identity
 from batchtwin.errors import BatchTwinError
+from batchtwin.safe_open import open_file
 
 
 class ManifestError(BatchTwinError):
@@ -68,7 +69,7 @@ class Manifest(_Part):
 
     def write(self, path: Path, inputs: Iterable[ManifestInput]) -> None:
         """Write the file, with `inputs` in the place of its own: there whole or not at all."""
-        write_whole(path, self._text(inputs))
+        atomic.write_text(path, self._text(inputs))
 
     def _text(self, inputs: Iterable[ManifestInput]) -> Iterator[str]:
         """Piece by piece: there may be millions of inputs, and never all at once."""
@@ -85,7 +86,7 @@ class Manifest(_Part):
             ManifestError: it is damaged.
         """
         try:
-            return cls.model_validate_json(path.read_bytes())
+            return cls.model_validate_json(_read(path))
         except (OSError, ValidationError, json.JSONDecodeError) as error:
             first = str(error).splitlines()[0]
             raise ManifestError(f"{path}: not a manifest that can be read: {first}") from None
@@ -94,21 +95,6 @@ class Manifest(_Part):
 _inputs: TypeAdapter[ManifestInput] = TypeAdapter(ManifestInput)
 
 
-def write_whole(path: Path, texts: Iterable[str]) -> None:
-    """Write a file beside its place, sync it, and move it there; then sync the folder."""
-    temporary = path.with_name(f".{path.name}.new")
-    with temporary.open("w", encoding="utf-8") as stream:
-        stream.writelines(texts)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the folder's entries on disk, so that a rename survives the machine."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _read(path: Path) -> bytes:
+    with open_file(path) as stream:
+        return stream.read()

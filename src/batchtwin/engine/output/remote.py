@@ -11,30 +11,29 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from batchtwin.engine.output.folder import BLOCK, OutputFolder
+from batchtwin.engine.output.folder import FAILURES, LOGS, MANIFEST, SCORE, OutputFolder
 from batchtwin.errors import OutputError
-from batchtwin.inputs.remote import RemoteError, Store
+from batchtwin.inputs.remote import RemoteError, RemoteStore
 from batchtwin_node.failpoints import failpoints
 
-MANIFEST = "manifest.json"
-SCORE = "named-outputs/score"
 # What a job brings besides; the manifest is gone first, and comes last.
-PARTS = (SCORE, "logs", "failures.jsonl")
+PARTS = (SCORE, LOGS, FAILURES)
+READ_BYTES = 8 << 20  # asked of a store at once
 failpoint = failpoints("parent")
 
 
-def work_folder(place: Path | str) -> Path:
+def work_folder(location: Path | str) -> Path:
     """Where a job works whose result goes to a URL: the same folder each time, below `outputs/`. A path is itself."""
-    if not isinstance(place, str):
-        return place
-    url = place
+    if not isinstance(location, str):
+        return location
+    url = location
     name = re.sub(r"[^A-Za-z0-9.]+", "-", url).strip("-.")[-80:]
     return Path("outputs") / f"{name}-{hashlib.sha256(url.rstrip('/').encode()).hexdigest()[:8]}"
 
 
-def not_there(error: RemoteError, root: Path) -> OutputError:
+def not_published(error: RemoteError, output: OutputFolder) -> OutputError:
     """Why a result did not get to its store, and what to do."""
-    return OutputError(f"{error} The result is in {root}; mend the cause, then `batchtwin resume {root}`")
+    return OutputError(f"{error} The result is in {output.root}; {output.advice}")
 
 
 class RemoteOutput:
@@ -46,7 +45,7 @@ class RemoteOutput:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._store = Store(url)
+        self._store = RemoteStore(url)
         if self._store.is_web:
             raise OutputError(
                 f"{url}: the web takes no files; give a folder, or a URL of a store such as s3:// or abfs://"
@@ -79,7 +78,7 @@ class RemoteOutput:
             self._store.put(output.manifest, MANIFEST)
             failpoint("published")
         except RemoteError as error:
-            raise not_there(error, output.root) from None
+            raise not_published(error, output) from None
 
     def sha256(self, name: str) -> str:
         """Return the SHA-256 of what is there under a name.
@@ -87,15 +86,18 @@ class RemoteOutput:
         Raises:
             RemoteError: there is no such thing.
         """
-        digest = hashlib.sha256()
-        for block in self._store.blocks(name, 8 * BLOCK):
-            digest.update(block)
-        return digest.hexdigest()
+        with self._store.open(name, READ_BYTES) as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _files(output: OutputFolder) -> Iterator[Path]:
-    for top in (output.score, output.root / "logs"):
+    for top in (output.score, output.logs):
         for at, _, names in os.walk(top):
-            yield from (Path(at) / name for name in sorted(names))
-    if (failures := output.root / "failures.jsonl").exists():
-        yield failures
+            yield from filter(_is_regular, (Path(at) / name for name in sorted(names)))
+    if _is_regular(output.failures):
+        yield output.failures
+
+
+def _is_regular(path: Path) -> bool:
+    """A link is not copied: it could lead to a file that is not of the job."""
+    return path.is_file() and not path.is_symlink()

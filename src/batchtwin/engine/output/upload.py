@@ -7,7 +7,8 @@ from pathlib import Path
 from batchtwin.engine.job import Job
 from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.logs import write_result
-from batchtwin.engine.output.remote import SCORE, RemoteOutput, not_there
+from batchtwin.engine.output.folder import SCORE
+from batchtwin.engine.output.remote import RemoteOutput, not_published
 from batchtwin.engine.prepare import Prepared
 from batchtwin.inputs.remote import RemoteError
 
@@ -22,14 +23,13 @@ def publish(prepared: Prepared, job: Job, ledger: Ledger) -> None:
     """
     runs = ledger.fact("runs") or ""
     if prepared.request.publish and ledger.fact(PUBLISHED) != runs:
-        root = prepared.output.root
         # An earlier run whose result could not be published has left another status there.
-        write_result(root / "logs", job, "")
+        write_result(prepared.output.logs, job, "")
         try:
-            shelf = RemoteOutput(prepared.request.publish)
+            store = RemoteOutput(prepared.request.publish)
         except RemoteError as error:
-            raise not_there(error, root) from None
-        shelf.publish(prepared.output)
+            raise not_published(error, prepared.output) from None
+        store.publish(prepared.output)
         ledger.state(PUBLISHED, runs)
 
 

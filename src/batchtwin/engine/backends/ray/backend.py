@@ -17,6 +17,7 @@ from batchtwin.engine.backends.ray.head import call_with_timeout, disable_gcs_ex
 from batchtwin.engine.backends.ray.options import RayOptions
 from batchtwin.engine.logs import Logs
 from batchtwin.errors import BatchTwinError, UsageError
+from batchtwin.machine import cpus
 from batchtwin_node.protocol import JobContext
 
 # Here rows never pass through Ray's object store: its smallest size will do.
@@ -127,7 +128,7 @@ def _own_cluster(workers: int, options: RayOptions) -> dict[str, Any]:
     # Ray's workers stand back behind all else of a machine; those of a local pool do not.
     os.environ.setdefault("RAY_worker_niceness", "0")
     return {
-        "num_cpus": max(os.cpu_count() or 1, -int(-workers * options.cpus // 1)),
+        "num_cpus": max(cpus(), -int(-workers * options.cpus // 1)),
         "object_store_memory": OBJECT_STORE_BYTES,
         "include_dashboard": False,
         "_node_ip_address": "127.0.0.1",

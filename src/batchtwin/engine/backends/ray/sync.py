@@ -18,20 +18,19 @@ from pathlib import Path
 
 from batchtwin.engine.backends.fetching import copies_folder
 from batchtwin.engine.backends.ray.transfer import CODE, PIECE_BYTES, below, files_below, relocate, unpack
-from batchtwin.engine.logs import made
-from batchtwin.engine.output.folder import OutputFolder
+from batchtwin.engine.output.folder import LOGS, SCORE, SEGMENTS, OutputFolder
 from batchtwin.errors import OutputError
 from batchtwin.inputs.fetch import make_own
 from batchtwin.inputs.location import is_url
-from batchtwin.locks import alone
+from batchtwin.locks import hold_folder
+from batchtwin.safe_open import open_file
 from batchtwin_node.codec import to_json
 from batchtwin_node.protocol import Failure, FromNode, JobContext, Task
 
 # A folder that nobody holds, and that is so old, is not about to be held either.
 OLD_SECONDS = 60.0
 # Below the job's folder.
-SCORE = "named-outputs/score"
-GROWING = ("segments", "logs")
+GROWING = (SEGMENTS, LOGS)
 ADVICE = "has to be on a path that all machines share"
 
 # The name of a file below the job's folder, and what it has grown by.
@@ -76,7 +75,7 @@ def apply_deltas(root: Path, deltas: Iterable[Delta]) -> None:
         OSError: the disk is full, or the like.
     """
     for name, data in deltas:
-        with made(below(root, name, GROWING)).open("ab") as stream:
+        with open_file(below(root, name, GROWING), "ab", root, make=True) as stream:
             stream.write(data)
 
 
@@ -96,7 +95,7 @@ class RemoteWorkdir:
         self._lock = ExitStack()
         try:
             make_own(root)
-            self._lock.enter_context(alone(root, OutputError))
+            self._lock.enter_context(hold_folder(root, OutputError))
             unpack(pieces, root)
             OutputFolder(root, None).make()
         except BaseException as error:
@@ -154,7 +153,7 @@ class RemoteWorkdir:
 
     def final_logs(self) -> list[Delta]:
         """Return what the logs have grown by."""
-        return self._growth.take(PIECE_BYTES, ("logs",))
+        return self._growth.take(PIECE_BYTES, (LOGS,))
 
     def lost(self) -> str:
         """Say what stays behind, after all; empty for nothing."""
@@ -172,5 +171,5 @@ def _sweep(folders: Iterable[Path], older: float = -math.inf) -> None:
     for folder in folders:
         with suppress(OutputError, OSError):
             if time.time() - folder.stat().st_mtime > older:
-                with alone(folder, OutputError):
+                with hold_folder(folder, OutputError):
                     shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,59 @@
+"""A new job: from a prepared request to the first run."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from batchtwin.engine.backends.base import Backend
+from batchtwin.engine.backends.local import LocalBackend
+from batchtwin.engine.ledger import Ledger
+from batchtwin.engine.logs import now
+from batchtwin.engine.output.folder import failpoint
+from batchtwin.engine.prepare import Prepared, Request, requests
+from batchtwin.engine.progress import Progress
+from batchtwin.engine.run import Result, Run, job_of
+from batchtwin.inputs.location import is_url
+
+
+def new_job(prepared: Prepared, progress: Progress, backend: Backend | None = None) -> Result:
+    """Run a prepared job from its beginning. Without `backend`, on this machine, by workers without a fork server.
+
+    Raises:
+        OutputError: the output folder is in use, or cannot be made.
+    """
+    if backend is None:
+        with closing(LocalBackend()) as backend:
+            return new_job(prepared, progress, backend)
+    output = prepared.output
+    with output.hold():
+        output.check(prepared.request.overwrite)
+        backend.connect(prepared.workers)
+        output.clear()
+        failpoint("cleared")
+        request = _absolute(prepared.request, output.root)
+        facts = {
+            "request": requests.dump_json(request).decode(),
+            "identity": prepared.identity.model_dump_json(),
+            "fingerprint": prepared.plan.fingerprint,
+            "root": str(prepared.inputs.root),
+            "started": now(),
+            "key": secrets.token_hex(16),
+        }
+        ledger = Ledger.create(output.ledger, facts, prepared.plan.mini_batches, dict(prepared.hashes))
+        failpoint("plan in the ledger")
+        with closing(ledger):
+            return Run(prepared, job_of(prepared), ledger, progress, backend)()
+
+
+def _absolute(request: Request, output: Path) -> Request:
+    """The request as it can be made again from any folder."""
+    model = _absolute_path(request.model) if request.model else None
+    deployment, data = request.deployment.absolute(), _absolute_path(request.input)
+    return replace(request, deployment=deployment, input=data, model=model, output=output)
+
+
+def _absolute_path(path: Path | str) -> str:
+    return str(path) if is_url(path) else str(Path(path).absolute())

@@ -1,0 +1,49 @@
+"""What this machine lets this process use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
+OWN = Path("/proc/self/cgroup")
+
+
+def cpus(cgroups: Path = CGROUPS, own: Path = OWN) -> int:
+    """Return how many CPUs this process may use: those it is bound to, at most its control group's quota, at least 1.
+
+    A quota of one CPU and a half counts as 2: two workers are busy for three quarters of the time.
+    """
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([bound, *_quotas(cgroups, own)]))
+
+
+def _quotas(cgroups: Path, own: Path) -> Iterator[int]:
+    """The quotas of the group of this process and of those above it, in whole CPUs, rounded up."""
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if controllers == "":
+            yield from _quotas_above(cgroups, group, "cpu.max")
+        elif "cpu" in controllers.split(","):
+            yield from _quotas_above(cgroups / controllers, group, "cpu.cfs_quota_us")
+
+
+def _quotas_above(top: Path, group: str, name: str) -> Iterator[int]:
+    folder = top / group.strip("/")
+    for place in (folder, *folder.parents):
+        if not place.is_relative_to(top):
+            return
+        try:
+            words = (place / name).read_text().split()
+            if name == "cpu.cfs_quota_us":
+                words += (place / "cpu.cfs_period_us").read_text().split()
+            quota, period = int(words[0]), int(words[1])
+        except (OSError, ValueError, IndexError):  # no quota is `max`; a group of another namespace has no folder here
+            continue
+        if quota > 0 and period > 0:
+            yield -(-quota // period)
