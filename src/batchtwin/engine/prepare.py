@@ -20,6 +20,7 @@ from batchtwin.inputs.listing import InputFile, Inputs, check_supported, list_in
 from batchtwin.inputs.location import is_url
 from batchtwin.inputs.plan import Plan, content_hash
 from batchtwin_node import readers
+from batchtwin_node.errors import NodeError
 from batchtwin_node.script import entry_script
 
 COALESCED = "--coalesce: one predict for the files of a mini-batch; the service calls predict once per file"
@@ -144,7 +145,10 @@ def _script(deployment: Deployment, folder: Path) -> tuple[str, str] | None:
     if code is None:
         return None
     base = (folder / code.code).resolve()
-    entry_script.check(base, code.scoring_script)
+    try:
+        entry_script.check(base, code.scoring_script)
+    except NodeError as error:
+        raise UsageError(str(error)) from None
     return str(base), code.scoring_script
 
 

@@ -13,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from batchtwin_node.protocol import PrefetchRequest
+from batchtwin_node.readers.arrow import has_arrow
 from batchtwin_node.readers.bad_file import BadFileError
 from batchtwin_node.readers.signature import Signature
 
@@ -29,7 +30,7 @@ STAMP = b"batchtwin.stamp"
 def load(path: str) -> pd.DataFrame | None:
     """Return the table of a file that was read ahead, once; None if there is none, or the file has changed since."""
     folder = os.environ.get(FOLDER)
-    if not folder:
+    if not folder or not has_arrow():
         return None
     import pyarrow as pa
 
@@ -96,7 +97,7 @@ def main(parent: int) -> None:
     os.nice(5)  # the template goes first
     asked = PrefetchRequest.model_validate_json(sys.stdin.buffer.read())
     signature = Signature.of_json(asked.inputs, TYPES)
-    if signature is None:
+    if signature is None or not has_arrow():
         return
     for path in asked.files:
         try:

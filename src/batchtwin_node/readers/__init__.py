@@ -6,10 +6,10 @@ so that the parent can ask which endings there are.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from batchtwin.inputs.listing import ending
 from batchtwin_node.readers.bad_file import UnsupportedTypeError
 from batchtwin_node.readers.signature import Signature
 
@@ -18,9 +18,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
     Data = pd.DataFrame | np.ndarray[Any, Any]
+    Reader = Callable[[str, Signature | None], Data]
 
-Reader = Callable[[str, Signature | None], "Data"]
 _READERS: dict[str, Reader] = {}
+
+
+def ending(path: str) -> str:
+    """The file's ending in lower case, with its dot, or an empty text."""
+    return os.path.splitext(path)[1].lower()
 
 
 def reader(*endings: str) -> Callable[[Reader], Reader]:
