@@ -42,8 +42,8 @@ def replacing(
 ) -> Iterator[BinaryIO]:
     """Give a stream whose content becomes the file `path` at the end of the block; an exception leaves no trace.
 
-    No folder between `root` and the file may be a link. Without `mode` the umask decides on the rights. Without `sync` the file may be
-    lost with the machine.
+    No folder between `root` and the file may be a link. Without `mode` the umask decides on the rights.
+    Without `sync` the file may be lost with the machine.
 
     Raises:
         OSError: it cannot be written; what was there stays.

@@ -41,7 +41,8 @@ def _start(env: Mapping[str, str], folder: str, tasks: int, events: int, out: IO
 class WorkerProcess:
     """A started worker.
 
-    `task` is what it runs now, `busy_since` (seconds since the epoch) from when, `deadline` (monotonic) until when. `failed` counts its failed tries.
+    `task` is what it runs now, `busy_since` (seconds since the epoch) from when, `deadline` (monotonic) until when.
+    `failed` counts its failed tries.
     """
 
     def __init__(

@@ -6,12 +6,13 @@ import sys
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING
 
 from batchtwin_node.protocol import BadFile
 
 if TYPE_CHECKING:
     import pandas as pd
+    from typing_extensions import TypeGuard
 
 
 class WrongTypeError(TypeError):
@@ -82,13 +83,13 @@ def encode(result: object, items: int, append_row: bool) -> EncodedBatch:
     Raises:
         WrongTypeError: `result` is neither a list, a tuple nor a DataFrame.
     """
-    if isinstance(result, list | tuple):
+    if isinstance(result, (list, tuple)):
         notes = tuple(element.text for element in result if isinstance(element, Note))
         result = [element for element in result if not isinstance(element, Note)] if notes else result
         encoded = _encode_list(result, append_row)
         encoded.notes = notes
         length = len(result) - len(encoded.bad_files)
-    elif _is_frame(result):
+    elif is_table(result):
         encoded = _encode_frame(result, append_row)
         length = len(result)
     else:
@@ -98,7 +99,8 @@ def encode(result: object, items: int, append_row: bool) -> EncodedBatch:
     return encoded
 
 
-def _is_frame(result: object) -> TypeGuard[pd.DataFrame]:
+def is_table(result: object) -> TypeGuard[pd.DataFrame]:
+    """Tell whether this is a DataFrame, without importing pandas."""
     # A DataFrame exists only if somebody has imported pandas.
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(result, pandas.DataFrame)
@@ -115,7 +117,7 @@ def _encode_list(result: Sequence[object], append_row: bool) -> EncodedBatch:
             parts.append(f"{element}\n".encode())
             encoded.rows += 1
     encoded.data = b"".join(parts)
-    if all(isinstance(element, OutputLines | BadFile) for element in result):
+    if all(isinstance(element, (OutputLines, BadFile)) for element in result):
         lines = [element for element in result if isinstance(element, OutputLines)]
         encoded.file_rows = tuple(
             (element.rows if element.read is None else element.read, element.rows) for element in lines
@@ -127,5 +129,6 @@ def _encode_frame(result: pd.DataFrame, append_row: bool) -> EncodedBatch:
     """One space as separator, no header, no index, even in a file called predictions.csv [A]."""
     if not append_row:
         return EncodedBatch()
-    text = result.to_csv(None, sep=" ", header=False, index=False, lineterminator="\n")
+    # The ends of lines are the system's; the word for them has changed in pandas 1.5.
+    text = result.to_csv(None, sep=" ", header=False, index=False)
     return EncodedBatch(data=text.encode(), rows=len(result))

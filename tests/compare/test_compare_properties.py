@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from batchtwin.compare import Comparison, compare
 from batchtwin.compare.run import Limits
-from batchtwin_node.writers.predictions import csv_field
+from batchtwin_node.writers.csv_field import csv_field
 
 SMALL = Limits(block=100, bucket=1000, rows=4)
 LIMITS = st.sampled_from([Limits(), SMALL])

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from scipy import sparse  # type: ignore[import-untyped]
 
 from batchtwin_node.writers import predictions as module
+from batchtwin_node.writers.arrow_text import scalar_texts
 from batchtwin_node.writers.json_text import json_text
-from batchtwin_node.writers.number_text import scalar_texts
 from batchtwin_node.writers.predictions import image_lines, tabular_lines
 
 

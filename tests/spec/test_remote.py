@@ -13,10 +13,11 @@ import fsspec
 import pytest
 
 from batchtwin.errors import InputError, UsageError
-from batchtwin.inputs.listing import InputFile, ending, list_inputs
+from batchtwin.inputs.listing import InputFile, list_inputs
 from batchtwin.inputs.location import is_url, parse_location, redact, without_query
 from batchtwin.inputs.remote import RemoteError, RemoteStore, changes, list_remote, name_of, version_of
 from batchtwin.inputs.remote_folder import fetch_folder
+from batchtwin_node.readers import ending
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_what_is_shown_of_a_url() -> None:
 def test_names(path: str, name: str, kind: str) -> None:
     assert InputFile(path, 1, 1).name == name
     assert name_of(path) == name
-    assert ending(path) == kind
+    assert ending(InputFile(path, 1, 1).name) == kind
     assert without_query(path).endswith(name)
 
 

@@ -192,7 +192,7 @@ class _Build:
     def _reason(self, text: str) -> str:
         """uv's own words in one paragraph, in terms of the deployment's lines."""
         text = re.sub(r"://[^/@\s]+@", "://", text)  # credentials
-        words = " ".join(re.sub(r"[×╰─▶├│]|hint:", " ", text).split())
+        words = " ".join(re.sub(r"[\u00d7\u2570\u2500\u25b6\u251c\u2502]|hint:", " ", text).split())
         words = words.replace("your requirements", f"the lines of {self._requested.source}")
         advice = ""
         if "no-build" in words or "building from source" in words.lower() or "--no-build" in words:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from batchtwin.errors import InputError, UnsupportedFileError
 from batchtwin.inputs.location import is_url, without_query
+from batchtwin_node.readers import ending as ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +157,6 @@ def _nested(folders: Sequence[str]) -> list[LeftOut]:
     return [LeftOut(name + "/", f"nested folders are not explored ({name}/{more}, {files} files)")]
 
 
-def ending(path: str) -> str:
-    """The file's ending in lower case, with its dot, or an empty text."""
-    return os.path.splitext(_named(path))[1].lower()
-
-
 def _named(path: str) -> str:
     """The part of a path, or of a URL, that a file is named by."""
     return without_query(path) if is_url(path) else path
@@ -172,6 +168,6 @@ def check_supported(files: Iterable[InputFile], endings: Sequence[str]) -> None:
     Raises:
         UnsupportedFileError: naming the first such file.
     """
-    wrong = [file for file in files if ending(file.path) not in endings]
+    wrong = [file for file in files if ending(file.name) not in endings]
     if wrong:
-        raise UnsupportedFileError(wrong[0].path, ending(wrong[0].path), endings, len(wrong) - 1)
+        raise UnsupportedFileError(wrong[0].path, ending(wrong[0].name), endings, len(wrong) - 1)

@@ -9,15 +9,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from batchtwin_node.protocol import BadFile
-from batchtwin_node.readers.csv_batch import BatchTable, read_many
+from batchtwin_node.readers.csv_batch import read_many
 from batchtwin_node.readers.signature import Signature
-from batchtwin_node.results import Note, OutputLines
+from batchtwin_node.results import Note, OutputLines, is_table
 from batchtwin_node.writers.predictions import rows_of, tabular_lines
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from batchtwin_node.readers.csv_batch import BatchTable
+
+    Scored = OutputLines | BadFile
 
 # What one `predict` gets at most, where more than one file is in it.
 ROWS = 100_000
@@ -25,7 +30,6 @@ NOT_ROW_WISE = (
     "--coalesce: the model does not predict several files at once as it predicts each by itself, "
     "for it does not treat rows one by one; every file is predicted by itself"
 )
-Scored = OutputLines | BadFile
 
 
 class Coalescer:
@@ -92,7 +96,7 @@ class Coalescer:
             data = self._read(path)
             if isinstance(data, BadFile):
                 scored[path] = data
-            elif not isinstance(data, pd.DataFrame) or data.empty:
+            elif not is_table(data) or data.empty:
                 scored[path] = self._one(path, data)
             else:
                 if frames and not _go_together(frames, data):
@@ -110,5 +114,7 @@ def _go_together(frames: list[tuple[str, pd.DataFrame]], data: pd.DataFrame) -> 
 
 
 def _joined(frames: list[tuple[str, pd.DataFrame]]) -> BatchTable:
+    import pandas as pd
+
     table = pd.concat([frame for _, frame in frames], ignore_index=True) if len(frames) > 1 else frames[0][1]
     return table, [(path, len(frame)) for path, frame in frames]

@@ -9,12 +9,8 @@ import gc
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
-
-import mlflow.pyfunc
-import pandas as pd
 
 from batchtwin_node.driver import prefetch as ahead
 from batchtwin_node.driver.coalesce import Coalescer
@@ -23,8 +19,8 @@ from batchtwin_node.readers import read
 from batchtwin_node.readers.bad_file import BadFileError
 from batchtwin_node.readers.csv_batch import read_many, split
 from batchtwin_node.readers.signature import Signature
-from batchtwin_node.results import Note, OutputLines
-from batchtwin_node.writers.predictions import image_lines, tabular_lines
+from batchtwin_node.results import Note, OutputLines, is_table
+from batchtwin_node.writers.predictions import image_lines, tabular_lines, text_module
 
 GARBAGE_OBJECTS = 50_000
 _model: Any = None
@@ -33,11 +29,17 @@ _quarantine = False
 _coalesce: Coalescer | None = None
 
 
-def preload(folder: str) -> None:
-    """Load the model, and import what reads, before workers are forked: they share both. Nothing is predicted here."""
+def preload(folder: str | None) -> None:
+    """Import what reads, loads and writes, and load the model, before workers are forked: they share all of it.
+
+    Nothing is predicted here. Without `folder` no model is loaded.
+    """
     global _model
-    import_module("batchtwin_node.readers.csv_file")
-    _model = mlflow.pyfunc.load_model(folder)
+    import mlflow.pyfunc
+
+    text_module()
+    if folder is not None:
+        _model = mlflow.pyfunc.load_model(folder)
 
 
 def init() -> None:
@@ -47,7 +49,7 @@ def init() -> None:
     gc.set_threshold(GARBAGE_OBJECTS)
     if _model is None:
         [folder] = (path.parent for path in Path(os.environ["AZUREML_MODEL_DIR"]).glob("*/MLmodel"))
-        _model = mlflow.pyfunc.load_model(str(folder))
+        preload(str(folder))
     _signature = Signature.of(_model.metadata.get_input_schema())
     _quarantine = os.environ.get("BATCHTWIN_BAD_FILES") == "quarantine"
     if os.environ.get("BATCHTWIN_COALESCE"):
@@ -83,7 +85,7 @@ def _read(path: str) -> Any:
 
 def _score(path: str, data: Any) -> OutputLines:
     name = os.path.basename(path)
-    if not isinstance(data, pd.DataFrame):
+    if not is_table(data):
         return image_lines(_model.predict(_named(data)), name)
     # Models do not like tables without rows; there is nothing to predict either [R].
     lines = tabular_lines(_model.predict(data), name) if len(data) else OutputLines(b"", 0)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from batchtwin_node.children import die_with_parent
 from batchtwin_node.codec import from_json
 from batchtwin_node.protocol import PrefetchRequest
+from batchtwin_node.readers.arrow import has_arrow
 from batchtwin_node.readers.bad_file import BadFileError
 from batchtwin_node.readers.signature import Signature
 
@@ -31,7 +32,7 @@ STAMP = b"batchtwin.stamp"
 def load(path: str) -> pd.DataFrame | None:
     """Return the table of a file that was read ahead, once; None if there is none, or the file has changed since."""
     folder = os.environ.get(FOLDER)
-    if not folder:
+    if not folder or not has_arrow():
         return None
     import pyarrow as pa
 
@@ -96,7 +97,7 @@ def main(arguments: list[str]) -> None:
     os.nice(5)  # the fork server goes first
     request = from_json(PrefetchRequest, sys.stdin.buffer.read())
     signature = Signature.of_json(request.inputs, TYPES)
-    if signature is None:
+    if signature is None or not has_arrow():
         return
     for path in request.files:
         try:

@@ -15,10 +15,10 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, List, Tuple
 
 FOLDER = Path(sys.prefix) / "share/batchtwin"
-Names = list[tuple[str, str]]  # module, name
+Names = List[Tuple[str, str]]  # module, name
 
 
 def import_skops(folder: Path = FOLDER) -> None:

@@ -18,15 +18,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
     Data = pd.DataFrame | np.ndarray[Any, Any]
+    Reader = Callable[[str, Signature | None], Data]
+
+_READERS: dict[str, Reader] = {}
 
 
 def ending(path: str) -> str:
     """The file's ending in lower case, with its dot, or an empty text."""
     return os.path.splitext(path)[1].lower()
-
-
-Reader = Callable[[str, Signature | None], "Data"]
-_READERS: dict[str, Reader] = {}
 
 
 def reader(*endings: str) -> Callable[[Reader], Reader]:

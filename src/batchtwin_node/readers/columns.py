@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from batchtwin_node.readers.bad_file import shown
-from batchtwin_node.readers.signature import Columns
+from batchtwin_node.readers.signature import Column, Columns
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import pyarrow as pa
 
-# MLflow type -> the dtype that pandas reads a CSV column with. Booleans are inferred, for they may be missing, and
-# times are converted afterwards. A binary column stays text, as MLflow lets it.
+# MLflow type -> the dtype that pandas gives a CSV column. Booleans are inferred, for they may be missing, and times are
+# converted afterwards. A binary column stays text, as MLflow lets it.
 PANDAS = {
     "long": "int64",
     "integer": "int32",
@@ -23,11 +25,32 @@ PANDAS = {
     "datetime": "str",
     "binary": "str",
 }
+# What is read instead where pandas does not say that a number is too large for its type.
+WIDER = {"integer": "long", "float": "double"}
 WHOLE = frozenset({"long", "integer"})
 NUMBERS = WHOLE | {"double", "float"}
 # Optional columns of these types without any value are left out: pandas could not give them their type.
 ABSENT_IF_EMPTY = WHOLE | {"boolean"}
 BOOLEANS = frozenset({"True", "TRUE", "true", "False", "FALSE", "false"})
+# Years, months, days; hours, minutes, seconds and a zone. As pandas 2 takes ISO 8601.
+ISO_8601 = re.compile(
+    r"\s*\d{4}(-\d{1,2}(-\d{1,2})?|\d{2}(\d{2})?)?"
+    r"([T ]\d{1,2}(:?\d{2}(:?\d{2}(\.\d+)?)?)?\s*(Z|[+-]\d{2}(:?\d{2})?)?)?\s*",
+    re.ASCII,
+)
+
+
+@lru_cache(maxsize=None)
+def pandas_version() -> int:
+    """Return the first number of pandas' version."""
+    import pandas as pd
+
+    return int(pd.__version__.partition(".")[0])
+
+
+def wraps_numbers() -> bool:
+    """Whether this pandas wraps or replaces numbers that are too large for their column's type, and says nothing."""
+    return pandas_version() < 3
 
 
 def convert(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
@@ -36,8 +59,10 @@ def convert(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     Times are ISO 8601, and UTC where they name a zone. A boolean column with missing values is an object column.
 
     Raises:
-        ValueError: a text is not a time or not a boolean.
+        ValueError: a text is not a time or not a boolean, or a number is too large.
     """
+    if wraps_numbers():
+        _narrow(frame, columns)
     for column in columns:
         if column.type == "datetime":
             frame[column.name] = times(frame[column.name])
@@ -54,7 +79,32 @@ def times(texts: pd.Series[str]) -> pd.Series[pd.Timestamp]:
     """
     import pandas as pd
 
+    if pandas_version() < 2:
+        for text in texts.dropna():
+            if not ISO_8601.fullmatch(text):
+                raise ValueError(f"not a time in ISO 8601: {shown(text)}")
+        return pd.to_datetime(texts, utc=True).dt.tz_localize(None)
     return pd.to_datetime(texts, format="ISO8601", utc=True).dt.tz_localize(None).astype("datetime64[ns]")
+
+
+def _narrow(frame: pd.DataFrame, columns: Columns) -> None:
+    """Give whole numbers and floats, which were read as what is WIDER, their types."""
+    for column in columns:
+        if column.type in WHOLE and frame[column.name].dtype != "int64":
+            raise ValueError("out of range")
+        if column.type in WIDER:
+            frame[column.name] = _narrowed(frame[column.name].to_numpy(), column)
+
+
+def _narrowed(values: np.ndarray[Any, Any], column: Column) -> np.ndarray[Any, Any]:
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        narrow = values.astype(PANDAS[column.type])
+    is_lost = narrow != values if column.type == "integer" else np.isinf(narrow) & ~np.isinf(values)
+    if is_lost.any():
+        raise ValueError("out of range")
+    return narrow
 
 
 def _booleans(values: pd.Series[bool]) -> pd.Series[bool]:

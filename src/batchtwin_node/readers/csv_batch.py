@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from io import BytesIO
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from batchtwin_node.readers import csv_file, ending
 from batchtwin_node.readers.bad_file import BadFileError
-from batchtwin_node.readers.columns import NUMBERS
+from batchtwin_node.readers.columns import NUMBERS, pandas_version
 from batchtwin_node.readers.signature import Signature
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    # A table, and the (path, rows) of the files that it is made of, in order.
+    BatchTable = tuple[pd.DataFrame, list[tuple[str, int]]]
 
 # Of all files together.
 MOST_BYTES = 1 << 24
-# A table, and the (path, rows) of the files that it is made of, in order.
-BatchTable = tuple[pd.DataFrame, list[tuple[str, int]]]
 
 
 def read_many(paths: Sequence[str], signature: Signature | None) -> BatchTable | None:
@@ -42,9 +45,11 @@ def read_many(paths: Sequence[str], signature: Signature | None) -> BatchTable |
             return None
         with csv_file.strictly():
             table = csv_file.typed(BytesIO(joined), columns, names)
-    except (*csv_file.REFUSALS, BadFileError):
+    except csv_file.refusals():
         return None
-    return (table, list(zip(paths, counts, strict=True))) if len(table) == sum(counts) else None
+    except BadFileError:
+        return None
+    return (table, list(zip(paths, counts))) if len(table) == sum(counts) else None
 
 
 def _texts(paths: Sequence[str]) -> tuple[bytes, list[bytes]] | None:
@@ -69,10 +74,14 @@ def _texts(paths: Sequence[str]) -> tuple[bytes, list[bytes]] | None:
 
 def split(together: BatchTable) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield each file's path and table, its rows numbered from 0, as if it had been read by itself."""
+    import pandas as pd
+
     table, files = together
     low = 0
     for path, count in files:
         part = table.iloc[low : low + count]
+        if pandas_version() < 3:
+            part = part.copy()  # the model may write to it; later versions copy then
         part.index = pd.RangeIndex(count)
         low += count
         yield path, part

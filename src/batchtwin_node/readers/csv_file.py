@@ -9,27 +9,53 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from io import BytesIO
-from typing import IO, TYPE_CHECKING, Any, Literal
-
-import numpy as np
-import pandas as pd
+from typing import IO, TYPE_CHECKING, Any
 
 from batchtwin_node.readers.bad_file import BadFileError, summarize, unreadable
-from batchtwin_node.readers.columns import ABSENT_IF_EMPTY, BOOLEANS, NUMBERS, PANDAS, convert, refusal
+from batchtwin_node.readers.columns import (
+    ABSENT_IF_EMPTY,
+    BOOLEANS,
+    NUMBERS,
+    PANDAS,
+    WIDER,
+    convert,
+    refusal,
+    wraps_numbers,
+)
 from batchtwin_node.readers.signature import Columns, Signature
 
 if TYPE_CHECKING:
+    from typing import Literal
+
+    import numpy as np
+    import pandas as pd
     from pandas.io.parsers import TextFileReader
+
+    Dtype = np.dtype[Any] | pd.api.extensions.ExtensionDtype
 
 CHUNK_ROWS = 50_000
 LONGEST_HEADER = 1 << 16
 SMALL = 1 << 20
 BOOLEAN = re.compile("|".join(sorted(BOOLEANS)).encode())
-Dtype = np.dtype[Any] | pd.api.extensions.ExtensionDtype
-# As objects: pandas takes longer to find out what a name means than to read a short column.
-DTYPES: dict[str, Dtype] = {name: pd.api.types.pandas_dtype(text) for name, text in PANDAS.items()}
-# What pandas raises for a text that is no table, or a value that is not of its type.
-REFUSALS = (ValueError, TypeError, OverflowError, pd.errors.ParserWarning, RuntimeWarning, csv.Error)
+
+
+@lru_cache(maxsize=None)
+def refusals() -> tuple[type[Exception], ...]:
+    """Return what pandas raises for a text that is no table, or a value that is not of its type."""
+    import pandas as pd
+
+    return ValueError, TypeError, OverflowError, pd.errors.ParserWarning, RuntimeWarning, csv.Error
+
+
+@lru_cache(maxsize=None)
+def _dtypes() -> dict[str, Dtype]:
+    """As objects: pandas takes longer to find out what a name means than to read a short column."""
+    import pandas as pd
+
+    dtypes = {name: pd.api.types.pandas_dtype(text) for name, text in PANDAS.items()}
+    if wraps_numbers():
+        dtypes.update({name: dtypes[wide] for name, wide in WIDER.items()})
+    return dtypes
 
 
 def read(path: str, signature: Signature | None) -> pd.DataFrame:
@@ -38,6 +64,8 @@ def read(path: str, signature: Signature | None) -> pd.DataFrame:
     Raises:
         BadFileError: naming column, row and value where one is to blame.
     """
+    import pandas as pd
+
     columns: Columns | None = None
     try:
         with strictly():
@@ -50,7 +78,7 @@ def read(path: str, signature: Signature | None) -> pd.DataFrame:
             return _read_typed(path, names, columns)
     except OSError as error:
         raise unreadable(path, error) from None
-    except REFUSALS as error:
+    except refusals() as error:
         from batchtwin_node.readers.csv_locate import locate
 
         raise locate(path, columns) or BadFileError(path, summarize(error)) from None
@@ -61,7 +89,12 @@ def _names(path: str) -> Sequence[str]:
     with open(path, "rb") as stream:
         line = stream.readline(LONGEST_HEADER)
     # Blank lines, quoted newlines and lone carriage returns are left to pandas.
-    if line.strip() and line.endswith(b"\n") and b'"' not in line and b"\r" not in line.removesuffix(b"\r\n"):
+    if (
+        line.strip()
+        and line.endswith(b"\n")
+        and b'"' not in line
+        and b"\r" not in (line[:-2] if line.endswith(b"\r\n") else line)
+    ):
         return names_in(line)
     return list(_head(path).columns)
 
@@ -69,17 +102,23 @@ def _names(path: str) -> Sequence[str]:
 @lru_cache(maxsize=64)
 def names_in(line: bytes) -> Sequence[str]:
     """Return the columns' names as pandas has them, from the text of a header line."""
+    import pandas as pd
+
     return tuple(pd.read_csv(BytesIO(line), index_col=False, dtype=str).columns)
 
 
 def _head(path: str) -> pd.DataFrame:
     """Return header and first row, as text."""
+    import pandas as pd
+
     return pd.read_csv(path, index_col=False, nrows=1, dtype=str)
 
 
 @contextmanager
 def strictly() -> Iterator[None]:
     """Make errors of what pandas only warns of: rows cut to the header's length, numbers too large for their type."""
+    import pandas as pd
+
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
         warnings.filterwarnings("error", ".* encountered in cast", RuntimeWarning)
@@ -93,11 +132,14 @@ def typed(source: str | IO[str] | IO[bytes], columns: Columns, found: Iterable[s
 
     Those beyond `columns` are read too: only so does pandas notice rows that are too long.
     """
+    import pandas as pd
+
     # pandas gives `a.1`, the second column called `a`, the type that is asked for `a`.
-    twins = {name: DTYPES["string"] for name in found if "." in name and name.rpartition(".")[0]}
-    frame = pd.read_csv(source, index_col=False, dtype=twins | dtypes(columns))
+    twins = {name: _dtypes()["string"] for name in found if "." in name and name.rpartition(".")[0]}
+    frame = pd.read_csv(source, index_col=False, dtype={**twins, **dtypes(columns)})
     names = [column.name for column in columns]
-    return convert(frame if names == list(frame.columns) else frame[names], columns)
+    # Unlike `frame[names]`, pandas below 3 does not take this for a view, of whose changes it warns.
+    return convert(frame if names == list(frame.columns) else frame.loc[:, names], columns)
 
 
 def typed_chunks(path: str, columns: Columns) -> TextFileReader:
@@ -114,6 +156,8 @@ def chunks(
     path: str, columns: Columns, dtype: Mapping[str, Dtype] | Literal["str"], na_filter: bool = True
 ) -> TextFileReader:
     """Read some columns, a chunk at a time."""
+    import pandas as pd
+
     names = {column.name for column in columns}
     return pd.read_csv(
         path,
@@ -128,14 +172,15 @@ def chunks(
 
 def dtypes(columns: Columns) -> dict[str, Dtype]:
     """What pandas is told about the columns' types."""
-    return {column.name: DTYPES[column.type] for column in columns if column.type in DTYPES}
+    known = _dtypes()
+    return {column.name: known[column.type] for column in columns if column.type in known}
 
 
 def _read_typed(path: str, names: Sequence[str], columns: Columns) -> pd.DataFrame:
     """`names`: all columns of the file."""
     try:
         frame = typed(path, columns, names)
-    except REFUSALS:
+    except refusals():
         kept = _without_empty(path, columns)
         if kept == columns:
             raise
@@ -184,6 +229,9 @@ def _refuse_booleans_as_numbers(path: str, frame: pd.DataFrame, columns: Columns
 
     MLflow does so only for doubles, some of them missing.
     """
+    import numpy as np
+    import pandas as pd
+
     head = _head(path)
     for column in columns:
         if column.type not in NUMBERS or (column.type == "double" and frame[column.name].hasnans):

@@ -8,16 +8,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from batchtwin_node.readers.bad_file import BadFileError
 from batchtwin_node.readers.columns import BOOLEANS, NUMBERS, convert, refusal
-from batchtwin_node.readers.csv_file import REFUSALS, strictly, text_chunks, typed, typed_chunks
+from batchtwin_node.readers.csv_file import refusals, strictly, text_chunks, typed, typed_chunks
 from batchtwin_node.readers.signature import Column, Columns
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Record:
     """One record, its number (the header is -1) and the line, from 1, on which it begins.
 
@@ -116,10 +118,10 @@ def _first_wrong(path: str, columns: Columns) -> tuple[Column, int, str | None] 
                         convert(values.get_chunk(), columns)
                 except StopIteration:
                     return None
-                except REFUSALS:
+                except refusals():
                     return _in_chunk(texts.get_chunk(), columns, start)
                 start += len(texts.get_chunk())
-    except REFUSALS:
+    except refusals():
         return None
 
 
@@ -154,12 +156,14 @@ def _parses(texts: pd.Series[str], column: Column, low: int, high: int) -> bool:
     try:
         with strictly():
             typed(_as_csv(cells), (column,))
-    except REFUSALS:
+    except refusals():
         return False
     return True
 
 
 def _is_missing(text: str) -> bool:
+    import pandas as pd
+
     return bool(pd.read_csv(_as_csv(pd.Series([text], name="text")), dtype=str).isna().iloc[0, 0])
 
 

@@ -6,17 +6,19 @@ import logging
 import math
 import os
 from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
-from PIL import Image, UnidentifiedImageError
+from typing import TYPE_CHECKING, Any
 
 from batchtwin_node.readers import ending
 from batchtwin_node.readers.bad_file import BadFileError, summarize, unreadable
 from batchtwin_node.readers.signature import Signature, Tensor
 
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+    Pixels = np.ndarray[Any, Any]
+
 log = logging.getLogger(__name__)
-Pixels = np.ndarray[Any, Any]
 # Pillow's name of a format -> the endings that promise it. A camera's JPEG may turn out to be MPO.
 FORMATS: dict[str, tuple[str, ...]] = {
     "PNG": (".png",),
@@ -44,6 +46,8 @@ def read(path: str, signature: Signature | None) -> Pixels:
     Raises:
         BadFileError: the file is no image that can be read, or the shape asked for cannot be reached.
     """
+    import numpy as np
+
     tensor = _tensor(path, signature)
     image = _loaded(path)
     if tensor is None:
@@ -66,6 +70,8 @@ def _tensor(path: str, signature: Signature | None) -> Tensor | None:
 
 
 def _loaded(path: str) -> Image.Image:
+    from PIL import Image, UnidentifiedImageError
+
     try:
         stream = open(path, "rb")
     except OSError as error:
@@ -111,6 +117,9 @@ def _inner(shape: Sequence[int]) -> tuple[int, ...]:
 
 def _pixels(path: str, image: Image.Image, channels: int | None, dtype: np.dtype[Any]) -> Pixels:
     """Return (height, width) or (height, width, channels); of one channel, as deep as the dtype can hold."""
+    import numpy as np
+    from PIL import Image
+
     if channels == 1 and dtype.itemsize > 1 and image.mode in DEEP | WIDE:
         return np.array(image)
     if image.mode in WIDE:
@@ -134,13 +143,15 @@ def _own_mode(image: Image.Image) -> str:
 
 def _shaped(path: str, pixels: Pixels, tensor: Tensor) -> Pixels:
     """Reshape pixels to a TensorSpec; where the channels come first there, so they do here."""
+    import numpy as np
+
     inner = _inner(tensor.shape)
     if len(inner) >= 3 and pixels.ndim == 2:
         pixels = pixels[:, :, np.newaxis]
     if len(inner) >= 3 and inner[-1] not in MODES and inner[-3] in MODES:
         pixels = np.moveaxis(pixels, -1, 0)
     if len(inner) == pixels.ndim:
-        inner = tuple(have if asked == -1 else asked for asked, have in zip(inner, pixels.shape, strict=True))
+        inner = tuple(have if asked == -1 else asked for asked, have in zip(inner, pixels.shape))
     batch = (1,) if tensor.shape[:1] == (-1,) else ()
     try:
         shaped = pixels.reshape(batch + inner)

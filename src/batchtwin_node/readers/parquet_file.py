@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-import pyarrow.types as of
-
+from batchtwin_node.readers.arrow import OLDEST, has_arrow
 from batchtwin_node.readers.bad_file import BadFileError, summarize, unreadable
 from batchtwin_node.readers.columns import ABSENT_IF_EMPTY, NUMBERS, WHOLE, arrow_type, refusal, times
 from batchtwin_node.readers.csv_locate import first_refused
 from batchtwin_node.readers.signature import ANY, Column, Columns, Signature
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+NO_ARROW = (
+    f"Parquet files need pyarrow {OLDEST} or later, which the deployment's environment does not have: add pyarrow to it"
+)
 
 
 def read(path: str, signature: Signature | None) -> pd.DataFrame:
@@ -22,8 +28,12 @@ def read(path: str, signature: Signature | None) -> pd.DataFrame:
     Raises:
         BadFileError: naming column, row and value where one is to blame.
     """
+    if not has_arrow():
+        raise BadFileError(path, NO_ARROW)
+    import pyarrow as pa
+
     try:
-        with pq.ParquetFile(path) as file:
+        with _opened(path) as file:
             names = file.schema_arrow.names
             columns = signature.in_table(path, names) if signature else None
             if columns is None:
@@ -37,6 +47,18 @@ def read(path: str, signature: Signature | None) -> pd.DataFrame:
     kept = [column for column in columns if not _is_as_good_as_absent(table[column.name], column)]
     arrays = [_typed(path, table[column.name], column) for column in kept]
     return _to_pandas(pa.table(arrays, names=[column.name for column in kept]))
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[pq.ParquetFile]:
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(path)
+    try:
+        yield file
+    finally:
+        if hasattr(file, "close"):  # pyarrow below 9 closes it with the last reference
+            file.close()
 
 
 def _to_pandas(table: pa.Table) -> pd.DataFrame:
@@ -57,6 +79,9 @@ def _is_as_good_as_absent(values: pa.ChunkedArray, column: Column) -> bool:
 
 def _typed(path: str, values: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
     """Cast one column to its type, if that keeps what the values mean."""
+    import pyarrow as pa
+    from pyarrow import types as of
+
     if column.type == ANY:
         return values
     if of.is_dictionary(values.type):
@@ -78,6 +103,9 @@ def _typed(path: str, values: pa.ChunkedArray, column: Column) -> pa.ChunkedArra
 
 
 def _refuse_missing(path: str, values: pa.ChunkedArray, column: Column) -> None:
+    import pyarrow.compute as pc
+    from pyarrow import types as of
+
     if column.type in WHOLE or (column.type == "boolean" and values.null_count == len(values)):
         nan = column.type in WHOLE and of.is_floating(values.type)
         row = pc.index(pc.is_null(values, nan_is_null=nan), True).as_py()
@@ -86,15 +114,22 @@ def _refuse_missing(path: str, values: pa.ChunkedArray, column: Column) -> None:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return bool(of.is_string(kind) or of.is_large_string(kind) or of.is_string_view(kind))
+    from pyarrow import types as of
+
+    is_view = hasattr(of, "is_string_view") and of.is_string_view(kind)
+    return bool(of.is_string(kind) or of.is_large_string(kind) or is_view)
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
+    from pyarrow import types as of
+
     return bool(of.is_binary(kind) or of.is_large_binary(kind) or of.is_fixed_size_binary(kind))
 
 
 def _goes_through(kind: pa.DataType, asked: str) -> bool:
     """What MLflow takes as it is: for strings whatever pandas has as objects, for binary also texts."""
+    from pyarrow import types as of
+
     if asked == "string":
         return bool(
             _is_bytes(kind) or of.is_decimal(kind) or of.is_date(kind) or of.is_time(kind) or of.is_nested(kind)
@@ -104,6 +139,8 @@ def _goes_through(kind: pa.DataType, asked: str) -> bool:
 
 def _may_be(kind: pa.DataType, asked: str) -> bool:
     """Tell whether values of an Arrow type can mean values of an MLflow type at all."""
+    from pyarrow import types as of
+
     if of.is_null(kind):
         return True
     if asked in NUMBERS:
@@ -114,6 +151,9 @@ def _may_be(kind: pa.DataType, asked: str) -> bool:
 
 
 def _cast(values: pa.ChunkedArray, asked: str) -> pa.ChunkedArray:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     kind = arrow_type(asked)
     if asked == "datetime" and _is_text(values.type):
         return pa.chunked_array([pa.array(times(values.to_pandas()), kind)])
@@ -125,6 +165,8 @@ def _cast(values: pa.ChunkedArray, asked: str) -> pa.ChunkedArray:
 
 
 def _accepts(values: pa.ChunkedArray, asked: str) -> Callable[[int, int], bool]:
+    import pyarrow as pa
+
     def accepts(low: int, high: int) -> bool:
         try:
             _cast(values[low:high], asked)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Tuple
 
 from batchtwin_node.readers.bad_file import BadFileError
 
@@ -14,7 +14,7 @@ ANY = "any"
 OF_DTYPE = {"float64": "double", "float32": "float", "int64": "long", "int32": "integer", "bool": "boolean"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Column:
     """One ColSpec: `type` is MLflow's name for it (long, integer, double, float, boolean, string, ...).
 
@@ -26,10 +26,10 @@ class Column:
     required: bool = True
 
 
-Columns = tuple[Column, ...]
+Columns = Tuple[Column, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tensor:
     """One TensorSpec: -1 in `shape` is any size, `dtype` is numpy's name. `name` is None for a model's only input."""
 
@@ -38,7 +38,7 @@ class Tensor:
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Signature:
     """Either columns or tensors. Columns that are not `named` are the first ones of a file, by position."""
 
@@ -53,17 +53,19 @@ class Signature:
             return None
         if schema.is_tensor_spec():
             return cls(tensors=tuple(Tensor(tuple(spec.shape), spec.type.name, spec.name) for spec in schema.inputs))
-        columns = tuple(Column(spec.name or "", _type(spec.type), spec.required) for spec in schema.inputs)
+        columns = tuple(Column(spec.name or "", _type(spec.type), _is_required(spec)) for spec in schema.inputs)
         return cls(columns, named=schema.has_input_names())
 
     @classmethod
     def of_json(cls, inputs: str, types: Collection[str]) -> Signature | None:
         """Take over the text that MLmodel has for it, if it is named columns of these `types`; else None."""
         try:
-            columns = tuple(Column(one["name"], one["type"], one.get("required", True)) for one in json.loads(inputs))
+            columns = tuple(_column(spec) for spec in json.loads(inputs))
         except (TypeError, KeyError, ValueError, AttributeError):
             return None
-        known = all(isinstance(one.name, str) and isinstance(one.type, str) and one.type in types for one in columns)
+        known = all(
+            isinstance(column.name, str) and isinstance(column.type, str) and column.type in types for column in columns
+        )
         return cls(columns) if columns and known else None
 
     def in_table(self, path: str, found: Sequence[str]) -> Columns | None:
@@ -81,9 +83,16 @@ class Signature:
         if len(found) < len(self.columns):
             problem = f"the model's signature asks for {len(self.columns)} columns; the file has {len(found)}"
             raise BadFileError(path, f"{problem}: add what is missing")
-        return tuple(
-            Column(name, column.type, column.required) for name, column in zip(found, self.columns, strict=False)
-        )
+        return tuple(Column(name, column.type, column.required) for name, column in zip(found, self.columns))
+
+
+def _column(spec: dict[str, Any]) -> Column:
+    return Column(spec["name"], spec["type"], spec.get("required", not spec.get("optional", False)))
+
+
+def _is_required(spec: Any) -> bool:
+    """MLflow 2 had the word `optional` at first, MLflow 1 neither."""
+    return bool(getattr(spec, "required", not getattr(spec, "optional", False)))
 
 
 def _type(kind: Any) -> str:

@@ -37,6 +37,7 @@ class EntryScript:
         """
         if script is None:
             module = importlib.import_module(DRIVER)
+            module.preload(None)
         else:
             folder, name = script
             sys.path.insert(0, folder)
@@ -90,7 +91,7 @@ def _check_arity(path: Path, body: Sequence[ast.stmt], name: str, arguments: int
     """Tell whether `name` is bound at the module's top; refuse a function that cannot take `arguments`."""
     bound = False
     for node in body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name:
             bound = True
             if not _takes(node, arguments):
                 asked = "one argument, the list of file paths" if arguments else "no argument"
@@ -108,10 +109,8 @@ def _takes(node: ast.FunctionDef | ast.AsyncFunctionDef, given: int) -> bool:
 
 
 def _binds(node: ast.AST, name: str) -> bool:
-    match node:
-        case ast.Name(id=found, ctx=ast.Store()) | ast.alias(asname=str(found)) | ast.alias(name=found):
-            return found == name
-        case ast.FunctionDef(name=found) | ast.AsyncFunctionDef(name=found) | ast.ClassDef(name=found):
-            return found == name
-        case _:
-            return False
+    if isinstance(node, ast.Name):
+        return isinstance(node.ctx, ast.Store) and node.id == name
+    if isinstance(node, ast.alias):
+        return (node.asname or node.name) == name
+    return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and node.name == name

@@ -5,14 +5,16 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Union
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
+Function = Union[ast.FunctionDef, ast.AsyncFunctionDef]
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def lint(path: Path) -> list[str]:
     """Return a sentence, with file and line, for each thing that looks wrong. The script parses."""
     tree = ast.parse(path.read_bytes(), filename=str(path))
-    functions = {node.name: node for node in tree.body if isinstance(node, Function)}
+    functions = {node.name: node for node in tree.body if isinstance(node, FUNCTIONS)}
     found = [
         *_missing_functions_of_mlflow(tree),
         *_generators(functions),
@@ -24,13 +26,21 @@ def lint(path: Path) -> list[str]:
 
 def _missing_functions_of_mlflow(tree: ast.Module) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"mlflow.pyfunc.load", "pyfunc.load"}:
+        if isinstance(node, ast.Call) and _dotted(node.func) in {"mlflow.pyfunc.load", "pyfunc.load"}:
             yield node.lineno, "mlflow.pyfunc.load does not exist; use mlflow.pyfunc.load_model"
+
+
+def _dotted(node: ast.expr) -> str:
+    """Return a name with dots as it is written, and an empty text for any other expression."""
+    if isinstance(node, ast.Name):
+        return node.id
+    inner = _dotted(node.value) if isinstance(node, ast.Attribute) else ""
+    return f"{inner}.{node.attr}" if inner and isinstance(node, ast.Attribute) else ""
 
 
 def _generators(functions: dict[str, Function]) -> Iterator[tuple[int, str]]:
     for node in _own_nodes(functions.get("run")):
-        if isinstance(node, ast.Yield | ast.YieldFrom):
+        if isinstance(node, (ast.Yield, ast.YieldFrom)):
             yield (
                 node.lineno,
                 "run() yields, so it returns a generator; collect the rows and return a list or a DataFrame",
@@ -74,7 +84,7 @@ def _own_nodes(function: Function | None) -> Iterator[ast.AST]:
     while waiting:
         node = waiting.pop()
         yield node
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+        if not isinstance(node, (*FUNCTIONS, ast.Lambda, ast.ClassDef)):
             waiting += ast.iter_child_nodes(node)
 
 
@@ -98,7 +108,7 @@ def _names_of_the_module(tree: ast.Module) -> set[str]:
     """Everything that is bound at the module's top."""
     names = set()
     for statement in tree.body:
-        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        if isinstance(statement, (*FUNCTIONS, ast.ClassDef)):
             names.add(statement.name)
         else:
             for node in ast.walk(statement):

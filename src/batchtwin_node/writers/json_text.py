@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
+from batchtwin_node.writers.values import is_missing
 
-from batchtwin_node.writers.number_text import is_missing, scalar_texts
+if TYPE_CHECKING:
+    import numpy as np
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
-
-
-def json_texts(values: np.ndarray[Any, Any]) -> pa.Array:
-    """Return the JSON of each element, or of each row. Shapes: (n, ...), (n,)."""
-    if values.ndim > 1 or values.dtype.kind not in "biuf":
-        return pa.array([json_text(value) for value in values], pa.large_string())
-    texts = scalar_texts(values)
-    if values.dtype.kind == "b":
-        return pc.utf8_lower(texts)
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        return pc.if_else(pa.array(np.isfinite(values)), texts, pa.scalar("null", pa.large_string()))
-    return texts
 
 
 def json_text(value: Any) -> str:
@@ -35,24 +21,40 @@ def json_text(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     """numpy and pandas values as JSON knows them; anything else as its text."""
-    match value:
-        case None | bool() | str():
-            return value
-        case dict():
-            return {str(key): _plain(element) for key, element in value.items()}
-        case list() | tuple() | set():
-            return [_plain(element) for element in value]
-        case np.ndarray() if value.dtype.kind in "biu" or (value.dtype == float and np.isfinite(value).all()):
-            return value.tolist()
-        case np.ndarray() | pd.Series():
-            return [_plain(element) for element in value] if value.ndim else _plain(value[()])
-        case pd.DataFrame():
-            return [_plain(record) for record in value.to_dict(orient="records")]
-        case np.void():
-            return [_plain(element) for element in value.tolist()]
-        case bool() | int() | np.bool_() | np.integer():
-            return value.item() if isinstance(value, np.generic) else value
-        case float() | np.floating():
-            # The text of a float32 is shorter than that of the same number as a double.
-            return float(str(value)) if math.isfinite(value) else None
+    if value is None or isinstance(value, (bool, str)) or type(value) is int:
+        return value
+    if type(value) is float:
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _plain(element) for key, element in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [_plain(element) for element in value]
+    return _of_library(value)
+
+
+def _of_library(value: Any) -> Any:
+    import numpy as np
+    import pandas as pd
+
+    if isinstance(value, np.ndarray):
+        return _of_array(value)
+    if isinstance(value, pd.Series):
+        return [_plain(element) for element in value]
+    if isinstance(value, pd.DataFrame):
+        return [_plain(record) for record in value.to_dict(orient="records")]
+    if isinstance(value, np.void):
+        return [_plain(element) for element in value.tolist()]
+    if isinstance(value, (int, np.bool_, np.integer)):
+        return value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, (float, np.floating)):
+        # The text of a float32 is shorter than that of the same number as a double.
+        return float(str(value)) if math.isfinite(value) else None
     return None if is_missing(value) else str(value)
+
+
+def _of_array(value: np.ndarray[Any, Any]) -> Any:
+    import numpy as np
+
+    if value.dtype.kind in "biu" or (value.dtype == float and np.isfinite(value).all()):
+        return value.tolist()
+    return [_plain(element) for element in value] if value.ndim else _plain(value[()])
