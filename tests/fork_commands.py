@@ -19,7 +19,14 @@ import sys
 from typing import Any
 
 # What most commands import when they run; the package's own command line imports it late.
-IMPORTS = ("batchtwin.cli", "batchtwin.engine.run", "batchtwin.engine.preview", "batchtwin.engine.verify")
+IMPORTS = (
+    "batchtwin.cli",
+    "batchtwin.engine.run",
+    "batchtwin.engine.preview",
+    "batchtwin.engine.verify",
+    "batchtwin.workspace.service",
+    "batchtwin.azure.cli.commands",
+)
 LARGEST = 1 << 20
 
 
