@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import commands
 from support import RAY, RAY_STARTED_WITH, ROOT, Project
 
 # A busy machine is no failure; a failing example can be run again from what is printed.
@@ -33,6 +34,13 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[None]:
     with running(cpus=8, machines=2) as two:
         os.environ.update({RAY_STARTED_WITH: json.dumps(dict(os.environ)), RAY: two.address})
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_commands() -> Iterator[None]:
+    """Commands are forked from one process, which ends with the session."""
+    yield
+    commands.close()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

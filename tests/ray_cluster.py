@@ -14,7 +14,8 @@ from typing import Any
 @contextmanager
 def running(cpus: int, machines: int, **more: Any) -> Iterator[Any]:
     """Start `machines` with so many CPUs each, and with `more` as Ray names it; gives a `ray.cluster_utils.Cluster`."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # No telemetry, and no Python process for each CPU before a task wants one.
+    os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_prestart_worker_first_driver="0")
     from ray.cluster_utils import Cluster
 
     resources = {"num_cpus": cpus, "object_store_memory": 80 << 20, "include_dashboard": False, **more}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import textwrap
 import time
@@ -17,7 +16,8 @@ from typing import Any
 
 import yaml
 
-COMMAND = Path(sys.executable).with_name("batchtwin")
+from commands import COMMAND, run
+
 ROOT = Path(__file__).resolve().parent.parent
 # Nothing here takes that long; a test that hangs should fail, not stall.
 DEADLINE = 300
@@ -72,21 +72,13 @@ def pool_words(env: Mapping[str, str] | None = None) -> list[str]:
 
 def batchtwin(*words: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Finished:
     """Run the command line as a user does."""
-    done = subprocess.run(
-        [COMMAND, *map(str, words)],
-        cwd=cwd,
-        env={**os.environ, **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
+    code, out, err = run([*map(str, words)], cwd or Path.cwd(), {**os.environ, **(env or {})}, DEADLINE)
     output = Path(words[words.index("--output") + 1]) if "--output" in words else Path()
-    return Finished(done.returncode, done.stdout, done.stderr, output)
+    return Finished(code, out, err, output)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    """Look again and again until `condition` holds.
+    """Look every few milliseconds until `condition` holds: what is waited for needs the CPU.
 
     Raises:
         AssertionError: it does not, for too long.
@@ -94,7 +86,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + DEADLINE
     while not condition():
         assert time.monotonic() < deadline, "waited too long"
-        os.sched_yield()
+        time.sleep(0.005)
 
 
 @contextmanager

@@ -44,6 +44,14 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
             server.stop()
 
 
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that tests only look at."""
+    server = Server(tmp_path_factory.mktemp("untouched") / "place")
+    yield server
+    server.stop()
+
+
 def env(server: Server, *words: str) -> Finished:
     """`batchtwin env` in the server's workspace."""
     return batchtwin("env", *words, env={"BATCHTWIN_WORKSPACE": str(server.folder)})
@@ -63,20 +71,18 @@ def test_it_is_small_and_idle(start: Callable[..., Server]) -> None:
     assert after.user + after.system - before.user - before.system < 0.3
 
 
-def test_it_imports_nothing_heavy(start: Callable[..., Server]) -> None:
-    server = start()
-    maps = Path(f"/proc/{server.process.pid}/maps").read_text()
+def test_it_imports_nothing_heavy(untouched: Server) -> None:
+    maps = Path(f"/proc/{untouched.process.pid}/maps").read_text()
     assert not [name for name in ("pandas", "numpy", "sklearn", "pyarrow") if f"/{name}/" in maps]
 
 
-def test_it_says_how_to_reach_it(start: Callable[..., Server]) -> None:
-    server = start()
-    exports = env(server).out
+def test_it_says_how_to_reach_it(untouched: Server) -> None:
+    exports = env(untouched).out
     shell = f'set -eu\n{exports}\necho "$AZUREML_CURRENT_CLOUD $IDENTITY_HEADER"'
     done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["BatchTwin", server.connection.variables()["IDENTITY_HEADER"]]
-    assert (server.folder / "config.json").read_text() == env(server, "--config").out
-    unset = env(server, "--unset").out
+    assert done.stdout.split() == ["BatchTwin", untouched.connection.variables()["IDENTITY_HEADER"]]
+    assert (untouched.folder / "config.json").read_text() == env(untouched, "--config").out
+    unset = env(untouched, "--unset").out
     cleared = f'set -eu\n{exports}\n{unset}\necho "${{REQUESTS_CA_BUNDLE-none}}"'
     assert subprocess.run(["sh", "-c", cleared], capture_output=True, text=True, check=True).stdout == "none\n"
 
@@ -95,9 +101,8 @@ def test_it_says_how_to_reach_it(start: Callable[..., Server]) -> None:
     ],
 )
 def test_the_users_no_proxy_holds_and_comes_back(
-    start: Callable[..., Server], own: dict[str, str], while_evaluated: tuple[str, str]
+    untouched: Server, own: dict[str, str], while_evaluated: tuple[str, str]
 ) -> None:
-    server = start()
     without = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
     shell = f"""
         set -eu
@@ -106,28 +111,27 @@ def test_the_users_no_proxy_holds_and_comes_back(
         eval "$('{COMMAND}' env)"; show
         eval "$('{COMMAND}' env --unset)"; show
     """
-    env = {**without, **own, "BATCHTWIN_WORKSPACE": str(server.folder)}
+    env = {**without, **own, "BATCHTWIN_WORKSPACE": str(untouched.folder)}
     done = subprocess.run(["sh", "-c", shell], env=env, capture_output=True, text=True, check=True)
     evaluated, again, back = (tuple(line.split("|")) for line in done.stdout.splitlines())
     assert (evaluated, again) == (while_evaluated, while_evaluated)
     assert back == (own.get("no_proxy", ""), own.get("NO_PROXY", ""))
 
 
-def test_what_goes_without_tls_goes_to_an_address(start: Callable[..., Server]) -> None:
+def test_what_goes_without_tls_goes_to_an_address(untouched: Server) -> None:
     """Not to a name: at `::1`, which is `localhost` too, another may listen."""
-    variables = start().connection.variables()
+    variables = untouched.connection.variables()
     for name in ("ARM_CLOUD_METADATA_URL", "IDENTITY_ENDPOINT"):
         assert urlsplit(variables[name]).hostname == "127.0.0.1"
 
 
-def test_check_asks_no_proxy(start: Callable[..., Server]) -> None:
-    server = start()
+def test_check_asks_no_proxy(untouched: Server) -> None:
     with socket.create_server(("127.0.0.1", 0)) as proxy:
         proxy.setblocking(False)
         address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
         asked = {"http_proxy": address, "https_proxy": address, "no_proxy": "", "NO_PROXY": ""}
-        done = batchtwin("env", "--check", env={"BATCHTWIN_WORKSPACE": str(server.folder), **asked})
-        assert (done.code, done.out) == (0, f"{server.connection.origin}: reachable\n")
+        done = batchtwin("env", "--check", env={"BATCHTWIN_WORKSPACE": str(untouched.folder), **asked})
+        assert (done.code, done.out) == (0, f"{untouched.connection.origin}: reachable\n")
         with pytest.raises(BlockingIOError):
             proxy.accept()
 
@@ -150,17 +154,17 @@ def test_without_a_server_env_says_so(tmp_path: Path) -> None:
     assert "no server has run in this workspace; start one: batchtwin serve" in done.err
 
 
-def test_no_key_lies_in_a_file(start: Callable[..., Server]) -> None:
-    server = start()
-    for path in server.folder.rglob("*"):
+def test_no_key_lies_in_a_file(untouched: Server) -> None:
+    for path in untouched.folder.rglob("*"):
         assert not path.is_file() or b"PRIVATE KEY" not in path.read_bytes()
-    secret = server.folder / "serve/identity"
+    secret = untouched.folder / "serve/identity"
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
 
 
-def test_it_listens_on_loopback_only(start: Callable[..., Server]) -> None:
-    server = start()
-    found = [each.laddr.ip for each in psutil.Process(server.process.pid).net_connections() if each.status == "LISTEN"]
+def test_it_listens_on_loopback_only(untouched: Server) -> None:
+    found = [
+        each.laddr.ip for each in psutil.Process(untouched.process.pid).net_connections() if each.status == "LISTEN"
+    ]
     assert found == ["127.0.0.1", "127.0.0.1"]
 
 
@@ -179,20 +183,18 @@ def test_the_cloud_lies_where_the_service_listens(start: Callable[..., Server]) 
     assert server.call("GET", "").status == 200
 
 
-def test_a_port_that_is_taken(start: Callable[..., Server], tmp_path: Path) -> None:
-    server = start()
-    port = str(server.connection.https_port)
+def test_a_port_that_is_taken(untouched: Server, tmp_path: Path) -> None:
+    port = str(untouched.connection.https_port)
     done = batchtwin("serve", "--port", port, env={"BATCHTWIN_WORKSPACE": str(tmp_path / "other")})
     assert done.code == 1
     assert done.err.startswith(f"127.0.0.1:{port}: Address already in use; name other ports")
 
 
-def test_one_server_for_one_workspace(start: Callable[..., Server]) -> None:
-    server = start()
-    done = batchtwin("serve", "--port", "0", env={"BATCHTWIN_WORKSPACE": str(server.folder)})
+def test_one_server_for_one_workspace(untouched: Server) -> None:
+    done = batchtwin("serve", "--port", "0", env={"BATCHTWIN_WORKSPACE": str(untouched.folder)})
     assert done.code == 1
-    assert f"is served by process {server.process.pid} already" in done.err
-    assert env(server, "--check").code == 0
+    assert f"is served by process {untouched.process.pid} already" in done.err
+    assert env(untouched, "--check").code == 0
 
 
 @pytest.fixture

@@ -1,0 +1,101 @@
+"""A process that has imported batchtwin and forks one process for each command: fork_commands.py CONTROL COMMAND.
+
+A request on the socket CONTROL is a JSON object {words, cwd, env} with three descriptors: standard output, standard
+error, and a socket for the answers, which are the command's pid and then its exit status as `os.waitpid` returns it.
+The forked process runs the script COMMAND, as the shell would. It inherits imports, nothing else.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import runpy
+import selectors
+import signal
+import socket
+import sys
+from typing import Any
+
+# What most commands import when they run; the package's own command line imports it late.
+IMPORTS = (
+    "batchtwin.cli",
+    "batchtwin.engine.run",
+    "batchtwin.engine.preview",
+    "batchtwin.engine.verify",
+    "batchtwin.workspace.service",
+    "batchtwin.azure.cli.commands",
+)
+LARGEST = 1 << 20
+
+
+def serve(control: socket.socket) -> dict[str, Any] | None:
+    """Fork a process for each request. Returns the request in the forked process, None at the end of the socket."""
+    with selectors.DefaultSelector() as running:
+        running.register(control, selectors.EVENT_READ)
+        while True:
+            for key, _ in running.select():
+                if key.fileobj is not control:
+                    answer_status(running, key)
+                    continue
+                request, fds, _, _ = socket.recv_fds(control, LARGEST, 3)
+                if not request:
+                    return None
+                if fork(running, fds):
+                    return dict(json.loads(request))
+
+
+def fork(running: selectors.BaseSelector, fds: list[int]) -> bool:
+    """Fork; true in the new process, which has the standard output and error of the request."""
+    out, err, answers = fds
+    pid = os.fork()
+    if pid:
+        for fd in (out, err):
+            os.close(fd)
+        answer = socket.socket(fileno=answers)
+        answer.send(str(pid).encode())
+        running.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, answer))
+        return False
+    os.dup2(out, 1)
+    os.dup2(err, 2)
+    for key in running.get_map().values():
+        if key.data:
+            os.close(key.fd)
+            key.data[1].close()
+    for fd in fds:
+        os.close(fd)
+    return True
+
+
+def answer_status(running: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
+    """Send the status of a process that has ended."""
+    pid, answer = key.data
+    running.unregister(key.fd)
+    os.close(key.fd)
+    with answer:
+        answer.send(str(os.waitpid(pid, 0)[1]).encode())
+
+
+def main(control: int, command: str) -> None:
+    """Import, serve, and run the command in each process that is forked."""
+    for name in IMPORTS:
+        importlib.import_module(name)
+    gc.freeze()
+    # Ctrl-C is for the commands.
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with socket.socket(fileno=control) as requests:
+        request = serve(requests)
+    if request is None:
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["env"])
+    sys.path[0] = os.path.dirname(command)
+    sys.argv = [command, *request["words"]]
+    runpy.run_path(command, run_name="__main__")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2])
