@@ -12,7 +12,7 @@ from benchmarks.sets import ROOT
 from scripts.lock import DEV_LOCK, LOCK, read_lock
 
 HERE = ROOT / "benchmarks"
-HEAD = "# Compiled by `make bench WHAT=lock`: what benchmarks/requirements.in needs beyond requirements.lock and tests/requirements.lock.\n"
+HEAD = "# Compiled by `make bench WHAT=lock`: what benchmarks/requirements.in needs beyond the two locks.\n"
 
 
 def main() -> int:

@@ -36,6 +36,9 @@ if [[ -n $more ]]; then export UV_INDEX=${UV_INDEX:-${more//'\n'/ }}; fi
 if [[ -n $links ]]; then export UV_FIND_LINKS=${UV_FIND_LINKS:-${links// /,}}; fi
 if [[ -n $cert ]]; then export SSL_CERT_FILE=${SSL_CERT_FILE:-$cert}; fi
 
+# As pip does; every file is checked against its hashes, wherever it comes from.
+export UV_INDEX_STRATEGY=${UV_INDEX_STRATEGY:-unsafe-best-match}
+
 # On a terminal uv shows its progress; elsewhere a line for each step has to do.
 quiet=(--quiet)
 if [[ -t 2 ]]; then quiet=(); fi
