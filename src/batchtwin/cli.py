@@ -257,6 +257,9 @@ def image(
     model: ModelPath = None,
     engine: Engine = "docker",
     flags: Annotated[str, typer.Option("--build-flags", envvar="DOCKER_BUILD_FLAGS", help="For the engine.")] = "",
+    allow_builds: Annotated[
+        bool, typer.Option("--allow-builds", help="Build source packages too; that runs their code, in the build.")
+    ] = False,
 ) -> None:
     """Build the image with the environment that a deployment asks for, and print its tag for `score --image`."""
     import shlex
@@ -265,7 +268,8 @@ def image(
     from batchtwin.environments.image import build_image, recipe_for
 
     asked = ask(Request(deployment, Path(), located(model) if model else None))
-    recipe = recipe_for(asked.deployment, deployment.absolute().parent, asked.model.path)
+    folder, model_path = deployment.absolute().parent, asked.model.path
+    recipe = recipe_for(asked.deployment, folder, model_path, allow_builds=allow_builds)
     typer.echo(build_image(recipe, engine, shlex.split(flags)))
 
 
