@@ -1,4 +1,4 @@
-# `make` alone lists the targets. Every target sets up what it needs.
+# `make` alone lists the targets, `make help ALL=1` also those with ### (steps, maintenance). Every target sets up what it needs.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -25,91 +25,94 @@ PYTEST_FLAGS ?=
 PROCESSES ?= 3
 # as --port 9443
 SERVE_FLAGS ?=
-BENCH_FLAGS ?= --write docs/performance.md
-PARENT_FLAGS ?=
-LOAD_FLAGS ?=
+# all, check, ledger, lock, parent, scale, serve or away
+WHAT ?= all
+BENCH_FLAGS ?= $(if $(filter all,$(WHAT)),--write docs/performance.md)
+ALL ?=
 
 BIN := .venv/bin
+# What using the project needs; with DEV also tests, checks and benchmarks.
 VENV := .venv/.installed
-export DOCKER IMAGE BASE_IMAGE DOCKER_BUILD_FLAGS RUNNER DEPLOYMENT INPUT MODEL OUTPUT SCORE_FLAGS
+DEV := .venv/.installed-dev
+export PYTHON DOCKER IMAGE BASE_IMAGE DOCKER_BUILD_FLAGS RUNNER DEPLOYMENT INPUT MODEL OUTPUT SCORE_FLAGS
 export AZ DRY_RUN ENDPOINT_NAME DEPLOYMENT_NAME JOB_NAME WEB DOWNLOAD_PATH
 
 .PHONY: help
-help: ## print this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 24
+help: ### this list; ALL=1 with steps and maintenance
+	@awk -v all="$(ALL)" -f scripts/help.awk $(MAKEFILE_LIST)
 
-$(VENV): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $(PYTHON) is older than Python 3.11; name another: make PYTHON=python3.11" >&2; exit 1; }
-	@echo "Setting up .venv (a minute or two, once)"
-	@$(PYTHON) -m venv --clear .venv
-	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m compileall -q src
-	@$(BIN)/python -m batchtwin_node.driver.skops_startup
-	@touch $@
+LOCKS := requirements.lock
+DEV_LOCKS := $(LOCKS) tests/requirements.lock
 
-.PHONY: venv
-venv: $(VENV) ## .venv from requirements.lock; every other target does this by itself
+$(VENV): $(LOCKS) pyproject.toml
+	@scripts/setup.sh .venv $(if $(wildcard $(DEV)),$(DEV_LOCKS),$(LOCKS))
+	@touch $@ $(wildcard $(DEV))
 
-# Only the model of this project can be made here; with MODEL=DIR that folder has to be there.
-MODEL_MADE := $(if $(filter model model/ ./model,$(MODEL)),model/MLmodel)
+$(DEV): $(DEV_LOCKS) pyproject.toml
+	@scripts/setup.sh .venv $(DEV_LOCKS)
+	@touch $(VENV) $@
 
-model/MLmodel: | $(VENV)
-	@$(BIN)/python scripts/train.py
-
+##@ Use
 .PHONY: train
-train: $(VENV) ## train on data/train/heart.csv, print the scores, write the MLflow model (to MODEL, model/)
+train: $(VENV) ## train on data/train/heart.csv, print the scores, write model/ (MODEL)
 	@$(BIN)/python scripts/train.py --model "$(MODEL)"
 
 .PHONY: image
-image: ## build the image that runs batch jobs (IMAGE, BASE_IMAGE, DOCKER, DOCKER_BUILD_FLAGS)
+image: ## build the base image (IMAGE, BASE_IMAGE, DOCKER, DOCKER_BUILD_FLAGS)
 	@docker/build.sh
 
 .PHONY: local-score local-score-custom
-local-score: $(VENV) $(MODEL_MADE) ## score data/ in the container (RUNNER, DEPLOYMENT, INPUT, MODEL, OUTPUT, SCORE_FLAGS)
+local-score: $(VENV) ## score data/ in the container, else in .venv (RUNNER, DEPLOYMENT, INPUT, MODEL, OUTPUT, SCORE_FLAGS)
 	@scripts/local-score.sh
 
 local-score-custom: DEPLOYMENT = deployment-custom/deployment.yml
 local-score-custom: local-score ## the same with deployment-custom/, which brings a scoring script
 
+.PHONY: serve notebook
+serve: $(VENV) ## the workspace on this machine as a server for the Azure SDK (SERVE_FLAGS)
+	@$(BIN)/batchtwin serve $(SERVE_FLAGS)
+
+notebook: $(VENV) ## execute the notebook on this machine; the result is in build/notebooks/
+	@scripts/run-notebook.sh
+
+##@ Azure
 # A dry run sets nothing up, either.
 READY := $(if $(DRY_RUN),,$(VENV))
-READY_TO_DEPLOY := $(READY) $(if $(DRY_RUN),,$(MODEL_MADE))
 STEP = @scripts/deploy-and-run.sh $@
 
 .PHONY: deploy register-model create-compute create-data create-endpoint deploy-simple deploy-custom
-deploy: $(READY_TO_DEPLOY) ## the next six, to Azure ML; AZ=batchtwin: to this machine (DRY_RUN, ENDPOINT_NAME, MODEL)
+deploy: $(READY) ## model, compute, data, endpoint, two deployments; AZ=batchtwin: to this machine (DRY_RUN, ENDPOINT_NAME, MODEL)
 	$(STEP)
 
-register-model: $(READY_TO_DEPLOY) ## register model/, if its content is new
+register-model: $(READY) ### register model/, if its content is new
 	$(STEP)
 
-create-compute: $(READY) ## create the cluster, with no nodes while idle
+create-compute: $(READY) ### create the cluster, with no nodes while idle
 	$(STEP)
 
-create-data: $(READY) ## register data/, if its content is new
+create-data: $(READY) ### register data/, if its content is new
 	$(STEP)
 
-create-endpoint: $(READY) ## create the endpoint, under a name of its own
+create-endpoint: $(READY) ### create the endpoint, under a name of its own
 	$(STEP)
 
-deploy-simple: $(READY) ## create or change the deployment without a scoring script; it is the default
+deploy-simple: $(READY) ### create or change the deployment without a scoring script; it is the default
 	$(STEP)
 
-deploy-custom: $(READY) ## create or change the deployment with a scoring script
+deploy-custom: $(READY) ### create or change the deployment with a scoring script
 	$(STEP)
 
 .PHONY: invoke show stream list-jobs download undeploy rehearse
 invoke: $(READY) ## start a job on the endpoint (DEPLOYMENT_NAME, JOB_NAME)
 	$(STEP)
 
-show: $(READY) ## show the last job (JOB_NAME, WEB)
+show: $(READY) ### show the last job (JOB_NAME, WEB)
 	$(STEP)
 
 stream: $(READY) ## follow the last job to its end (JOB_NAME)
 	$(STEP)
 
-list-jobs: $(READY) ## the jobs of the endpoint (DEPLOYMENT_NAME)
+list-jobs: $(READY) ### the jobs of the endpoint (DEPLOYMENT_NAME)
 	$(STEP)
 
 download: $(READY) ## bring the last job's predictions to named-outputs/score/ (JOB_NAME, DOWNLOAD_PATH)
@@ -119,44 +122,29 @@ undeploy: $(READY) ## delete the endpoint and its deployments; jobs, outputs, mo
 	$(STEP)
 
 rehearse: AZ = batchtwin
-rehearse: $(READY_TO_DEPLOY) ## deploy, invoke, stream, download and undeploy on this machine
+rehearse: $(READY) ## deploy, invoke, stream, download and undeploy on this machine
 	@scripts/deploy-and-run.sh deploy invoke stream download undeploy
 
-.PHONY: serve notebook
-serve: $(VENV) ## the workspace on this machine as a server for the Azure SDK; docs/sdk.md (SERVE_FLAGS)
-	@$(BIN)/batchtwin serve $(SERVE_FLAGS)
-
-notebook: $(VENV) $(MODEL_MADE) ## execute notebooks/ on this machine; the result, with its pictures, is in build/notebooks/
-	@scripts/run-notebook.sh
-
+##@ Develop
 # An SDK of another age, which tests the server: it cannot live beside the one of .venv.
 OLD_SDK := .venv-old-sdk/.installed
 
-$(OLD_SDK): tests/azure/old-sdk.txt
-	@echo "Setting up .venv-old-sdk: azure-ai-ml 1.28.1 (a minute, once)"
-	@$(PYTHON) -m venv --clear .venv-old-sdk
-	@.venv-old-sdk/bin/pip install -qq --disable-pip-version-check --no-deps --require-hashes -r tests/azure/old-sdk.txt
+$(OLD_SDK): tests/azure/old-sdk.txt | $(DEV)
+	@scripts/setup.sh --bare .venv-old-sdk tests/azure/old-sdk.txt
 	@touch $@
 
-.PHONY: old-sdk old-sdk-lock
-old-sdk: $(OLD_SDK) ## .venv-old-sdk with azure-ai-ml 1.28.1; `test` does this by itself
-
-old-sdk-lock: $(VENV) ## compile tests/azure/old-sdk.txt again from old-sdk.in
-	@$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-strip-extras --custom-compile-command "make $@" tests/azure/old-sdk.in --output-file tests/azure/old-sdk.txt
-
 .PHONY: test coverage test-container test-azurite test-ray test-all
-test: $(VENV) $(OLD_SDK) model/MLmodel ## all tests that need no container engine and no network (PYTEST_FLAGS)
+test: $(DEV) $(OLD_SDK) ## all tests that need no container engine and no network (PYTEST_FLAGS)
 	@$(BIN)/pytest -m "not container and not azurite" --numprocesses $(PROCESSES) --dist worksteal --durations 25 $(PYTEST_FLAGS)
 
 # Every process of every job is traced, which takes half as long again: not for each change.
 coverage: PYTEST_FLAGS += --cov
-coverage: test ## `make test`, and which branches of src it takes; fails below 95 %
+coverage: test ### `make test`, and which branches of src it takes; fails below 95 %
 
-test-container: $(VENV) model/MLmodel ## build the image and test in it (PYTEST_FLAGS)
+test-container: $(DEV) ## build the image and test in it (PYTEST_FLAGS)
 	@$(BIN)/pytest -m container $(PYTEST_FLAGS)
 
-test-ray: $(VENV) model/MLmodel ## the tests of behaviour and of faults on a Ray cluster (PYTEST_FLAGS="-m on_ray": those of CI)
+test-ray: $(DEV) ## the tests of behaviour and of faults on a Ray cluster (PYTEST_FLAGS="-m on_ray": those of CI)
 	@$(BIN)/pytest --pool ray -m "not local" tests/behaviour tests/faults $(PYTEST_FLAGS)
 
 # Microsoft's emulator of the blob service; npm's lock pins it and all it needs.
@@ -169,7 +157,7 @@ $(AZURITE): tests/azurite/package.json tests/azurite/package-lock.json
 	@$(NPM) ci --prefix $(@D) --loglevel=error --ignore-scripts --omit=dev --omit=optional --no-audit --no-fund
 	@touch $@
 
-test-azurite: $(VENV) $(AZURITE) ## compare the blob service with Azurite, which npm installs, and run jobs on it (NPM, PYTEST_FLAGS)
+test-azurite: $(DEV) $(AZURITE) ## compare the blob service with Azurite, which npm installs (NPM, PYTEST_FLAGS)
 	@$(BIN)/pytest -m azurite tests/azure/server/blobs tests/stores $(PYTEST_FLAGS)
 
 test-all: test test-container test-azurite test-ray ## all four
@@ -180,7 +168,7 @@ SHELL_FILES = $(FILES) '*.sh' .ci/run
 YAML_FILES = $(FILES) '*.yml' '*.yaml'
 
 .PHONY: check fix
-check: $(VENV) ## ruff, mypy --strict, shellcheck, yamllint; changes nothing
+check: $(DEV) ## ruff, mypy --strict, shellcheck, yamllint; changes nothing
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
@@ -189,75 +177,64 @@ check: $(VENV) ## ruff, mypy --strict, shellcheck, yamllint; changes nothing
 	@$(BIN)/python scripts/behaviour_doc.py --check
 	@$(BIN)/python scripts/sdk_doc.py --check
 
-fix: $(VENV) ## let ruff repair what it can
+fix: $(DEV) ## let ruff repair what it can
 	@$(BIN)/ruff check --fix --show-fixes
 	@$(BIN)/ruff format
 
-# The peers' environment is ours and theirs, in one set of versions.
-BENCH_VENV := .venv-bench/.installed
-BENCH_BIN := .venv-bench/bin
+.PHONY: old-sdk old-sdk-lock
+old-sdk: $(OLD_SDK) ### .venv-old-sdk with azure-ai-ml 1.28.1; `test` does this by itself
 
-$(BENCH_VENV): requirements.lock benchmarks/requirements.txt pyproject.toml
-	@echo "Setting up .venv-bench: what .venv has, and Spark, Ray, Dask (3 GB; a few minutes, once)"
-	@$(PYTHON) -m venv --clear .venv-bench
-	@$(BENCH_BIN)/pip install -qq --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	@$(BENCH_BIN)/pip install -qq --disable-pip-version-check --no-deps --require-hashes -r benchmarks/requirements.txt
-	@$(BENCH_BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@$(BENCH_BIN)/python -m compileall -q src $$($(BENCH_BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-	@$(BENCH_BIN)/python -m batchtwin_node.driver.skops_startup
-	@touch $@
+old-sdk-lock: $(VENV) ### compile tests/azure/old-sdk.txt again from old-sdk.in
+	@$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-strip-extras --custom-compile-command "make $@" tests/azure/old-sdk.in --output-file tests/azure/old-sdk.txt
 
-.PHONY: bench bench-away bench-check bench-ledger bench-lock bench-parent bench-scale bench-serve
-bench: $(BENCH_VENV) model/MLmodel ## measure batchtwin and its peers, write docs/performance.md (BENCH_FLAGS="--sets TINY ..." only prints)
-	@$(BENCH_BIN)/python -m benchmarks.bench $(BENCH_FLAGS)
+.PHONY: venv behaviour sdk-doc data data-uci lock
+venv: $(VENV) ### .venv from requirements.lock; every other target does this by itself
 
-bench-away: $(VENV) model/MLmodel ## what it costs that a machine of a Ray cluster shares no folder with the parent
-	@$(BIN)/python -m benchmarks.away $(AWAY_FLAGS)
-
-bench-check: $(VENV) model/MLmodel ## ratios on small sets that a regression would break; for CI
-	@$(BIN)/python -m benchmarks.check
-
-bench-ledger: $(VENV) model/MLmodel ## what ledger and checksums cost: the same job with and without them, in turn
-	@$(BIN)/python -m benchmarks.ledger
-
-bench-lock: $(VENV) ## compile benchmarks/requirements.txt again from requirements.in
-	@$(BIN)/python -m benchmarks.lock
-
-bench-scale: $(VENV) ## 100,000 mini-batches: time of each, memory of the parent
-	@$(BIN)/python benchmarks/scale.py
-
-bench-parent: $(VENV) ## the parent of 1,000 workers and 10,000,000 mini-batches, without them (PARENT_FLAGS="--mini-batches N")
-	@$(BIN)/python -m benchmarks.parent $(PARENT_FLAGS)
-
-bench-serve: $(VENV) ## 200 clients on one server for two minutes: no error, no lost job; start, idle memory and CPU (LOAD_FLAGS)
-	@$(BIN)/python -m benchmarks.serve_load $(LOAD_FLAGS)
-
-.PHONY: behaviour sdk-doc soak
-behaviour: $(VENV) ## write docs/behaviour.md from the marks on the behaviour tests
+behaviour: $(DEV) ### write docs/behaviour.md from the marks on the behaviour tests
 	@$(BIN)/python scripts/behaviour_doc.py
 
-sdk-doc: $(VENV) ## write the tables of docs/sdk.md from the marks on the server's tests
+sdk-doc: $(DEV) ### write the tables of docs/sdk.md from the marks on the server's tests
 	@$(BIN)/python scripts/sdk_doc.py
 
-soak: $(VENV) ## kill jobs at random and resume them, for SOAK_SECONDS (an hour)
-	@BATCHTWIN_SOAK_SECONDS=$(or $(SOAK_SECONDS),3600) $(BIN)/pytest -q tests/faults/test_kill.py -k random
-
-.PHONY: data data-uci
-data: $(VENV) ## write the synthetic data again (it is in git; this gives the same bytes)
+data: $(VENV) ### write the synthetic data again (it is in git; this gives the same bytes)
 	@$(BIN)/python scripts/make_data.py
 
-data-uci: $(VENV) ## fetch the real UCI table to data/uci/heart.csv (needs internet)
+data-uci: $(DEV) ### fetch the real UCI table to data/uci/heart.csv (needs internet)
 	@$(BIN)/python scripts/fetch_uci.py
 
-.PHONY: lock
-lock: $(VENV) ## compile requirements.lock again from pyproject.toml and environment/conda.yaml
+lock: $(VENV) ### compile both locks again from pyproject.toml and environment/conda.yaml
 	@$(BIN)/python scripts/lock.py
 
-# Caches of the source tree; .venv goes whole.
-CACHES := .coverage .coverage.* coverage.xml .hypothesis .mypy_cache .pytest_cache .ruff_cache
+# What was made; .venv, the workspace, model/ and the way back to Azure (.endpoint-name, .job-name) stay.
+MADE := outputs named-outputs mlruns mlartifacts mlflow.db build .coverage coverage.xml .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
-.PHONY: clean
-clean: ## remove what was made: outputs, model, caches, .venv, the image; nothing that git tracks
-	@rm -rf outputs named-outputs model mlruns mlartifacts mlflow.db data/uci .batchtwin .job-name-rehearsal build .venv-bench .venv-old-sdk $(CACHES) .venv
-	@find . -name .git -prune -o -name __pycache__ -prune -exec rm -rf {} +
-	@if $(DOCKER) image inspect "$(IMAGE)" >/dev/null 2>&1; then $(DOCKER) image rm "$(IMAGE)" >/dev/null; fi
+.PHONY: clean distclean
+clean: ## remove outputs, build results and caches; print each (.venv, the workspace and model/ stay)
+	@scripts/clean.sh $(MADE) $(wildcard .coverage.*)
+
+distclean: ## also remove environments, the workspace, fetched data and the image
+	@scripts/clean.sh $(MADE) $(wildcard .coverage.*) .venv .venv-bench .venv-old-sdk .batchtwin .job-name-rehearsal data/uci
+	@if $(DOCKER) image inspect "$(IMAGE)" >/dev/null 2>&1; then $(DOCKER) image rm "$(IMAGE)" >/dev/null && echo "removed image $(IMAGE)"; fi
+
+##@ Measure
+# The peers' environment is ours and theirs, in one set of versions.
+BENCH_VENV := .venv-bench/.installed
+
+$(BENCH_VENV): $(DEV_LOCKS) benchmarks/requirements.txt pyproject.toml | $(DEV)
+	@echo "Setting up .venv-bench: what .venv has, and Spark, Ray, Dask (3 GB; a few minutes, once)"
+	@scripts/setup.sh .venv-bench $(DEV_LOCKS) benchmarks/requirements.txt
+	@.venv-bench/bin/python -m compileall -q $$(.venv-bench/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+	@touch $@
+
+BENCH_KINDS := all check ledger lock parent scale serve away
+BENCH_MODULE = $(or $(patsubst all,bench,$(filter all,$(WHAT))),$(patsubst serve,serve_load,$(filter serve,$(WHAT))),$(WHAT))
+BENCH_PYTHON = $(if $(filter all,$(WHAT)),.venv-bench,.venv)/bin/python
+
+.PHONY: bench soak
+bench: $(if $(filter all,$(WHAT)),$(BENCH_VENV),$(DEV)) ## WHAT=all|check|ledger|lock|parent|scale|serve|away; docs/performance.md says what each measures (BENCH_FLAGS)
+	@$(if $(filter $(BENCH_KINDS),$(WHAT)),,echo "make: WHAT=$(WHAT): choose one of $(BENCH_KINDS)" >&2; exit 2)
+	@$(BENCH_PYTHON) -m benchmarks.$(BENCH_MODULE) $(BENCH_FLAGS)
+
+soak: $(DEV) ## kill jobs at random and resume them, for SOAK_SECONDS (an hour)
+	@BATCHTWIN_SOAK_SECONDS=$(or $(SOAK_SECONDS),3600) $(BIN)/pytest -q tests/faults/test_kill.py -k random

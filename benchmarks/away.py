@@ -1,4 +1,4 @@
-"""What it costs that a machine of a Ray cluster shares no folder with the parent: `make bench-away`.
+"""What it costs that a machine of a Ray cluster shares no folder with the parent: `make bench WHAT=away`.
 
 The same job on the same cluster (one node, on this machine), in turn with an output folder that the node sees, and with
 one whose path leads elsewhere in each process, as that of an unshared folder does on each machine.

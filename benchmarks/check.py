@@ -1,4 +1,4 @@
-"""Ratios that a regression would break, on small sets, in the plain .venv (`make bench-check`).
+"""Ratios that a regression would break, on small sets, in the plain .venv (`make bench WHAT=check`).
 
 No seconds are compared, only what ran in the same minute: batchtwin with the loop, and with the bare start of a
 process. Bounds are generous: a busy machine passes, twice the time or twice the work does not. Of each the best of two
@@ -94,12 +94,12 @@ def main() -> int:
             if number + 1 >= ROUNDS and not broken(best(runs)):
                 break
     except RunError as error:
-        print(f"bench-check: {error}", file=sys.stderr)
+        print(f"bench: {error}", file=sys.stderr)
         return 2
     found = best(runs)
     print(*found, sep="\n")
     if above := broken(found):
-        print(f"bench-check: {'; '.join(above)}: above the bound", file=sys.stderr)
+        print(f"bench: {'; '.join(above)}: above the bound", file=sys.stderr)
     return bool(above)
 
 

@@ -1,4 +1,4 @@
-"""What ledger and checksums cost: the same job with and without them, in turn (`make bench-ledger`).
+"""What ledger and checksums cost: the same job with and without them, in turn (`make bench WHAT=ledger`).
 
 Prints median and minimum of wall and CPU seconds, and their ratios; CPU seconds are the steadier ones. Nothing is
 asserted: machines differ, and so do their disks.

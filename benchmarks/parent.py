@@ -1,4 +1,4 @@
-"""The parent of a job at 1,000 workers and 10 million mini-batches, without them: `make bench-parent`.
+"""The parent of a job at 1,000 workers and 10 million mini-batches, without them: `make bench WHAT=parent`.
 
 Plan, ledger, job, logs, progress and assembly are the real ones. The pool is not: its workers answer at once, in
 lines of JSON as real ones write, so that what is measured is how many mini-batches a second the parent can follow, and

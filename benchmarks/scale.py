@@ -1,4 +1,4 @@
-"""Many tiny mini-batches: time of each and the parent's peak memory (`make bench-scale`)."""
+"""Many tiny mini-batches: time of each and the parent's peak memory (`make bench WHAT=scale`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many clients at once on one `batchtwin serve`, with the requests that the Azure SDK sends (`make bench-serve`).
+"""Many clients at once on one `batchtwin serve`, with the requests that the Azure SDK sends (`make bench WHAT=serve`).
 
 Each client uploads a model, code and data, creates endpoint and deployment, and then invokes, polls and reads its
 output, again and again, until time is up. It fails with exit code 1 on any answer that is not as it should be, or a job

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Score in the container; where no container engine answers, say so and do the same in .venv.
+# Score in the container; where no engine answers, or it cannot build, say so and do the same in .venv.
 # The knobs come from the Makefile: RUNNER, DOCKER, IMAGE, DEPLOYMENT, INPUT, MODEL, OUTPUT, SCORE_FLAGS.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -7,6 +7,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 fail() {
   echo "local-score: $*" >&2
   exit 2
+}
+
+# The Dockerfile needs BuildKit, which docker 23 and later have only as the plugin buildx: an empty image shows.
+can_build() {
+  local id
+  id=$(printf 'FROM scratch\nLABEL batchtwin.probe=1\n' | DOCKER_BUILDKIT=1 "$DOCKER" build --quiet - 2>/dev/null) || return 1
+  "$DOCKER" image rm "$id" >/dev/null 2>&1 || true
 }
 
 read -ra flags <<<"$SCORE_FLAGS"
@@ -18,13 +25,18 @@ command+=(${flags[@]+"${flags[@]}"})
 
 case $RUNNER in
   docker | "")
-    if "$DOCKER" info >/dev/null 2>&1; then
+    if ! "$DOCKER" info >/dev/null 2>&1; then
+      reason="no container engine answers ($DOCKER info)" advice="start one"
+    elif ! can_build; then
+      reason="the container engine cannot build images" advice="install BuildKit ($DOCKER buildx version)"
+    fi
+    if [[ -z ${reason:-} ]]; then
       docker/build.sh --quiet
       command+=(--image "$IMAGE" --engine "$DOCKER")
     elif [[ -n $RUNNER ]]; then
-      fail "no container engine answers ($DOCKER info); start one, or score in .venv: RUNNER=venv"
+      fail "$reason; $advice, or score in .venv: RUNNER=venv"
     else
-      echo "No container engine answers ($DOCKER info): scoring in .venv instead." >&2
+      echo "${reason^}: scoring in .venv instead." >&2
     fi
     ;;
   venv) ;;

@@ -1,11 +1,12 @@
-"""Compile requirements.lock from pyproject.toml and the pip section of environment/conda.yaml, or print a part of it.
+"""Compile the two locks from pyproject.toml and the pip section of environment/conda.yaml, or print a part of one.
 
     python scripts/lock.py                    compile; run by `make lock`
     python scripts/lock.py scoring            print what the image needs: the pip section, batchtwin, and what they need
     python scripts/lock.py hatchling          print what one package needs
 
-The lock is universal (every platform, Python 3.11 and later), carries hashes and names no package index.
-Its `# via` comments say who needs what: they are the graph that a part is taken from.
+requirements.lock holds what using the project needs, tests/requirements.lock what tests, checks and benchmarks need
+beyond that. Both are parts of one resolution. It is universal (every platform, Python 3.11 and later), carries hashes
+and names no package index. The `# via` comments say who needs what: they are the graph that a part is taken from.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -25,7 +28,11 @@ ROOT = Path(__file__).resolve().parent.parent
 CONDA_FILE = Path("environment/conda.yaml")
 PROJECT = Path("pyproject.toml")
 LOCK = Path("requirements.lock")
-EXTRAS = ("azure", "uci", "workspace", "serve", "ray", "s3", "abfs", "gs", "dev")
+DEV_LOCK = Path("tests/requirements.lock")
+# What using the project needs: extras of the package, and a dependency group.
+EXTRAS, GROUPS = ("azure", "serve", "workspace"), ("project",)
+DEV_EXTRAS, DEV_GROUPS = ("abfs", "gs", "ray", "s3", "uci"), ("dev",)
+HEAD = "# Compiled by `make lock`: {}.\n"
 
 
 class LockError(Exception):
@@ -34,11 +41,15 @@ class LockError(Exception):
 
 @dataclass(frozen=True)
 class Locked:
-    """One entry of the lock: `pin` is `name==version` without extras, `text` its lines, `via` who needs it."""
+    """One entry of the lock: `pin` is `name==version` without extras, `text` its lines, `via` who needs it.
+
+    `whole` is `text` with the comments that `via` was read from.
+    """
 
     pin: str
     text: str
     via: frozenset[str]
+    whole: str
 
     @property
     def name(self) -> str:
@@ -59,7 +70,7 @@ def read_lock(text: str) -> Iterator[Locked]:
         comments = [line.strip(" #").removeprefix("via").strip() for line in lines if line.startswith("    #")]
         requirement = [line for line in lines if not line.startswith("    #")]
         pin = re.sub(r"\[.*?\]", "", requirement[0].split()[0])
-        yield Locked(pin, "\n".join(requirement), frozenset(filter(None, comments)))
+        yield Locked(pin, "\n".join(requirement), frozenset(filter(None, comments)), entry)
 
 
 def part(locked: Iterable[Locked], roots: Sequence[str]) -> list[Locked]:
@@ -89,29 +100,57 @@ def _name(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", requirement, maxsplit=1)[0]).lower()
 
 
+def _project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / PROJECT).read_text(encoding="utf-8"))
+
+
 def scoring() -> list[str]:
     """Return what the image is asked to hold: the pip section, and what batchtwin itself needs."""
-    project = tomllib.loads((ROOT / PROJECT).read_text(encoding="utf-8"))["project"]
-    return [*pip_section(ROOT / CONDA_FILE), *project["dependencies"]]
+    return [*pip_section(ROOT / CONDA_FILE), *_project()["project"]["dependencies"]]
 
 
-def compile_lock() -> int:
-    """Write requirements.lock; return uv's exit code."""
-    command = [
-        *(sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"),
-        *("--generate-hashes", "--no-emit-index-url", "--no-strip-extras"),
-        *(word for extra in EXTRAS for word in ("--extra", extra)),
-        *("--custom-compile-command", "make lock"),
-        *(str(PROJECT), "-", "--output-file", str(LOCK)),
-    ]
-    lines = "\n".join(pip_section(ROOT / CONDA_FILE))
-    return subprocess.run(command, cwd=ROOT, input=lines, text=True, check=False).returncode  # noqa: S603 - fixed words
+def using() -> list[str]:
+    """Return what requirements.lock is asked to hold: `scoring`, the extras that our commands use, and their tools."""
+    project = _project()
+    extras = [line for extra in EXTRAS for line in project["project"]["optional-dependencies"][extra]]
+    return [*scoring(), *extras, *(line for group in GROUPS for line in project["dependency-groups"][group])]
+
+
+def compile_locks() -> int:
+    """Write both locks; what is locked already keeps its version. Return uv's exit code."""
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder, "whole.txt")
+        locks = [ROOT / path for path in (LOCK, DEV_LOCK) if (ROOT / path).exists()]
+        whole.write_text("".join(path.read_text(encoding="utf-8") for path in locks), encoding="utf-8")
+        command = [
+            *(sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"),
+            *("--generate-hashes", "--no-emit-index-url", "--no-strip-extras"),
+            *(word for extra in EXTRAS + DEV_EXTRAS for word in ("--extra", extra)),
+            *(word for group in GROUPS + DEV_GROUPS for word in ("--group", group)),
+            *(str(PROJECT), "-", "--output-file", str(whole)),
+        ]
+        lines = "\n".join(pip_section(ROOT / CONDA_FILE))
+        done = subprocess.run(command, cwd=ROOT, input=lines, text=True, check=False)  # noqa: S603 - fixed words
+        if done.returncode == 0:
+            _split(whole.read_text(encoding="utf-8"))
+        return done.returncode
+
+
+def _split(compiled: str) -> None:
+    entries = list(read_lock(compiled))
+    used = {entry.name for entry in part(entries, using())}
+    for path, content, wanted in (
+        (LOCK, "what using the project needs", True),
+        (DEV_LOCK, "what tests, checks and benchmarks need beyond requirements.lock", False),
+    ):
+        texts = [entry.whole for entry in entries if (entry.name in used) is wanted]
+        (ROOT / path).write_text(HEAD.format(content) + "".join(texts), encoding="utf-8")
 
 
 def main(roots: Sequence[str]) -> int:
-    """Compile the lock, or print the part that `roots` name; return the exit code."""
+    """Compile the locks, or print the part that `roots` name; return the exit code."""
     if not roots:
-        return compile_lock()
+        return compile_locks()
     asked = scoring() if list(roots) == ["scoring"] else roots
     try:
         entries = part(read_lock((ROOT / LOCK).read_text(encoding="utf-8")), asked)

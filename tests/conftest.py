@@ -60,7 +60,7 @@ def project(tmp_path: Path) -> Project:
 
 @pytest.fixture(scope="session")
 def heart_model() -> Path:
-    """The model that `make train` wrote."""
+    """The model of this project."""
     path = ROOT / "model"
-    assert (path / "MLmodel").is_file(), "run `make train` first (`make test` does)"
+    assert (path / "MLmodel").is_file(), "run `make train` first"
     return path

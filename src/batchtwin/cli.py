@@ -259,6 +259,9 @@ def image(
     model: ModelPath = None,
     engine: Engine = "docker",
     flags: Annotated[str, typer.Option("--build-flags", envvar="DOCKER_BUILD_FLAGS", help="For the engine.")] = "",
+    allow_builds: Annotated[
+        bool, typer.Option("--allow-builds", help="Build source packages too; that runs their code, in the build.")
+    ] = False,
 ) -> None:
     """Build the image with the environment that a deployment asks for, and print its tag for `score --image`."""
     import shlex
@@ -267,7 +270,7 @@ def image(
     from batchtwin.environments.image import build_image, recipe_for
 
     resolved = resolve(Request(deployment, Path(), parse_location(model) if model else None))
-    recipe = recipe_for(resolved.deployment, resolved.folder, resolved.model.path)
+    recipe = recipe_for(resolved.deployment, resolved.folder, resolved.model.path, allow_builds=allow_builds)
     typer.echo(build_image(recipe, engine, shlex.split(flags)))
 
 

@@ -44,3 +44,33 @@ def test_what_cannot_be_done_is_refused(tmp_path: Path, words: list[str], text: 
     assert done.returncode == 2
     assert done.stderr.startswith(text)
     assert not (tmp_path / "job").exists()
+
+
+# An engine's client that answers, and builds nothing: docker 23 and later without the plugin buildx.
+CANNOT_BUILD = """\
+#!/usr/bin/env bash
+[[ $1 == info ]] || { echo "ERROR: BuildKit is enabled but the buildx component is missing or broken." >&2; exit 1; }
+"""
+
+
+@pytest.fixture
+def cannot_build(tmp_path: Path) -> Path:
+    client = tmp_path / "docker"
+    client.write_text(CANNOT_BUILD)
+    client.chmod(0o755)
+    return client
+
+
+@pytest.mark.usefixtures("heart_model")
+def test_an_engine_that_cannot_build_is_told_in_one_line(tmp_path: Path, cannot_build: Path) -> None:
+    words = (f"DOCKER={cannot_build}", "RUNNER=", f"INPUT={ROOT / 'data/heart-unlabeled-3.csv'}")
+    done = local_score(*words, f"OUTPUT={tmp_path / 'job'}")
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}"
+    assert done.stderr.splitlines()[0] == "The container engine cannot build images: scoring in .venv instead."
+    assert done.stdout.splitlines()[0] == "Completed"
+
+
+def test_runner_docker_with_an_engine_that_cannot_build_is_refused(tmp_path: Path, cannot_build: Path) -> None:
+    done = local_score(f"DOCKER={cannot_build}", "RUNNER=docker", f"OUTPUT={tmp_path / 'job'}")
+    assert done.returncode == 2
+    assert done.stderr.startswith("local-score: the container engine cannot build images; install BuildKit")

@@ -113,7 +113,7 @@ def test_the_part_of_the_real_lock_is_closed_and_hashed() -> None:
     found = pins(done.stdout)
     names = {re.split(r"[\[=]", pin)[0] for pin in found}
     assert names >= needed(*pip_section(ROOT / "environment/conda.yaml"))
-    assert not names & {"azure-ai-ml", "mypy", "pytest", "ruff", "uv"}
+    assert not names & {"azure-ai-ml", "mypy", "pytest", "ruff"}
     entries = re.split(r"^(?=\S)", done.stdout, flags=re.MULTILINE)[1:]
     assert len(entries) == len(found)
     assert not [entry for entry in entries if "--hash=sha256:" not in entry]
@@ -127,3 +127,19 @@ def test_a_pin_that_is_not_locked_stops_the_image(copied: Path) -> None:
     done = lock(copied, "scoring")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "lock: xgboost==0.1: not in requirements.lock; run `make lock`\n"
+
+
+def locked(name: str) -> set[str]:
+    return {re.split(r"[\[=]", pin)[0] for pin in pins((ROOT / name).read_text())}
+
+
+def test_using_the_project_installs_no_test_tools() -> None:
+    using, testing = locked("requirements.lock"), locked("tests/requirements.lock")
+    assert using & testing == set()
+    assert using >= {"azure-ai-ml", "fastapi", "knack", "matplotlib", "mlflow", "nbclient", "uv"}
+    assert testing >= {"hypothesis", "mypy", "pytest", "ray", "ruff", "vermin"}
+
+
+def test_what_using_the_project_needs_is_locked_with_all_that_it_needs() -> None:
+    roots = (*pip_section(ROOT / "environment/conda.yaml"), "azure-ai-ml", "fastapi", "knack", "matplotlib", "nbclient")
+    assert needed(*roots) <= locked("requirements.lock")

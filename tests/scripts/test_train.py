@@ -229,6 +229,36 @@ def test_training_again_replaces_the_whole_folder_and_predicts_the_same(trained:
     assert python(PREDICT, ROOT, trained.model, UNLABELED) == before
 
 
+def test_training_that_changes_nothing_leaves_the_model_untouched(trained: Training) -> None:
+    before = contents(trained.model)
+    again = run_training(trained.folder)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert "left untouched: predictions, signature and pinned versions are the same" in again.stdout
+    assert contents(trained.model) == before
+    assert not list(trained.folder.glob(".model*"))
+
+
+def test_training_with_other_data_replaces_the_model(trained: Training, tmp_path: Path) -> None:
+    shutil.copytree(trained.model, tmp_path / "model")
+    (tmp_path / "train.csv").write_text(
+        edited(2, "target", "1" if TABLE.read_text().splitlines()[1][-1] == "0" else "0")
+    )
+    again = run_training(tmp_path)
+    assert (again.returncode, "untouched" in again.stdout) == (0, False), again.stderr
+    assert (tmp_path / "model/model.skops").read_bytes() != (trained.model / "model.skops").read_bytes()
+
+
+def test_the_committed_model_is_the_one_that_training_makes(trained: Training) -> None:
+    committed = ROOT / "model"
+    for table in (UNLABELED, TABLE):
+        assert python(PREDICT, ROOT, committed, table) == python(PREDICT, ROOT, trained.model, table)
+    documents = [yaml.safe_load((folder / "MLmodel").read_text()) for folder in (committed, trained.model)]
+    assert documents[0]["signature"] == documents[1]["signature"]
+    assert documents[0]["metadata"]["data_sha256"] == documents[1]["metadata"]["data_sha256"]
+    pins = [(folder / "requirements.txt").read_text() for folder in (committed, trained.model)]
+    assert pins[0] == pins[1]
+
+
 # --- what cannot be used
 
 

@@ -1,15 +1,20 @@
-"""The image that a deployment asks for: its environment in our Dockerfile, tagged by what is in it."""
+"""The image of a deployment's environment, and of nothing else; batchtwin is brought to it when a job starts.
+
+All that resolves, downloads or builds packages runs inside the engine's build, nothing of it on this machine.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
+import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 import yaml
@@ -20,10 +25,16 @@ from batchtwin.errors import BatchTwinError
 from batchtwin.inputs.plan import content_hash
 
 BASE_IMAGE = "python:3.11-slim-bookworm"
-# What the Dockerfile copies, beside the environment and its lock, which are made here.
-CONTEXT = ("docker", "scripts/lock.py", "pyproject.toml", "README.md", "LICENSE", "src")
-# What builds batchtwin in the image; pyproject.toml names it too.
-BUILD = "hatchling==1.33.0"
+# Package and file: what the build reads beside the recipe.
+FILES = {
+    "Dockerfile": "batchtwin.environments.image_files",
+    "make-environment.sh": "batchtwin.environments.image_files",
+    "skops_startup.py": "batchtwin_node.driver",
+}
+# The multi-GPU half of xgboost: 469 MB that scoring never touches.
+OVERRIDES = ("nvidia-nccl-cu12; sys_platform == 'never'", "nvidia-nccl-cu13; sys_platform == 'never'")
+# MLflow 1 and 2 import pkg_resources, which later versions do not have.
+SEEDS = {"pip": "pip", "setuptools": "setuptools<81"}
 
 
 class ImageError(BatchTwinError):
@@ -32,24 +43,50 @@ class ImageError(BatchTwinError):
 
 @dataclass(frozen=True)
 class Recipe:
-    """`base`: the image to start from; `python`: as conda writes it; `pip` and `conda`: requirements."""
+    """`base`: the image to start from; `python`: as conda writes it; `pip` and `conda`: requirements.
+
+    `allow_builds`: source packages may be built, which runs their code inside the image's build.
+    """
 
     base: str
     python: str
     conda: tuple[str, ...]
     pip: tuple[str, ...]
+    allow_builds: bool = False
 
-    def conda_file(self) -> str:
-        """The environment file that goes into the image."""
-        entries = [self.python, *self.conda, "pip", {"pip": list(self.pip)}]
-        return yaml.safe_dump({"name": "job", "channels": ["conda-forge"], "dependencies": entries}, sort_keys=False)
+    def files(self) -> dict[str, str]:
+        """Return what image_files/make-environment.sh reads, by file name."""
+        dependencies = [self.python, *self.conda, "pip"]
+        conda = {"name": "job", "channels": ["conda-forge"], "dependencies": dependencies}
+        names = {re.split(r"[^\w.-]", line, maxsplit=1)[0].lower() for line in self.pip}
+        seeds = [line for name, line in SEEDS.items() if name not in names]
+        return {
+            "python.txt": _for_uv(self.python) + "\n",
+            "conda.yaml": yaml.safe_dump(conda, sort_keys=False),
+            "conda.txt": _lines(self.conda),
+            "requirements.txt": _lines([*self.pip, *seeds]),
+            "overrides.txt": _lines(OVERRIDES),
+            **({} if self.allow_builds else {"no-build": ""}),
+        }
 
 
-def recipe_for(deployment: Deployment, folder: Path, model: Path) -> Recipe:
+def _lines(lines: Sequence[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _for_uv(python: str) -> str:
+    """Return conda's `python=3.8.5` as uv's `3.8`: the minor version counts. Ranges are the same for both."""
+    version = python.split("::")[-1].removeprefix("python").strip()
+    exact = re.match(r"=*\s*(\d+\.\d+)(\.[\d*]+)*(=.*)?$", version)
+    return exact[1] if exact else version or "3"
+
+
+def recipe_for(deployment: Deployment, folder: Path, model: Path, *, allow_builds: bool = False) -> Recipe:
     """Return what the deployment's image is made of: its `environment`, else the MLflow model's own requirements.
 
     Raises:
-        ImageError: the deployment names an environment that only Azure ML has, or nothing at all.
+        ImageError: the deployment names an environment that only Azure ML has, or nothing at all, or a requirement
+            that cannot be put into an image.
     """
     environment = deployment.environment
     asked = requested_environment(deployment, folder, model)
@@ -62,7 +99,7 @@ def recipe_for(deployment: Deployment, folder: Path, model: Path) -> Recipe:
             f"environment: no conda_file, and no requirements.txt in {model}: nothing says what to install"
         )
     image = environment.image if isinstance(environment, InlineEnvironment) else None
-    return Recipe(image or BASE_IMAGE, asked.python or _python_of(model), asked.conda, _pinned(asked))
+    return Recipe(image or BASE_IMAGE, asked.python or _python_of(model), asked.conda, _checked(asked), allow_builds)
 
 
 def _python_of(model: Path) -> str:
@@ -73,10 +110,19 @@ def _python_of(model: Path) -> str:
     return "python=" + ".".join(version.split(".")[:2])
 
 
-def _pinned(asked: RequestedEnvironment) -> tuple[str, ...]:
-    local = [line for line in asked.pip if line.startswith((".", "/")) or "file:" in line]
-    if local:
-        raise ImageError(f"{asked.source}: {local[0]}: local packages cannot be put into an image; publish it first")
+def _checked(asked: RequestedEnvironment) -> tuple[str, ...]:
+    """Return the requirements.
+
+    Raises:
+        ImageError: one is a file of this machine, or holds a variable.
+    """
+    for line in asked.pip:
+        path = re.match(r"[./~]", line) or re.match(r"[^:]+\.(whl|zip|tar\.gz)$", line)
+        if path or "file:" in line:
+            raise ImageError(f"{asked.source}: {line}: local packages cannot be put into an image; publish it first")
+        # pip and uv would put in values of the build's own environment.
+        if variable := re.search(r"\$\{\w+\}", line):
+            raise ImageError(f"{asked.source}: {line}: {variable[0]} is not expanded; write its value")
     return asked.pip
 
 
@@ -84,56 +130,38 @@ def build_image(recipe: Recipe, engine: str, flags: Sequence[str] = ()) -> str:
     """Build the image, unless one of this content is there, and return its tag.
 
     Raises:
-        ImageError: a tool is missing, the requirements do not go together, or the engine refuses.
+        ImageError: no engine, the requirements do not go together, or the engine refuses.
     """
-    root = Path(__file__).resolve().parents[3]
-    if not (root / "docker/Dockerfile").is_file():
-        raise ImageError("images are built from a checkout of the project; this batchtwin was installed without one")
     with tempfile.TemporaryDirectory(prefix="batchtwin-image-") as folder:
         context = Path(folder)
-        _fill(context, root, recipe)
+        for name, package in FILES.items():
+            (context / name).write_bytes(files(package).joinpath(name).read_bytes())
+        for name, text in recipe.files().items():
+            (context / name).write_text(text, encoding="utf-8")
         tag = f"batchtwin:{hashlib.sha256(f'{recipe.base} {content_hash(context)}'.encode()).hexdigest()[:16]}"
         if not _run([engine, "image", "inspect", tag], quiet=True):
+            _add_uv(context)
             arguments = ["--build-arg", f"BASE_IMAGE={recipe.base}", "--tag", tag]
-            command = [engine, "build", *flags, "--file", str(context / "docker/Dockerfile"), *arguments, folder]
+            command = [engine, "build", *flags, "--file", str(context / "Dockerfile"), *arguments, folder]
             if not _run(command):
                 raise ImageError(f"the image could not be built on {recipe.base}; see above")
     return tag
 
 
-def _fill(context: Path, root: Path, recipe: Recipe) -> None:
-    for name in CONTEXT:
-        target = context / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if (root / name).is_dir():
-            shutil.copytree(root / name, target, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-        else:
-            shutil.copy(root / name, target)
-    (context / "environment").mkdir()
-    (context / "environment/conda.yaml").write_text(recipe.conda_file(), encoding="utf-8")
-    _lock(context, recipe)
+def _add_uv(context: Path) -> None:
+    """Put this machine's uv into the build, so that base images without pip, or without Python, will do."""
+    from uv import find_uv_bin
 
-
-def _lock(context: Path, recipe: Recipe) -> None:
-    """Resolve the requirements to versions with hashes, as the Dockerfile wants them."""
-    if importlib.util.find_spec("uv") is None:
-        raise ImageError("uv is not installed, which resolves the requirements: pip install uv")
-    version = recipe.python.removeprefix("python").strip("=<>! ") or "3.11"
-    command = [
-        *(sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--python-version", version),
-        *("--generate-hashes", "--no-emit-index-url", "--no-strip-extras", "--output-file", "requirements.lock"),
-        *("pyproject.toml", "-"),
-    ]
-    lines = "\n".join([*recipe.pip, BUILD])
-    done = subprocess.run(command, cwd=context, input=lines, text=True, capture_output=True, check=False)  # noqa: S603
-    if done.returncode:
-        raise ImageError(f"the requirements do not go together:\n{done.stderr.strip()}")
+    if sys.platform == "linux":
+        shutil.copy(find_uv_bin(), context / "uv")
 
 
 def _run(command: Sequence[str], *, quiet: bool = False) -> bool:
     """Run a command and tell whether it succeeded; what it says goes to stderr, or nowhere."""
-    where = subprocess.DEVNULL if quiet else sys.stderr
+    output = subprocess.DEVNULL if quiet else sys.stderr
+    environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
     try:
-        return subprocess.run(command, stdout=where, stderr=where, check=False).returncode == 0  # noqa: S603
+        done = subprocess.run(command, stdout=output, stderr=output, env=environment, check=False)  # noqa: S603
     except OSError:
         raise ImageError(f"{command[0]}: no such command; install a container engine") from None
+    return done.returncode == 0

@@ -1,4 +1,4 @@
-"""A crowd of clients on one server, for a short time; `make bench-serve` is the long one."""
+"""A crowd of clients on one server, for a short time; `make bench WHAT=serve` is the long one."""
 
 from __future__ import annotations
 

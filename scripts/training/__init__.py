@@ -1,0 +1,1 @@
+"""The steps of scripts/train.py: the table, the model, its folder."""
