@@ -24,7 +24,7 @@ from batchtwin.engine.backends.ray.node import Try
 from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.logs import Logs
 from batchtwin.engine.new_job import new_job
-from batchtwin.engine.prepare import Request, prepare
+from batchtwin.engine.prepare import Prepared, Request, prepare
 from batchtwin.engine.progress import PlainProgress
 from batchtwin.inputs.listing import InputFile
 from batchtwin.inputs.plan import MiniBatch, Plan
@@ -87,8 +87,9 @@ class Nowhere:
     def __init__(self, batch: int) -> None:
         self._batch = batch
 
-    def connect(self, workers: int) -> None:
+    def connect(self, prepared: Prepared) -> str:
         """Nothing to connect to."""
+        return ""
 
     def pool(self, context: JobContext, logs: Logs, note: Callable[[str], None]) -> Answering:
         """Return the pool."""

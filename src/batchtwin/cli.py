@@ -14,17 +14,24 @@ import typer
 
 from batchtwin import __version__
 from batchtwin.deployment.overrides import parse_set
-from batchtwin.errors import FAILED, BatchTwinError, UsageError
-from batchtwin.inputs.location import is_url, parse_location
+from batchtwin.errors import FAILED, BatchTwinError
+from batchtwin.inputs.location import parse_location
 from batchtwin.options import (
+    AllowBuilds,
     BadFiles,
     DeploymentFile,
     Engine,
+    Env,
+    FollowLinks,
+    Force,
+    Image,
     InputPath,
     JobPath,
+    Memory,
     ModelPath,
     Overrides,
     PoolKind,
+    PythonVersion,
     RayAddress,
     RayCpus,
     RayGpus,
@@ -32,12 +39,13 @@ from batchtwin.options import (
     RayWait,
     StrictEnvironment,
     Workers,
+    environment_options,
     ray_options,
 )
 
 if TYPE_CHECKING:
     from batchtwin.engine.backends.base import Backend
-    from batchtwin.engine.prepare import Prepared
+    from batchtwin.engine.prepare import Prepared, Request
     from batchtwin.engine.resume import Pooling
     from batchtwin.engine.run import Result
 
@@ -80,8 +88,14 @@ def score(
     coalesce: Annotated[
         bool, typer.Option("--coalesce", help="One predict for all files of a mini-batch, if the model allows it.")
     ] = False,
+    env: Env = "auto",
+    python: PythonVersion = None,
+    force: Force = False,
     strict_environment: StrictEnvironment = False,
-    image: Annotated[str | None, typer.Option("--image", metavar="TAG", help="Run in this container image.")] = None,
+    allow_builds: AllowBuilds = False,
+    follow_links: FollowLinks = False,
+    memory: Memory = None,
+    image: Image = None,
     engine: Engine = "docker",
     pool: PoolKind = None,
     ray_address: RayAddress = None,
@@ -92,7 +106,7 @@ def score(
 ) -> None:
     """Score a folder of files as the deployment's batch job would."""
     from batchtwin.engine.output.remote import work_folder
-    from batchtwin.engine.prepare import Request, prepare, resolve
+    from batchtwin.engine.prepare import Request
 
     location = parse_location(output) if output else None
     request = Request(
@@ -108,22 +122,38 @@ def score(
         coalesce=coalesce,
         overrides=parse_set(overrides),
         ray=ray_options(pool, ray_address, ray_cpus, ray_gpus, ray_wait, ray_env),
+        environment=environment_options(
+            env,
+            image,
+            python=python,
+            force=force,
+            strict=strict_environment,
+            allow_builds=allow_builds,
+            engine=engine,
+            memory=memory,
+            follow_links=follow_links,
+        ),
     )
-    if image:
-        if request.ray or is_url(request.input) or request.publish:
-            raise UsageError("--image does not go with --pool ray, nor with input or output by URL; leave it out")
-        from batchtwin.engine.backends.container import score_in_container
+    raise typer.Exit(_run(request))
 
-        options = ["--strict-environment"] if strict_environment else []
-        raise typer.Exit(score_in_container(prepare(request), engine, image, options))
-    resolved = resolve(request)
+
+def _run(request: Request) -> int:
     from batchtwin.engine.backends.choice import backend_for
+    from batchtwin.engine.prepare import place_request, prepare, resolve
 
-    with closing(backend_for(resolved, request.ray)) as backend:
+    resolved = resolve(request)
+    placement = place_request(request, resolved, _note)
+    with closing(backend_for(request, resolved, placement)) as backend:
         prepared = prepare(request, resolved)
-        _check_environment(prepared, strict_environment)
+        _warn(placement.warnings)
         result = _score(prepared, backend)
-    raise typer.Exit(_tell(result))
+    if result.cause and placement.differences:
+        _warn(tuple(f"environment: {text}" for text in placement.differences))
+    return _tell(result)
+
+
+def _note(text: str) -> None:
+    typer.echo(text, err=True)
 
 
 def _score(prepared: Prepared, backend: Backend) -> Result:
@@ -207,6 +237,9 @@ def plan(
     workers: Workers = None,
     bad_files: BadFiles = "fail",
     overrides: Overrides = None,
+    env: Env = "auto",
+    python: PythonVersion = None,
+    force: Force = False,
     strict_environment: StrictEnvironment = False,
     trial: Annotated[
         bool, typer.Option("--try", help="Run one mini-batch, and compare its time with the timeout.")
@@ -215,7 +248,8 @@ def plan(
 ) -> None:
     """Show what would run, and what is wrong, in a second; score nothing (or, with --try, one mini-batch)."""
     from batchtwin.engine import preview
-    from batchtwin.engine.prepare import Request, prepare
+    from batchtwin.engine.backends.choice import backend_for
+    from batchtwin.engine.prepare import Request, place_request, prepare, resolve
 
     request = Request(
         deployment=deployment,
@@ -224,33 +258,24 @@ def plan(
         workers=workers,
         quarantine=bad_files == "quarantine",
         overrides=parse_set(overrides),
+        environment=environment_options(env, None, python=python, force=force, strict=strict_environment),
     )
-    prepared = prepare(request)
-    differing = _check_environment(prepared, strict_environment, show=not as_json)
+    resolved = resolve(request)
+    placement = place_request(request, resolved, _note, may_build=trial)
+    prepared = prepare(request, resolved)
     facts, doubts = preview.summary(prepared), preview.warnings(prepared)
+    facts["environment"] = placement.text
     if trial:
-        facts["trial"] = preview.dry_run(prepared)
+        with closing(backend_for(request, resolved, placement)) as backend:
+            facts["trial"] = preview.dry_run(prepared, backend)
+    differing = list(placement.differences)
     if as_json:
         lists = {"doubts": doubts, "environment_differences": differing}
         typer.echo(json.dumps(facts | preview.details(prepared) | lists, indent=2))
         return
     for name, value in facts.items():
         typer.echo(f"{name.replace('_', ' '):22} {value}")
-    _warn(prepared.warnings + tuple(doubts))
-
-
-def _check_environment(prepared: Prepared, strict: bool, *, show: bool = True) -> list[str]:
-    """Name what the installed environment lacks of the one that is asked for; with `strict`, refuse."""
-    from batchtwin.environments.differences import mismatches
-    from batchtwin.environments.requested import RequestedEnvironmentError, requested_environment
-
-    asked = requested_environment(prepared.deployment, prepared.folder, prepared.model.path)
-    found = mismatches(asked) if asked else []
-    if found and strict:
-        raise RequestedEnvironmentError("\n".join(f"environment: {text}" for text in found))
-    if show:
-        _warn(tuple(f"environment: {text}" for text in found))
-    return found
+    _warn(placement.warnings + prepared.warnings + tuple(doubts))
 
 
 @app.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -12,6 +12,7 @@ from batchtwin.errors import UsageError
 
 if TYPE_CHECKING:
     from batchtwin.engine.backends.ray.options import RayOptions
+    from batchtwin.environments.options import EnvironmentOptions
 
 DeploymentFile = Annotated[Path, typer.Argument(metavar="DEPLOYMENT.yml", help="The deployment, as for `az ml`.")]
 InputPath = Annotated[str, typer.Option("--input", metavar="PATH", help="A folder of files, or one file; or a URL.")]
@@ -24,6 +25,23 @@ Overrides = Annotated[
 ]
 Engine = Annotated[str, typer.Option("--engine", envvar="DOCKER", help="The container engine's client.")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes; not capped by the CPUs.")]
+Env = Annotated[
+    str,
+    typer.Option(
+        "--env",
+        envvar="BATCHTWIN_ENV",
+        metavar="WHERE",
+        help="auto, here, venv, the path of an environment, or image:TAG.",
+    ),
+]
+Image = Annotated[str | None, typer.Option("--image", metavar="TAG", help="As --env image:TAG.", hidden=True)]
+PythonVersion = Annotated[
+    str | None, typer.Option("--python", metavar="VERSION", help="As 3.8, whatever is requested; or an image's.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Run here what may be wrong without an error.")]
+AllowBuilds = Annotated[bool, typer.Option("--allow-builds", help="Build packages without wheels: runs their code.")]
+FollowLinks = Annotated[bool, typer.Option("--follow-links", help="Let a container see where links lead.")]
+Memory = Annotated[str | None, typer.Option("--memory", metavar="SIZE", help="Of a container, as 4g.")]
 StrictEnvironment = Annotated[
     bool, typer.Option("--strict-environment", help="Refuse to run in another environment than asked for.")
 ]
@@ -47,6 +65,13 @@ RayWait = Annotated[float, typer.Option("--ray-wait", min=0, metavar="SECONDS", 
 RayVariables = Annotated[
     list[str] | None, typer.Option("--ray-env", metavar="NAME", help="A variable of yours that workers get too.")
 ]
+
+
+def environment_options(env: str, image: str | None, **more: Any) -> EnvironmentOptions:
+    """Return what was said of the environment; `image` is another word for `image:TAG`."""
+    from batchtwin.environments.options import EnvironmentOptions
+
+    return EnvironmentOptions(f"image:{image}" if image else env, **more)
 
 
 def ray_options(

@@ -1,6 +1,7 @@
-"""The command that runs a job in a container, and what comes back from the engine's client.
+"""The container of a job: its command line, what is seen inside, what is refused.
 
-The client here is a small program that notes its words: no engine is needed. tests/container has the real thing.
+The engine here is a small program that starts what a container would start, on this machine: no engine is needed.
+tests/container has the real thing.
 """
 
 from __future__ import annotations
@@ -8,72 +9,65 @@ from __future__ import annotations
 import csv
 import dataclasses
 import itertools
-import json
 import os
-import signal
-import subprocess
+import re
+import socket
 import sys
 import textwrap
-import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from batchtwin.engine.backends.container import (
     IMAGE_UID,
-    Container,
+    NODE_FOLDER,
+    ContainerBackend,
     ContainerError,
-    ContainerKilledError,
-    score_in_container,
+    check_links,
 )
+from batchtwin.engine.context import job_context
 from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.engine.prepare import Prepared, Request, prepare
-from support import COMMAND, DEADLINE, Project, unprivileged
+from batchtwin.environments.options import EnvironmentOptions
+from support import Project
 
 SCRIPT = """
 def run(mini_batch):
-    return mini_batch
+    return [path.rpartition("/")[2] for path in mini_batch]
 """
-CLIENT = """\
+ENGINE = """\
     #!{python}
-    import json, os, signal, sys
-    from pathlib import Path
-    notes = Path(__file__).with_name("notes")
-    notes.mkdir(exist_ok=True)
-    if sys.argv[1:3] == ["image", "inspect"]:
-        if sys.argv[3] == "absent":
+    import csv, os, sys
+    words = sys.argv[1:]
+    if words[:2] == ["image", "inspect"]:
+        if words[-1] == "absent":
             print("[]\\nError: No such image: absent", file=sys.stderr)
             sys.exit(1)
+        print("sha256:" + words[-1])
         sys.exit(0)
-    output = Path(sys.argv[sys.argv.index("--output") + 1])
-    image = sys.argv[sys.argv.index("score") - 1]
-    if image == "waits":
-        def note(number, frame):
-            (notes / "signals").open("a").write(f"{{number}}\\n")
-            sys.exit(130)
-        signal.signal(signal.SIGINT, note)
-        signal.signal(signal.SIGTERM, note)
-    (output / "logs").mkdir()
-    owner = output.stat().st_uid
-    old = {{path.name: path.stat().st_uid for path in output.iterdir() if path.is_file()}}
-    (output / "new").touch()
-    for made in ("logs", "new"):
-        os.chown(output / made, owner, -1)
-    (notes / "run.json").write_text(json.dumps({{"words": sys.argv[1:], "owner": owner, "old": old}}))
-    if image == "waits":
-        signal.pause()
-    sys.exit(int(image) if image.isdigit() else 0)
+    at = words.index("--entrypoint")
+    python, image, rest = words[at + 1], words[at + 2], words[at + 3:]
+    if image == "empty" or (image == "only-python" and python == "python3"):
+        print("exec: " + python + ": executable file not found", file=sys.stderr)
+        sys.exit(127)
+    mounts = {{}}
+    for word, text in zip(words, words[1:]):
+        if word == "--mount":
+            [fields] = csv.reader([text])
+            named = dict(field.partition("=")[::2] for field in fields)
+            mounts[named["dst"]] = named["src"]
+    print("a line that an image prints", flush=True)
+    os.execv({python!r}, [{python!r}, *(mounts.get(word, word) for word in rest)])
 """
 
 
 @pytest.fixture
-def client(tmp_path: Path) -> Path:
-    """A container engine's client that runs nothing: it ends with the code that the image is named after."""
-    path = tmp_path / "client"
-    path.write_text(textwrap.dedent(CLIENT).format(python=sys.executable))
+def engine(tmp_path: Path) -> str:
+    """The client of an engine whose containers are processes of this machine."""
+    path = tmp_path / "engine"
+    path.write_text(textwrap.dedent(ENGINE).format(python=sys.executable))
     path.chmod(0o755)
-    return path
+    return str(path)
 
 
 @pytest.fixture
@@ -89,10 +83,21 @@ def prepared_for(project: Project, **more: object) -> Prepared:
     return prepare(dataclasses.replace(request, **more))  # type: ignore[arg-type]
 
 
-def mounts(command: list[str]) -> dict[str, tuple[str, bool]]:
+def command(prepared: Prepared, engine: str, **more: object) -> list[str]:
+    """The words that start the container of a job."""
+    options = dataclasses.replace(EnvironmentOptions("image:image", engine=engine), **more)  # type: ignore[arg-type]
+    backend = ContainerBackend(options)
+    backend.connect(prepared)
+    prepared.output.make()
+    words = backend.command(job_context(prepared, 1, "key"), "python3")
+    backend.close()
+    return words
+
+
+def mounts(words: list[str]) -> dict[str, tuple[str, bool]]:
     """Place in the container -> (source, whether it is writable), read as the engine reads it."""
     found = {}
-    for word, text in itertools.pairwise(command):
+    for word, text in itertools.pairwise(words):
         if word == "--mount":
             [fields] = csv.reader([text])
             named = dict(field.partition("=")[::2] for field in fields)
@@ -102,230 +107,155 @@ def mounts(command: list[str]) -> dict[str, tuple[str, bool]]:
     return found
 
 
-def arguments(command: list[str]) -> list[str]:
-    return command[command.index("image") + 1 :]
-
-
-def test_nothing_is_allowed_that_a_job_does_not_need(prepared: Prepared) -> None:
-    command = Container("podman", "image", 12, 34).command(prepared)
-    options = command[: command.index("image")]
-    assert command[:3] == ["podman", "run", "--rm"]
-    for pair in (["--network", "none"], ["--cap-drop", "ALL"], ["--security-opt", "no-new-privileges"]):
-        assert pair[1] == options[options.index(pair[0]) + 1], pair
+def test_nothing_is_allowed_that_a_job_does_not_need(prepared: Prepared, engine: str) -> None:
+    words = command(prepared, engine)
+    options = words[: words.index("--entrypoint")]
+    for name, value in (
+        ("--network", "none"),
+        ("--cap-drop", "ALL"),
+        ("--security-opt", "no-new-privileges"),
+        ("--pull", "never"),
+    ):
+        assert value == options[options.index(name) + 1], name
     assert "--read-only" in options
-    assert options[options.index("--user") + 1] == "12:34"
-    assert not {"--tty", "--group-add", "--privileged"} & set(options)
+    assert not {"--tty", "--group-add", "--privileged", "--init"} & set(options)
+    uid = os.getuid() or IMAGE_UID
+    assert options[options.index("--user") + 1] == f"{uid}:{os.getgid() if os.getuid() else IMAGE_UID}"
 
 
-def test_only_the_output_is_writable_and_every_path_is_where_it_is_outside(
-    prepared: Prepared, project: Project
-) -> None:
-    folder = project.folder
-    found = mounts(Container("docker", "image", 1, 1).command(prepared))
-    read = [folder / "deployment.yml", folder / "inputs", folder / "model", folder / "code"]
-    assert found == {str(path): (str(path), False) for path in read} | {
-        str(folder / "job"): (str(folder / "job"), True)
+def test_memory_and_processes_are_bounded(prepared: Prepared, engine: str) -> None:
+    words = command(prepared, engine)
+    assert words[words.index("--memory") + 1].endswith("m")
+    assert int(words[words.index("--pids-limit") + 1]) > 0
+    assert ",size=" in words[words.index("--tmpfs") + 1]
+    assert command(prepared, engine, memory="3g")[words.index("--memory") + 1] == "3g"
+
+
+def test_only_what_workers_write_is_writable(prepared: Prepared, project: Project, engine: str) -> None:
+    job, folder = project.folder / "job", project.folder
+    found = mounts(command(prepared, engine))
+    assert found.pop(NODE_FOLDER)[1] is False
+    writable = ("scratch", "segments", "named-outputs/score", "logs/user")
+    assert found == {str(job / name): (str(job / name), True) for name in writable} | {
+        str(path): (str(path), False) for path in (job / "azureml-models", folder / "inputs", folder / "code")
     }
 
 
-def test_the_command_inside_says_what_was_asked_outside(project: Project) -> None:
-    (project.inputs / "a.csv").write_text("x\n1\n")
-    (project.folder / "model/MLmodel").write_text("flavors: {python_function: {}}")
-    overrides = {"settings.mini_batch_size": "4", "settings.logging_level": "debug"}
-    flags = {"overwrite": True, "quarantine": True, "hash_inputs": True, "coalesce": True}
-    job = prepared_for(project, workers=3, overrides=overrides, **flags)
-    container = Container("docker", "image", 1, 1)
-    folder = project.folder
-    assert arguments(container.command(job, ["--strict-environment"])) == [
-        *("score", str(folder / "deployment.yml"), "--input", str(folder / "inputs")),
-        *("--model", str(folder / "model"), "--output", str(folder / "job"), "--workers", "3", "--overwrite"),
-        *(
-            "--hash-inputs",
-            "--coalesce",
-            "--bad-files",
-            "quarantine",
-            "--set",
-            "settings.mini_batch_size=4",
-            "--set",
-            "settings.logging_level=debug",
-        ),
-        "--strict-environment",
-    ]
-    plain = arguments(container.command(prepared_for(project)))
-    assert plain[-2:] == ["--bad-files", "fail"]
-    assert "--workers" not in plain
+def test_the_package_of_the_node_is_alone(prepared: Prepared, engine: str) -> None:
+    """Nothing of the controller's environment leaks in."""
+    backend = ContainerBackend(EnvironmentOptions("image:image", engine=engine))
+    try:
+        assert sorted(os.listdir(backend._folder)) == ["azureml_user", "batchtwin_node"]
+    finally:
+        backend.close()
 
 
-def test_a_terminal_and_further_groups_are_passed_on(prepared: Prepared) -> None:
-    command = Container("docker", "image", 1, 1, groups=(20, 30), terminal=True).command(prepared)
-    assert "--tty" in command
-    assert [after for word, after in itertools.pairwise(command) if word == "--group-add"] == ["20", "30"]
+def test_nothing_writable_is_linked_to_a_file_outside(prepared: Prepared, project: Project, engine: str) -> None:
+    """A model that was linked into a writable folder could be overwritten there."""
+    for source, is_writable in mounts(command(prepared, engine)).values():
+        if is_writable:
+            assert not [path for path in Path(source).rglob("*") if path.is_file() and path.stat().st_nlink > 1]
 
 
-def test_paths_may_hold_commas_spaces_and_quotes(tmp_path: Path) -> None:
+def test_paths_may_hold_commas_spaces_and_quotes(tmp_path: Path, engine: str) -> None:
     project = Project(tmp_path / """it's, "here" now=1""", SCRIPT)
     project.files(1)
-    found = mounts(Container("docker", "image", 1, 1).command(prepared_for(project)))
-    assert str(project.inputs) in found
-    assert found[str(project.folder / "job")] == (str(project.folder / "job"), True)
+    assert str(project.inputs) in mounts(command(prepared_for(project), engine))
 
 
-def test_relative_paths_with_dots_are_straightened(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    project.script = SCRIPT
-    project.files(1)
-    project.write()
-    below = project.folder / "below"
-    below.mkdir()
-    monkeypatch.chdir(below)
-    up = Path("..")
-    job = prepare(Request(up / "deployment.yml", up / "inputs", model=up / "model", output=up / "job"))
-    command = Container("docker", "image", 1, 1).command(job)
-    assert not [word for word in command if ".." in word]
-    assert set(mounts(command)) == {
-        str(project.folder / name) for name in ("deployment.yml", "inputs", "model", "code", "job")
-    }
-
-
-def test_what_links_lead_to_is_there_too(project: Project) -> None:
+def test_what_links_among_the_input_lead_to_is_there_too(project: Project, engine: str) -> None:
     store, hop = project.folder / "store", project.folder / "hop"
     store.mkdir()
     hop.mkdir()
     (store / "data").write_text("1\n")
-    (store / "weights").write_text("1\n")
     (hop / "data").symlink_to(store / "data")
     project.script = SCRIPT
     project.files(1)
     (project.inputs / "chain.txt").symlink_to(hop / "data")
     (project.inputs / "beside.txt").symlink_to("00.txt")
-    assert project.model is not None
-    (project.model / "deep").mkdir()
-    (project.model / "deep" / "weights").symlink_to("../../store/weights")
-    (project.model / "broken").symlink_to("nowhere")
-    found = mounts(Container("docker", "image", 1, 1).command(prepared_for(project)))
+    found = mounts(command(prepared_for(project), engine))
     assert found[str(hop / "data")] == (str(store / "data"), False)
-    assert found[str(store / "weights")] == (str(store / "weights"), False)
-    assert not [place for place in found if place.startswith((f"{project.inputs}/", f"{project.model}/"))]
+    assert not [place for place in found if place.startswith(f"{project.inputs}/")]
 
 
-def test_a_linked_folder_is_mounted_under_its_own_name(project: Project) -> None:
+@pytest.mark.parametrize("where", ["code", "model"])
+def test_a_link_that_leads_out_of_code_or_model_is_refused(project: Project, where: str) -> None:
+    secret = project.folder / "secret"
+    secret.write_text("1")
     project.script = SCRIPT
     project.files(1)
-    link = project.folder / "link"
-    link.symlink_to(project.inputs)
-    found = mounts(Container("docker", "image", 1, 1).command(prepared_for(project, input=link)))
-    assert found[str(link)] == (str(project.inputs), False)
+    job = prepared_for(project)
+    (project.folder / where / "inside").symlink_to("weights.txt" if where == "model" else "script.py")
+    check_links(job, follow=False)
+    (project.folder / where / "outside").symlink_to(secret)
+    with pytest.raises(ContainerError, match=r"outside: a link to .*secret, outside of .*--follow-links"):
+        check_links(job, follow=False)
+    check_links(job, follow=True)
 
 
-def test_the_conda_file_is_there_if_it_exists(project: Project) -> None:
+def test_sockets_and_pipes_are_refused_whatever_is_allowed(project: Project) -> None:
     project.script = SCRIPT
     project.files(1)
-    (project.folder / "environment").mkdir()
-    (project.folder / "environment" / "conda.yaml").write_text("dependencies: [python=3.11]\n")
-    path = project.write()
-    path.write_text(path.read_text().replace("environment:", "environment:\n  conda_file: environment/conda.yaml"))
-    place = str(project.folder / "environment" / "conda.yaml")
-    job = prepare(Request(path, project.inputs, output=project.folder / "job"))
-    assert place in mounts(Container("docker", "image", 1, 1).command(job))
-    Path(place).unlink()
-    assert place not in mounts(Container("docker", "image", 1, 1).command(job))
+    job = prepared_for(project)
+    os.mkfifo(project.folder / "pipe")
+    (project.folder / "code/pipe").symlink_to(project.folder / "pipe")
+    with pytest.raises(ContainerError, match="neither a regular file nor a folder"):
+        check_links(job, follow=True)
+    (project.folder / "code/pipe").unlink()
+    with socket.socket(socket.AF_UNIX) as listener:
+        place = os.getcwd()
+        os.chdir(project.folder / "code")  # the name of a socket has few characters
+        try:
+            listener.bind("engine.sock")
+        finally:
+            os.chdir(place)
+        with pytest.raises(ContainerError, match="not a regular file or folder"):
+            check_links(job, follow=True)
 
 
-def test_an_output_that_is_the_input_is_mounted_once(project: Project) -> None:
-    project.script = SCRIPT
-    project.files(1)
-    job = prepared_for(project, output=project.inputs)
-    assert mounts(Container("docker", "image", 1, 1).command(job))[str(project.inputs)] == (str(project.inputs), True)
-
-
-def test_the_closed_home_of_root_is_covered_where_a_path_leads_through_it(prepared: Prepared) -> None:
-    container = Container("docker", "image", 1, 1)
-    assert "/root:uid=1" not in container.command(prepared)
-    inside = dataclasses.replace(prepared, output=OutputFolder(Path("/root/project/job"), "predictions.csv"))
-    assert "/root:uid=1" in container.command(inside)
-
-
-def test_the_code_of_the_command_inside_is_returned(prepared: Prepared, client: Path) -> None:
-    assert score_in_container(prepared, str(client), "0") == 0
-    assert score_in_container(dataclasses.replace(prepared, output=fresh(prepared)), str(client), "2") == 2
-    ran = json.loads((client.parent / "notes" / "run.json").read_text())
-    assert ran["words"][-1] == "fail"
-
-
-def fresh(prepared: Prepared) -> OutputFolder:
-    return OutputFolder(prepared.output.root / "next", prepared.output.file_name)
-
-
-def test_the_job_is_not_roots_and_what_it_leaves_is_the_callers(prepared: Prepared, client: Path) -> None:
-    score_in_container(prepared, str(client), "0")
-    ran = json.loads((client.parent / "notes" / "run.json").read_text())
-    expected = os.getuid() or IMAGE_UID
-    assert ran["owner"] == expected
-    assert ran["words"][ran["words"].index("--user") + 1] == f"{expected}:{os.getgid() if os.getuid() else IMAGE_UID}"
-    root = prepared.output.root
-    assert {path.stat().st_uid for path in (root, root / "logs", root / "new")} == {os.getuid()}
-
-
-def test_an_earlier_job_can_be_replaced_but_a_file_of_the_model_stays_whose_it_is(
-    prepared: Prepared, client: Path
-) -> None:
-    """A job that was killed leaves hard links to the model."""
-    root = prepared.output.root
-    root.mkdir()
-    (root / "job.sqlite").touch()
-    (root / "weights").hardlink_to(prepared.model.path / "weights.txt")
-    score_in_container(prepared, str(client), "0")
-    ran = json.loads((client.parent / "notes" / "run.json").read_text())
-    assert ran["old"]["job.sqlite"] == ran["owner"]
-    assert ran["old"]["weights"] == os.getuid()
-
-
-def test_another_caller_runs_as_himself() -> None:
-    with unprivileged() as folder:
-        program = folder / "client"
-        program.write_text("""#!/bin/sh\nprintf '%s\\n' "$@" >"$0.words"\n""")
-        program.chmod(0o755)
-        project = Project(folder / "project", SCRIPT)
-        project.files(1)
-        assert score_in_container(prepared_for(project), str(program), "image") == 0
-        words = (folder / "client.words").read_text().splitlines()
-        assert words[words.index("--user") + 1] == f"{os.getuid()}:{os.getgid()}"
+def test_the_closed_home_of_root_is_covered_where_a_path_leads_through_it(prepared: Prepared, engine: str) -> None:
+    backend = ContainerBackend(EnvironmentOptions("image:image", engine=engine))
+    backend.connect(dataclasses.replace(prepared, output=OutputFolder(Path("/root/project/job"), "predictions.csv")))
+    prepared.output.make()
+    context = job_context(prepared, 1, "key")
+    assert any(word.startswith("/root:uid=") for word in backend.command(context, "python3"))
+    backend.connect(prepared)
+    assert not any(word.startswith("/root:uid=") for word in backend.command(context, "python3"))
+    backend.close()
 
 
 @pytest.mark.parametrize(
-    ("image", "error", "text"),
+    ("image", "text"),
     [
-        ("absent", ContainerError, "image 'absent' cannot be used: Error: No such image: absent; .*make image"),
-        ("125", ContainerError, "image '125' did not start"),
-        ("137", ContainerKilledError, "want of memory.*--workers 1"),
+        ("absent", "image 'absent' cannot be used: Error: No such image: absent; .*batchtwin image"),
+        ("empty", "image 'empty' did not start python: .*executable file not found.*--python PATH"),
     ],
 )
-def test_what_goes_wrong_with_the_container_is_said(
-    prepared: Prepared, client: Path, image: str, error: type[Exception], text: str
-) -> None:
-    with pytest.raises(error, match=text):
-        score_in_container(prepared, str(client), image)
-
-
-def test_a_missing_engine_is_named_and_nothing_is_made(prepared: Prepared, tmp_path: Path) -> None:
-    with pytest.raises(ContainerError, match=r"nothing: No such file or directory; install a container engine"):
-        score_in_container(prepared, str(tmp_path / "nothing"), "image")
-    assert not prepared.output.root.exists()
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_is_passed_on_once_also_from_a_terminal(
-    project: Project, client: Path, number: signal.Signals
-) -> None:
+def test_an_image_that_cannot_be_used_is_named(project: Project, engine: str, image: str, text: str) -> None:
     project.script = SCRIPT
     project.files(1)
-    words = [str(word) for word in project.words("--image", "waits", "--engine", client)]
-    notes = client.parent / "notes"
-    # A terminal signals the whole foreground group: the command and everything it has started in it.
-    with subprocess.Popen([COMMAND, *words], process_group=0) as process:
-        until = time.monotonic() + DEADLINE
-        while not (notes / "run.json").exists() and time.monotonic() < until and process.poll() is None:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(0.02)
-        os.killpg(process.pid, number)
-        assert process.wait(DEADLINE) == 130
-    assert (notes / "signals").read_text() == f"{int(number)}\n"
+    done = project.score("--env", f"image:{image}", "--engine", engine)
+    assert done.code == 2, done.err
+    assert re.search(text, done.err), done.err
+
+
+def test_a_missing_engine_is_named_and_nothing_is_made(project: Project) -> None:
+    project.script = SCRIPT
+    project.files(1)
+    done = project.score("--image", "image", "--engine", str(project.folder / "nothing"))
+    assert done.code == 2
+    assert "nothing: No such file or directory; install a container engine" in done.err
+    assert not (done.output / "job.sqlite").exists()
+
+
+@pytest.mark.parametrize("image", ["image", "only-python"])
+def test_a_job_gives_the_same_bytes_and_is_resumed_in_the_same_image_only(
+    project: Project, engine: str, image: str
+) -> None:
+    project.script = SCRIPT
+    project.files(3)
+    here = project.score()
+    there = project.score("--overwrite", "--env", f"image:{image}", "--engine", engine)
+    assert there.code == 0, there.err
+    assert there.predictions == here.predictions
+    assert not (there.output / "azureml-models").exists()

@@ -30,7 +30,7 @@ def new_job(prepared: Prepared, progress: Progress, backend: Backend | None = No
     output = prepared.output
     with output.hold():
         output.check(prepared.request.overwrite)
-        backend.connect(prepared.workers)
+        environment = backend.connect(prepared)
         output.clear()
         failpoint("cleared")
         request = _absolute(prepared.request, output.root)
@@ -41,6 +41,7 @@ def new_job(prepared: Prepared, progress: Progress, backend: Backend | None = No
             "root": str(prepared.inputs.root),
             "started": now(),
             "key": secrets.token_hex(16),
+            "environment": environment,
         }
         ledger = Ledger.create(output.ledger, facts, prepared.plan.mini_batches, dict(prepared.hashes))
         failpoint("plan in the ledger")

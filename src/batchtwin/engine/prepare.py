@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
@@ -17,6 +18,7 @@ from batchtwin.engine.backends.ray.options import RayOptions
 from batchtwin.engine.identity import Identity
 from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.engine.output.remote import RemoteOutput
+from batchtwin.environments.options import EnvironmentOptions
 from batchtwin.errors import UsageError
 from batchtwin.inputs.listing import InputFile, Inputs, check_supported, list_inputs
 from batchtwin.inputs.location import is_url
@@ -26,13 +28,17 @@ from batchtwin_node import readers
 from batchtwin_node.errors import NodeError
 from batchtwin_node.script import entry_script
 
+if TYPE_CHECKING:
+    from batchtwin.environments.placement import Placement
+
 COALESCED = "--coalesce: one predict for the files of a mini-batch; the service calls predict once per file"
 
 
 @dataclass(frozen=True)
 class Request:
     """What the user asks for. Without `output` the job gets a folder of its own below `outputs/`; `ray` is where to
-    run, None for this machine. Input and model may be URLs (texts); `publish` is the URL that gets the result.
+    run, None for this machine; `environment` in what. Input and model may be URLs (texts); `publish` is the URL that
+    gets the result.
     """
 
     deployment: Path
@@ -48,6 +54,7 @@ class Request:
     coalesce: bool = False
     overrides: Mapping[str, str] = field(default_factory=dict)
     ray: RayOptions | None = None
+    environment: EnvironmentOptions = field(default_factory=EnvironmentOptions)
 
 
 requests: TypeAdapter[Request] = TypeAdapter(Request)
@@ -178,6 +185,22 @@ def _refuse_driver_options(request: Request) -> None:
             raise UsageError(
                 f"{option} is for the MLflow driver; this deployment brings a scoring script, which reads and predicts"
             )
+
+
+def place_request(
+    request: Request, resolved: Resolved, note: Callable[[str], None], *, may_build: bool = True
+) -> Placement:
+    """Decide where the deployment runs, and make its environment if it needs one of its own.
+
+    Raises:
+        BatchTwinError: the environment is refused, or cannot be made.
+    """
+    from batchtwin.environments.placement import place
+
+    options = request.environment
+    if request.ray is not None and options.env == "auto":
+        options = replace(options, env="here")  # machines of a cluster have their own
+    return place(resolved.deployment, resolved.folder, resolved.model, options, note, may_build=may_build)
 
 
 def _script(deployment: Deployment, folder: Path) -> tuple[str, str] | None:

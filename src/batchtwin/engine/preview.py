@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
+from batchtwin.engine.backends.base import Backend
 from batchtwin.engine.logs import MINI_BATCHES
 from batchtwin.engine.new_job import new_job
 from batchtwin.engine.output.folder import OutputFolder
@@ -97,13 +98,13 @@ def _first_record(path: str, stream: TextIO) -> list[str] | str:
         return f"{redact(path)}: the first line is not CSV: {error}"
 
 
-def dry_run(prepared: Prepared) -> str:
+def dry_run(prepared: Prepared, backend: Backend) -> str:
     """Run the first mini-batch alone and say how long it took, and what the timeout is."""
     timeout = prepared.deployment.settings.retry_settings.timeout
     with tempfile.TemporaryDirectory(prefix="batchtwin-try-") as folder:
         plan = Plan(prepared.plan.fingerprint, prepared.plan.mini_batches[:1])
         output = OutputFolder(Path(folder) / "job", prepared.output.file_name)
-        result = new_job(replace(prepared, plan=plan, output=output, workers=1), PlainProgress(io.StringIO()))
+        result = new_job(replace(prepared, plan=plan, output=output, workers=1), PlainProgress(io.StringIO()), backend)
         with (output.logs / MINI_BATCHES).open(newline="") as stream:
             rows = list(csv.DictReader(stream))
     if not rows:

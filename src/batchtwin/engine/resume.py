@@ -18,7 +18,7 @@ from batchtwin.engine.output.folder import OutputFolder, failpoint
 from batchtwin.engine.output.manifest import Manifest
 from batchtwin.engine.output.segments import range_problem
 from batchtwin.engine.output.upload import publish, result_location
-from batchtwin.engine.prepare import Prepared, requests, resolve
+from batchtwin.engine.prepare import Prepared, place_request, requests, resolve
 from batchtwin.engine.progress import Progress
 from batchtwin.engine.run import Result, Run, job_of
 from batchtwin.errors import BatchTwinError
@@ -77,8 +77,11 @@ def resume(
             raise ChangedError(root, changes)
         for name in new_files(prepared):
             progress.note(f"Warning: {name}: not there when the job began, and not part of it")
-        with closing(backend_for(prepared.resolved, prepared.request.ray)) as backend:
-            backend.connect(prepared.workers)
+        placement = place_request(prepared.request, prepared.resolved, progress.note)
+        with closing(backend_for(prepared.request, prepared.resolved, placement)) as backend:
+            environment, before = backend.connect(prepared), ledger.fact("environment")
+            if before and where is None and environment != before:
+                raise ChangedError(root, [f"it ran in another environment ({before}); this is {environment}"])
             if complete:
                 ended = _restart_completed(prepared.output, ledger, ended)
             if retry_failed:

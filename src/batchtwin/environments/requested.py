@@ -115,6 +115,14 @@ def of_model(model: Path) -> RequestedEnvironment | None:
     return RequestedEnvironment(str(model / "MLmodel"), text, tuple(_libraries(mlmodel, flavors)), folder=model)
 
 
+def python_of_mlmodel(model: Path) -> str | None:
+    """Return the minor version of Python that an MLmodel file names."""
+    flavors = _yaml(model / "MLmodel").get("flavors")
+    pyfunc = flavors.get("python_function") if isinstance(flavors, dict) else None
+    match = re.match(r"\d+\.\d+", str(pyfunc.get("python_version"))) if isinstance(pyfunc, dict) else None
+    return match[0] if match else None
+
+
 def _libraries(mlmodel: dict[str, Any], flavors: dict[str, Any]) -> Iterable[str]:
     version = mlmodel.get("mlflow_version")
     yield f"mlflow=={version}" if version else "mlflow"

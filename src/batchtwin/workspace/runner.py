@@ -128,16 +128,24 @@ def score(store: Store, row: RowMapping, folder: Path, watch: Watch) -> Result:
     """Run the job through the engine."""
     from batchtwin.engine.backends.choice import backend_for
     from batchtwin.engine.new_job import new_job
-    from batchtwin.engine.prepare import Request, prepare, resolve
+    from batchtwin.engine.prepare import Request, place_request, prepare, resolve
+    from batchtwin.environments.options import EnvironmentOptions
     from batchtwin.workspace import states
     from batchtwin.workspace.entities import JobStatus
 
     order = row["order"]
-    request = Request(folder / "deployment.yml", Path(order["input"]), output=folder, overrides=order["overrides"])
+    request = Request(
+        folder / "deployment.yml",
+        Path(order["input"]),
+        output=folder,
+        overrides=order["overrides"],
+        environment=EnvironmentOptions(os.environ.get("BATCHTWIN_ENV", "auto")),
+    )
     resolved = resolve(request)
-    with closing(backend_for(resolved)) as backend:
+    placement = place_request(request, resolved, watch.note)
+    with closing(backend_for(request, resolved, placement)) as backend:
         prepared = prepare(request, resolved)
-        for warning in prepared.warnings:
+        for warning in (*prepared.warnings, *placement.warnings):
             watch.note(f"Warning: {warning}")
         states.advance(store, row["name"], JobStatus.RUNNING)
         return new_job(prepared, watch, backend)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from batchtwin.engine.logs import Logs
+from batchtwin.engine.prepare import Prepared
 from batchtwin.errors import BatchTwinError
 from batchtwin.inputs.plan import MiniBatch
 from batchtwin_node.protocol import Event, JobContext, Task
@@ -37,8 +38,8 @@ class Pool(Protocol):
 class Backend(Protocol):
     """Somewhere to run one job."""
 
-    def connect(self, workers: int) -> None:
-        """Make sure that it is there, for so many workers, before anything is written.
+    def connect(self, prepared: Prepared) -> str:
+        """Make sure that it is there, before anything is written; return what a resumed job has to find again.
 
         Raises:
             BatchTwinError: it is not.

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from batchtwin.engine.backends.base import Backend
 from batchtwin.engine.backends.local import LocalBackend
-from batchtwin.engine.backends.ray.options import RayOptions
 from batchtwin.engine.context import node_init
-from batchtwin.engine.prepare import Resolved
+from batchtwin.engine.prepare import Request, Resolved
+from batchtwin.errors import UsageError
+from batchtwin.inputs.location import is_url
+
+if TYPE_CHECKING:
+    from batchtwin.environments.placement import Placement
 
 
-def backend_for(resolved: Resolved, ray: RayOptions | None = None) -> Backend:
+def backend_for(request: Request, resolved: Resolved, placement: Placement) -> Backend:
     """Return where to run, at once: what takes time is begun here, and waited for in `connect`.
 
     Raises:
-        RayError: Ray is asked for, and not installed.
+        RayError: Ray is requested, and not installed.
+        UsageError: the options do not go together.
     """
-    if ray is None:
-        return LocalBackend(node_init(resolved))
+    if placement.kind == "image":
+        if request.ray or is_url(request.input) or request.publish:
+            raise UsageError("--env image: does not go with --pool ray, nor with input or output by URL")
+        from batchtwin.engine.backends.container import ContainerBackend
+
+        return ContainerBackend(request.environment)
+    if request.ray is None:
+        return LocalBackend(node_init(resolved), placement.python, placement.identity)
     from batchtwin.engine.backends.ray.backend import RayBackend
 
-    return RayBackend(ray)
+    return RayBackend(request.ray)

@@ -1,178 +1,262 @@
-"""Run a prepared job in a container: the same command line, with nothing writable but the output."""
+"""A container whose first process is the node: the controller, the ledger and the output's assembly stay outside.
+
+Any image with Python 3.8 or later will do: the package `batchtwin_node` is mounted, and nothing else of batchtwin.
+Messages go over the container's standard streams. Writable are only the workers' folders, their segments and logs, and
+the script's own output folder; nothing in them is linked to a file outside.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import os
-import signal
+import shutil
 import stat
 import subprocess
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from batchtwin import errors
-from batchtwin.deployment.schema import InlineEnvironment
+from batchtwin.engine.backends.base import Note
+from batchtwin.engine.backends.local import node_folder
+from batchtwin.engine.backends.node_client import NodeClient, NodeLostError
+from batchtwin.engine.backends.node_pool import Client, NodePool
+from batchtwin.engine.logs import Logs
 from batchtwin.engine.prepare import Prepared
+from batchtwin.environments.options import EnvironmentOptions
 from batchtwin.errors import BatchTwinError
+from batchtwin_node import bootstrap
+from batchtwin_node.protocol import JobContext, NodeInit
 
 # The image's USER; what root runs as, because a job needs no root.
 IMAGE_UID = 10001
-# What the engine's client ends with if the container did not start, and if it was killed.
+# What the engine's client ends with if the container did not start, or its program is not there.
 NOT_STARTED = range(125, 128)
-KILLED = 128 + signal.SIGKILL
+NODE_FOLDER = "/opt/batchtwin-node"
+INTERPRETERS = ("python3", "python")
+START_SECONDS = 120.0
+# What a script may start, and what it may write to /tmp, which counts as memory.
+PROCESSES, TMP_SIZE = 4096, "2g"
 
 
 class ContainerError(BatchTwinError):
     """No container engine, no such image, or a container that does not start."""
 
 
-class ContainerKilledError(BatchTwinError):
-    """The container was killed while the job ran."""
+class ContainerBackend:
+    """Runs the node of a job in `options.image`."""
 
-    exit_code = errors.FAILED
+    def __init__(self, options: EnvironmentOptions) -> None:
+        self._options = options
+        self._folder = node_folder()
+        self._prepared: Prepared | None = None
+
+    def connect(self, prepared: Prepared) -> str:
+        """See that the engine answers and has the image, and that no link leads out of code and model.
+
+        Raises:
+            ContainerError: saying what is missing.
+        """
+        identity = f"image {image_id(self._options)}, {self._options.engine}"
+        check_links(prepared, self._options.follow_links)
+        self._prepared = prepared
+        return identity
+
+    def pool(self, context: JobContext, logs: Logs, note: Note) -> NodePool:
+        """Return a pool of processes in the container.
+
+        Raises:
+            ContainerError: it does not start.
+        """
+        _make_writable(context)
+
+        def start() -> Client:
+            return self._start(context)
+
+        return NodePool(start(), start, context, logs, note)
+
+    def _start(self, context: JobContext) -> Client:
+        init = NodeInit("", context.preload, context.variables, context.timeout)
+        candidates = [self._options.python] if self._options.python else list(INTERPRETERS)
+        for python in candidates:
+            node = NodeClient(self.command(context, python), os.environ, init)
+            try:
+                node.wait_until_ready(START_SECONDS)
+            except NodeLostError as error:
+                code = node.returncode
+                node.kill()
+                if code in NOT_STARTED and python != candidates[-1]:
+                    continue
+                raise ContainerError(self._why_not(python, code, str(error))) from None
+            _refuse_old(node)
+            return node
+        raise ContainerError(f"image '{self._options.image}': no interpreter was named")
+
+    def _why_not(self, python: str, code: int | None, text: str) -> str:
+        image = self._options.image
+        if code in NOT_STARTED:
+            return f"image '{image}' did not start {python}: {text}; name its interpreter: --python PATH"
+        return f"image '{image}' did not start: {text}"
+
+    def command(self, context: JobContext, python: str) -> list[str]:
+        """Return the whole command: no network, read-only root, no capabilities, every path where it is outside."""
+        options, (uid, gid) = self._options, user()
+        if self._prepared is None:
+            raise ContainerError("not connected")
+        mounts = mounts_for(self._prepared, context, self._folder)
+        node = bootstrap.node_command(python, NODE_FOLDER, 0)
+        return [
+            *(options.engine, "run", "--interactive", "--rm", "--pull", "never", "--network", "none", "--read-only"),
+            *("--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--user", f"{uid}:{gid}"),
+            *("--memory", options.memory or default_memory(), "--pids-limit", str(PROCESSES)),
+            *("--tmpfs", f"/tmp:exec,size={TMP_SIZE}"),  # noqa: S108 - in the container
+            *self._covered_home(mounts, uid),
+            *("--env", "HOME=/tmp", "--env", "USER=batch", "--workdir", "/"),
+            *(word for mount in mounts for word in ("--mount", _as_option(mount))),
+            *("--entrypoint", node[0], options.image, *node[1:]),
+        ]
+
+    def _covered_home(self, mounts: Sequence[Mount], uid: int) -> Sequence[str]:
+        """Images close /root to others: where a path leads through it, a temporary file system covers it."""
+        if any(mount.target.startswith("/root/") for mount in mounts):
+            return ("--tmpfs", f"/root:uid={uid}")
+        return ()
+
+    def close(self) -> None:
+        """Give the output to the caller, and remove the node's package."""
+        if self._prepared is not None:
+            _hand_over(self._prepared.output.root, user()[0], os.getuid(), os.getgid())
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 @dataclass(frozen=True)
-class Container:
-    """How to run: `engine` is the client's command; `uid`, `gid` and `groups` (further groups) are numeric."""
+class Mount:
+    """A file or folder `source` outside, seen at `target` inside."""
 
-    engine: str
-    image: str
-    uid: int
-    gid: int
-    groups: tuple[int, ...] = ()
-    terminal: bool = False
-
-    def command(self, prepared: Prepared, options: Sequence[str] = ()) -> list[str]:
-        """Return the whole command: no network, read-only root, no capabilities, every path where it is outside."""
-        output = os.path.abspath(prepared.output.root)
-        read = {place: source for place, source in _read(prepared) if place != output}
-        mounts = [_mount(read[place], place, read_only=True) for place in sorted(read)]
-        mounts.append(_mount(prepared.output.root.resolve(), output, read_only=False))
-        return [
-            *(self.engine, "run", "--rm", "--init", "--network", "none", "--read-only"),
-            *(word for place in self._scratch([output, *read]) for word in ("--tmpfs", place)),
-            *("--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--user", f"{self.uid}:{self.gid}"),
-            *(word for group in self.groups for word in ("--group-add", str(group))),
-            *(["--tty"] if self.terminal else []),
-            *(word for mount in mounts for word in ("--mount", mount)),
-            self.image,
-            *_arguments(prepared),
-            *options,
-        ]
-
-    def _scratch(self, places: Iterable[str]) -> Iterator[str]:
-        """Temporary file systems. Images close /root to others: where a path leads through it, one covers it."""
-        yield "/tmp:exec"  # noqa: S108 - in the container
-        if any(place.startswith("/root/") for place in places):
-            yield f"/root:uid={self.uid}"
+    source: Path
+    target: str
+    is_writable: bool = False
 
 
-def _mount(source: Path, place: str, *, read_only: bool) -> str:
-    """A file or folder at `place`, in the CSV that `--mount` reads."""
+def user() -> tuple[int, int]:
+    """Return the uid and gid of the container: the caller's, or the image's user where that is root."""
+    return (os.getuid(), os.getgid()) if os.getuid() else (IMAGE_UID, IMAGE_UID)
+
+
+def default_memory() -> str:
+    """Return nine tenths of the machine's memory: a script that takes too much is killed, not the machine."""
+    return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') * 9 // 10 >> 20}m"
+
+
+def mounts_for(prepared: Prepared, context: JobContext, node: str) -> list[Mount]:
+    """Return what is seen inside, outer folders first."""
+    output = prepared.output
+    readable = {
+        NODE_FOLDER: Path(node),
+        str(output.models): output.models,
+        os.path.abspath(prepared.inputs.root): Path(prepared.inputs.root).resolve(),
+    }
+    if context.script is not None:
+        readable[context.script[0]] = Path(context.script[0]).resolve()
+    readable.update(dict(_input_links(prepared)))
+    writable = [output.scratch, output.segments, output.score, output.logs / "user"]
+    mounts = {target: Mount(source, target) for target, source in readable.items()}
+    mounts.update({str(folder): Mount(folder.resolve(), str(folder), is_writable=True) for folder in writable})
+    return [mounts[target] for target in sorted(mounts)]
+
+
+def _input_links(prepared: Prepared) -> Iterator[tuple[str, Path]]:
+    """Where links among the input files lead: each such file is an item of the job, and a regular file."""
+    root = os.path.abspath(prepared.inputs.root) + os.sep
+    for file in prepared.inputs.files:
+        link = Path(file.path)
+        while link.is_symlink():
+            link = Path(os.path.abspath(link.parent / link.readlink()))
+            if not str(link).startswith(root):
+                yield str(link), link.resolve()
+
+
+def _as_option(mount: Mount) -> str:
+    """A mount in the CSV that `--mount` reads."""
     text = io.StringIO()
-    fields = ["type=bind", f"src={source}", f"dst={place}", *(["readonly"] if read_only else [])]
-    csv.writer(text, lineterminator="").writerow(fields)
+    fields = ["type=bind", f"src={mount.source}", f"dst={mount.target}"]
+    csv.writer(text, lineterminator="").writerow(fields + ([] if mount.is_writable else ["readonly"]))
     return text.getvalue()
 
 
-def _read(prepared: Prepared) -> Iterator[tuple[str, Path]]:
-    """Everything that the job reads, and where links among it lead: place in the container, source outside."""
-    folders = [prepared.model.path, Path(prepared.inputs.root), *_code(prepared)]
-    for path in (prepared.request.deployment, *folders, *_conda_file(prepared)):
-        yield os.path.abspath(path), path.resolve()
-    inside = tuple(os.path.abspath(folder) + os.sep for folder in folders)
-    links = [Path(file.path) for file in prepared.inputs.files]
-    links += [path for folder in (prepared.model.path, *_code(prepared)) for path in folder.rglob("*")]
-    for place in (place for link in links for place in _hops(link)):
-        if not place.startswith(inside):
-            yield place, Path(place).resolve()
+def check_links(prepared: Prepared, follow: bool) -> None:
+    """Refuse links in the code and the model that lead out of them: what they lead to would be seen inside.
 
-
-def _code(prepared: Prepared) -> list[Path]:
-    code = prepared.deployment.code_configuration
-    return [prepared.folder / code.code] if code else []
-
-
-def _conda_file(prepared: Prepared) -> list[Path]:
-    environment = prepared.deployment.environment
-    if isinstance(environment, InlineEnvironment) and isinstance(environment.conda_file, str):
-        path = prepared.folder / environment.conda_file
-        return [path] if path.exists() else []
-    return []
-
-
-def _hops(link: Path) -> Iterator[str]:
-    """Where a link leads, and where that leads if it is a link too. A broken one leads nowhere."""
-    while link.is_symlink() and link.exists():
-        link = Path(os.path.abspath(link.parent / link.readlink()))
-        yield str(link)
-
-
-def _arguments(prepared: Prepared) -> list[str]:
-    request = prepared.request
-    overrides = [word for key, value in request.overrides.items() for word in ("--set", f"{key}={value}")]
-    return [
-        *("score", os.path.abspath(request.deployment), "--input", os.path.abspath(prepared.inputs.root)),
-        *("--model", os.path.abspath(prepared.model.path), "--output", os.path.abspath(prepared.output.root)),
-        *(["--workers", str(request.workers)] if request.workers else []),
-        *(["--overwrite"] if request.overwrite else []),
-        *(["--hash-inputs"] if request.hash_inputs else []),
-        *(["--coalesce"] if request.coalesce else []),
-        *("--bad-files", "quarantine" if request.quarantine else "fail"),
-        *overrides,
-    ]
-
-
-def score_in_container(prepared: Prepared, engine: str, image: str, options: Sequence[str] = ()) -> int:
-    """Run the job in `image`; return the exit code of the command inside.
-
-    `options` are further words for that command, such as `--strict-environment`.
+    With `follow`, links to regular files and folders of the caller are allowed in the model, whose files are put
+    together outside; never to sockets, pipes or devices.
 
     Raises:
-        ContainerError: no engine answers, it has no such image, or the container does not start.
-        ContainerKilledError: something killed the container, most often a lack of memory.
+        ContainerError: naming the link.
     """
-    _require(engine, image)
-    caller = (os.getuid(), os.getgid())
-    user = caller if caller[0] else (IMAGE_UID, IMAGE_UID)
-    groups = tuple(group for group in os.getgroups() if group != caller[1]) if caller[0] else ()
-    terminal = sys.stdout.isatty() and sys.stderr.isatty()
-    prepared.output.root.mkdir(parents=True, exist_ok=True)
-    _hand_over(prepared.output.root, caller[0], *user)
-    try:
-        code = _run(Container(engine, image, *user, groups, terminal).command(prepared, options))
-    finally:
-        _hand_over(prepared.output.root, user[0], *caller)
-    if code in NOT_STARTED:
-        raise ContainerError(f"image '{image}' did not start; {engine} says why above")
-    if code == KILLED:
-        raise ContainerKilledError(
-            "the container was killed, most often for want of memory; "
-            "give the container engine more, or run fewer workers: --workers 1"
-        )
-    return code
+    folders = [prepared.model.path, *([Path(prepared.script[0])] if prepared.script else [])]
+    for folder in folders:
+        top = folder.resolve()
+        for place, names, files in os.walk(top):
+            for name in (*names, *files):
+                path = Path(place, name)
+                if problem := _link_problem(path, top, follow):
+                    raise ContainerError(f"{path}: {problem}")
 
 
-def _require(engine: str, image: str) -> None:
+def _link_problem(path: Path, top: Path, follow: bool) -> str | None:
+    info = path.lstat()
+    if not (stat.S_ISLNK(info.st_mode) or stat.S_ISREG(info.st_mode) or stat.S_ISDIR(info.st_mode)):
+        return "not a regular file or folder: remove it, a container would get it too"
+    if not stat.S_ISLNK(info.st_mode) or not path.exists():
+        return None
+    target = path.resolve()
+    if target.is_relative_to(top):
+        return None
+    if not follow:
+        return f"a link to {target}, outside of {top}: copy the file there, or allow it with --follow-links"
+    if not (target.is_file() or target.is_dir()):
+        return f"a link to {target}, which is neither a regular file nor a folder"
+    return None
+
+
+def image_id(options: EnvironmentOptions) -> str:
+    """Return the id of the image.
+
+    Raises:
+        ContainerError: no engine answers, or it has no such image.
+    """
+    words = [options.engine, "image", "inspect", "--format", "{{.Id}}", options.image]
     try:
-        answer = subprocess.run([engine, "image", "inspect", image], capture_output=True, check=False)  # noqa: S603
+        answer = subprocess.run(words, capture_output=True, check=False)  # noqa: S603
     except OSError as error:
-        raise ContainerError(f"{engine}: {error.strerror}; install a container engine, or leave out --image") from None
+        advice = "install a container engine, or run without an image: --env auto"
+        raise ContainerError(f"{options.engine}: {error.strerror}; {advice}") from None
     if answer.returncode:
         last = answer.stderr.decode(errors="replace").strip().splitlines()[-1:]
         raise ContainerError(
-            f"image '{image}' cannot be used: {''.join(last)}; start the engine, build the image with `make image`, "
-            "or leave out --image"
+            f"image '{options.image}' cannot be used: {''.join(last)}; start the engine, build the image "
+            "(`batchtwin image DEPLOYMENT.yml`, or `make image` in this project), or run without one: --env auto"
         )
+    return answer.stdout.decode().strip()
+
+
+def _refuse_old(node: NodeClient) -> None:
+    if node.ready is not None and node.ready.python < (3, 8, 0):
+        node.kill()
+        raise ContainerError(f"the image has Python {'.'.join(map(str, node.ready.python))}; 3.8 or later is needed")
+
+
+def _make_writable(context: JobContext) -> None:
+    """Make the folders that the container may write to, and give them to its user."""
+    root = Path(context.root)
+    for name in ("scratch", "segments", "logs/user", "named-outputs/score"):
+        folder = root / name
+        folder.mkdir(parents=True, exist_ok=True)
+        _hand_over(folder, os.getuid(), *user())
 
 
 def _hand_over(root: Path, owner: int, uid: int, gid: int) -> None:
-    """Make what is `owner`'s in the output belong to `uid`. Only root can, and only root has to.
+    """Make what is `owner`'s below a folder belong to `uid`. Only root can, and only root has to.
 
     Links are not followed, and a file with another name elsewhere, such as one of the model, stays whose it is.
     """
@@ -183,23 +267,3 @@ def _hand_over(root: Path, owner: int, uid: int, gid: int) -> None:
             info = os.lstat(path)
             if info.st_uid == owner and (info.st_nlink == 1 or stat.S_ISDIR(info.st_mode)):
                 os.lchown(path, uid, gid)
-
-
-def _run(command: Sequence[str]) -> int:
-    """Run the client, which shows what the container prints and passes signals on to it.
-
-    It stands in a process group of its own: the job inside counts signals, and each is to arrive once.
-    """
-    with subprocess.Popen(command, process_group=0) as process, _passing_on(process):  # noqa: S603 - built above
-        return process.wait()
-
-
-@contextmanager
-def _passing_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda caught, frame: process.send_signal(caught)) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -14,6 +14,7 @@ from batchtwin.engine.backends.fetching import FetchingClient
 from batchtwin.engine.backends.node_client import NodeClient
 from batchtwin.engine.backends.node_pool import Client, NodePool
 from batchtwin.engine.logs import Logs
+from batchtwin.engine.prepare import Prepared
 from batchtwin_node import bootstrap
 from batchtwin_node.protocol import JobContext, NodeInit
 
@@ -25,11 +26,12 @@ PACKAGES = ("batchtwin_node", "azureml_user")
 class LocalBackend:
     """Starts its node at once: it imports while the job is prepared. `init` without `preload`: nothing is imported.
 
-    `python` is the interpreter of the deployment's environment; None for this one.
+    `python` is the interpreter of the deployment's environment, None for this one; `identity` says what it is.
     """
 
-    def __init__(self, init: NodeInit | None = None, python: Path | None = None) -> None:
+    def __init__(self, init: NodeInit | None = None, python: Path | None = None, identity: str = "") -> None:
         self._init = init or NodeInit("", None, {}, 0.0)
+        self._identity = identity
         self._python = python
         self._folder = bootstrap.FOLDER if python is None else node_folder()
         self._node: Client | None = self._start()
@@ -40,8 +42,9 @@ class LocalBackend:
         env = dict(os.environ) if self._python is None else environment_for(self._python, os.environ)
         return NodeClient(command, env, self._init)
 
-    def connect(self, workers: int) -> None:
-        """Nothing: it is here."""
+    def connect(self, prepared: Prepared) -> str:
+        """It is here."""
+        return self._identity
 
     def pool(self, context: JobContext, logs: Logs, note: Note) -> NodePool:
         """Return a pool of processes."""

@@ -16,6 +16,7 @@ from batchtwin.engine.backends.base import Pool
 from batchtwin.engine.backends.ray.head import call_with_timeout, disable_gcs_exit
 from batchtwin.engine.backends.ray.options import RayOptions
 from batchtwin.engine.logs import Logs
+from batchtwin.engine.prepare import Prepared
 from batchtwin.errors import BatchTwinError, UsageError
 from batchtwin.machine import cpus
 from batchtwin_node.protocol import JobContext
@@ -52,8 +53,8 @@ class RayBackend:
         self._options = options
         self._ray: Any = None
 
-    def connect(self, workers: int) -> None:
-        """Join the cluster, or start one that has room for `workers`.
+    def connect(self, prepared: Prepared) -> str:
+        """Join the cluster, or start one that has room for the job's workers.
 
         Raises:
             RayError: it does not answer, or has another version of Ray or Python.
@@ -61,7 +62,7 @@ class RayBackend:
         options = self._options
         # Read by Ray on import, and by all that it starts. Tell nobody.
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        own = {} if options.address else _own_cluster(workers, options)
+        own = {} if options.address else _own_cluster(prepared.workers, options)
         if options.address:
             _knock(options.address)
             # Not for a Ray of the job's own: what it starts would inherit that, and outlive a killed controller.
@@ -84,6 +85,7 @@ class RayBackend:
                 "does it want another token (RAY_AUTH_TOKEN)?"
             ) from None
         self._ray = ray
+        return ""
 
     def pool(self, context: JobContext, logs: Logs, note: Callable[[str], None]) -> Pool:
         """Return a pool of actors, which are asked for now and waited for by its `events`."""

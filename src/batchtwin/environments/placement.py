@@ -1,0 +1,185 @@
+"""Where a deployment runs: here, in an environment of its own, in one that is named, or in an image."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from batchtwin.deployment.model import Model
+from batchtwin.deployment.schema import Deployment, InlineEnvironment
+from batchtwin.environments import named
+from batchtwin.environments.differences import mismatches
+from batchtwin.environments.installed import installed_in
+from batchtwin.environments.options import EnvironmentOptions
+from batchtwin.environments.requested import (
+    RequestedEnvironment,
+    RequestedEnvironmentError,
+    requested_environment,
+)
+from batchtwin.errors import UsageError
+
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+# Files of a model that Python's own machinery reads: their code objects are of one minor version of Python.
+PICKLES = {".pkl", ".pickle", ".joblib", ".cloudpickle"}
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """The decision. `python` is the interpreter, None for this one; `image` the tag, if it is to be an image.
+
+    `differences` are sentences on what is not as requested where it runs; `warnings` are for the person. `identity`
+    is what a resumed job has to find again.
+    """
+
+    kind: Literal["here", "venv", "path", "image"]
+    python: Path | None = None
+    image: str = ""
+    differences: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    identity: str = ""
+    would_build: str = ""
+
+    @property
+    def text(self) -> str:
+        """Where it runs, in words."""
+        if self.would_build:
+            return f"one of its own, to be built: {self.would_build}"
+        places = {"here": f"here, Python {HERE}", "image": f"image {self.image}"}
+        return places.get(self.kind, f"{self.python}")
+
+
+def place(
+    deployment: Deployment,
+    folder: Path,
+    model: Model,
+    options: EnvironmentOptions,
+    note: Note,
+    *,
+    may_build: bool = True,
+) -> Placement:
+    """Decide, and make the environment if one of its own is needed and `may_build`.
+
+    `folder` is the YAML's. `note` tells of what is made.
+
+    Raises:
+        BatchTwinError: the environment is refused, or cannot be made.
+    """
+    if options.kind == "image":
+        return Placement("image", image=options.image, identity=f"image {options.image}")
+    requested, unknown = _requested(deployment, folder, model)
+    if options.strict and unknown:
+        raise RequestedEnvironmentError(f"environment: {unknown}")
+    if options.kind == "path":
+        return _checked(_at_path(options.env, requested), options)
+    if options.kind == "venv":
+        if requested is None:
+            raise RequestedEnvironmentError(f"environment: {unknown or 'nothing says what to install'}")
+        return _venv(requested, options, note, may_build)
+    differences = tuple(mismatches(requested)) if requested else ()
+    if options.kind == "auto":
+        if differences or (options.python and not HERE == options.python and requested):
+            return _venv(requested or RequestedEnvironment("--python"), options, note, may_build, differences)
+        warnings = (f"environment: {unknown}; the job runs here",) if unknown else ()
+        return Placement("here", warnings=warnings, identity=f"here, Python {HERE}")
+    _refuse_silently_wrong(requested, model, options)
+    return _checked(Placement("here", differences=differences, identity=f"here, Python {HERE}"), options)
+
+
+def _requested(deployment: Deployment, folder: Path, model: Model) -> tuple[RequestedEnvironment | None, str]:
+    """Return what is requested, or a sentence on why nobody here can know."""
+    environment = deployment.environment
+    if isinstance(environment, str):
+        known = named.look_up(environment, folder)
+        if known is None:
+            return None, f"'{environment}' cannot be checked: {named.advice(environment)}"
+        if known.requested is None:
+            return None, f"'{environment}' is image {known.image}; run in it: --env image:{known.image}"
+        return known.requested, ""
+    requested = requested_environment(deployment, folder, model.path)
+    if requested is None and isinstance(environment, InlineEnvironment):
+        if environment.image:
+            return None, f"image {environment.image} cannot be checked; run in it: --env image:{environment.image}"
+        return None, "a build context cannot be checked; build it and run in it: --env image:TAG"
+    return requested, ""
+
+
+def _checked(placement: Placement, options: EnvironmentOptions) -> Placement:
+    """Refuse differences with `strict`, else have them as warnings."""
+    texts = tuple(f"environment: {text}" for text in placement.differences)
+    if texts and options.strict:
+        raise RequestedEnvironmentError("\n".join(texts))
+    return replace(placement, warnings=(*placement.warnings, *texts))
+
+
+def _at_path(text: str, requested: RequestedEnvironment | None) -> Placement:
+    path = Path(text).expanduser().absolute()
+    python = path / "bin/python" if path.is_dir() else path
+    if not python.is_file():
+        raise UsageError(
+            f"--env {text}: expected auto, here, venv, image:TAG, or the folder of a venv or conda environment"
+        )
+    installed = installed_in(python)
+    differences = tuple(mismatches(requested, installed)) if requested else ()
+    identity = f"{python}, Python {installed.python_minor}"
+    return Placement("path", python, differences=differences, identity=identity)
+
+
+def _venv(
+    requested: RequestedEnvironment,
+    options: EnvironmentOptions,
+    note: Note,
+    may_build: bool,
+    differences: tuple[str, ...] = (),
+) -> Placement:
+    from batchtwin.environments.venv import EnvironmentBuildError, build, existing
+
+    python = options.python or requested.python_minor or HERE
+    environment = existing(requested, python)
+    if environment is None and not may_build:
+        count = len(requested.pip_lines) + len(requested.conda_only)
+        text = f"Python {python}, {count} requested packages ({requested.source})"
+        return Placement("venv", differences=differences, would_build=text)
+    if environment is None and differences:
+        note(f"environment: {differences[0]}" + (f", and {len(differences) - 1} more" if differences[1:] else ""))
+    try:
+        environment = build(requested, python, note, allow_builds=options.allow_builds)
+    except EnvironmentBuildError as error:
+        raise EnvironmentBuildError(f"{error}{_another_python(requested, python)}; or run here: --env here") from None
+    digest = hashlib.sha256(environment.lock.encode()).hexdigest()[:16]
+    left_out = tuple(f"environment: {line} was left out" for line in environment.record.left_out)
+    if left_out and options.strict:
+        raise RequestedEnvironmentError("\n".join(left_out))
+    return Placement("venv", environment.python, warnings=left_out, identity=f"venv {environment.record.key} {digest}")
+
+
+def _another_python(requested: RequestedEnvironment, python: str) -> str:
+    """Where conda.yaml and MLmodel disagree, the other one may be the one that can be built."""
+    from batchtwin.environments.requested import python_of_mlmodel
+
+    other = python_of_mlmodel(requested.folder)
+    if other is None or other == python:
+        return ""
+    return f"; {requested.source} says Python {python}, MLmodel says {other}: try --python {other}"
+
+
+def _refuse_silently_wrong(requested: RequestedEnvironment | None, model: Model, options: EnvironmentOptions) -> None:
+    """A pickled model under another minor version of Python may load, and give wrong numbers."""
+    saved = requested.python_minor if requested else None
+    if options.force or saved in (None, HERE) or not model.flavors or not is_pickled(model.path):
+        return
+    raise RequestedEnvironmentError(
+        f"{model.path}: pickled by Python {saved}, this is Python {HERE}: its predictions can be wrong without an "
+        "error; run it in its own environment (--env auto), or insist: --force"
+    )
+
+
+def is_pickled(model: Path) -> bool:
+    """Whether a model has files that are pickles."""
+    return (model.is_dir() and any(path.suffix in PICKLES for path in model.glob("*"))) or any(
+        path.suffix in PICKLES for path in model.glob("*/*")
+    )
