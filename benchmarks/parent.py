@@ -95,6 +95,10 @@ class Nowhere:
         """Return the pool."""
         return Answering(context, self._batch)
 
+    def explain(self, cause: str) -> str:
+        """The cause as it is."""
+        return cause
+
     def close(self) -> None:
         """Nothing to leave."""
 

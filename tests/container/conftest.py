@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from batchtwin.engine.backends.container import Container
+from batchtwin.engine.backends.container import ContainerBackend, make_writable
+from batchtwin.engine.context import job_context
 from batchtwin.engine.prepare import Prepared, Request, prepare
+from batchtwin.environments.options import EnvironmentOptions
 from support import ROOT, Project
 
 BUILD_DEADLINE = 1500
@@ -74,12 +77,17 @@ def prepared(project: Project) -> Prepared:
 def inside(engine: str, image: str, prepared: Prepared) -> Inside:
     """Run another program in the container of the job `prepared`, as `uid`, all else as for scoring."""
 
-    def run(*words: str, uid: int = 10001) -> subprocess.CompletedProcess[str]:
-        command = Container(engine, image, uid, uid).command(prepared)
-        start = command[: command.index(image)]
-        program, *arguments = words
-        return subprocess.run(
-            [*start, "--entrypoint", program, image, *arguments], capture_output=True, text=True, check=False
-        )
+    def run(*words: str, uid: int | None = None) -> subprocess.CompletedProcess[str]:
+        with closing(ContainerBackend(EnvironmentOptions(f"image:{image}", engine=engine))) as backend:
+            backend.connect(prepared)
+            prepared.output.make()
+            context = job_context(prepared, 1, "key")
+            make_writable(context)
+            program, *arguments = words
+            command = backend.command(context, program)
+            if uid is not None:
+                command[command.index("--user") + 1] = f"{uid}:{uid}"
+            command = [*command[: command.index(image) + 1], *arguments]
+            return subprocess.run(command, capture_output=True, text=True, check=False)
 
     return run

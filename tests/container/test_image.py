@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -102,12 +103,12 @@ def test_the_job_is_not_root_and_has_no_way_up(inside: Inside) -> None:
     assert status["NoNewPrivs"] == "1"
 
 
-@pytest.mark.parametrize("uid", [10001, 12345])
-def test_the_output_can_be_written(inside: Inside, prepared: Prepared, uid: int) -> None:
-    output = prepared.output.root
-    done = inside("touch", str(output / "new"), "/tmp/new", uid=uid)  # noqa: S108 - in the container
+def test_what_workers_write_can_be_written(inside: Inside, prepared: Prepared) -> None:
+    output = prepared.output
+    folders = (output.score, output.segments, output.scratch, output.logs / "user")
+    done = inside("touch", *(str(folder / "new") for folder in folders), "/tmp/new")  # noqa: S108 - in the container
     assert done.returncode == 0, done.stderr
-    assert (output / "new").stat().st_uid == uid
+    assert (output.score / "new").stat().st_uid == os.getuid(), "the output is the caller's when the job has ended"
 
 
 @pytest.mark.parametrize("uid", [0, 10001, 12345])
@@ -118,7 +119,9 @@ def test_nothing_else_can_be_written(inside: Inside, prepared: Prepared, uid: in
         data / "new",
         data / "00.txt",
         folder / "model/new",
-        folder / "deployment.yml",
+        prepared.output.root / "new",
+        prepared.output.models / "model/new",
+        prepared.output.models / "model/weights.txt",
         "/opt/env/new",
         "/new",
     ):

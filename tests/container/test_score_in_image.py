@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from batchtwin.engine.backends.container import Container
-from batchtwin.engine.prepare import Prepared
-from support import COMMAND, DEADLINE, ROOT, Finished, Project, batchtwin
+from batchtwin.engine.backends.container import IMAGE_UID
+from support import COMMAND, DEADLINE, ROOT, Finished, Project, batchtwin, wait_for
 
 pytestmark = pytest.mark.container
 
@@ -74,11 +73,75 @@ def test_the_output_is_the_callers_and_can_be_overwritten(
     assert score(image, engine, *words, "--overwrite").code == 0
 
 
-def test_any_uid_can_score(image: str, engine: str, prepared: Prepared) -> None:
-    command = Container(engine, image, 12345, 12345).command(prepared, ["--overwrite"])
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{done.stdout}{done.stderr}"
-    assert (prepared.output.score / "predictions.csv").stat().st_uid == 12345
+def test_the_script_sees_the_callers_user_and_no_network(image: str, engine: str, project: Project) -> None:
+    project.script = """
+        import os
+        def run(mini_batch):
+            return [f"{os.getuid()} {os.listdir('/sys/class/net')} {os.environ['HOME']}"]
+    """
+    project.files(1)
+    done = project.score("--env", f"image:{image}", "--engine", engine)
+    assert done.predictions == f"{os.getuid() or IMAGE_UID} ['lo'] /tmp\n", done.err
+
+
+def running(project: Project) -> Path:
+    """Have a script that waits until a file is there, and says that it runs by another one."""
+    project.script = """
+        import os, time
+        from pathlib import Path
+        def run(mini_batch):
+            folder = Path(os.environ["AZUREML_BI_OUTPUT_PATH"])
+            (folder / "running").touch()
+            while not (folder / "go").exists():
+                time.sleep(0.01)
+            return [os.path.basename(path) for path in mini_batch]
+    """
+    return project.folder / "job/named-outputs/score"
+
+
+def test_a_killed_controller_leaves_no_container_and_the_job_is_resumed(
+    docker: Docker, image: str, engine: str, project: Project
+) -> None:
+    """Whatever kills it: the node sees the end of its input."""
+    project.files(3)
+    score = running(project)
+    words = [str(word) for word in project.words("--env", f"image:{image}", "--engine", engine, "--workers", "2")]
+    with subprocess.Popen([COMMAND, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        wait_for((score / "running").exists)
+        process.kill()
+    began = time.monotonic()
+    wait_for(lambda: docker("ps", "--quiet", "--filter", f"ancestor={image}") == "")
+    assert time.monotonic() - began < 5
+    (score / "go").touch()
+    done = batchtwin("resume", project.folder / "job")
+    assert done.code == 0, done.err
+    text = (score / "predictions.csv").read_text()
+    assert text == "".join(f"{number:02}.txt\n" for number in range(3))
+
+
+def test_another_image_is_refused_by_resume(docker: Docker, image: str, engine: str, project: Project) -> None:
+    other = f"{image.partition(':')[0]}:another"
+    docker("tag", image, other)
+    project.files(1)
+    project.script = "def run(mini_batch): raise ValueError('no')"
+    done = project.score("--env", f"image:{other}", "--engine", engine)
+    assert done.code == 1
+    docker("rmi", other)
+    docker("tag", "python:3.11-slim-bookworm", other)
+    try:
+        done = batchtwin("resume", done.output, "--retry-failed")
+        assert done.code == 2
+        assert "it ran in another environment (image sha256:" in done.err
+    finally:
+        docker("rmi", other)
+
+
+def test_an_image_without_mlflow_says_so(engine: str, heart_model: Path, tmp_path: Path) -> None:
+    data = ROOT / "data/heart-unlabeled-3.csv"
+    done = score("python:3.11-slim-bookworm", engine, "--input", data, "--output", tmp_path / "job")
+    assert done.code == 2, done.err
+    assert "no module mlflow in image python:3.11-slim-bookworm" in done.err
+    assert "batchtwin image" in done.err
 
 
 @pytest.mark.parametrize("runner", ["container", "venv"])

@@ -130,7 +130,7 @@ class Run:
     def _finish(self, report: Report, logs: Logs) -> Result:
         job, output = self._job, self._prepared.output
         any_failed = self._complete(logs)
-        cause = _cause(job, report)
+        cause = self._backend.explain(_cause(job, report))
         if job.fatal is not None and job.fatal.kind == "write":
             cause += f"; {self._prepared.output.advice}"
         with suppress(OSError):  # the console has it too

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 from batchtwin_node.errors import NodeError
 
 NO_RUN = "no run(); a scoring script needs `def run(mini_batch): ...` that returns a list or a DataFrame"
+NO_MLFLOW = "no module mlflow in this environment"
 DRIVER = "batchtwin_node.driver.mlflow_driver"
 
 
@@ -36,6 +38,8 @@ class EntryScript:
         on import comes through.
         """
         if script is None:
+            if importlib.util.find_spec("mlflow") is None:
+                raise ScriptError(NO_MLFLOW)
             module = importlib.import_module(DRIVER)
             module.preload(None)
         else:

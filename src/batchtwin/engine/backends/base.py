@@ -48,6 +48,9 @@ class Backend(Protocol):
     def pool(self, context: JobContext, logs: Logs, note: Note) -> Pool:
         """Return the pool of a run; `note` tells a sentence to the person."""
 
+    def explain(self, cause: str) -> str:
+        """Return why a job failed in the words of this backend: what lacks, and where."""
+
     def close(self) -> None:
         """Leave it, after the pool is closed."""
 

@@ -27,6 +27,7 @@ from batchtwin.environments.options import EnvironmentOptions
 from batchtwin.errors import BatchTwinError
 from batchtwin_node import bootstrap
 from batchtwin_node.protocol import JobContext, NodeInit
+from batchtwin_node.script.entry_script import NO_MLFLOW
 
 # The image's USER; what root runs as, because a job needs no root.
 IMAGE_UID = 10001
@@ -68,7 +69,7 @@ class ContainerBackend:
         Raises:
             ContainerError: it does not start.
         """
-        _make_writable(context)
+        make_writable(context)
 
         def start() -> Client:
             return self._start(context)
@@ -121,6 +122,11 @@ class ContainerBackend:
         if any(mount.target.startswith("/root/") for mount in mounts):
             return ("--tmpfs", f"/root:uid={uid}")
         return ()
+
+    def explain(self, cause: str) -> str:
+        """Name the image that lacks MLflow, and the command that builds one that has it."""
+        advice = "build one that has it: batchtwin image DEPLOYMENT.yml"
+        return cause.replace(NO_MLFLOW, f"no module mlflow in image {self._options.image}; {advice}")
 
     def close(self) -> None:
         """Give the output to the caller, and remove the node's package."""
@@ -246,7 +252,7 @@ def _refuse_old(node: NodeClient) -> None:
         raise ContainerError(f"the image has Python {'.'.join(map(str, node.ready.python))}; 3.8 or later is needed")
 
 
-def _make_writable(context: JobContext) -> None:
+def make_writable(context: JobContext) -> None:
     """Make the folders that the container may write to, and give them to its user."""
     root = Path(context.root)
     for name in ("scratch", "segments", "logs/user", "named-outputs/score"):

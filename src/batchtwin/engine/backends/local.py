@@ -17,6 +17,7 @@ from batchtwin.engine.logs import Logs
 from batchtwin.engine.prepare import Prepared
 from batchtwin_node import bootstrap
 from batchtwin_node.protocol import JobContext, NodeInit
+from batchtwin_node.script.entry_script import NO_MLFLOW
 
 # What of the caller's environment speaks of the caller's interpreter.
 OF_THE_CALLER = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__")
@@ -54,6 +55,11 @@ class LocalBackend:
             return FetchingClient(node, context)
 
         return NodePool(client(), client, context, logs, note)
+
+    def explain(self, cause: str) -> str:
+        """Name the interpreter that lacks MLflow."""
+        where = f"{self._python or sys.executable}; add mlflow to the deployment's environment"
+        return cause.replace(NO_MLFLOW, f"no module mlflow in the environment of {where}")
 
     def close(self) -> None:
         """End a node that no pool has taken over."""

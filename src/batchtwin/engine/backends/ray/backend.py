@@ -96,6 +96,10 @@ class RayBackend:
         }
         return RayPool(context, self._options, json.dumps(carried), logs, note)
 
+    def explain(self, cause: str) -> str:
+        """The cause as it is."""
+        return cause
+
     def close(self) -> None:
         """Leave the cluster; one of the job's own ends."""
         if self._ray is not None:
