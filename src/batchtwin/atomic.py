@@ -107,6 +107,6 @@ def _named_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if os.sep not in str(error.filename):
-            error.filename, error.filename2 = str(path), None
-        raise
+        if os.sep in str(error.filename):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from None

@@ -13,7 +13,7 @@ CANCELED = 130
 
 
 class BatchTwinError(Exception):
-    """Root of what a user can mend. `exit_code` is what the command line ends with."""
+    """Root of the errors that a user can fix. `exit_code` is what the command line ends with."""
 
     exit_code = REFUSED
 

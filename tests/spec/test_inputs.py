@@ -232,7 +232,7 @@ def test_a_hidden_or_empty_file_may_have_any_name(tmp_path: Path) -> None:
 def test_a_file_that_may_not_be_read(ordinary_user: Path) -> None:
     fill(ordinary_user, "a.csv", "b.csv")
     (ordinary_user / "b.csv").chmod(0)
-    said = "may not be read by this user; mend it with chmod"
+    said = "may not be read by this user; allow it with chmod"
     with pytest.raises(InputError, match=f"b.csv': {said}"):
         list_inputs(ordinary_user)
     with pytest.raises(InputError, match=f"b.csv: {said}"):

@@ -41,9 +41,9 @@ class Model:
         if not self.flavors:
             raise ModelError(f"{self.path}: holds no MLmodel file; save the model with MLflow, {advice}")
         if "python_function" not in self.flavors:
-            found = ", ".join(self.flavors)
+            flavors = ", ".join(self.flavors)
             raise ModelError(
-                f"{self.path / 'MLmodel'}: flavors: no python_function among them (found: {found}); "
+                f"{self.path / 'MLmodel'}: flavors: no python_function among them (found: {flavors}); "
                 f"log the model with a flavor that has one, {advice}"
             )
 
@@ -57,17 +57,17 @@ def find_model(deployment: Deployment, folder: Path, override: Path | str | None
         ModelError: there is no such path, the model is a reference or an address that nothing here resolves,
             or its MLmodel file is not one.
     """
-    asked = deployment.model
+    spec = deployment.model
     if override is not None:
         path, where = (_copy(str(override)) if is_url(override) else Path(override)), "--model"
-    elif isinstance(asked, InlineModel) and is_store(asked.path):
-        path, where = _copy(asked.path), f"model.path: '{asked.path}'"
-    elif isinstance(asked, InlineModel) and "://" in asked.path:
-        raise ModelError(f"model.path: '{asked.path}' is remote; give a copy of it: --model FOLDER")
-    elif isinstance(asked, InlineModel):
-        path, where = folder / asked.path, f"model.path: '{asked.path}'"
+    elif isinstance(spec, InlineModel) and is_store(spec.path):
+        path, where = _copy(spec.path), f"model.path: '{spec.path}'"
+    elif isinstance(spec, InlineModel) and "://" in spec.path:
+        raise ModelError(f"model.path: '{spec.path}' is remote; give a copy of it: --model FOLDER")
+    elif isinstance(spec, InlineModel):
+        path, where = folder / spec.path, f"model.path: '{spec.path}'"
     else:
-        raise ModelError(f"model: '{asked}' is registered in Azure ML, not here; give a copy of it: --model FOLDER")
+        raise ModelError(f"model: '{spec}' is registered in Azure ML, not here; give a copy of it: --model FOLDER")
     path = path.absolute()
     if not os.path.exists(path):
         raise ModelError(f"{path}: no such model ({where}); train or download it first")

@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+from batchtwin import safe_open
 from batchtwin.deployment.model import Model
 from batchtwin.engine.prepare import Prepared, Resolved
 from batchtwin_node.protocol import ForkServerConfig, JobContext, NodeInit
@@ -70,7 +71,7 @@ def job_context(prepared: Prepared, run: int, key: str) -> JobContext:
     `run` numbers the runs of the job from 1: a segment is never written by two. `key` is this job's alone.
     """
     for folder in (prepared.output.scratch, prepared.output.models):
-        shutil.rmtree(folder, ignore_errors=True)
+        safe_open.remove(folder, prepared.output.root, ignore_errors=True)
     models = model_dir(prepared.model.path, prepared.output.models)
     prepared.output.scratch.mkdir()
     settings = prepared.deployment.settings

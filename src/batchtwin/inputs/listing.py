@@ -95,13 +95,13 @@ def _list_folder(root: Path) -> Inputs:
     folders: list[str] = []
     with os.scandir(root) as entries:
         for entry in entries:
-            found = _look_at(entry)
-            if isinstance(found, InputFile):
-                files.append(found)
-            elif found is None:
+            item = _look_at(entry)
+            if isinstance(item, InputFile):
+                files.append(item)
+            elif item is None:
                 folders.append(entry.path)
             else:
-                left_out.append(found)
+                left_out.append(item)
     left_out += _nested(folders)
     files.sort(key=lambda file: file.name)
     inputs = Inputs(root, True, tuple(files), tuple(sorted(left_out, key=lambda entry: (entry.why, entry.name))))
@@ -141,7 +141,7 @@ def _unreadable(path: str) -> str | None:
         path.encode()
     except UnicodeEncodeError:
         return "the name is not valid UTF-8; rename the file"
-    return None if os.access(path, os.R_OK) else "may not be read by this user; mend it with chmod +r"
+    return None if os.access(path, os.R_OK) else "may not be read by this user; allow it with chmod +r"
 
 
 def _nested(folders: Sequence[str]) -> list[LeftOut]:

@@ -66,15 +66,15 @@ class RemoteStore:
             RemoteError: it has no such thing.
         """
         with self.refusals(self.url):
-            found: Mapping[str, Any] = self.files.info(self.at)
-        return found
+            info: Mapping[str, Any] = self.files.info(self.at)
+        return info
 
     def entries(self) -> list[Mapping[str, Any]]:
         """Return what is directly in the folder."""
         self.files.invalidate_cache()
         with self.refusals(self.url):
-            found: list[Mapping[str, Any]] = self.files.ls(self.at, detail=True)
-        return found
+            entries: list[Mapping[str, Any]] = self.files.ls(self.at, detail=True)
+        return entries
 
     def fetch(self, target: Path) -> None:
         """Copy the object to a file, which appears whole or not at all.
@@ -193,8 +193,8 @@ def heads(root: str, paths: Sequence[str], size: int) -> Iterator[bytes | str]:
     for chunk in (paths[number : number + HEADS] for number in range(0, len(paths), HEADS)):
         places = [fsspec.core.strip_protocol(path) for path in chunk]
         with store.refusals(root):
-            found = store.files.cat_ranges(places, [0] * len(chunk), [size] * len(chunk), on_error="return")
-        for path, head in zip(chunk, found, strict=True):
+            contents = store.files.cat_ranges(places, [0] * len(chunk), [size] * len(chunk), on_error="return")
+        for path, head in zip(chunk, contents, strict=True):
             yield f"{redact(path)}: cannot be read: {head}" if isinstance(head, Exception) else bytes(head)
 
 
@@ -206,12 +206,12 @@ def changes(inputs: Inputs) -> Iterator[str]:
         yield f"input {error}"
         return
     for file in inputs.files:
-        found = now.get(file.path)
-        if found is None:
+        current = now.get(file.path)
+        if current is None:
             yield f"input {file.path}: there is no such file any more"
-        elif found.size != file.size:
-            yield f"input {file.path} has {found.size} bytes, {file.size} when the job began"
-        elif found.mtime_ns != file.mtime_ns:
+        elif current.size != file.size:
+            yield f"input {file.path} has {current.size} bytes, {file.size} when the job began"
+        elif current.mtime_ns != file.mtime_ns:
             yield f"input {file.path} was written since the job began"
 
 

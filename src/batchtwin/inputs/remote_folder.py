@@ -23,9 +23,9 @@ def fetch_folder(url: str, into: Path) -> Path:
     store = RemoteStore(url)
     if store.is_web:
         raise RemoteError(f"{redact(url)}: the web has no folders; give a folder, or a URL of a store such as s3://")
-    found = _objects(store)
+    objects = _objects(store)
     digest = hashlib.sha256(url.encode())
-    for path, info in sorted(found.items()):
+    for path, info in sorted(objects.items()):
         digest.update(f"{path}\0{info.get('size')}\0{version_of(info)}\n".encode())
     folder = into / digest.hexdigest()[:32]
     whole = folder / name_of(url)
@@ -33,7 +33,7 @@ def fetch_folder(url: str, into: Path) -> Path:
         return whole
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     try:
-        for path in found:
+        for path in objects:
             _fetch_into(store, path, part / whole.name)
         part.rename(folder)
     except OSError:
@@ -50,11 +50,11 @@ def _objects(store: RemoteStore) -> dict[str, Mapping[str, Any]]:
     if info["type"] == "file":
         return {store.at: info}
     with store.refusals(store.url):
-        found: dict[str, Mapping[str, Any]] = store.files.find(store.at, detail=True)
-    folders = {str(folder) for path in found for folder in PurePosixPath(path).parents}
+        below: dict[str, Mapping[str, Any]] = store.files.find(store.at, detail=True)
+    folders = {str(folder) for path in below for folder in PurePosixPath(path).parents}
     objects = {
         path: info
-        for path, info in found.items()
+        for path, info in below.items()
         if info.get("type") != "directory" and not path.endswith("/") and path not in folders
     }
     if not objects:
