@@ -14,17 +14,24 @@ from functools import lru_cache
 
 
 @lru_cache(maxsize=None)
+def _target() -> tuple[str, int, str]:
+    """Role, number and file of the place; read with the first place that is passed, not at import."""
+    role, number, flag = [*os.environ.get("BATCHTWIN_CRASH_AT", "").split(":", 2), "0", ""][:3]
+    return role, int(number), flag
+
+
+@lru_cache(maxsize=None)
 def failpoints(role: str) -> Callable[[str], None]:
     """Return the function that `role` (parent or worker) calls at each place, with the place's name."""
-    at, number, flag = [*os.environ.get("BATCHTWIN_CRASH_AT", "").split(":", 2), "", ""][:3]
-    if at != role:
-        return lambda name: None
     passed = 0
 
     def point(name: str) -> None:
         nonlocal passed
+        target, number, flag = _target()
+        if target != role:
+            return
         passed += 1
-        if passed == int(number):
+        if passed == number:
             with suppress(FileExistsError), open(flag, "x", encoding="utf-8") as stream:
                 stream.write(name)
                 stream.flush()
