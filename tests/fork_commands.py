@@ -16,6 +16,7 @@ import selectors
 import signal
 import socket
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 # What most commands import when they run; the package's own command line imports it late.
@@ -27,6 +28,8 @@ IMPORTS = (
     "batchtwin.workspace.service",
     "batchtwin.azure.cli.commands",
 )
+# What a command imports that is given such a URL; imported with the first of them.
+DRIVERS = {"s3://": "s3fs", "gs://": "gcsfs"}
 LARGEST = 1 << 20
 
 
@@ -42,8 +45,18 @@ def serve(control: socket.socket) -> dict[str, Any] | None:
                 request, fds, _, _ = socket.recv_fds(control, LARGEST, 3)
                 if not request:
                     return None
+                command: dict[str, Any] = json.loads(request)
+                import_drivers(command["words"])
                 if fork(running, fds):
-                    return dict(json.loads(request))
+                    return command
+
+
+def import_drivers(words: Iterable[str]) -> None:
+    """Import what a command will import for the URLs in its words."""
+    for word in words:
+        for scheme, driver in DRIVERS.items():
+            if word.startswith(scheme):
+                importlib.import_module(driver)
 
 
 def fork(running: selectors.BaseSelector, fds: list[int]) -> bool:

@@ -22,6 +22,8 @@ SCRIPT = ROOT / "scripts/train.py"
 TABLE = ROOT / "data/train/heart.csv"
 UNLABELED = ROOT / "data/heart-unlabeled-0.csv"
 DEADLINE = 120.0  # seconds; the training takes about 6
+# Where scores do not matter: the model is the same, its cross-validation is short.
+SHORT = ("--folds", "2", "--repeats", "1")
 
 PREDICT = """
 import sys, mlflow, pandas
@@ -231,7 +233,7 @@ def test_training_again_replaces_the_whole_folder_and_predicts_the_same(trained:
 
 def test_training_that_changes_nothing_leaves_the_model_untouched(trained: Training) -> None:
     before = contents(trained.model)
-    again = run_training(trained.folder)
+    again = run_training(trained.folder, *SHORT)
     assert (again.returncode, again.stderr) == (0, "")
     assert "left untouched: predictions, signature and pinned versions are the same" in again.stdout
     assert contents(trained.model) == before
@@ -243,7 +245,7 @@ def test_training_with_other_data_replaces_the_model(trained: Training, tmp_path
     (tmp_path / "train.csv").write_text(
         edited(2, "target", "1" if TABLE.read_text().splitlines()[1][-1] == "0" else "0")
     )
-    again = run_training(tmp_path)
+    again = run_training(tmp_path, *SHORT)
     assert (again.returncode, "untouched" in again.stdout) == (0, False), again.stderr
     assert (tmp_path / "model/model.skops").read_bytes() != (trained.model / "model.skops").read_bytes()
 
@@ -337,7 +339,7 @@ def test_a_folder_that_is_no_model_is_not_replaced(old: Path) -> None:
 
 
 def test_a_failure_after_the_fit_leaves_the_old_model(old: Path) -> None:
-    result = run_training(old, "--tracking", "nonsense://store")
+    result = run_training(old, *SHORT, "--tracking", "nonsense://store")
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.count("\n") == 1
     assert "nonsense://store" in result.stderr
@@ -355,7 +357,7 @@ def await_half_a_model(folder: Path, process: subprocess.Popen[str]) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopping_it_leaves_the_old_model(old: Path, number: signal.Signals) -> None:
-    line = command("--data", "train.csv")
+    line = command("--data", "train.csv", *SHORT)
     with subprocess.Popen(line, cwd=old, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         await_half_a_model(old, process)
         process.send_signal(number)

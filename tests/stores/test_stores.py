@@ -190,12 +190,13 @@ def test_a_place_that_holds_a_result_is_refused_from_anywhere(job: Project, buck
 
 def test_killed_while_it_publishes(job: Project, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without its manifest a result is not complete; resume brings the rest."""
+    job.files(6)
     killed_at: list[str] = []
     number = 12  # the points before are those of any job
     while True:
         flag = job.folder / f"crash-{number}"
         monkeypatch.setenv("BATCHTWIN_CRASH_AT", f"parent:{number}:{flag}")
-        done = score(job, bucket.at("in"), "--overwrite", "--workers", "1", output=bucket.at("out/3"))
+        done = score(job, str(job.inputs), "--overwrite", "--workers", "1", output=bucket.at("out/3"))
         monkeypatch.delenv("BATCHTWIN_CRASH_AT")
         if not flag.exists():
             break

@@ -25,6 +25,7 @@ def run(files):
 CROWD = """
 import json, os, sys
 from pathlib import Path
+import psycopg, sqlalchemy.dialects.postgresql.psycopg, sqlalchemy.dialects.sqlite  # here once, not in each process
 from batchtwin.workspace.service import Workspace
 
 def act(number, workspace):
