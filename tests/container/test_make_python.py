@@ -46,7 +46,7 @@ def make_python(version: str, prefix: Path, conda: Path | None = None) -> subpro
     conda_file.write_text(f"dependencies: [python={version}, pip]\n")
     path = f"{conda.parent}:{os.environ['PATH']}" if conda else os.environ["PATH"]
     env = {**os.environ, "PATH": path, "CONDA_NOTES": str(prefix.parent)}
-    words = [SCRIPT, version, conda_file, prefix]
+    words: list[str | Path] = [SCRIPT, version, conda_file, prefix]
     return subprocess.run(words, env=env, capture_output=True, text=True, check=False)
 
 

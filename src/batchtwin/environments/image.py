@@ -108,9 +108,9 @@ def _check(requested: RequestedEnvironment) -> None:
         if variable := re.search(r"\$\{\w+\}", line):
             raise ImageError(f"{requested.source}: {line}: {variable[0]} is not expanded; write its value")
         if line.startswith("-"):
-            local = not OPTIONS.match(line) or re.search(r"[\s=]([./~]|file:)", line)
+            local = not OPTIONS.match(line) or re.search(r"[\s=]([./~]|file:)", line) is not None
         else:
-            local = re.match(r"[./~]|[^:]+\.(whl|zip|tar\.gz)$", line) or "file:" in line
+            local = "file:" in line or re.match(r"[./~]|[^:]+\.(whl|zip|tar\.gz)$", line) is not None
         if local:
             raise ImageError(
                 f"{requested.source}: {line}: files of this machine cannot be put into an image; publish them"
