@@ -58,7 +58,7 @@ train: $(VENV) ## train on data/train/heart.csv, print the scores, write model/ 
 	@$(BIN)/python scripts/train.py --model "$(MODEL)"
 
 .PHONY: image
-image: ## build the base image (IMAGE, BASE_IMAGE, DOCKER, DOCKER_BUILD_FLAGS)
+image: $(VENV) ## build the base image (IMAGE, BASE_IMAGE, DOCKER, DOCKER_BUILD_FLAGS)
 	@docker/build.sh
 
 .PHONY: local-score local-score-custom

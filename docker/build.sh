@@ -6,6 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export DOCKER_BUILDKIT=1
 : "${IMAGE:?call this as: make image}" "${BASE_IMAGE:?call this as: make image}"
 
+.venv/bin/python scripts/lock.py image
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 read -ra flags <<<"${DOCKER_BUILD_FLAGS:-}"
 build=("${DOCKER:-docker}" build ${flags[@]+"${flags[@]}"} --file docker/Dockerfile --tag "$IMAGE"

@@ -3,6 +3,7 @@
     python scripts/lock.py                    compile; run by `make lock`
     python scripts/lock.py scoring            print what the image needs: the pip section, batchtwin, and what they need
     python scripts/lock.py hatchling          print what one package needs
+    python scripts/lock.py image              write to build/image/ what docker/Dockerfile reads; run by `make image`
 
 requirements.lock holds what using the project needs, tests/requirements.lock what tests, checks and benchmarks need
 beyond that. Both are parts of one resolution. It is universal (every platform, Python 3.11 and later), carries hashes
@@ -24,11 +25,14 @@ from typing import Any
 
 import yaml
 
+from batchtwin.environments.requested import read_conda
+
 ROOT = Path(__file__).resolve().parent.parent
 CONDA_FILE = Path("environment/conda.yaml")
 PROJECT = Path("pyproject.toml")
 LOCK = Path("requirements.lock")
 DEV_LOCK = Path("tests/requirements.lock")
+IMAGE_FOLDER = ROOT / "build/image"
 # What using the project needs: extras of the package, and a dependency group.
 EXTRAS, GROUPS = ("azure", "serve", "workspace"), ("project",)
 DEV_EXTRAS, DEV_GROUPS = ("abfs", "gs", "ray", "s3", "uci"), ("dev",)
@@ -55,12 +59,6 @@ class Locked:
     def name(self) -> str:
         """The package."""
         return self.pin.partition("==")[0]
-
-
-def pip_section(conda_file: Path) -> list[str]:
-    """Return the requirements that the `pip:` entry of a conda environment file lists."""
-    dependencies = yaml.safe_load(conda_file.read_text(encoding="utf-8"))["dependencies"]
-    return [line for entry in dependencies if isinstance(entry, dict) for line in entry["pip"]]
 
 
 def read_lock(text: str) -> Iterator[Locked]:
@@ -106,7 +104,7 @@ def _project() -> dict[str, Any]:
 
 def scoring() -> list[str]:
     """Return what the image is asked to hold: the pip section, and what batchtwin itself needs."""
-    return [*pip_section(ROOT / CONDA_FILE), *_project()["project"]["dependencies"]]
+    return [*read_conda(ROOT / CONDA_FILE).pip, *_project()["project"]["dependencies"]]
 
 
 def using() -> list[str]:
@@ -129,7 +127,7 @@ def compile_locks() -> int:
             *(word for group in GROUPS + DEV_GROUPS for word in ("--group", group)),
             *(str(PROJECT), "-", "--output-file", str(whole)),
         ]
-        lines = "\n".join(pip_section(ROOT / CONDA_FILE))
+        lines = "\n".join(read_conda(ROOT / CONDA_FILE).pip)
         done = subprocess.run(command, cwd=ROOT, input=lines, text=True, check=False)  # noqa: S603 - fixed words
         if done.returncode == 0:
             _split(whole.read_text(encoding="utf-8"))
@@ -147,17 +145,44 @@ def _split(compiled: str) -> None:
         (ROOT / path).write_text(HEAD.format(content) + "".join(texts), encoding="utf-8")
 
 
+def _texts(roots: Sequence[str]) -> str:
+    entries = part(read_lock((ROOT / LOCK).read_text(encoding="utf-8")), roots)
+    return "\n".join(entry.text for entry in entries) + "\n"
+
+
+def image_files() -> dict[str, str]:
+    """Return what docker/Dockerfile reads: Python's minor version, the conda file without pip section, pins.
+
+    Raises:
+        LockError: the conda file names no Python, or the lock lacks a line of it.
+    """
+    requested = read_conda(ROOT / CONDA_FILE)
+    if requested.python_minor is None:
+        raise LockError(f"{CONDA_FILE}: names no Python; add - python=3.11")
+    conda = yaml.safe_load((ROOT / CONDA_FILE).read_text(encoding="utf-8"))
+    conda["dependencies"] = [requested.python, *requested.conda, "pip"]
+    return {
+        "python.txt": f"{requested.python_minor}\n",
+        "conda.yaml": yaml.safe_dump(conda, sort_keys=False),
+        "scoring.txt": _texts(scoring()),
+        "hatchling.txt": _texts(["hatchling"]),
+    }
+
+
 def main(roots: Sequence[str]) -> int:
-    """Compile the locks, or print the part that `roots` name; return the exit code."""
+    """Compile the locks, print the part that `roots` name, or write the image's files; return the exit code."""
     if not roots:
         return compile_locks()
-    asked = scoring() if list(roots) == ["scoring"] else roots
     try:
-        entries = part(read_lock((ROOT / LOCK).read_text(encoding="utf-8")), asked)
+        if list(roots) == ["image"]:
+            IMAGE_FOLDER.mkdir(parents=True, exist_ok=True)
+            for name, text in image_files().items():
+                (IMAGE_FOLDER / name).write_text(text, encoding="utf-8")
+        else:
+            print(_texts(scoring() if list(roots) == ["scoring"] else roots), end="")
     except LockError as error:
         print(f"lock: {error}", file=sys.stderr)
         return 2
-    print(*(entry.text for entry in entries), sep="\n")
     return 0
 
 

@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from batchtwin.environments.image import Recipe
+from batchtwin.environments.requested import RequestedEnvironment
 from package_server import Shop, sdist, serving
 from support import ROOT, Finished, Project, batchtwin
 
@@ -59,18 +60,18 @@ def context(folder: Path) -> dict[str, str]:
 
 
 def test_the_engine_is_given_the_environment_and_no_batchtwin(project: Project, client: Path, tmp_path: Path) -> None:
-    path = asks_for(project, "mlflow==1.30.1", "pandas", conda=("libgomp",))
+    path = asks_for(project, "mlflow==1.30.1", "pandas", conda=("libgomp", "numpy=1.21"))
     done = batchtwin("image", path, "--engine", client)
     assert done.code == 0, done.err
     assert "BASE_IMAGE=base:1" in (tmp_path / "words.txt").read_text().splitlines()
     given = context(tmp_path)
     assert given.keys() == {
         *("Dockerfile", "make-environment.sh", "skops_startup.py", "no-build"),
-        *("python.txt", "conda.yaml", "conda.txt", "requirements.txt", "overrides.txt"),
+        *("python.txt", "conda.yaml", "conda.txt", "from-conda.txt", "requirements.txt", "overrides.txt"),
     }
     assert given["python.txt"] == "3.8\n"
-    assert yaml.safe_load(given["conda.yaml"])["dependencies"] == ["python=3.8.5", "libgomp", "pip"]
-    assert given["conda.txt"] == "libgomp\n"
+    assert yaml.safe_load(given["conda.yaml"])["dependencies"] == ["python=3.8.5", "libgomp", "numpy=1.21", "pip"]
+    assert (given["conda.txt"], given["from-conda.txt"]) == ("libgomp\n", "numpy==1.21.*\n")
     assert given["requirements.txt"].splitlines() == ["mlflow==1.30.1", "pandas", "pip", "setuptools<81"]
     assert "ENTRYPOINT []" in given["Dockerfile"]
 
@@ -94,11 +95,12 @@ def test_source_packages_are_built_only_on_request(project: Project, client: Pat
     ],
 )
 def test_the_minor_version_of_python_counts(python: str, expected: str) -> None:
-    assert Recipe("base:1", python, (), ()).files()["python.txt"] == f"{expected}\n"
+    assert Recipe("base:1", RequestedEnvironment("conda.yaml", python)).files()["python.txt"] == f"{expected}\n"
 
 
 def test_a_line_of_the_deployment_that_names_setuptools_stands() -> None:
-    lines = Recipe("base:1", "python=3.11", (), ("setuptools==75.0", "pip<25")).files()["requirements.txt"]
+    requested = RequestedEnvironment("conda.yaml", pip=("setuptools==75.0", "pip<25"))
+    lines = Recipe("base:1", requested).files()["requirements.txt"]
     assert lines.splitlines() == ["setuptools==75.0", "pip<25"]
 
 
@@ -135,11 +137,23 @@ def test_variables_are_not_put_into_urls(
     assert not (tmp_path / "context").exists()
 
 
-@pytest.mark.parametrize("line", ["./evil", "../evil-1.0.tar.gz", "evil-1.0.tar.gz", "/evil", "evil @ file:///evil"])
+def test_options_of_pip_that_name_an_index_go_along(project: Project, client: Path, tmp_path: Path) -> None:
+    option = "--extra-index-url https://packages.example/simple"
+    assert batchtwin("image", asks_for(project, option, "mlflow"), "--engine", client).code == 0
+    assert option in context(tmp_path)["requirements.txt"].splitlines()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("./evil", "../evil-1.0.tar.gz", "evil-1.0.tar.gz", "/evil", "evil @ file:///evil"),
+        *("-e .", "-r more.txt", "--find-links ./wheels", "-f file:///wheels"),
+    ],
+)
 def test_packages_of_this_machine_are_refused(project: Project, client: Path, line: str) -> None:
     done = batchtwin("image", asks_for(project, line), "--engine", client)
     assert done.code == 2
-    assert f"{line}: local packages cannot be put into an image; publish it first" in done.err
+    assert f"{line}: files of this machine cannot be put into an image; publish them" in done.err
 
 
 # --- without a checkout

@@ -143,3 +143,24 @@ def test_using_the_project_installs_no_test_tools() -> None:
 def test_what_using_the_project_needs_is_locked_with_all_that_it_needs() -> None:
     roots = (*pip_section(ROOT / "environment/conda.yaml"), "azure-ai-ml", "fastapi", "knack", "matplotlib", "nbclient")
     assert needed(*roots) <= locked("requirements.lock")
+
+
+def test_the_image_is_given_python_the_conda_file_without_its_pip_section_and_the_pins(copied: Path) -> None:
+    text = (copied / "environment/conda.yaml").read_text()
+    (copied / "environment/conda.yaml").write_text(text.replace("- python=3.11\n", "- python=3.11.7\n  - libgomp\n"))
+    done = lock(copied, "image")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    folder = copied / "build/image"
+    conda = yaml.safe_load((folder / "conda.yaml").read_text())
+    assert conda["dependencies"] == ["python=3.11.7", "libgomp", "pip"]
+    assert conda["channels"] == ["conda-forge"]
+    assert (folder / "python.txt").read_text() == "3.11\n"
+    assert (folder / "scoring.txt").read_text() == lock(copied, "scoring").stdout
+    assert (folder / "hatchling.txt").read_text().startswith("hatchling==")
+
+
+def test_a_conda_file_without_python_stops_the_image(copied: Path) -> None:
+    text = (copied / "environment/conda.yaml").read_text()
+    (copied / "environment/conda.yaml").write_text(text.replace("- python=3.11\n", "- libpython-static\n"))
+    done = lock(copied, "image")
+    assert (done.returncode, done.stderr) == (2, "lock: environment/conda.yaml: names no Python; add - python=3.11\n")

@@ -21,6 +21,7 @@ import yaml
 
 from batchtwin.deployment.schema import Deployment, InlineEnvironment
 from batchtwin.environments.requested import RequestedEnvironment, requested_environment
+from batchtwin.environments.venv import OVERRIDES, SEEDS
 from batchtwin.errors import BatchTwinError
 from batchtwin.inputs.plan import content_hash
 
@@ -31,10 +32,8 @@ FILES = {
     "make-environment.sh": "batchtwin.environments.image_files",
     "skops_startup.py": "batchtwin_node.driver",
 }
-# The multi-GPU half of xgboost: 469 MB that scoring never touches.
-OVERRIDES = ("nvidia-nccl-cu12; sys_platform == 'never'", "nvidia-nccl-cu13; sys_platform == 'never'")
-# MLflow 1 and 2 import pkg_resources, which later versions do not have.
-SEEDS = {"pip": "pip", "setuptools": "setuptools<81"}
+# Options of pip that work in a build: they name no file of this machine.
+OPTIONS = re.compile(r"(-i|--index-url|--extra-index-url|-f|--find-links|--pre|--prefer-binary|--only-binary)\b")
 
 
 class ImageError(BatchTwinError):
@@ -43,28 +42,29 @@ class ImageError(BatchTwinError):
 
 @dataclass(frozen=True)
 class Recipe:
-    """`base`: the image to start from; `python`: as conda writes it; `pip` and `conda`: requirements.
+    """`base`: the image to start from; `requested`: what to install in it.
 
     `allow_builds`: source packages may be built, which runs their code inside the image's build.
     """
 
     base: str
-    python: str
-    conda: tuple[str, ...]
-    pip: tuple[str, ...]
+    requested: RequestedEnvironment
     allow_builds: bool = False
 
     def files(self) -> dict[str, str]:
         """Return what image_files/make-environment.sh reads, by file name."""
-        dependencies = [self.python, *self.conda, "pip"]
-        conda = {"name": "job", "channels": ["conda-forge"], "dependencies": dependencies}
-        names = {re.split(r"[^\w.-]", line, maxsplit=1)[0].lower() for line in self.pip}
-        seeds = [line for name, line in SEEDS.items() if name not in names]
+        requested = self.requested
+        python = requested.python or "python"
+        conda = {"name": "job", "channels": ["conda-forge"], "dependencies": [python, *requested.conda, "pip"]}
+        names = {re.split(r"[^\w-]", line, maxsplit=1)[0].lower() for line in requested.pip_lines}
+        seeds = [seed for seed in SEEDS if re.split(r"[<=>]", seed)[0] not in names]
+        mapped = requested.pip_lines[: len(requested.pip_lines) - len(requested.pip)]
         return {
-            "python.txt": _for_uv(self.python) + "\n",
+            "python.txt": _for_uv(python) + "\n",
             "conda.yaml": yaml.safe_dump(conda, sort_keys=False),
-            "conda.txt": _lines(self.conda),
-            "requirements.txt": _lines([*self.pip, *seeds]),
+            "conda.txt": _lines(requested.conda_only),
+            "from-conda.txt": _lines(mapped),
+            "requirements.txt": _lines([*requested.pip, *seeds, *requested.options]),
             "overrides.txt": _lines(OVERRIDES),
             **({} if self.allow_builds else {"no-build": ""}),
         }
@@ -89,41 +89,32 @@ def recipe_for(deployment: Deployment, folder: Path, model: Path, *, allow_build
             that cannot be put into an image.
     """
     environment = deployment.environment
-    asked = requested_environment(deployment, folder, model)
+    requested = requested_environment(deployment, folder, model)
     if isinstance(environment, str):
         raise ImageError(
             f"environment: '{environment}' is registered in Azure ML, not here; write image and conda_file"
         )
-    if asked is None:
-        raise ImageError(
-            f"environment: no conda_file, and no requirements.txt in {model}: nothing says what to install"
-        )
+    if requested is None:
+        raise ImageError(f"environment: no conda_file, and no MLflow model in {model}: nothing says what to install")
+    _check(requested)
     image = environment.image if isinstance(environment, InlineEnvironment) else None
-    return Recipe(image or BASE_IMAGE, asked.python or _python_of(model), asked.conda, _checked(asked), allow_builds)
+    return Recipe(image or BASE_IMAGE, requested, allow_builds)
 
 
-def _python_of(model: Path) -> str:
-    """MLflow writes the Python that a model was trained with; of that the minor version counts."""
-    path = model / "python_env.yaml"
-    found = yaml.safe_load(path.read_text(encoding="utf-8")).get("python") if path.is_file() else None
-    version = str(found) if found else f"{sys.version_info.major}.{sys.version_info.minor}"
-    return "python=" + ".".join(version.split(".")[:2])
-
-
-def _checked(asked: RequestedEnvironment) -> tuple[str, ...]:
-    """Return the requirements.
-
-    Raises:
-        ImageError: one is a file of this machine, or holds a variable.
-    """
-    for line in asked.pip:
-        path = re.match(r"[./~]", line) or re.match(r"[^:]+\.(whl|zip|tar\.gz)$", line)
-        if path or "file:" in line:
-            raise ImageError(f"{asked.source}: {line}: local packages cannot be put into an image; publish it first")
+def _check(requested: RequestedEnvironment) -> None:
+    """Raise ImageError on a line that names a file of this machine, or that holds a variable."""
+    for line in (*requested.pip, *requested.options):
         # pip and uv would put in values of the build's own environment.
         if variable := re.search(r"\$\{\w+\}", line):
-            raise ImageError(f"{asked.source}: {line}: {variable[0]} is not expanded; write its value")
-    return asked.pip
+            raise ImageError(f"{requested.source}: {line}: {variable[0]} is not expanded; write its value")
+        if line.startswith("-"):
+            local = not OPTIONS.match(line) or re.search(r"[\s=]([./~]|file:)", line) is not None
+        else:
+            local = "file:" in line or re.match(r"[./~]|[^:]+\.(whl|zip|tar\.gz)$", line) is not None
+        if local:
+            raise ImageError(
+                f"{requested.source}: {line}: files of this machine cannot be put into an image; publish them"
+            )
 
 
 def build_image(recipe: Recipe, engine: str, flags: Sequence[str] = ()) -> str:

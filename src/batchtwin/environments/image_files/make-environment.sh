@@ -3,6 +3,7 @@
 #   python.txt        the Python, as uv writes it (3.8, >=3.9)
 #   conda.yaml        the conda file without its pip section
 #   conda.txt         what conda alone can bring; empty where a venv will do
+#   from-conda.txt    packages of the conda file under their names on PyPI, for a venv
 #   requirements.txt  the pip section
 #   overrides.txt     what is not installed although a package asks for it
 #   no-build          there unless source packages may be built
@@ -52,6 +53,7 @@ case $conda in
     if [ -s conda.txt ]; then
       fail "$(paste -sd ' ' conda.txt): only conda installs these, and the base image has none; choose one with conda in environment.image, or name their packages of PyPI in the pip section"
     fi
+    cat from-conda.txt >>requirements.txt
     echo "Making the environment with uv, Python $python"
     "$uv" venv --quiet --python "$python" /opt/env || fail "Python $python: neither in the base image, nor can uv install it; choose an image that has it in environment.image"
     ;;
