@@ -19,7 +19,7 @@ import psutil
 
 from batchtwin.azure.connection import GROUP, SUBSCRIPTION, WORKSPACE, Connection
 from batchtwin.azure.rest.scope import WORKSPACE_PATH
-from batchtwin.workspace.service import Workspace
+from batchtwin.workspace.workspace import Workspace
 from support import COMMAND, DEADLINE, wait_for
 
 HOME = WORKSPACE_PATH.format(subscription=SUBSCRIPTION, group=GROUP, workspace=WORKSPACE)
@@ -141,4 +141,4 @@ class Server:
     def reach(self, job: str, status: str) -> None:
         """Wait until a job is in this state."""
         with self.workspace() as workspace:
-            wait_for(lambda: workspace.job(job).status.value == status)
+            wait_for(lambda: workspace.jobs.get(job).status.value == status)

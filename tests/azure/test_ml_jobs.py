@@ -14,7 +14,7 @@ from local_az import DEPLOYMENT, ENDPOINT, FAILING, Az
 
 from batchtwin.azure.cli.jobs import follow, interrupts
 from batchtwin.azure.cli.views import WORKSPACE
-from batchtwin.workspace.service import Workspace
+from batchtwin.workspace.workspace import Workspace
 from support import COMMAND, wait_for
 
 WAITING = """

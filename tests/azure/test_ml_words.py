@@ -9,8 +9,11 @@ import pytest
 
 from batchtwin.azure.cli.command import repeated
 from batchtwin.azure.cli.files import as_text, drop, given_pairs, located, pairs, put, value_of
-from batchtwin.azure.cli.invocation import Invocation
+from batchtwin.azure.cli.invocation import complete
 from batchtwin.errors import DeploymentError, UsageError
+from batchtwin.workspace.jobs.invocation import Invocation
+
+NOTHING_SAID = Invocation("heart")
 
 WORDS = [
     ("--set a=b c=d -n x", "--set a=b --set c=d -n x"),
@@ -87,20 +90,22 @@ def test_a_local_path_is_seen_from_the_folder() -> None:
 
 
 def test_an_input_may_be_set_key_by_key() -> None:
-    asked = Invocation.read(None, ["inputs.heart.type=uri_file", "inputs.heart.path=azureml:heart@latest"])
-    assert (asked.input, asked.input_type) == ("azureml:heart@latest", "uri_file")
+    invocation = complete(NOTHING_SAID, None, ["inputs.heart.type=uri_file", "inputs.heart.path=azureml:heart@latest"])
+    assert (invocation.input, invocation.input_type) == ("azureml:heart@latest", "uri_file")
 
 
 def test_an_input_may_come_from_a_file_and_is_relative_to_it(tmp_path: Path) -> None:
     file = tmp_path / "inputs.yml"
     file.write_text("inputs: {heart: {type: uri_folder, path: data}}\noutputs: {score: {path: out}}\n")
-    asked = Invocation.read(file, ["outputs.score.type=uri_folder"])
-    assert (asked.input, asked.output_path) == (str(tmp_path / "data"), str(tmp_path / "out"))
+    invocation = complete(NOTHING_SAID, file, ["outputs.score.type=uri_folder"])
+    assert (invocation.input, invocation.output_path) == (str(tmp_path / "data"), str(tmp_path / "out"))
 
 
 def test_settings_of_the_job_are_passed_on() -> None:
-    asked = Invocation.read(None, ["output_file_name=x.csv", "compute.instance_count=3"], input="data")
-    assert asked.overrides == {"output_file_name": "x.csv", "instance_count": "3"}
+    invocation = complete(
+        Invocation("heart", input="data"), None, ["output_file_name=x.csv", "compute.instance_count=3"]
+    )
+    assert invocation.overrides == {"output_file_name": "x.csv", "instance_count": "3"}
 
 
 @pytest.mark.parametrize(
@@ -114,16 +119,16 @@ def test_settings_of_the_job_are_passed_on() -> None:
 )
 def test_more_than_one_input_or_output_is_refused(words: list[str]) -> None:
     with pytest.raises(UsageError):
-        Invocation.read(None, words)
+        complete(NOTHING_SAID, None, words)
 
 
 def test_an_input_is_given_once() -> None:
     with pytest.raises(UsageError, match="give one input"):
-        Invocation.read(None, ["inputs.a.path=x"], input="y")
+        complete(Invocation("heart", input="y"), None, ["inputs.a.path=x"])
 
 
 def test_a_wrong_key_of_the_file_is_named_with_its_line(tmp_path: Path) -> None:
     file = tmp_path / "inputs.yml"
     file.write_text("inputs:\n  heart:\n    pat: data\n")
     with pytest.raises(DeploymentError, match=r"inputs.yml:3: inputs.heart.pat: unknown key; did you mean path"):
-        Invocation.read(file, [])
+        complete(NOTHING_SAID, file, [])

@@ -14,8 +14,9 @@ from typing import Any
 import psutil
 import pytest
 
-from batchtwin.workspace.entities import Deployment, Job, JobStatus
-from batchtwin.workspace.service import Workspace
+from batchtwin.workspace.entities import DeploymentRecord, JobRecord, JobStatus
+from batchtwin.workspace.jobs.invocation import Invocation
+from batchtwin.workspace.workspace import Workspace
 from support import DEADLINE, Project, wait_for
 
 ECHO = """
@@ -26,7 +27,8 @@ CROWD = """
 import json, os, sys
 from pathlib import Path
 import psycopg, sqlalchemy.dialects.postgresql.psycopg, sqlalchemy.dialects.sqlite  # here once, not in each process
-from batchtwin.workspace.service import Workspace
+from batchtwin.workspace.jobs.invocation import Invocation
+from batchtwin.workspace.workspace import Workspace
 
 def act(number, workspace):
 {body}
@@ -78,53 +80,53 @@ class Rehearsal:
     project: Project
     workspace: Workspace
 
-    def deploy(self, script: str = ECHO, files: int = 2, **settings: Any) -> Deployment:
+    def deploy(self, script: str = ECHO, files: int = 2, **settings: Any) -> DeploymentRecord:
         """Create compute, endpoint and deployment; write the input files."""
         self.project.script = script
         self.project.settings = settings
         if files:
             self.project.files(files)
-        self.workspace.create_compute("cluster")
-        self.workspace.create_endpoint("test-endpoint")
-        return self.workspace.create_deployment(self.project.write())
+        self.workspace.computes.create("cluster")
+        self.workspace.endpoints.create("test-endpoint")
+        return self.workspace.deployments.create(self.project.write())
 
-    def invoke(self, **options: Any) -> Job:
+    def invoke(self, **options: Any) -> JobRecord:
         """Start a job over the project's input."""
-        return self.workspace.invoke("test-endpoint", **{"input": str(self.project.inputs), **options})
+        return self.workspace.jobs.invoke(Invocation("test-endpoint", **{"input": str(self.project.inputs), **options}))
 
-    def status(self, job: Job) -> JobStatus:
+    def status(self, job: JobRecord) -> JobStatus:
         """Where the job stands."""
-        return self.workspace.job(job.name).status
+        return self.workspace.jobs.get(job.name).status
 
-    def reach(self, job: Job, status: JobStatus) -> Job:
+    def reach(self, job: JobRecord, status: JobStatus) -> JobRecord:
         """Wait until the job is in this state."""
         wait_for(lambda: self.status(job) is status or self.status(job).is_final)
-        reached = self.workspace.job(job.name)
+        reached = self.workspace.jobs.get(job.name)
         assert reached.status is status, f"{reached.error}\n{(reached.output / 'runner.log').read_text()}"
         return reached
 
-    def end(self, job: Job) -> Job:
+    def end(self, job: JobRecord) -> JobRecord:
         """Wait until the job's process has ended, without a share of the CPUs that it needs itself."""
         process = self.process(job)
         if process is not None:
             process.wait(DEADLINE)
-        ended = self.workspace.job(job.name)
+        ended = self.workspace.jobs.get(job.name)
         assert ended.status.is_final, (ended.output / "runner.log").read_text()
         return ended
 
-    def drop(self, job: Job) -> None:
+    def drop(self, job: JobRecord) -> None:
         """End a job whose result nobody looks at."""
-        self.workspace.cancel(job.name)
+        self.workspace.jobs.cancel(job.name)
         self.end(job)
 
-    def process(self, job: Job) -> psutil.Process | None:
+    def process(self, job: JobRecord) -> psutil.Process | None:
         """The job's process, if it is there."""
         found = (each for each in psutil.process_iter(["cmdline"]) if job.name in (each.info["cmdline"] or []))
         return next(found, None)
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rehearsal, Job]]:
+def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rehearsal, JobRecord]]:
     """A job over three files that has completed; it is only looked at."""
     folder = tmp_path_factory.mktemp("done")
     with pytest.MonkeyPatch.context() as patch, Workspace.open(str(folder / "place")) as opened:

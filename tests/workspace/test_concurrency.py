@@ -17,7 +17,7 @@ import pytest
 
 from batchtwin.workspace.entities import JobStatus
 from batchtwin.workspace.errors import StoreError
-from batchtwin.workspace.service import Workspace
+from batchtwin.workspace.workspace import Workspace
 from support import Project
 
 if TYPE_CHECKING:
@@ -84,9 +84,9 @@ def where(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 def drop(workspace: Workspace) -> None:
     """Leave the database as it was."""
-    from batchtwin.workspace.tables import metadata
+    from batchtwin.workspace.database.tables import metadata
 
-    with workspace._store.write() as connection:
+    with workspace.store.write() as connection:
         metadata.drop_all(connection)
 
 
@@ -96,20 +96,20 @@ def test_versions_have_no_holes_and_no_doubles(where: str, crowd: Crowd, tmp_pat
         (tmp_path / f"{number}").mkdir()
         (tmp_path / f"{number}/weights.txt").write_text(f"{number}")
     body = f"""
-    asset = workspace.create_asset("model", "heart", path=Path({str(tmp_path)!r}) / str(number))
+    asset = workspace.assets.create("model", "heart", path=Path({str(tmp_path)!r}) / str(number))
     return [int(asset.version), (asset.path / "weights.txt").read_text()]
     """
     answers = crowd(ALL, where, body)
     assert sorted(version for version, _ in answers) == list(range(1, ALL + 1))
     assert [text for _, text in answers] == [str(number) for number in range(ALL)]
     with Workspace.open(where) as workspace:
-        assert len(workspace.assets("model", "heart")) == ALL
+        assert len(workspace.assets.list("model", "heart")) == ALL
 
 
 def test_the_same_content_is_one_version(where: str, crowd: Crowd, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model/weights.txt").write_text("1")
-    body = f'return workspace.create_asset("model", "heart", path=Path({str(tmp_path / "model")!r})).version'
+    body = f'return workspace.assets.create("model", "heart", path=Path({str(tmp_path / "model")!r})).version'
     assert set(crowd(ALL, where, body)) == {"1"}
 
 
@@ -119,40 +119,42 @@ def test_everything_at_once(where: str, crowd: Crowd, tmp_path: Path) -> None:
     yaml_file = project.write()
     body = f"""
     from batchtwin.workspace.errors import NotFoundError
-    workspace.create_compute("cluster")
+    workspace.computes.create("cluster")
     endpoint, name = f"endpoint{{number % 3}}", f"deployment{{number % 4}}"
     for _ in range(2):
         try:
-            workspace.create_endpoint(endpoint, tags={{"by": str(number)}})
-            workspace.create_deployment(Path({str(yaml_file)!r}), endpoint=endpoint, name=name, set_default=True)
+            workspace.endpoints.create(endpoint, tags={{"by": str(number)}})
+            workspace.deployments.create(Path({str(yaml_file)!r}), endpoint=endpoint, name=name, set_default=True)
             if number % 5 == 0:
-                workspace.delete_deployment(endpoint, name)
+                workspace.deployments.delete(endpoint, name)
             if number % 7 == 0:
-                workspace.delete_endpoint(endpoint)
-            workspace.deployments(endpoint)
+                workspace.endpoints.delete(endpoint)
+            workspace.deployments.list(endpoint)
         except NotFoundError:
             pass  # another was faster
     """
     crowd(20, where, body)
     with Workspace.open(where) as workspace:
-        for endpoint in workspace.endpoints():
-            there = {deployment.name for deployment in workspace.deployments(endpoint.name)}
+        for endpoint in workspace.endpoints.list():
+            there = {deployment.name for deployment in workspace.deployments.list(endpoint.name)}
             assert endpoint.default_deployment in there | {None}
 
 
 def test_one_job_name_is_one_job(where: str, crowd: Crowd, rehearsal: Rehearsal) -> None:
     rehearsal.deploy()
-    body = f'return workspace.invoke("test-endpoint", input={str(rehearsal.project.inputs)!r}, job_name="x").name'
+    inputs = str(rehearsal.project.inputs)
+    body = f'return workspace.jobs.invoke(Invocation("test-endpoint", input={inputs!r}, job_name="x")).name'
     assert set(crowd(10, where, body)) == {"x"}
-    assert len(rehearsal.workspace.jobs()) == 1
-    assert rehearsal.end(rehearsal.workspace.job("x")).status is JobStatus.COMPLETED
+    assert len(rehearsal.workspace.jobs.list()) == 1
+    assert rehearsal.end(rehearsal.workspace.jobs.get("x")).status is JobStatus.COMPLETED
 
 
 def test_jobs_at_once(where: str, crowd: Crowd, rehearsal: Rehearsal) -> None:
     rehearsal.deploy()
-    body = f'return workspace.invoke("test-endpoint", input={str(rehearsal.project.inputs)!r}).name'
+    inputs = str(rehearsal.project.inputs)
+    body = f'return workspace.jobs.invoke(Invocation("test-endpoint", input={inputs!r})).name'
     for name in crowd(5, where, body):
-        job = rehearsal.end(rehearsal.workspace.job(name))
+        job = rehearsal.end(rehearsal.workspace.jobs.get(name))
         assert job.status is JobStatus.COMPLETED, job.error
         assert (job.output / "named-outputs/score/predictions.csv").read_text() == "0\n1\n"
 
@@ -165,7 +167,7 @@ def test_a_database_server_keeps_content_where_it_was_first_opened(postgresql: s
         Workspace.open(postgresql).close()
         os.chdir(tmp_path / "other")
         with Workspace.open(postgresql) as workspace:
-            assert workspace.mlflow_uri() == f"sqlite:///{tmp_path / '.batchtwin/mlflow.db'}"
+            assert workspace.jobs.mlflow_uri() == f"sqlite:///{tmp_path / '.batchtwin/mlflow.db'}"
             drop(workspace)
     finally:
         os.chdir(before)

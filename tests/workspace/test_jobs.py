@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batchtwin.workspace.entities import Job, JobStatus
+from batchtwin.workspace.entities import JobRecord, JobStatus
 from batchtwin.workspace.errors import (
     ConflictError,
     InputTypeError,
@@ -20,7 +20,8 @@ from batchtwin.workspace.errors import (
     NotFoundError,
     UnknownDeploymentError,
 )
-from batchtwin.workspace.service import Workspace
+from batchtwin.workspace.jobs.invocation import Invocation
+from batchtwin.workspace.workspace import Workspace
 from support import batchtwin, wait_for
 
 if TYPE_CHECKING:
@@ -41,14 +42,14 @@ def go(tmp_path: Path) -> Path:
     return tmp_path / "go"
 
 
-def test_a_job_gives_what_score_gives(done: tuple[Rehearsal, Job]) -> None:
+def test_a_job_gives_what_score_gives(done: tuple[Rehearsal, JobRecord]) -> None:
     rehearsal, job = done
     assert (job.status, job.error) == (JobStatus.COMPLETED, None)
     scored = rehearsal.project.score()
     assert (job.output / "named-outputs/score/predictions.csv").read_text() == scored.predictions
 
 
-def test_a_job_says_who_and_when(done: tuple[Rehearsal, Job]) -> None:
+def test_a_job_says_who_and_when(done: tuple[Rehearsal, JobRecord]) -> None:
     _, job = done
     assert job.name.startswith("batchjob-")
     assert (job.endpoint, job.deployment, job.experiment) == ("test-endpoint", "test-deployment", "test-endpoint")
@@ -57,24 +58,25 @@ def test_a_job_says_who_and_when(done: tuple[Rehearsal, Job]) -> None:
     assert job.created <= job.started <= job.ended
 
 
-def test_the_child_is_batchscoring(done: tuple[Rehearsal, Job]) -> None:
+def test_the_child_is_batchscoring(done: tuple[Rehearsal, JobRecord]) -> None:
     rehearsal, job = done
-    child = rehearsal.workspace.child(job.name)
+    child = rehearsal.workspace.jobs.child(job.name)
     assert (child.display_name, child.status) == ("batchscoring", job.status)
-    assert rehearsal.workspace.job(child.name) == child
+    assert rehearsal.workspace.jobs.get(child.name) == child
 
 
 def test_a_job_outlives_its_command(rehearsal: Rehearsal, where: str, go: Path) -> None:
     rehearsal.deploy(script=PATIENT.format(go=go))
     code = (
-        "from batchtwin.workspace.service import Workspace; import sys\n"
-        "print(Workspace.open(sys.argv[1]).invoke('test-endpoint', input=sys.argv[2]).name)"
+        "from batchtwin.workspace.jobs.invocation import Invocation\n"
+        "from batchtwin.workspace.workspace import Workspace; import sys\n"
+        "print(Workspace.open(sys.argv[1]).jobs.invoke(Invocation('test-endpoint', input=sys.argv[2])).name)"
     )
     words = [sys.executable, "-c", code, where, str(rehearsal.project.inputs)]
     name = run(words, capture_output=True, text=True, check=True).stdout.strip()
-    assert not rehearsal.workspace.job(name).status.is_final
+    assert not rehearsal.workspace.jobs.get(name).status.is_final
     go.touch()
-    assert rehearsal.end(rehearsal.workspace.job(name)).status is JobStatus.COMPLETED
+    assert rehearsal.end(rehearsal.workspace.jobs.get(name)).status is JobStatus.COMPLETED
 
 
 def test_states_are_passed_through(rehearsal: Rehearsal, go: Path) -> None:
@@ -87,7 +89,7 @@ def test_states_are_passed_through(rehearsal: Rehearsal, go: Path) -> None:
 
 def test_a_registered_input(rehearsal: Rehearsal) -> None:
     rehearsal.deploy()
-    rehearsal.workspace.create_asset("data", "unlabeled", path=rehearsal.project.inputs)
+    rehearsal.workspace.assets.create("data", "unlabeled", path=rehearsal.project.inputs)
     job = rehearsal.end(rehearsal.invoke(input="azureml:unlabeled@latest"))
     assert (job.status, job.input) == (JobStatus.COMPLETED, "azureml:unlabeled:1")
 
@@ -121,7 +123,7 @@ def test_literals_are_refused(rehearsal: Rehearsal, kind: str) -> None:
 
 def test_a_table_is_refused(rehearsal: Rehearsal) -> None:
     rehearsal.deploy()
-    rehearsal.workspace.create_asset("data", "table", path=rehearsal.project.inputs, type="mltable")
+    rehearsal.workspace.assets.create("data", "table", path=rehearsal.project.inputs, type="mltable")
     with pytest.raises(InputTypeError, match="'MLTableJobInput' is not supported"):
         rehearsal.invoke(input="azureml:table:1")
 
@@ -148,7 +150,7 @@ def test_what_cannot_be_invoked(rehearsal: Rehearsal, options: dict[str, Any], t
     rehearsal.deploy()
     with pytest.raises(InvalidError, match=text):
         rehearsal.invoke(**options)
-    assert rehearsal.workspace.jobs() == []
+    assert rehearsal.workspace.jobs.list() == []
 
 
 def test_the_only_deployment_is_taken(rehearsal: Rehearsal) -> None:
@@ -160,7 +162,7 @@ def test_the_only_deployment_is_taken(rehearsal: Rehearsal) -> None:
 
 def test_the_default_is_taken(rehearsal: Rehearsal) -> None:
     rehearsal.deploy()
-    rehearsal.workspace.create_deployment(rehearsal.project.write(), name="other", set_default=True)
+    rehearsal.workspace.deployments.create(rehearsal.project.write(), name="other", set_default=True)
     job = rehearsal.invoke()
     assert job.deployment == "other"
     rehearsal.drop(job)
@@ -168,7 +170,7 @@ def test_the_default_is_taken(rehearsal: Rehearsal) -> None:
 
 def test_two_deployments_and_no_default(rehearsal: Rehearsal) -> None:
     rehearsal.deploy()
-    rehearsal.workspace.create_deployment(rehearsal.project.write(), name="other")
+    rehearsal.workspace.deployments.create(rehearsal.project.write(), name="other")
     with pytest.raises(NoRouteError) as caught:
         rehearsal.invoke()
     assert str(caught.value) == (
@@ -178,9 +180,9 @@ def test_two_deployments_and_no_default(rehearsal: Rehearsal) -> None:
 
 
 def test_no_deployment_at_all(workspace: Workspace) -> None:
-    workspace.create_endpoint("heart")
+    workspace.endpoints.create("heart")
     with pytest.raises(NoRouteError):
-        workspace.invoke("heart", input=".")
+        workspace.jobs.invoke(Invocation("heart", input="."))
 
 
 def test_an_unknown_deployment(rehearsal: Rehearsal) -> None:
@@ -193,10 +195,10 @@ def test_an_unknown_deployment(rehearsal: Rehearsal) -> None:
 def test_a_deleted_endpoint(rehearsal: Rehearsal) -> None:
     rehearsal.deploy()
     job = rehearsal.end(rehearsal.invoke())
-    rehearsal.workspace.delete_endpoint("test-endpoint")
+    rehearsal.workspace.endpoints.delete("test-endpoint")
     with pytest.raises(NotFoundError, match="endpoint 'test-endpoint'"):
         rehearsal.invoke()
-    left = rehearsal.workspace.job(job.name)
+    left = rehearsal.workspace.jobs.get(job.name)
     assert left.status is JobStatus.COMPLETED
     assert (left.output / "named-outputs/score/predictions.csv").exists()
 
@@ -206,7 +208,7 @@ def test_a_job_name_given_twice_is_one_job(rehearsal: Rehearsal) -> None:
     first = rehearsal.invoke(job_name="nightly")
     again = rehearsal.invoke(job_name="nightly")
     assert again.created == first.created
-    assert len(rehearsal.workspace.jobs()) == 1
+    assert len(rehearsal.workspace.jobs.list()) == 1
     rehearsal.drop(first)
 
 
@@ -232,7 +234,7 @@ def test_overrides_reach_the_job(rehearsal: Rehearsal) -> None:
     job = rehearsal.end(rehearsal.invoke(**options))
     assert job.output_file_name == "other.csv"
     assert (job.output / "named-outputs/score/other.csv").read_text() == "3\n"
-    assert "The error threshold is 2." in rehearsal.workspace.log_lines(job.name)[0][-1]
+    assert "The error threshold is 2." in rehearsal.workspace.jobs.log_lines(job.name)[0][-1]
 
 
 def test_output_goes_where_the_invocation_says(rehearsal: Rehearsal, tmp_path: Path) -> None:
@@ -262,7 +264,7 @@ def test_what_score_would_refuse(rehearsal: Rehearsal) -> None:
     rehearsal.deploy(script="x = 1")
     job = rehearsal.end(rehearsal.invoke())
     assert job.status is JobStatus.FAILED
-    lines, _ = rehearsal.workspace.log_lines(job.name)
+    lines, _ = rehearsal.workspace.jobs.log_lines(job.name)
     assert lines[0] == "Failed"
     assert "run" in lines[1]
 
@@ -270,11 +272,11 @@ def test_what_score_would_refuse(rehearsal: Rehearsal) -> None:
 def test_a_job_is_followed_line_by_line(rehearsal: Rehearsal, go: Path) -> None:
     rehearsal.deploy(script=PATIENT.format(go=go))
     job = rehearsal.reach(rehearsal.invoke(), JobStatus.RUNNING)
-    wait_for(lambda: rehearsal.workspace.log_lines(job.name)[1] > 0)
-    first, seen = rehearsal.workspace.log_lines(job.name)
+    wait_for(lambda: rehearsal.workspace.jobs.log_lines(job.name)[1] > 0)
+    first, seen = rehearsal.workspace.jobs.log_lines(job.name)
     go.touch()
     rehearsal.end(job)
-    rest, count = rehearsal.workspace.log_lines(job.name, seen)
+    rest, count = rehearsal.workspace.jobs.log_lines(job.name, seen)
     assert "Scheduling finished." in first[0]
     assert "Completed" in rest
     assert count == seen + len(rest)
@@ -284,24 +286,24 @@ def test_jobs_newest_first(rehearsal: Rehearsal) -> None:
     rehearsal.deploy()
     started = [rehearsal.invoke(experiment=experiment) for experiment in (None, "other")]
     workspace = rehearsal.workspace
-    assert [job.name for job in workspace.jobs()] == [started[1].name, started[0].name]
-    assert [job.name for job in workspace.jobs(experiment="other")] == [started[1].name]
-    assert workspace.jobs(endpoint="none") == workspace.jobs(deployment="none") == []
+    assert [job.name for job in workspace.jobs.list()] == [started[1].name, started[0].name]
+    assert [job.name for job in workspace.jobs.list(experiment="other")] == [started[1].name]
+    assert workspace.jobs.list(endpoint="none") == workspace.jobs.list(deployment="none") == []
     for job in started:
         rehearsal.drop(job)
 
 
-def test_download(done: tuple[Rehearsal, Job], tmp_path: Path) -> None:
+def test_download(done: tuple[Rehearsal, JobRecord], tmp_path: Path) -> None:
     rehearsal, job = done
-    folder = rehearsal.workspace.download(job.name, tmp_path / "got")
+    folder = rehearsal.workspace.jobs.download(job.name, tmp_path / "got")
     assert folder == tmp_path / "got/named-outputs/score"
     assert (folder / "predictions.csv").read_text() == "0\n1\n2\n"
     assert os.listdir(tmp_path / "got") == ["named-outputs"]
 
 
-def test_download_of_all(done: tuple[Rehearsal, Job], tmp_path: Path) -> None:
+def test_download_of_all(done: tuple[Rehearsal, JobRecord], tmp_path: Path) -> None:
     rehearsal, job = done
-    rehearsal.workspace.download(job.name, tmp_path / "got", all=True)
+    rehearsal.workspace.jobs.download(job.name, tmp_path / "got", all=True)
     assert (tmp_path / "got/artifacts/logs/job_result.txt").exists()
     assert (tmp_path / "got/named-outputs/score/predictions.csv").exists()
 
@@ -310,7 +312,7 @@ def test_no_download_before_the_end(rehearsal: Rehearsal, tmp_path: Path, go: Pa
     rehearsal.deploy(script=PATIENT.format(go=go))
     job = rehearsal.reach(rehearsal.invoke(), JobStatus.RUNNING)
     with pytest.raises(NotEndedError, match=r"This job is in state Running\. Download is allowed only in states"):
-        rehearsal.workspace.download(job.name, tmp_path / "got")
+        rehearsal.workspace.jobs.download(job.name, tmp_path / "got")
     go.touch()
     rehearsal.end(job)
 
@@ -319,27 +321,27 @@ def test_no_download_of_an_output_without_files(rehearsal: Rehearsal, tmp_path: 
     rehearsal.deploy(script="x = 1")
     job = rehearsal.end(rehearsal.invoke())
     with pytest.raises(InvalidError, match=f"output 'score' of job '{job.name}': has no file, and the job is Failed"):
-        rehearsal.workspace.download(job.name, tmp_path / "got")
-    rehearsal.workspace.download(job.name, tmp_path / "got", all=True)
+        rehearsal.workspace.jobs.download(job.name, tmp_path / "got")
+    rehearsal.workspace.jobs.download(job.name, tmp_path / "got", all=True)
 
 
-def test_an_output_that_is_not(done: tuple[Rehearsal, Job], tmp_path: Path) -> None:
+def test_an_output_that_is_not(done: tuple[Rehearsal, JobRecord], tmp_path: Path) -> None:
     rehearsal, job = done
     with pytest.raises(NotFoundError, match="output 'other'"):
-        rehearsal.workspace.download(job.name, tmp_path, "other")
+        rehearsal.workspace.jobs.download(job.name, tmp_path, "other")
 
 
-def test_a_download_does_not_follow_links(done: tuple[Rehearsal, Job], tmp_path: Path) -> None:
+def test_a_download_does_not_follow_links(done: tuple[Rehearsal, JobRecord], tmp_path: Path) -> None:
     rehearsal, job = done
     (tmp_path / "got").mkdir()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "got/named-outputs").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(InvalidError, match="leads out of"):
-        rehearsal.workspace.download(job.name, tmp_path / "got")
+        rehearsal.workspace.jobs.download(job.name, tmp_path / "got")
     assert os.listdir(tmp_path / "elsewhere") == []
 
 
-def test_a_jobs_folder_is_an_output_folder(done: tuple[Rehearsal, Job]) -> None:
+def test_a_jobs_folder_is_an_output_folder(done: tuple[Rehearsal, JobRecord]) -> None:
     _, job = done
     verified = batchtwin("verify", job.output)
     assert (verified.code, verified.err) == (0, "")
@@ -347,7 +349,7 @@ def test_a_jobs_folder_is_an_output_folder(done: tuple[Rehearsal, Job]) -> None:
 
 def test_an_unknown_job(workspace: Workspace) -> None:
     with pytest.raises(NotFoundError, match="job 'none': not found"):
-        workspace.job("none")
+        workspace.jobs.get("none")
 
 
 def test_output_that_cannot_be_delivered_fails_the_job(rehearsal: Rehearsal, tmp_path: Path) -> None:

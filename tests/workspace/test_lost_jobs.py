@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batchtwin.workspace import states
-from batchtwin.workspace.entities import Job, JobStatus
-from batchtwin.workspace.process import LOCK, Process
-from batchtwin.workspace.store import Store
+from batchtwin.workspace.database.store import Store
+from batchtwin.workspace.entities import JobRecord, JobStatus
+from batchtwin.workspace.jobs import states
+from batchtwin.workspace.jobs.liveness import LOCK, Process
 from support import DEADLINE, batchtwin, wait_for
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def go(tmp_path: Path) -> Path:
     return tmp_path / "go"
 
 
-def kill(rehearsal: Rehearsal, job: Job) -> None:
+def kill(rehearsal: Rehearsal, job: JobRecord) -> None:
     """Kill the job's process as the kernel does when memory runs out."""
     process = rehearsal.process(job)
     assert process is not None
@@ -52,7 +52,7 @@ def kill(rehearsal: Rehearsal, job: Job) -> None:
 def test_a_running_job_is_cancelled(rehearsal: Rehearsal, go: Path) -> None:
     rehearsal.deploy(script=PATIENT.format(go=go))
     job = rehearsal.reach(rehearsal.invoke(), JobStatus.RUNNING)
-    assert rehearsal.workspace.cancel(job.name).status in {JobStatus.CANCEL_REQUESTED, JobStatus.CANCELED}
+    assert rehearsal.workspace.jobs.cancel(job.name).status in {JobStatus.CANCEL_REQUESTED, JobStatus.CANCELED}
     ended = rehearsal.reach(job, JobStatus.CANCELED)
     assert ended.error is None
     assert ended.ended is not None
@@ -62,41 +62,41 @@ def test_a_running_job_is_cancelled(rehearsal: Rehearsal, go: Path) -> None:
 def test_a_job_is_cancelled_before_it_begins(rehearsal: Rehearsal, go: Path) -> None:
     rehearsal.deploy(script=PATIENT.format(go=go))
     job = rehearsal.invoke()
-    rehearsal.workspace.cancel(job.name)
+    rehearsal.workspace.jobs.cancel(job.name)
     rehearsal.reach(job, JobStatus.CANCELED)
 
 
 def test_a_cancelled_job_is_resumed(rehearsal: Rehearsal, go: Path) -> None:
     rehearsal.deploy(script=PATIENT.format(go=go))
     job = rehearsal.reach(rehearsal.invoke(), JobStatus.RUNNING)
-    wait_for(lambda: rehearsal.workspace.log_lines(job.name)[1] > 0)
-    rehearsal.workspace.cancel(job.name)
+    wait_for(lambda: rehearsal.workspace.jobs.log_lines(job.name)[1] > 0)
+    rehearsal.workspace.jobs.cancel(job.name)
     rehearsal.reach(job, JobStatus.CANCELED)
     go.touch()
     assert batchtwin("resume", job.output).code == 0
-    assert rehearsal.workspace.job(job.name).status is JobStatus.COMPLETED
+    assert rehearsal.workspace.jobs.get(job.name).status is JobStatus.COMPLETED
 
 
 def test_an_ended_job_is_not_cancelled(rehearsal: Rehearsal) -> None:
     rehearsal.deploy()
     job = rehearsal.end(rehearsal.invoke())
-    assert rehearsal.workspace.cancel(job.name) == job
+    assert rehearsal.workspace.jobs.cancel(job.name) == job
 
 
 def test_a_killed_job_is_failed_and_can_be_resumed(rehearsal: Rehearsal, go: Path) -> None:
     rehearsal.deploy(script=PATIENT.format(go=go))
     job = rehearsal.reach(rehearsal.invoke(), JobStatus.RUNNING)
-    wait_for(lambda: rehearsal.workspace.log_lines(job.name)[1] > 0)
+    wait_for(lambda: rehearsal.workspace.jobs.log_lines(job.name)[1] > 0)
     kill(rehearsal, job)
-    lost = rehearsal.workspace.job(job.name)
+    lost = rehearsal.workspace.jobs.get(job.name)
     assert lost.status is JobStatus.FAILED
     assert lost.error == f"the job's process is gone; resume: batchtwin resume {job.output}"
     assert lost.ended is not None
-    assert rehearsal.workspace.log_lines(job.name)[0][-2:] == ["Failed", lost.error]
+    assert rehearsal.workspace.jobs.log_lines(job.name)[0][-2:] == ["Failed", lost.error]
     go.touch()
     assert batchtwin("resume", job.output).code == 0
     assert (job.output / "named-outputs/score/predictions.csv").read_text() == "0\n1\n"
-    found = rehearsal.workspace.job(job.name)
+    found = rehearsal.workspace.jobs.get(job.name)
     assert (found.status, found.error) == (JobStatus.COMPLETED, None)
 
 
@@ -104,14 +104,14 @@ def test_a_list_finds_the_killed_too(rehearsal: Rehearsal, go: Path) -> None:
     rehearsal.deploy(script=PATIENT.format(go=go))
     job = rehearsal.reach(rehearsal.invoke(), JobStatus.RUNNING)
     kill(rehearsal, job)
-    assert [found.status for found in rehearsal.workspace.jobs()] == [JobStatus.FAILED]
+    assert [found.status for found in rehearsal.workspace.jobs.list()] == [JobStatus.FAILED]
 
 
 def test_a_job_killed_at_its_start_says_what_to_do(rehearsal: Rehearsal, go: Path) -> None:
     rehearsal.deploy(script=PATIENT.format(go=go))
     job = rehearsal.invoke()
     kill(rehearsal, job)
-    lost = rehearsal.workspace.job(job.name)
+    lost = rehearsal.workspace.jobs.get(job.name)
     assert lost.status is JobStatus.FAILED
     assert lost.error is not None
     assert lost.error.startswith("the job's process is gone; ")
@@ -132,7 +132,7 @@ def test_a_job_killed_after_its_last_word_is_complete(rehearsal: Rehearsal, wher
     assert rehearsal.status(job) is JobStatus.COMPLETED
 
 
-def stand_in(where: str, job: Job, status: JobStatus, pid: int | None = None) -> None:
+def stand_in(where: str, job: JobRecord, status: JobStatus, pid: int | None = None) -> None:
     """Have the record be of a job with this pid, which another process has now: without a name, this one."""
     store = Store.open(where)
     with store.write() as connection:
@@ -140,7 +140,7 @@ def stand_in(where: str, job: Job, status: JobStatus, pid: int | None = None) ->
     store.close()
 
 
-def set_clock(where: str, job: Job) -> None:
+def set_clock(where: str, job: JobRecord) -> None:
     """Have the record be of a job that runs on a machine whose clock was set by an hour since."""
     store = Store.open(where)
     with store.write() as connection:
@@ -162,7 +162,7 @@ def test_a_job_is_cancelled_after_the_clock_was_set(rehearsal: Rehearsal, where:
     rehearsal.deploy(script=PATIENT.format(go=go))
     job = rehearsal.reach(rehearsal.invoke(), JobStatus.RUNNING)
     set_clock(where, job)
-    rehearsal.workspace.cancel(job.name)
+    rehearsal.workspace.jobs.cancel(job.name)
     assert rehearsal.end(job).status is JobStatus.CANCELED
 
 
@@ -178,7 +178,7 @@ def test_a_job_that_an_earlier_batchtwin_started_has_no_lock(rehearsal: Rehearsa
 def test_what_is_resumed_goes_where_the_invocation_said(rehearsal: Rehearsal, go: Path, tmp_path: Path) -> None:
     rehearsal.deploy(script=PATIENT.format(go=go))
     job = rehearsal.reach(rehearsal.invoke(output_path=str(tmp_path / "away")), JobStatus.RUNNING)
-    wait_for(lambda: rehearsal.workspace.log_lines(job.name)[1] > 0)
+    wait_for(lambda: rehearsal.workspace.jobs.log_lines(job.name)[1] > 0)
     kill(rehearsal, job)
     assert rehearsal.status(job) is JobStatus.FAILED
     go.touch()
@@ -190,17 +190,17 @@ def test_what_is_resumed_goes_where_the_invocation_said(rehearsal: Rehearsal, go
 def test_what_is_resumed_and_cannot_be_delivered_is_failed(rehearsal: Rehearsal, go: Path, tmp_path: Path) -> None:
     rehearsal.deploy(script=PATIENT.format(go=go))
     job = rehearsal.reach(rehearsal.invoke(output_path=str(tmp_path / "file/away")), JobStatus.RUNNING)
-    wait_for(lambda: rehearsal.workspace.log_lines(job.name)[1] > 0)
+    wait_for(lambda: rehearsal.workspace.jobs.log_lines(job.name)[1] > 0)
     kill(rehearsal, job)
     assert rehearsal.status(job) is JobStatus.FAILED
     (tmp_path / "file").touch()
     go.touch()
     assert batchtwin("resume", job.output).code == 0
-    failed = rehearsal.workspace.job(job.name)
+    failed = rehearsal.workspace.jobs.get(job.name)
     assert (failed.status, "file/away" in (failed.error or "")) == (JobStatus.FAILED, True)
 
 
-def deliver(rehearsal: Rehearsal, target: Path) -> Job:
+def deliver(rehearsal: Rehearsal, target: Path) -> JobRecord:
     """A job that is about to copy its output to `target`, and does not get on."""
     rehearsal.deploy(script=ENDLESS, files=1)
     job = rehearsal.invoke(output_path=str(target))
@@ -219,7 +219,7 @@ def test_a_job_killed_while_it_delivers_is_complete_once_it_has(rehearsal: Rehea
 
 def test_a_job_cancelled_while_it_delivers_is_not_complete(rehearsal: Rehearsal, tmp_path: Path) -> None:
     job = deliver(rehearsal, tmp_path / "away")
-    rehearsal.workspace.cancel(job.name)
+    rehearsal.workspace.jobs.cancel(job.name)
     assert rehearsal.end(job).status is JobStatus.CANCELED
 
 
@@ -243,21 +243,22 @@ def test_who_uses_a_pid_again_is_not_cancelled(rehearsal: Rehearsal, where: str)
     job = rehearsal.end(rehearsal.invoke())
     with Popen(["cat"], stdin=PIPE) as other:
         stand_in(where, job, JobStatus.RUNNING, other.pid)
-        rehearsal.workspace.cancel(job.name)
+        rehearsal.workspace.jobs.cancel(job.name)
     assert other.returncode == 0
 
 
 def test_a_job_whose_process_cannot_start(rehearsal: Rehearsal, where: str) -> None:
     rehearsal.deploy()
     code = (
-        "import sys\nfrom batchtwin.workspace.service import Workspace\n"
+        "import sys\nfrom batchtwin.workspace.workspace import Workspace\n"
+        "from batchtwin.workspace.jobs.invocation import Invocation\n"
         "sys.executable = '/bin/false'\n"
-        "Workspace.open(sys.argv[1]).invoke('test-endpoint', input=sys.argv[2], job_name='x')"
+        "Workspace.open(sys.argv[1]).jobs.invoke(Invocation('test-endpoint', input=sys.argv[2], job_name='x'))"
     )
     words = [sys.executable, "-c", code, where, str(rehearsal.project.inputs)]
     done = run(words, capture_output=True, text=True, check=False)
     assert "the job's process did not start" in done.stderr
-    job = rehearsal.workspace.job("x")
+    job = rehearsal.workspace.jobs.get("x")
     assert job.status is JobStatus.FAILED
     assert job.error is not None
     assert "did not start" in job.error
@@ -272,7 +273,7 @@ def test_the_script_sees_no_address_of_the_workspace(rehearsal: Rehearsal) -> No
 def test_two_processes_do_not_run_one_job(rehearsal: Rehearsal, where: str, go: Path) -> None:
     rehearsal.deploy(script=PATIENT.format(go=go))
     job = rehearsal.reach(rehearsal.invoke(), JobStatus.RUNNING)
-    words = [sys.executable, "-m", "batchtwin.workspace.runner", job.name, str(job.output)]
+    words = [sys.executable, "-m", "batchtwin.workspace.jobs.runner", job.name, str(job.output)]
     run(words, env={**os.environ, "BATCHTWIN_WORKSPACE": where}, check=True, capture_output=True)
     go.touch()
     assert rehearsal.end(job).status is JobStatus.COMPLETED

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batchtwin.workspace.entities import JobStatus
-from batchtwin.workspace.service import Workspace
+from batchtwin.workspace.workspace import Workspace
 from support import wait_for
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def with_mlflow(monkeypatch: pytest.MonkeyPatch, without_mlflow: None) -> None:
 
 def show(workspace: Workspace) -> dict[str, Any]:
     """The runs of the experiment `test-endpoint` by name, as MLflow gives them."""
-    words = [sys.executable, "-c", SHOW, workspace.mlflow_uri()]
+    words = [sys.executable, "-c", SHOW, workspace.jobs.mlflow_uri()]
     found: dict[str, Any] = json.loads(run(words, capture_output=True, text=True, check=True).stdout)
     return found
 
@@ -61,10 +61,10 @@ def test_jobs_are_runs(rehearsal: Rehearsal) -> None:
     workspace = rehearsal.workspace
     good = rehearsal.invoke(mini_batch_size=2)
     bad = rehearsal.invoke(mini_batch_size=1)
-    wait_for(lambda: all(workspace.job(job.name).mlflow_run_id for job in (good, bad)))
+    wait_for(lambda: all(workspace.jobs.get(job.name).mlflow_run_id for job in (good, bad)))
     runs = show(workspace)
     found = runs[good.name]
-    assert found["id"] == workspace.job(good.name).mlflow_run_id
+    assert found["id"] == workspace.jobs.get(good.name).mlflow_run_id
     assert found["status"] == "FINISHED"
     assert found["params"].items() >= {"deployment": "test-deployment", "mini_batch_size": "2"}.items()
     assert found["metrics"].items() >= {"files": 2, "rows": 2, "failures": 0}.items()

@@ -18,10 +18,10 @@ def local_ml_client(workspace: str | Path | None = None) -> Any:
     Raises:
         NoServerError: no server has run there, or it cannot be reached.
     """
-    from batchtwin.workspace.service import Workspace
+    from batchtwin.workspace.workspace import Workspace
 
     with Workspace.open(str(workspace) if workspace is not None else None) as opened:
-        connection = Connection.read(opened.datastores_root.parent)
+        connection = Connection.read(opened.root)
     connection.check()
     os.environ.update(connection.variables())
     # Only now: the SDK reads some of them when it is imported.

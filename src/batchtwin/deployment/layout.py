@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -71,8 +70,8 @@ class Layout:
         return next((line for line in lines if line), None)
 
 
-def read_layout(path: Path, overrides: Mapping[str, str]) -> Layout:
-    """Read `path` and bring it to the `type: model` layout.
+def layout_of(file: YamlFile, overrides: Mapping[str, str]) -> Layout:
+    """Bring a file to the `type: model` layout.
 
     `overrides` maps dotted keys, of the file's own layout or of the newer one, to YAML text.
 
@@ -80,12 +79,11 @@ def read_layout(path: Path, overrides: Mapping[str, str]) -> Layout:
         DeploymentError: `type` is wrong, or a key stands where the service would drop or refuse it.
         UsageError: the value of an override is not YAML.
     """
-    file = YamlFile.read(path)
     legacy = "type" not in file.data
     ignored = LEGACY_READ_ONLY if legacy else READ_ONLY
     data = {str(key): value for key, value in file.data.items() if value is None or key not in ignored}
     if problems := list(_misplaced(file, data)):
-        raise DeploymentError(path, problems)
+        raise DeploymentError(file.path, problems)
     data.pop("type", None)
     liftable = LIFTED if legacy else ROOT_OR_SETTINGS if "settings" not in data else ()
     relocate = frozenset(key for key in liftable if key in data)

@@ -32,7 +32,8 @@ from batchtwin.deployment.fields import (
     lower,
     reference_or_inline,
 )
-from batchtwin.deployment.layout import read_layout
+from batchtwin.deployment.layout import layout_of
+from batchtwin.deployment.yaml_file import YamlFile
 
 ASSET = Discriminator(
     reference_or_inline,
@@ -204,8 +205,17 @@ class Deployment(StrictModel):
         Raises:
             DeploymentError: with every problem, each with key, line, value and what is allowed.
         """
-        layout = read_layout(path, overrides or {})
+        return cls.of(YamlFile.read(path), overrides or {})
+
+    @classmethod
+    def of(cls, file: YamlFile, overrides: Mapping[str, str]) -> Deployment:
+        """Check a deployment YAML that has been read; `overrides` is that of `load`.
+
+        Raises:
+            DeploymentError: as of `load`.
+        """
+        layout = layout_of(file, overrides)
         try:
-            return cls.model_validate(layout.data, context={"folder": path.absolute().parent})
+            return cls.model_validate(layout.data, context={"folder": file.path.absolute().parent})
         except ValidationError as error:
             raise layout.explain(error.errors(include_url=False), cls) from None

@@ -5,6 +5,7 @@ What is not in the ledger does not exist: a torn tail of a segment, the rows of 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
@@ -16,11 +17,13 @@ from batchtwin import atomic
 from batchtwin.errors import BatchTwinError, OutputError
 from batchtwin.inputs.listing import InputFile
 from batchtwin.inputs.plan import MiniBatch
-from batchtwin.safe_open import check_file, open_file
+from batchtwin.safe_open import check_file, open_descriptor
 from batchtwin_node.codec import any_from_json, to_json
 from batchtwin_node.protocol import EVENTS, Failure, Outcome
 
 VERSION = "1"
+# The identity of a deployment holds its environment variables. SQLite gives its other files the same mode.
+PRIVATE = 0o600
 SCHEMA = """
 CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE file (
@@ -67,7 +70,7 @@ class Ledger:
         # Under another name until it is whole: a ledger that is there has its plan.
         new = atomic.temporary_beside(path)
         try:
-            open_file(new, "xb").close()
+            os.close(open_descriptor(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode=PRIVATE))
         except OSError as error:
             raise LedgerError(f"{path}: cannot be opened: {error.strerror}") from None
         ledger = cls(new, _connect(new, "DELETE"))

@@ -1,1 +1,1 @@
-"""What has a name: models, data, computes, endpoints, deployments, jobs. `service.Workspace` is the one door."""
+"""Named things: models, data, computes, endpoints, deployments and jobs. Open them with `workspace.Workspace`."""

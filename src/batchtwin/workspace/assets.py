@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, insert, select, update
 
 from batchtwin.workspace import snapshot
-from batchtwin.workspace.entities import Asset, Kind
+from batchtwin.workspace.database.rows import asset_of, first, now
+from batchtwin.workspace.database.store import Store
+from batchtwin.workspace.database.tables import assets
+from batchtwin.workspace.entities import NO_METADATA, Asset, Kind, Metadata
 from batchtwin.workspace.errors import ConflictError, InvalidError, NotFoundError
 from batchtwin.workspace.names import ANONYMOUS, Reference, check_name, check_version
-from batchtwin.workspace.rows import asset_of, first, now
 from batchtwin.workspace.snapshot import Staged
-from batchtwin.workspace.store import Store
-from batchtwin.workspace.tables import assets
 
 TYPES: Mapping[Kind, tuple[str, ...]] = {
     "model": ("custom_model", "mlflow_model", "triton_model"),
@@ -30,12 +30,12 @@ NOTHING: Mapping[str, Any] = {}
 
 
 class Assets:
-    """The verbs for what is registered by name and version."""
+    """What is registered by name and version."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def create_asset(
+    def create(
         self,
         kind: Kind,
         name: str,
@@ -44,14 +44,12 @@ class Assets:
         uri: str | None = None,
         type: str | None = None,
         version: str | None = None,
-        description: str = "",
-        tags: Mapping[str, Any] = NOTHING,
-        properties: Mapping[str, Any] = NOTHING,
+        metadata: Metadata = NO_METADATA,
     ) -> Asset:
         """Register a copy of `path`, or a remote address.
 
-        Without `version` it becomes the next one, unless the newest has this content already [R]. A version that is
-        there with this content gets the new description, tags and properties.
+        Without `version` it becomes the next version, unless the newest version has this content already [R].
+        An existing version with this content gets the new description, tags and properties.
 
         Raises:
             InvalidError: a name, type or path that cannot be.
@@ -64,23 +62,23 @@ class Assets:
             "kind": kind,
             "name": name,
             "type": _type(kind, type, path),
-            "description": description,
-            "tags": dict(tags),
-            "properties": dict(properties) | ({"uri": uri} if uri else {}),
+            "description": metadata.description,
+            "tags": dict(metadata.tags),
+            "properties": dict(metadata.properties) | ({"uri": uri} if uri else {}),
         }
         if path is None:
             if uri is None and kind != "environment":
                 raise InvalidError(f"{kind} {name}: give the path of what it holds")
             return self._register(draft, version, None)
-        standing = self._standing(draft, version)
-        if standing and snapshot.unchanged(self._store.root, path, standing):
-            found = self._same(draft, version, standing)
-            if found:
-                return found
+        registered = self._registered_content(draft, version)
+        if registered and snapshot.unchanged(self._store.root, path, registered):
+            existing = self._same(draft, version, registered)
+            if existing:
+                return existing
         with snapshot.staged(self._store.root, path) as copy:
             return self._register(draft, version, copy)
 
-    def asset(self, kind: Kind, name: str, version: str | None = None, label: str | None = None) -> Asset:
+    def get(self, kind: Kind, name: str, version: str | None = None, label: str | None = None) -> Asset:
         """Return one version; the newest that is not archived for the label `latest`, or with neither.
 
         Raises:
@@ -95,7 +93,7 @@ class Assets:
             raise NotFoundError(kind, f"{name}:{version}" if version else name)
         return asset_of(row, self._store.root)
 
-    def assets(self, kind: Kind, name: str | None = None, include_archived: bool = False) -> list[Asset]:
+    def list(self, kind: Kind, name: str | None = None, include_archived: bool = False) -> Sequence[Asset]:
         """Return the newest version of every name; with `name` all its versions, newest first."""
         query = select(assets).where(assets.c.kind == kind).order_by(assets.c.id.desc())
         if name is not None:
@@ -103,11 +101,11 @@ class Assets:
         if not include_archived:
             query = query.where(assets.c.archived.is_(False))
         with self._store.read() as connection:
-            found = [asset_of(row, self._store.root) for row in connection.execute(query).mappings()]
+            versions = [asset_of(row, self._store.root) for row in connection.execute(query).mappings()]
         if name is not None:
-            return found
+            return versions
         newest: dict[str, Asset] = {}
-        for asset in found:
+        for asset in versions:
             if not asset.name.startswith(ANONYMOUS):
                 newest.setdefault(asset.name, asset)
         return list(newest.values())
@@ -117,14 +115,14 @@ class Assets:
         with self._store.read() as connection:
             return _next(connection, kind, name)
 
-    def assets_with(self, kind: Kind, key: str, value: str) -> list[Asset]:
+    def with_property(self, kind: Kind, key: str, value: str) -> Sequence[Asset]:
         """Return the assets that have this property, the oldest first."""
         matches = (assets.c.kind == kind, assets.c.archived.is_(False), assets.c.properties[key].as_string() == value)
         with self._store.read() as connection:
             rows = connection.execute(select(assets).where(*matches).order_by(assets.c.id)).mappings()
             return [asset_of(row, self._store.root) for row in rows]
 
-    def archive_asset(self, kind: Kind, name: str, version: str | None = None, archived: bool = True) -> None:
+    def archive(self, kind: Kind, name: str, version: str | None = None, archived: bool = True) -> None:
         """Hide a version, or all of them, from lists and from `latest`; or show it again.
 
         Raises:
@@ -151,16 +149,16 @@ class Assets:
                 f"Failed to extract version when parsing asset {reference} of type {kind} as arm id. "
                 "Version must be provided."
             )
-        return self.asset(kind, parsed.name, parsed.version, parsed.label)
+        return self.get(kind, parsed.name, parsed.version, parsed.label)
 
-    def _standing(self, draft: Mapping[str, Any], version: str | None) -> str | None:
-        """The content of the version that may be the same."""
+    def _registered_content(self, draft: Mapping[str, Any], version: str | None) -> str | None:
+        """The content hash of the version that may be the same."""
         with self._store.read() as connection:
             row = first(connection, _query(draft["kind"], draft["name"], version))
         return row["content_hash"] if row else None
 
     def _same(self, draft: Mapping[str, Any], version: str | None, content: str) -> Asset | None:
-        """The version that is there with this content, described anew; None if there is none (any more)."""
+        """The version that has this content, with the new metadata; None if there is none (any more)."""
         with self._store.write() as connection:
             row = first(connection, _query(draft["kind"], draft["name"], version))
             if row is None or row["content_hash"] != content or row["type"] != draft["type"]:
@@ -168,12 +166,12 @@ class Assets:
             return asset_of(_describe(connection, row, draft), self._store.root)
 
     def _register(self, draft: Mapping[str, Any], version: str | None, copy: Staged | None) -> Asset:
-        """Write it down and move its copy in, in one transaction."""
+        """Insert the row and move the copy to its folder, in one transaction."""
         kind, name, root = draft["kind"], draft["name"], self._store.root
         content = _content(draft, copy)
-        found = self._same(draft, version, content)
-        if found:
-            return found
+        existing = self._same(draft, version, content)
+        if existing:
+            return existing
         with self._store.write() as connection:
             row = first(connection, _query(kind, name, version))
             if row and row["content_hash"] == content and row["type"] == draft["type"]:
@@ -186,16 +184,20 @@ class Assets:
             moment = now()
             values = {**draft, "version": version, "content_hash": content, "created": moment, "changed": moment}
             if copy:
-                values["path"] = self._store.relative(copy.settle(root / FOLDERS[kind] / name / version))
+                values["path"] = self._store.relative(copy.commit(root / FOLDERS[kind] / name / version))
             connection.execute(insert(assets).values(**values, archived=False))
-            written = first(connection, _query(kind, name, version))
-            assert written is not None  # noqa: S101 - just written
-            return asset_of(written, root)
+            inserted = first(connection, _query(kind, name, version))
+            assert inserted is not None  # noqa: S101 - just inserted
+            return asset_of(inserted, root)
 
-    def _register_unnamed(
+    def register_unnamed(
         self, kind: Kind, path: Path | None, type: str | None = None, properties: Mapping[str, Any] = NOTHING
     ) -> Asset:
-        """Register what a deployment brings along without a name: it is named by its content."""
+        """Register what a deployment brings along without a name: its content names it.
+
+        Raises:
+            InvalidError: it is missing or cannot be read.
+        """
         draft = {
             "kind": kind,
             "type": type,
@@ -221,14 +223,14 @@ def _next(connection: Connection, kind: Kind, name: str) -> str:
 
 
 def _describe(connection: Connection, row: RowMapping, draft: Mapping[str, Any]) -> RowMapping:
-    """Give a version that is there the description, tags and properties that are new."""
-    named = ("description", "tags", "properties")
-    values = {name: draft[name] for name in named if draft[name] and draft[name] != row[name]}
+    """Update the description, tags and properties of an existing version where they are new."""
+    columns = ("description", "tags", "properties")
+    values = {name: draft[name] for name in columns if draft[name] and draft[name] != row[name]}
     if not values:
         return row
     connection.execute(update(assets).where(assets.c.id == row["id"]).values(**values, changed=now()))
-    found = first(connection, select(assets).where(assets.c.id == row["id"]))
-    return found or row
+    updated = first(connection, select(assets).where(assets.c.id == row["id"]))
+    return updated or row
 
 
 def _content(draft: Mapping[str, Any], copy: Staged | None) -> str:
@@ -239,13 +241,13 @@ def _content(draft: Mapping[str, Any], copy: Staged | None) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _type(kind: Kind, asked: str | None, path: Path | None) -> str | None:
+def _type(kind: Kind, requested: str | None, path: Path | None) -> str | None:
     allowed = TYPES[kind]
-    if asked is not None and asked not in allowed:
-        raise InvalidError(f"type {asked!r}: must be {' or '.join(allowed)} for {kind}")
+    if requested is not None and requested not in allowed:
+        raise InvalidError(f"type {requested!r}: must be {' or '.join(allowed)} for {kind}")
     if kind != "data" or path is None:
-        return asked or next(iter(allowed), None)
+        return requested or next(iter(allowed), None)
     is_folder = snapshot.source_of(path).is_dir()
-    if asked is not None and is_folder is (asked == "uri_file"):
-        raise InvalidError(f"{path}: is a {'folder' if is_folder else 'file'}, and the type is {asked}")
-    return asked or ("uri_folder" if is_folder else "uri_file")
+    if requested is not None and is_folder is (requested == "uri_file"):
+        raise InvalidError(f"{path}: is a {'folder' if is_folder else 'file'}, and the type is {requested}")
+    return requested or ("uri_folder" if is_folder else "uri_file")

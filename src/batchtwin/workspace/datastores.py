@@ -14,10 +14,9 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from batchtwin.engine.output.folder import OutputFolder
-from batchtwin.workspace.assets import FOLDERS
-from batchtwin.workspace.entities import Asset, Job, Kind
+from batchtwin.workspace.assets import FOLDERS, Assets
+from batchtwin.workspace.entities import Asset, JobRecord, Kind
 from batchtwin.workspace.errors import InvalidError, NotFoundError
-from batchtwin.workspace.jobs import Jobs
 
 FOLDER = "datastores"
 DEFAULT = "workspaceblobstore"
@@ -30,49 +29,48 @@ KINDS: dict[str, Kind] = {folder: kind for kind, folder in FOLDERS.items()}
 NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
 
 
-class Datastores(Jobs):
-    """The verbs for datastores. Paths in them are relative, with `/`."""
+class Datastores:
+    """Datastores by name. Paths in them are relative, with `/`."""
 
-    @property
-    def datastores_root(self) -> Path:
-        """The folder whose folders are the datastores."""
-        return self._store.root / FOLDER
+    def __init__(self, root: Path, assets: Assets) -> None:
+        self.root = root / FOLDER
+        self._assets = assets
 
-    def make_datastore(self, name: str) -> Path:
-        """Return the folder of a datastore, which is made if it is not there."""
-        folder = self.datastores_root / name
+    def make(self, name: str) -> Path:
+        """Return the folder of a datastore; a missing folder is created."""
+        folder = self.root / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def stored(self, name: str, path: str) -> Path:
-        """Return where `path` of a datastore is on this machine; it may not be there.
+    def path(self, name: str, path: str) -> Path:
+        """Return where `path` of a datastore is on this machine; it need not exist.
 
-        A registered copy is shared first: lists tell its path before anybody has asked for its content.
+        A registered copy is shared first: lists show its path before a client asks for its content.
 
         Raises:
             InvalidError: it leads out of the datastore, also by a link.
         """
-        root = self.datastores_root / name
+        root = self.root / name
         parts = PurePosixPath(path).parts
         if not parts or {"..", "/"} & set(parts) or "\0" in path:
             raise InvalidError(f"{path}: is no path in datastore {name}")
-        found = root.joinpath(*parts)
+        location = root.joinpath(*parts)
         try:
-            leads_out = not found.resolve().is_relative_to(root.resolve())
+            leads_out = not location.resolve().is_relative_to(root.resolve())
         except OSError as error:
             raise InvalidError(f"{path}: is no path in datastore {name}: {error.strerror}") from None
         if leads_out:
             raise InvalidError(f"{path}: leads out of datastore {name}")
         if name == DEFAULT:
             self._share_at(parts)
-        return found
+        return location
 
     def _share_at(self, parts: tuple[str, ...]) -> None:
         """Share the registered copy that a path in the default datastore is about."""
         if len(parts) < 4 or parts[0] != ASSETS or parts[1] not in KINDS:
             return
         with suppress(NotFoundError):
-            self.share_asset(self.asset(KINDS[parts[1]], parts[2], parts[3]))
+            self.share_asset(self._assets.get(KINDS[parts[1]], parts[2], parts[3]))
 
     def asset_path(self, asset: Asset) -> str:
         """Return the path that a registered copy has in the default datastore, once it is shared."""
@@ -83,25 +81,25 @@ class Datastores(Jobs):
         """Give a registered copy its path in the default datastore, and return that."""
         place = self.asset_path(asset)
         if asset.path is not None:
-            _share(asset.path, self.make_datastore(DEFAULT) / place)
+            _share(asset.path, self.make(DEFAULT) / place)
         return place
 
-    def output_path(self, job: Job) -> str:
+    def output_path(self, job: JobRecord) -> str:
         """Return the path that the output of a job has in the default datastore [A], once it is shared."""
         return f"azureml/{job.name}/score/"
 
-    def share_output(self, job: Job) -> str:
+    def share_output(self, job: JobRecord) -> str:
         """Give the output of a job that has ended its path in the default datastore, and return that."""
         place = self.output_path(job)
         if job.status.is_final:
-            _share(OutputFolder(job.output).score, self.make_datastore(DEFAULT) / place)
+            _share(OutputFolder(job.output).score, self.make(DEFAULT) / place)
         return place
 
-    def share_logs(self, job: Job) -> str:
+    def share_logs(self, job: JobRecord) -> str:
         """Give the logs of a job their path in the datastore of artifacts [A], and return that."""
         place = f"ExperimentRun/dcid.{job.name}"
         if job.status.is_final:
-            _share(OutputFolder(job.output).logs, self.make_datastore(ARTIFACTS) / place / "logs")
+            _share(OutputFolder(job.output).logs, self.make(ARTIFACTS) / place / "logs")
         return f"{place}/"
 
 

@@ -4,33 +4,40 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, delete, select, update
 
 from batchtwin.errors import DeploymentError
-from batchtwin.workspace import tables
-from batchtwin.workspace.assets import NOTHING
+from batchtwin.workspace.assets import NOTHING, Assets
+from batchtwin.workspace.computes import Computes
+from batchtwin.workspace.database import tables
+from batchtwin.workspace.database.rows import deployment_of, first, now, upsert
+from batchtwin.workspace.database.store import Store
 from batchtwin.workspace.endpoints import Endpoints
-from batchtwin.workspace.entities import Asset, Deployment
+from batchtwin.workspace.entities import Asset, DeploymentRecord, Metadata
 from batchtwin.workspace.errors import InvalidError, NotFoundError
 from batchtwin.workspace.names import Reference
-from batchtwin.workspace.rows import deployment_of, first, now, upsert
 
 if TYPE_CHECKING:
-    from batchtwin.deployment.schema import Deployment as Spec
-    from batchtwin.deployment.schema import InlineEnvironment, InlineModel
+    from batchtwin.deployment.schema import Deployment, InlineEnvironment, InlineModel
 
 # Azure's own environments: they are there without being registered, and nothing here knows what they hold.
 CURATED = ("azureml:AzureML-", "azureml://")
 
 
-class Deployments(Endpoints):
-    """The verbs for deployments. Nothing runs here."""
+class Deployments:
+    """Deployments of endpoints. Nothing runs here."""
 
-    def create_deployment(
+    def __init__(self, store: Store, assets: Assets, computes: Computes, endpoints: Endpoints) -> None:
+        self._store = store
+        self._assets = assets
+        self._computes = computes
+        self._endpoints = endpoints
+
+    def create(
         self,
         yaml_file: Path,
         overrides: Mapping[str, str] = NOTHING,
@@ -38,7 +45,7 @@ class Deployments(Endpoints):
         endpoint: str | None = None,
         name: str | None = None,
         set_default: bool = False,
-    ) -> Deployment:
+    ) -> DeploymentRecord:
         """Create a deployment, or put this one in its place [A: an upsert]. What its YAML brings along is registered.
 
         `overrides` as in `Deployment.load`; `endpoint` and `name` go before the YAML's.
@@ -48,35 +55,37 @@ class Deployments(Endpoints):
             InvalidError: what it names does not go together.
             NotFoundError: its endpoint, compute, model or environment is not there.
         """
-        from batchtwin.deployment.schema import Deployment as Spec
+        from batchtwin.deployment.schema import Deployment
 
-        named = {"endpoint_name": endpoint, "name": name}
-        given = {key: json.dumps(value) for key, value in named.items() if value is not None}
-        return self._create_deployment(Spec.load(yaml_file, {**overrides, **given}), yaml_file, set_default)
+        names = {"endpoint_name": endpoint, "name": name}
+        name_overrides = {key: json.dumps(value) for key, value in names.items() if value is not None}
+        spec = Deployment.load(yaml_file, {**overrides, **name_overrides})
+        return self._create(spec, yaml_file, set_default)
 
-    def put_deployment(self, data: Mapping[str, Any]) -> Deployment:
-        """Create a deployment, as `create_deployment` does, from what its YAML would say. It names only what is
-        registered: no path of this machine.
+    def put(self, data: Mapping[str, Any]) -> DeploymentRecord:
+        """Create a deployment, as `create` does, from the data of its YAML.
+
+        It may only name registered assets, no path of this machine.
 
         Raises:
             InvalidError: it cannot be used.
             NotFoundError: its endpoint, compute, model, code or environment is not there.
         """
-        from batchtwin.deployment.schema import Deployment as Spec
+        from batchtwin.deployment.schema import Deployment
 
         with tempfile.TemporaryDirectory(dir=self._store.root, prefix=".deployment-") as scratch:
             path = Path(scratch) / "deployment.yml"
             path.write_text(json.dumps(data), encoding="utf-8")  # JSON is YAML
             try:
-                spec = Spec.load(path)
+                spec = Deployment.load(path)
             except DeploymentError as error:
-                raise InvalidError("; ".join(f"{each.key}: {each.text}" for each in error.problems)) from None
+                raise InvalidError("; ".join(f"{problem.key}: {problem.text}" for problem in error.problems)) from None
             _require_registered(spec)
-            return self._create_deployment(spec, path, set_default=False)
+            return self._create(spec, path, set_default=False)
 
-    def _create_deployment(self, spec: Spec, yaml_file: Path, set_default: bool) -> Deployment:
-        self.endpoint(spec.endpoint_name)
-        self.compute(Reference.parse("compute", spec.compute).name)
+    def _create(self, spec: Deployment, yaml_file: Path, set_default: bool) -> DeploymentRecord:
+        self._endpoints.get(spec.endpoint_name)
+        self._computes.get(Reference.parse("compute", spec.compute).name)
         folder = yaml_file.absolute().parent
         model = self._model(spec, folder)
         code = self._code(spec, folder)
@@ -94,33 +103,33 @@ class Deployments(Endpoints):
             upsert(connection, tables.deployments, key, {"spec": stored, **ids})
             if set_default:
                 _set_default(connection, spec.endpoint_name, spec.name)
-        return self.deployment(spec.endpoint_name, spec.name)
+        return self.get(spec.endpoint_name, spec.name)
 
-    def deployment(self, endpoint: str, name: str) -> Deployment:
+    def get(self, endpoint: str, name: str) -> DeploymentRecord:
         """Return a deployment.
 
         Raises:
             NotFoundError: there is no such endpoint, or it has no such deployment.
         """
-        found = [deployment for deployment in self.deployments(endpoint) if deployment.name == name]
-        if not found:
-            raise NotFoundError("deployment", name)
-        return found[0]
+        for deployment in self.list(endpoint):
+            if deployment.name == name:
+                return deployment
+        raise NotFoundError("deployment", name)
 
-    def deployments(self, endpoint: str) -> list[Deployment]:
+    def list(self, endpoint: str) -> Sequence[DeploymentRecord]:
         """Return the deployments of an endpoint by name.
 
         Raises:
             NotFoundError: there is no such endpoint.
         """
-        self.endpoint(endpoint)
+        self._endpoints.get(endpoint)
         table = tables.deployments
         with self._store.read() as connection:
             query = select(table).where(table.c.endpoint == endpoint).order_by(table.c.name)
             rows = connection.execute(query).mappings().all()
             return [deployment_of(row, connection, self._store.root) for row in rows]
 
-    def delete_deployment(self, endpoint: str, name: str) -> None:
+    def delete(self, endpoint: str, name: str) -> None:
         """Delete a deployment; an endpoint whose default it was has none then [R].
 
         Raises:
@@ -135,9 +144,9 @@ class Deployments(Endpoints):
             values = {"default_deployment": None, "changed": now()}
             connection.execute(update(tables.endpoints).where(*matches).values(**values))
 
-    def _model(self, spec: Spec, folder: Path) -> Asset:
+    def _model(self, spec: Deployment, folder: Path) -> Asset:
         model = spec.model
-        asset = self.resolve("model", model) if isinstance(model, str) else self._inline_model(model, folder)
+        asset = self._assets.resolve("model", model) if isinstance(model, str) else self._inline_model(model, folder)
         if spec.code_configuration is None and asset.type != "mlflow_model":
             raise InvalidError(
                 f"model {asset.name}:{asset.version}: is a {asset.type}; without a scoring script a deployment needs "
@@ -150,19 +159,13 @@ class Deployments(Endpoints):
             raise InvalidError(f"model.path: '{model.path}' is remote; register a copy of it, and name that")
         path = folder / model.path
         if model.name is None:
-            return self._register_unnamed("model", path, model.type)
-        return self.create_asset(
-            "model",
-            model.name,
-            path=path,
-            type=model.type,
-            version=model.version,
-            description=model.description or "",
-            tags=model.tags,
-            properties=model.properties,
+            return self._assets.register_unnamed("model", path, model.type)
+        metadata = Metadata(model.description or "", model.tags, model.properties)
+        return self._assets.create(
+            "model", model.name, path=path, type=model.type, version=model.version, metadata=metadata
         )
 
-    def _code(self, spec: Spec, folder: Path) -> Asset | None:
+    def _code(self, spec: Deployment, folder: Path) -> Asset | None:
         code = spec.code_configuration
         if code is None:
             return None
@@ -172,24 +175,26 @@ class Deployments(Endpoints):
             raise InvalidError(
                 f"code_configuration.scoring_script: '{code.scoring_script}' is not in {folder / code.code}"
             )
-        return self._register_unnamed("code", folder / code.code)
+        return self._assets.register_unnamed("code", folder / code.code)
 
     def _registered_code(self, reference: str, script: str) -> Asset:
         try:
-            found = self.resolve("code", reference)
+            code = self._assets.resolve("code", reference)
         except NotFoundError:
             raise InvalidError(
                 f"code_configuration.code: '{reference}' is registered in Azure ML, not here; give a folder"
             ) from None
-        if found.path is None or not _is_below(found.path / script, found.path):
-            raise InvalidError(f"code_configuration.scoring_script: '{script}' is not in {found.reference}")
-        return found
+        if code.path is None or not _is_below(code.path / script, code.path):
+            raise InvalidError(f"code_configuration.scoring_script: '{script}' is not in {code.reference}")
+        return code
 
-    def _environment(self, spec: Spec, folder: Path) -> Asset | None:
-        asked = spec.environment
-        if asked is None or (isinstance(asked, str) and asked.startswith(CURATED)):
+    def _environment(self, spec: Deployment, folder: Path) -> Asset | None:
+        environment = spec.environment
+        if environment is None or (isinstance(environment, str) and environment.startswith(CURATED)):
             return None
-        return self.resolve("environment", asked) if isinstance(asked, str) else self._inline_environment(asked, folder)
+        if isinstance(environment, str):
+            return self._assets.resolve("environment", environment)
+        return self._inline_environment(environment, folder)
 
     def _inline_environment(self, environment: InlineEnvironment, folder: Path) -> Asset:
         build = environment.build
@@ -208,19 +213,14 @@ class Deployments(Endpoints):
                 path = Path(scratch) / "conda.yaml"
                 path.write_text(json.dumps(environment.conda_file, indent=1))  # JSON is YAML
             if environment.name is None:
-                return self._register_unnamed("environment", path, properties=properties)
-            return self.create_asset(
-                "environment",
-                environment.name,
-                path=path,
-                version=environment.version,
-                description=environment.description or "",
-                tags=environment.tags,
-                properties=properties,
+                return self._assets.register_unnamed("environment", path, properties=properties)
+            metadata = Metadata(environment.description or "", environment.tags, properties)
+            return self._assets.create(
+                "environment", environment.name, path=path, version=environment.version, metadata=metadata
             )
 
 
-def _require_registered(spec: Spec) -> None:
+def _require_registered(spec: Deployment) -> None:
     """Refuse what lies on this machine: whoever sent the deployment has no say over its files."""
     if not isinstance(spec.model, str):
         raise InvalidError("model: must be registered; name its version")
@@ -234,7 +234,7 @@ def _is_below(file: Path, folder: Path) -> bool:
     return file.is_file() and file.resolve().is_relative_to(folder.resolve())
 
 
-def _with_references(spec: Spec, model: Asset, code: Asset | None, environment: Asset | None) -> str:
+def _with_references(spec: Deployment, model: Asset, code: Asset | None, environment: Asset | None) -> str:
     """The deployment as JSON, with `azureml:NAME:VERSION` for whatever it is made of."""
     data = spec.model_dump(mode="json", exclude_unset=True)
     data["model"] = model.reference
@@ -257,32 +257,3 @@ def _id(connection: Connection, asset: Asset | None) -> int | None:
 def _set_default(connection: Connection, endpoint: str, name: str) -> None:
     matches = tables.endpoints.c.name == endpoint
     connection.execute(update(tables.endpoints).where(matches).values(default_deployment=name, changed=now()))
-
-
-def job_yaml(deployment: Deployment) -> str:
-    """Return the deployment YAML (written as JSON) that a job runs: assets by the paths of their copies."""
-    data: dict[str, Any] = deployment.spec.model_dump(mode="json", exclude_unset=True)
-    model, environment = deployment.model, deployment.environment
-    data["type"] = "model"
-    data["model"] = {"name": model.name, "version": model.version, "type": model.type, "path": str(model.path)}
-    if deployment.code:
-        data["code_configuration"]["code"] = str(deployment.code.path)
-    if environment:
-        data["environment"] = _inline(environment)
-    if "settings" in data:
-        data["settings"].setdefault("mini_batch_size", deployment.spec.settings.mini_batch_size)
-    return json.dumps(data, indent=1) + "\n"
-
-
-def _inline(environment: Asset) -> dict[str, Any]:
-    facts = environment.properties
-    inline: dict[str, Any] = {"name": environment.name, "version": environment.version}
-    if "image" in facts:
-        inline["image"] = facts["image"]
-        if environment.path:
-            inline["conda_file"] = str(environment.path)
-        return inline
-    inline["build"] = {"path": facts.get("build") or str(environment.path)}
-    if "dockerfile_path" in facts:
-        inline["build"]["dockerfile_path"] = facts["dockerfile_path"]
-    return inline

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from batchtwin.deployment.schema import Deployment as Spec
+    from batchtwin.deployment.schema import Deployment
 
 Kind = Literal["model", "data", "code", "environment"]
 
@@ -36,6 +36,18 @@ class JobStatus(StrEnum):
 
 
 FINAL = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED)
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What users note about a version of an asset."""
+
+    description: str = ""
+    tags: Mapping[str, Any] = field(default_factory=dict)
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+
+NO_METADATA = Metadata()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +107,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Deployment:
+class DeploymentRecord:
     """A deployment and the assets that it is made of, at the versions that they had when it was created.
 
     `spec` names them, the code too, as `azureml:NAME:VERSION`. `environment` is None where the deployment asks for
@@ -104,7 +116,7 @@ class Deployment:
 
     endpoint: str
     name: str
-    spec: Spec
+    spec: Deployment
     model: Asset
     code: Asset | None
     environment: Asset | None
@@ -113,7 +125,7 @@ class Deployment:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class JobRecord:
     """A run of a deployment over one input. `output` is a folder as `batchtwin score` leaves it.
 
     `input` is `azureml:NAME:VERSION`, or the path of the copy that was made of a local file or folder.

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from batchtwin.workspace.assets import NOTHING, Assets
-from batchtwin.workspace.entities import Asset
+from batchtwin.workspace.assets import Assets
+from batchtwin.workspace.entities import NO_METADATA, Asset, Metadata
 from batchtwin.workspace.errors import InvalidError
 
 
-class Environments(Assets):
-    """The verbs for environments."""
+class Environments:
+    """Environments: registered like other assets, but from an image, a conda file's text or a build context."""
 
-    def create_environment(
+    def __init__(self, root: Path, assets: Assets) -> None:
+        self._root = root
+        self._assets = assets
+
+    def create(
         self,
         name: str,
         *,
@@ -24,8 +27,7 @@ class Environments(Assets):
         conda: str | None = None,
         context: Path | None = None,
         dockerfile: str | None = None,
-        description: str = "",
-        tags: Mapping[str, Any] = NOTHING,
+        metadata: Metadata = NO_METADATA,
     ) -> Asset:
         """Register an image, with or without the text of a conda file, or a build context.
 
@@ -37,19 +39,12 @@ class Environments(Assets):
         if bool(image) is (context is not None):
             raise InvalidError(f"environment {name}: needs an image (with or without a conda file), or a build context")
         facts = {"image": image} if image else {"dockerfile_path": dockerfile} if dockerfile else {}
-        with tempfile.TemporaryDirectory(dir=self._store.root, prefix=".conda-") as scratch:
+        with tempfile.TemporaryDirectory(dir=self._root, prefix=".conda-") as scratch:
             path = context
             if conda is not None:
                 path = _checked(Path(scratch) / "conda.yaml", conda)
-            return self.create_asset(
-                "environment",
-                name,
-                path=path,
-                version=version,
-                description=description,
-                tags=tags,
-                properties=facts,
-            )
+            metadata = replace(metadata, properties=facts)
+            return self._assets.create("environment", name, path=path, version=version, metadata=metadata)
 
 
 def _checked(path: Path, text: str) -> Path:

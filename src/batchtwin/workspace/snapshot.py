@@ -27,10 +27,10 @@ class Staged:
     name: str
     content_hash: str
 
-    def settle(self, place: Path) -> Path:
-        """Move the folder to `place`, instead of what may be there; return where the copy is now.
+    def commit(self, place: Path) -> Path:
+        """Move the folder to `place` and return the path of the copy; what is at `place` is removed first.
 
-        What stands there was left by a command that was killed before it could tell the database.
+        A command that was killed before it could tell the database leaves such a folder.
         """
         place.parent.mkdir(parents=True, exist_ok=True)
         if place.exists():
@@ -38,7 +38,7 @@ class Staged:
         self.folder.rename(place)
         return place / self.name
 
-    def settle_once(self, place: Path) -> Path:
+    def commit_if_absent(self, place: Path) -> Path:
         """Move the folder to `place`, which is named by the content, unless it is there already."""
         place.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -62,7 +62,7 @@ def source_of(path: Path) -> Path:
 
 @contextmanager
 def staged(root: Path, path: Path) -> Iterator[Staged]:
-    """Copy a file or folder into the workspace at `root`, and remove the copy at the end unless it was settled.
+    """Copy a file or folder into the workspace at `root`, and remove the copy at the end unless it was committed.
 
     `__pycache__`, pipes, devices and broken links are left out, and the workspace itself; links are followed.
 
@@ -94,7 +94,7 @@ def upload(root: Path, path: Path) -> Path:
     """
     with staged(root, path) as copy:
         key = hashlib.sha256(f"{copy.name}\0{copy.content_hash}".encode(errors="surrogateescape")).hexdigest()
-        return copy.settle_once(root / "uploads" / key)
+        return copy.commit_if_absent(root / "uploads" / key)
 
 
 def unchanged(root: Path, path: Path, content: str) -> bool:

@@ -72,7 +72,7 @@ def test_the_path_of_data(deployed: Sdk) -> None:
     data, name = deployed.client.data, f"{deployed.name}-path"
     created = data.create_or_update(Data(name=name, path=str(deployed.project.inputs)))
     with deployed.server.workspace() as workspace:
-        workspace.create_asset("data", f"{name}-listed", path=deployed.project.inputs)
+        workspace.assets.create("data", f"{name}-listed", path=deployed.project.inputs)
     for found in (created, next(iter(data.list(f"{name}-listed")))):
         job = deployed.invoke(input=data_input(found.path))
         assert deployed.server.end(job) == "Completed"
@@ -122,9 +122,9 @@ def test_overrides(deployed: Sdk) -> None:
     assert (folder / "named-outputs/score/x.csv").read_text() == "0\n1\n2\n"
     with deployed.server.workspace() as workspace:
         from batchtwin.deployment.schema import Deployment
-        from batchtwin.workspace import states
+        from batchtwin.workspace.jobs import states
 
-        with workspace._store.read() as connection:
+        with workspace.store.read() as connection:
             order = states.row_of(connection, job)["order"]
         spec = Deployment.load(folder / "deployment.yml", order["overrides"])
     assert (spec.settings.mini_batch_size, spec.instance_count, spec.settings.error_threshold) == (3, 2, 1)

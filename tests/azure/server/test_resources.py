@@ -83,7 +83,7 @@ def test_a_path_that_was_told_can_be_downloaded(azure: Sdk, target: Path, latest
     models, name, folder = azure.client.models, azure.name, azure.project.model
     if latest:
         with azure.server.workspace() as workspace:
-            workspace.create_asset("model", name, path=folder)
+            workspace.assets.create("model", name, path=folder)
     model = models.get(name, label="latest") if latest else models.create_or_update(Model(name=name, path=str(folder)))
     download_artifact_from_aml_uri(model.path, str(target), azure.client.datastores)
     assert next(target.rglob("weights.txt")).read_text() == "42"

@@ -204,10 +204,10 @@ def waiting(start: Callable[..., Server], project: Project, tmp_path: Path) -> t
     project.files(1)
     server = start()
     with server.workspace() as workspace:
-        workspace.create_compute("cluster")
-        workspace.create_endpoint("test-endpoint")
-        workspace.create_deployment(project.write())
-        workspace.create_asset("data", "numbers", path=project.inputs)
+        workspace.computes.create("cluster")
+        workspace.endpoints.create("test-endpoint")
+        workspace.deployments.create(project.write())
+        workspace.assets.create("data", "numbers", path=project.inputs)
     asked = {"properties": {"inputData": {"x": {"jobInputType": "UriFolder", "uri": "azureml:numbers:1"}}}}
     job = server.call("POST", "/batchEndpoints/test-endpoint/jobs", asked).data["name"]
     wait_for((tmp_path / "began").exists)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,9 +14,9 @@ from batchtwin.azure.cli.command import CommandError, group, verb
 from batchtwin.azure.cli.documents import DataDocument, ModelDocument
 from batchtwin.azure.cli.files import REMOTE, Source, given_pairs, located, pairs
 from batchtwin.errors import UsageError
-from batchtwin.workspace.entities import Asset
-from batchtwin.workspace.results import copy_below
-from batchtwin.workspace.service import Workspace
+from batchtwin.workspace.entities import Asset, Metadata
+from batchtwin.workspace.jobs.results import copy_below
+from batchtwin.workspace.workspace import Workspace
 
 REGISTRY = "--registry-name"
 NEEDS_VERSION = "Must provide either version or label."
@@ -80,21 +81,20 @@ def _flags(path: str | None, tags: list[str] | None, **others: object) -> dict[s
 
 
 def _create(
-    workspace: Workspace, kind: Literal["model", "data"], asked: ModelDocument | DataDocument
+    workspace: Workspace, kind: Literal["model", "data"], document: ModelDocument | DataDocument
 ) -> dict[str, Any]:
-    remote = REMOTE.match(asked.path) or asked.path.startswith("azureml:")
-    made = workspace.create_asset(
+    remote = REMOTE.match(document.path) or document.path.startswith("azureml:")
+    properties = document.properties if isinstance(document, ModelDocument) else {}
+    asset = workspace.assets.create(
         kind,
-        asked.name,
-        path=None if remote else Path(asked.path),
-        uri=asked.path if remote else None,
-        type=asked.type,
-        version=asked.version,
-        description=asked.description or "",
-        tags=asked.tags,
-        properties=asked.properties if isinstance(asked, ModelDocument) else {},
+        document.name,
+        path=None if remote else Path(document.path),
+        uri=document.path if remote else None,
+        type=document.type,
+        version=document.version,
+        metadata=Metadata(document.description or "", document.tags, properties),
     )
-    return shapes.asset(made)
+    return shapes.asset(asset)
 
 
 def show_model(
@@ -118,7 +118,7 @@ def _find(
         raise UsageError("Cannot specify both version and label.")
     if not version and not label:
         raise UsageError(NEEDS_VERSION)
-    return workspace.asset(kind, name, version, label)
+    return workspace.assets.get(kind, name, version, label)
 
 
 def list_models(
@@ -129,8 +129,8 @@ def list_models(
     include_archived: options.IncludeArchived = False,
 ) -> list[dict[str, Any]]:
     """List models; with a name, all its versions."""
-    found = workspace.assets("model", name, include_archived=archived_only or include_archived)
-    return _listed(found, name, max_results, archived_only)
+    models = workspace.assets.list("model", name, include_archived=archived_only or include_archived)
+    return _listed(models, name, max_results, archived_only)
 
 
 def list_data(
@@ -141,13 +141,13 @@ def list_data(
     include_archived: options.IncludeArchived = False,
 ) -> list[dict[str, Any]]:
     """List data assets; with a name, all its versions."""
-    found = workspace.assets("data", name, include_archived=archived_only or include_archived)
-    return _listed(found, name, max_results, archived_only)
+    data = workspace.assets.list("data", name, include_archived=archived_only or include_archived)
+    return _listed(data, name, max_results, archived_only)
 
 
-def _listed(found: list[Asset], name: str | None, most: int | None, archived_only: bool) -> list[dict[str, Any]]:
-    shape = shapes.asset if name else shapes.container
-    return [shape(asset) for asset in found if asset.archived or not archived_only][:most]
+def _listed(assets: Sequence[Asset], name: str | None, most: int | None, archived_only: bool) -> list[dict[str, Any]]:
+    view = shapes.asset if name else shapes.container
+    return [view(asset) for asset in assets if asset.archived or not archived_only][:most]
 
 
 def download_model(
@@ -156,7 +156,7 @@ def download_model(
     """Download all files of a model, to a folder named after it."""
     if version is None:
         raise UsageError("the following arguments are required: --version/-v")
-    asset = workspace.asset("model", name, version)
+    asset = workspace.assets.get("model", name, version)
     if asset.path is None:
         raise CommandError(f"model '{name}' is registered from {asset.properties.get('uri')}; it has no copy here")
     if asset.path.is_dir():
@@ -171,4 +171,4 @@ def archive_model(
     """Archive a model, or one version of it: lists leave it out."""
     if label:
         version = _find(workspace, "model", name, version, label).version
-    workspace.archive_asset("model", name, version)
+    workspace.assets.archive("model", name, version)

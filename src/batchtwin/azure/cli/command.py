@@ -129,7 +129,7 @@ def _print(text: str) -> None:
 def _call(function: Callable[..., Any], given: dict[str, Any], with_workspace: bool) -> Any:
     if not with_workspace:
         return function(**given)
-    from batchtwin.workspace.service import Workspace
+    from batchtwin.workspace.workspace import Workspace
 
     with Workspace.open() as workspace:
         return function(workspace, **given)

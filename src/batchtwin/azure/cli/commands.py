@@ -46,7 +46,7 @@ def build(words: Sequence[str]) -> typer.Typer:
     az = typer.Typer(name="az", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
     ml = group(az, "ml", "Manage Azure Machine Learning resources, in the local workspace.")
     for module in _modules(words):
-        import_module(f"batchtwin.azure.{module}").add_to(ml)
+        import_module(f"batchtwin.azure.cli.{module}").add_to(ml)
     precheck.add_to(az)
     return az
 

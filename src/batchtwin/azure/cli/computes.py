@@ -11,7 +11,7 @@ from batchtwin.azure.cli import views as shapes
 from batchtwin.azure.cli.command import confirm, group, verb
 from batchtwin.azure.cli.documents import ComputeDocument
 from batchtwin.azure.cli.files import Source, given_pairs, pairs
-from batchtwin.workspace.service import Workspace
+from batchtwin.workspace.workspace import Workspace
 
 # Documented, and about machines that are not here.
 ABOUT_MACHINES = (
@@ -68,7 +68,7 @@ def create(
         "tags": given_pairs("--tags", tags),
     }
     asked = Source.read(file, pairs("--set", sets), flags).check(ComputeDocument)
-    made = workspace.create_compute(
+    made = workspace.computes.create(
         asked.name,
         size=asked.size,
         min_instances=asked.min_instances,
@@ -81,7 +81,7 @@ def create(
 
 def show(workspace: Workspace, name: options.ComputeName) -> dict[str, Any]:
     """Show details for a compute target."""
-    return shapes.compute(workspace.compute(name))
+    return shapes.compute(workspace.computes.get(name))
 
 
 def list_all(
@@ -90,12 +90,12 @@ def list_all(
     type: Annotated[str | None, Option("--type", help="Only of this type.")] = None,
 ) -> list[dict[str, Any]]:
     """List the compute targets."""
-    found = [shapes.compute(compute) for compute in workspace.computes()]
+    found = [shapes.compute(compute) for compute in workspace.computes.list()]
     return [shown for shown in found if type is None or shown["type"] == type.lower()][:max_results]
 
 
 def delete(workspace: Workspace, name: options.ComputeName, yes: options.Yes = False) -> None:
     """Delete a compute target."""
-    workspace.compute(name)
+    workspace.computes.get(name)
     confirm(yes)
-    workspace.delete_compute(name)
+    workspace.computes.delete(name)

@@ -15,8 +15,8 @@ from batchtwin.azure.cli.changes import overrides, refuse_add
 from batchtwin.azure.cli.command import confirm, group, verb
 from batchtwin.azure.cli.files import Source, drop
 from batchtwin.errors import UsageError
-from batchtwin.workspace.entities import Deployment
-from batchtwin.workspace.service import Workspace
+from batchtwin.workspace.entities import DeploymentRecord
+from batchtwin.workspace.workspace import Workspace
 
 
 def add_to(ml: Typer) -> None:
@@ -39,7 +39,7 @@ def create(
     sets: options.Set = None,
 ) -> dict[str, Any]:
     """Create a deployment, or give one that exists new settings."""
-    made = workspace.create_deployment(
+    made = workspace.deployments.create(
         file, overrides(sets, False), endpoint=endpoint_name, name=name, set_default=set_default
     )
     return shapes.deployment(made)
@@ -47,12 +47,12 @@ def create(
 
 def show(workspace: Workspace, name: options.DeploymentName, endpoint_name: options.OfEndpoint) -> dict[str, Any]:
     """Show a deployment."""
-    return shapes.deployment(workspace.deployment(endpoint_name, name))
+    return shapes.deployment(workspace.deployments.get(endpoint_name, name))
 
 
 def list_all(workspace: Workspace, endpoint_name: options.OfEndpoint) -> list[dict[str, Any]]:
     """List the deployments of an endpoint."""
-    return [shapes.deployment(deployment) for deployment in workspace.deployments(endpoint_name)]
+    return [shapes.deployment(deployment) for deployment in workspace.deployments.list(endpoint_name)]
 
 
 def update(
@@ -71,14 +71,14 @@ def update(
     name, endpoint_name = name or given.get("name"), endpoint_name or given.get("endpoint_name")
     if not name or not endpoint_name:
         raise UsageError("the following arguments are required: --name/-n, --endpoint-name/-e, or a file with both")
-    now = workspace.deployment(str(endpoint_name).lower(), str(name).lower())
+    now = workspace.deployments.get(str(endpoint_name).lower(), str(name).lower())
     with TemporaryDirectory() as folder:
         path = file or _written(now, Path(folder), remove or [])
-        made = workspace.create_deployment(path, overrides(sets, force_string), endpoint=endpoint_name, name=name)
+        made = workspace.deployments.create(path, overrides(sets, force_string), endpoint=endpoint_name, name=name)
     return shapes.deployment(made)
 
 
-def _written(deployment: Deployment, folder: Path, remove: list[str]) -> Path:
+def _written(deployment: DeploymentRecord, folder: Path, remove: list[str]) -> Path:
     """Write what a deployment is as a file that makes it again."""
     data = deployment.spec.model_dump(mode="json", exclude_unset=True) | {"type": "model"}
     if deployment.code:
@@ -98,14 +98,14 @@ def delete(
     yes: options.Yes = False,
 ) -> None:
     """Delete a deployment."""
-    workspace.deployment(endpoint_name, name)
+    workspace.deployments.get(endpoint_name, name)
     confirm(yes)
-    workspace.delete_deployment(endpoint_name, name)
+    workspace.deployments.delete(endpoint_name, name)
 
 
 def list_jobs(
     workspace: Workspace, name: options.DeploymentName, endpoint_name: options.OfEndpoint
 ) -> list[dict[str, Any]]:
     """List the batch scoring jobs of a deployment, the newest first."""
-    workspace.deployment(endpoint_name, name)
-    return [shapes.invoked(job) for job in workspace.jobs(endpoint=endpoint_name, deployment=name)]
+    workspace.deployments.get(endpoint_name, name)
+    return [shapes.invoked(job) for job in workspace.jobs.list(endpoint=endpoint_name, deployment=name)]

@@ -79,7 +79,7 @@ class ComputeDocument(StrictModel):
     enable_node_public_ip: Any = None
 
 
-class JobInput(StrictModel):
+class JobInputDocument(StrictModel):
     """One of the `inputs` of an invocation."""
 
     type: str | None = None
@@ -88,7 +88,7 @@ class JobInput(StrictModel):
     mode: str | None = None
 
 
-class JobOutput(StrictModel):
+class JobOutputDocument(StrictModel):
     """One of the `outputs` of an invocation."""
 
     type: str | None = None
@@ -99,5 +99,5 @@ class JobOutput(StrictModel):
 class InvocationDocument(StrictModel):
     """inputs.yml of `batch-endpoint invoke -f`."""
 
-    inputs: dict[str, JobInput] = Field(default_factory=dict)
-    outputs: dict[str, JobOutput] = Field(default_factory=dict)
+    inputs: dict[str, JobInputDocument] = Field(default_factory=dict)
+    outputs: dict[str, JobOutputDocument] = Field(default_factory=dict)

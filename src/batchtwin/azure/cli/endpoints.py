@@ -13,9 +13,10 @@ from batchtwin.azure.cli.changes import changed
 from batchtwin.azure.cli.command import confirm, group, verb
 from batchtwin.azure.cli.documents import EndpointDocument
 from batchtwin.azure.cli.files import Source, pairs
-from batchtwin.azure.cli.invocation import Invocation
+from batchtwin.azure.cli.invocation import complete
 from batchtwin.errors import UsageError
-from batchtwin.workspace.service import Workspace
+from batchtwin.workspace.jobs.invocation import Invocation
+from batchtwin.workspace.workspace import Workspace
 
 
 def add_to(ml: Typer) -> None:
@@ -38,7 +39,7 @@ def create(
 ) -> dict[str, Any]:
     """Create an endpoint, or give one that exists new settings."""
     asked = Source.read(file, pairs("--set", sets), {"name": name}).check(EndpointDocument)
-    made = workspace.create_endpoint(
+    made = workspace.endpoints.create(
         asked.name,
         description=asked.description,
         tags=asked.tags,
@@ -50,12 +51,12 @@ def create(
 
 def show(workspace: Workspace, name: options.EndpointName) -> dict[str, Any]:
     """Show details for an endpoint."""
-    return shapes.endpoint(workspace.endpoint(name))
+    return shapes.endpoint(workspace.endpoints.get(name))
 
 
 def list_all(workspace: Workspace) -> list[dict[str, Any]]:
     """List endpoints."""
-    return [shapes.endpoint(endpoint) for endpoint in workspace.endpoints()]
+    return [shapes.endpoint(endpoint) for endpoint in workspace.endpoints.list()]
 
 
 def update(
@@ -76,11 +77,11 @@ def update(
     if name is None:
         raise UsageError("the following arguments are required: --name/-n, or --file/-f with a name")
     routed = [f"defaults.{pair}" for pair in defaults or ()]
-    now = shapes.endpoint(workspace.endpoint(name.lower()))
+    now = shapes.endpoint(workspace.endpoints.get(name.lower()))
     now.pop("resourceGroup")
     data = changed(now | given | {"name": name}, [*(sets or ()), *routed], add, remove, force_string)
     asked = Source(None, data).check(EndpointDocument)
-    made = workspace.update_endpoint(
+    made = workspace.endpoints.update(
         asked.name,
         description=asked.description,
         tags=asked.tags,
@@ -92,9 +93,9 @@ def update(
 
 def delete(workspace: Workspace, name: options.EndpointName, yes: options.Yes = False) -> None:
     """Delete an endpoint with its deployments; jobs and what they wrote stay."""
-    workspace.endpoint(name)
+    workspace.endpoints.get(name)
     confirm(yes)
-    workspace.delete_endpoint(name)
+    workspace.endpoints.delete(name)
 
 
 def invoke(
@@ -122,29 +123,23 @@ def invoke(
     sets: options.Set = None,
 ) -> dict[str, Any]:
     """Invoke an endpoint: start a batch scoring job, and return at once."""
-    asked = Invocation.read(
-        file,
-        [*(sets or ()), *(f"inputs.{pair}" for pair in inputs or ()), *(f"outputs.{pair}" for pair in outputs or ())],
-        input=input,
-        input_type=input_type,
-        output_path=output_path,
-    )
-    job = workspace.invoke(
+    flags = Invocation(
         name,
         deployment=deployment_name,
-        input=asked.input,
-        input_type=asked.input_type,
+        input=input,
+        input_type=input_type,
         job_name=job_name,
         experiment=experiment_name,
+        output_path=output_path,
         instance_count=instance_count,
         mini_batch_size=mini_batch_size,
-        output_path=asked.output_path,
-        overrides=asked.overrides,
     )
+    dotted = [*(f"inputs.{pair}" for pair in inputs or ()), *(f"outputs.{pair}" for pair in outputs or ())]
+    job = workspace.jobs.invoke(complete(flags, file, [*(sets or ()), *dotted]))
     return shapes.invoked(job)
 
 
 def list_jobs(workspace: Workspace, name: options.EndpointName) -> list[dict[str, Any]]:
     """List the batch scoring jobs of an endpoint, the newest first."""
-    workspace.endpoint(name)
-    return [shapes.invoked(job) for job in workspace.jobs(endpoint=name)]
+    workspace.endpoints.get(name)
+    return [shapes.invoked(job) for job in workspace.jobs.list(endpoint=name)]

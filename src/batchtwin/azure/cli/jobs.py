@@ -20,8 +20,8 @@ from typer import Option, Typer, echo
 from batchtwin.azure.cli import options
 from batchtwin.azure.cli import views as shapes
 from batchtwin.azure.cli.command import CommandError, group, verb
-from batchtwin.workspace.entities import Job, JobStatus
-from batchtwin.workspace.service import Workspace
+from batchtwin.workspace.entities import JobRecord, JobStatus
+from batchtwin.workspace.workspace import Workspace
 
 # Seconds between two looks at a job that is being streamed.
 PAUSE = 0.2
@@ -43,13 +43,13 @@ def show(
     web: Annotated[bool, Option("--web", "-e", help="Show the job in MLflow: its page, or its address.")] = False,
 ) -> dict[str, Any]:
     """Show details for a job."""
-    job, tracking = workspace.job(name), workspace.mlflow_uri()
+    job, tracking = workspace.jobs.get(name), workspace.jobs.mlflow_uri()
     if web:
         _open(job, tracking)
     return shapes.job(job, tracking)
 
 
-def _open(job: Job, tracking: str) -> None:
+def _open(job: JobRecord, tracking: str) -> None:
     """Open the job's page in a browser; where there is none, or nobody looks, or nothing answers, say where it is."""
     address = shapes.web_address(job, tracking)
     if sys.stdout.isatty() and _answers(address) and webbrowser.open(address):
@@ -83,14 +83,14 @@ def list_all(
     """List jobs, the newest first."""
     if archived_only:
         return []
-    found = [workspace.child(parent_job_name)] if parent_job_name else workspace.jobs()
-    tracking = workspace.mlflow_uri()
+    found = [workspace.jobs.child(parent_job_name)] if parent_job_name else workspace.jobs.list()
+    tracking = workspace.jobs.mlflow_uri()
     return [shapes.job(job, tracking) for job in found[: None if all_results == "true" else max_results]]
 
 
 def stream(workspace: Workspace, name: options.JobName) -> None:
     """Print what a job logs until it ends; a failed job is an error."""
-    job, tracking = workspace.job(name), workspace.mlflow_uri()
+    job, tracking = workspace.jobs.get(name), workspace.jobs.mlflow_uri()
     try:
         with interrupts() as caught:
             _head(job, tracking)
@@ -106,7 +106,7 @@ def stream(workspace: Workspace, name: options.JobName) -> None:
         raise CommandError(f"Exception : \n {job.error or 'The job failed; its logs say why.'}")
 
 
-def _head(job: Job, tracking: str) -> None:
+def _head(job: JobRecord, tracking: str) -> None:
     echo(f"RunId: {job.name}\nWeb View: {shapes.web_address(job, tracking)}")
 
 
@@ -126,7 +126,7 @@ def interrupts() -> Iterator[list[int]]:
         signal.signal(signal.SIGINT, before)
 
 
-def follow(workspace: Workspace, name: str, caught: list[int]) -> Job:
+def follow(workspace: Workspace, name: str, caught: list[int]) -> JobRecord:
     """Print the lines of a job's log as they come; return the job when it has ended.
 
     Raises:
@@ -137,8 +137,8 @@ def follow(workspace: Workspace, name: str, caught: list[int]) -> Job:
         if caught:
             raise KeyboardInterrupt
         # Looked at before the log, so that a final state means that all of the log is there.
-        job = workspace.job(name)
-        lines, following = workspace.log_lines(name, shown)
+        job = workspace.jobs.get(name)
+        lines, following = workspace.jobs.log_lines(name, shown)
         if lines and not shown:
             title = "Streaming logs/job_progress_overview.txt"
             echo(f"\n{title}\n{'=' * len(title)}\n")
@@ -159,9 +159,9 @@ def download(
 ) -> None:
     """Download an output of a job to named-outputs/NAME; without a name its logs to artifacts."""
     echo(f"Downloading artifacts of job {name} to {target.absolute()}", err=True)
-    workspace.download(name, target, output_name=output_name, all=everything)
+    workspace.jobs.download(name, target, output_name=output_name, all=everything)
 
 
 def cancel(workspace: Workspace, name: options.JobName) -> None:
     """Cancel a job."""
-    workspace.cancel(name)
+    workspace.jobs.cancel(name)

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from batchtwin.engine.output.folder import OutputFolder
-from batchtwin.workspace.entities import Asset, Compute, Deployment, Endpoint, Job
+from batchtwin.workspace.entities import Asset, Compute, DeploymentRecord, Endpoint, JobRecord
 from batchtwin.workspace.names import CHILD_SUFFIX
 
 LOCAL = "local"
@@ -112,7 +112,7 @@ def endpoint(endpoint: Endpoint) -> dict[str, Any]:
     )
 
 
-def deployment(deployment: Deployment) -> dict[str, Any]:
+def deployment(deployment: DeploymentRecord) -> dict[str, Any]:
     """What `batch-deployment show` prints."""
     spec, settings = deployment.spec, deployment.spec.settings
     dumped = settings.model_dump(exclude={"instance_count", "environment_variables"})
@@ -140,7 +140,7 @@ def deployment(deployment: Deployment) -> dict[str, Any]:
     )
 
 
-def invoked(job: Job) -> dict[str, Any]:
+def invoked(job: JobRecord) -> dict[str, Any]:
     """What `batch-endpoint invoke` prints, and `list-jobs` of each job."""
     return {
         "id": f"{endpoint_id(job.endpoint)}/jobs/{job.name}",
@@ -151,7 +151,7 @@ def invoked(job: Job) -> dict[str, Any]:
     }
 
 
-def job(job: Job, tracking: str) -> dict[str, Any]:
+def job(job: JobRecord, tracking: str) -> dict[str, Any]:
     """What `job show` prints: a pipeline with one child, `batchscoring`. `tracking` is MLflow's URI."""
     child = job.name.endswith(CHILD_SUFFIX)
     return _present(
@@ -177,7 +177,7 @@ def job(job: Job, tracking: str) -> dict[str, Any]:
     )
 
 
-def web_address(job: Job, tracking: str) -> str:
+def web_address(job: JobRecord, tracking: str) -> str:
     """The address of the job's page in MLflow: of the server that `tracking` is, or of `mlflow ui` here."""
     server = tracking.rstrip("/") if tracking.startswith(("http://", "https://")) else VIEWER
     return f"{server}/#/runs/{quote(job.mlflow_run_id)}" if job.mlflow_run_id else f"{server}/#/experiments"
@@ -189,7 +189,7 @@ def compute_name(reference: str) -> str:
     return f"azureml:{compute_id(name)}"
 
 
-def _code(deployment: Deployment) -> dict[str, str] | None:
+def _code(deployment: DeploymentRecord) -> dict[str, str] | None:
     asked = deployment.spec.code_configuration
     if asked is None:
         return None
@@ -197,12 +197,12 @@ def _code(deployment: Deployment) -> dict[str, str] | None:
     return {"code": code, "scoring_script": asked.scoring_script}
 
 
-def _named_environment(deployment: Deployment) -> str | None:
+def _named_environment(deployment: DeploymentRecord) -> str | None:
     asked = deployment.spec.environment
     return asked if isinstance(asked, str) else None
 
 
-def _input_type(job: Job) -> str:
+def _input_type(job: JobRecord) -> str:
     kind = job.properties.get("input_type")
     return kind if isinstance(kind, str) else "uri_folder"
 

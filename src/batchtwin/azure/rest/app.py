@@ -52,7 +52,7 @@ def service(services: Services) -> FastAPI:
     app = _application("batchtwin", services)
     for module in (discovery, logs, *GUARDED):
         app.include_router(module.router)
-    app.include_router(blobs.router(services.workspace.datastores_root, services.sas), prefix=BLOBS)
+    app.include_router(blobs.router(services.workspace.datastores.root, services.sas), prefix=BLOBS)
     app.add_middleware(Guard, tokens=services.tokens, open=OPEN)
     app.add_middleware(Gate)
     return app

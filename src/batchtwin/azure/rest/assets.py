@@ -15,7 +15,7 @@ from batchtwin.azure.rest.resources import described, system_data
 from batchtwin.azure.rest.schemas import AssetVersion, DataVersion, ModelVersion, Resource
 from batchtwin.azure.rest.scope import PROVIDER, WORKSPACE_PATH, Here, Place
 from batchtwin.azure.rest.state import Served, Services
-from batchtwin.workspace.entities import Asset, Kind
+from batchtwin.workspace.entities import Asset, Kind, Metadata
 from batchtwin.workspace.errors import NotFoundError
 
 COLLECTIONS: dict[Kind, str] = {"model": "models", "data": "data", "code": "codes", "environment": "environments"}
@@ -41,7 +41,7 @@ Collection = Annotated[Kind, Depends(kind_of)]
 @router.get(PATH)
 def list_all(services: Served, place: Here, kind: Collection) -> dict[str, Any]:
     """Every name."""
-    found = services.workspace.assets(kind)
+    found = services.workspace.assets.list(kind)
     return {"value": [container(place, asset, asset.version) for asset in found]}
 
 
@@ -50,11 +50,11 @@ def show_container(services: Served, place: Here, kind: Collection, name: str) -
     """A name: its latest version and the next one. With all its versions archived it still is a name: to clients 404
     means that the next version is 1.
     """
-    found = services.workspace.assets(kind, name, include_archived=True)
+    found = services.workspace.assets.list(kind, name, include_archived=True)
     if not found:
         raise NotFoundError(kind, name)
     newest = next((asset for asset in found if not asset.archived), found[0])
-    return container(place, newest, services.workspace.next_version(kind, name))
+    return container(place, newest, services.workspace.assets.next_version(kind, name))
 
 
 @router.get(f"{PATH}/{{name}}/versions")
@@ -69,7 +69,7 @@ def list_versions(
     """The versions of a name, newest first. One that is asked for alone, as by the SDK for `latest`, can be downloaded
     from then on; sharing all of them would link every file of every version.
     """
-    found = services.workspace.assets(kind, name, include_archived=listViewType != "ActiveOnly")[:top]
+    found = services.workspace.assets.list(kind, name, include_archived=listViewType != "ActiveOnly")[:top]
     if top == 1:
         _share(services, found)
     return {"value": [version(place, services, asset) for asset in found]}
@@ -78,7 +78,7 @@ def list_versions(
 @router.get(f"{PATH}/{{name}}/versions/{{number}}")
 def show_version(services: Served, place: Here, kind: Collection, name: str, number: str) -> dict[str, Any]:
     """A version; its content can be downloaded from then on."""
-    asset = services.workspace.asset(kind, name, number)
+    asset = services.workspace.assets.get(kind, name, number)
     _share(services, [asset])
     return version(place, services, asset)
 
@@ -110,16 +110,14 @@ def _put(
     workspace = services.workspace
     is_new = not is_there(services, kind, name, number)
     remote = kind == "data" and sources.is_web(address)
-    workspace.create_asset(
+    workspace.assets.create(
         kind,
         name,
         version=number,
         path=None if remote else sources.stored(workspace, address),
         uri=address if remote else None,
         type=type,
-        description=asked.description,
-        tags=asked.tags,
-        properties=asked.properties,
+        metadata=Metadata(asked.description, asked.tags, asked.properties),
     )
     return answer(services, place, kind, name, number, is_new=is_new, archived=asked.is_archived)
 
@@ -127,7 +125,7 @@ def _put(
 def is_there(services: Services, kind: Kind, name: str, number: str) -> bool:
     """Whether there is this version."""
     with suppress(NotFoundError):
-        services.workspace.asset(kind, name, number)
+        services.workspace.assets.get(kind, name, number)
         return True
     return False
 
@@ -137,8 +135,8 @@ def answer(
 ) -> JSONResponse:
     """The answer to the PUT of a version, which is archived or not, as was asked. Its content can be downloaded."""
     if archived or not is_new:
-        services.workspace.archive_asset(kind, name, number, archived=archived)
-    asset = services.workspace.asset(kind, name, number)
+        services.workspace.assets.archive(kind, name, number, archived=archived)
+    asset = services.workspace.assets.get(kind, name, number)
     _share(services, [asset])
     return JSONResponse(version(place, services, asset), 201 if is_new else 200)
 
@@ -147,7 +145,7 @@ def _share(services: Services, found: Iterable[Asset]) -> None:
     """Give content its place in the datastore, which the documents name."""
     for asset in found:
         if asset.kind != "environment":
-            services.workspace.share_asset(asset)
+            services.workspace.datastores.share_asset(asset)
 
 
 def asset_id(place: Place, asset: Asset) -> str:
@@ -196,7 +194,7 @@ def _content(place: Place, services: Services, asset: Asset) -> dict[str, Any]:
     if asset.kind == "environment":
         return _environment(asset)
     address = asset.properties.get("uri") if asset.path is None else None
-    uri = address or sources.datastore_uri(place.workspace_id, services.workspace.asset_path(asset))
+    uri = address or sources.datastore_uri(place.workspace_id, services.workspace.datastores.asset_path(asset))
     match asset.kind:
         case "model":
             return {"modelUri": uri, "modelType": asset.type, "flavors": {}, "stage": None, "jobName": None}

@@ -12,6 +12,7 @@ from batchtwin.azure.rest import assets, sources
 from batchtwin.azure.rest.schemas import CodeVersion, Resource
 from batchtwin.azure.rest.scope import WORKSPACE_PATH, Here
 from batchtwin.azure.rest.state import Served
+from batchtwin.workspace.entities import Metadata
 from batchtwin.workspace.names import check_name, check_version
 
 PATH = f"{WORKSPACE_PATH}/codes/{{name}}/versions"
@@ -24,17 +25,17 @@ router = APIRouter()
 def list_versions(services: Served, place: Here, name: str, hash: str | None = None) -> dict[str, Any]:
     """The versions of a name; with `hash` any code with this content, whatever its name [A]."""
     if hash is None:
-        found = services.workspace.assets("code", name)
+        found = services.workspace.assets.list("code", name)
     else:
-        found = services.workspace.assets_with("code", "hash_sha256", hash)
+        found = services.workspace.assets.with_property("code", "hash_sha256", hash)
     return {"value": [assets.version(place, services, asset) for asset in found]}
 
 
 @router.get(f"{PATH}/{{number}}")
 def show(services: Served, place: Here, name: str, number: str) -> dict[str, Any]:
     """A version."""
-    asset = services.workspace.asset("code", name, number)
-    services.workspace.share_asset(asset)
+    asset = services.workspace.assets.get("code", name, number)
+    services.workspace.datastores.share_asset(asset)
     return assets.version(place, services, asset)
 
 
@@ -45,7 +46,7 @@ def start_upload(services: Served, place: Here, name: str, number: str) -> dict[
     check_version(number)
     # Names of containers are shorter than those of assets, and know no capitals.
     container = "code-" + hashlib.sha256(f"{name}:{number}".encode()).hexdigest()[:40]
-    services.workspace.make_datastore(container)
+    services.workspace.datastores.make(container)
     address = place.blobs(container)
     token = services.sas.token(container, UPLOAD_SECONDS, "racwl")
     return {
@@ -64,13 +65,11 @@ def put(services: Served, place: Here, name: str, number: str, body: Resource[Co
     """Register what was uploaded."""
     asked = body.properties
     is_new = not assets.is_there(services, "code", name, number)
-    services.workspace.create_asset(
+    services.workspace.assets.create(
         "code",
         name,
         version=number,
         path=sources.stored(services.workspace, asked.code_uri),
-        description=asked.description,
-        tags=asked.tags,
-        properties=asked.properties,
+        metadata=Metadata(asked.description, asked.tags, asked.properties),
     )
     return assets.answer(services, place, "code", name, number, is_new=is_new, archived=asked.is_archived)

@@ -22,22 +22,22 @@ router = APIRouter()
 @router.get(PATH)
 def list_all(services: Served, place: Here) -> dict[str, Any]:
     """All computes."""
-    return {"value": [_document(place, compute) for compute in services.workspace.computes()]}
+    return {"value": [_document(place, compute) for compute in services.workspace.computes.list()]}
 
 
 @router.get(f"{PATH}/{{name}}")
 def show(services: Served, place: Here, name: str) -> dict[str, Any]:
     """A compute."""
-    return _document(place, services.workspace.compute(name))
+    return _document(place, services.workspace.computes.get(name))
 
 
 @router.put(f"{PATH}/{{name}}")
 def create(services: Served, place: Here, name: str, body: Resource[Document]) -> Response:
     """Create a compute, or change it."""
-    there = {compute.name for compute in services.workspace.computes()}
+    there = {compute.name for compute in services.workspace.computes.list()}
     cluster = body.properties.properties or ClusterProperties()
     scale = cluster.scale_settings or ScaleSettings()
-    made = services.workspace.create_compute(
+    made = services.workspace.computes.create(
         name,
         type=body.properties.compute_type,
         size=cluster.vm_size,
@@ -51,7 +51,7 @@ def create(services: Served, place: Here, name: str, body: Resource[Document]) -
 @router.delete(f"{PATH}/{{name}}")
 def delete(services: Served, place: Here, name: str) -> Response:
     """Forget a compute."""
-    services.workspace.delete_compute(name)
+    services.workspace.computes.delete(name)
     return operations.accepted(services, place)
 
 

@@ -14,7 +14,7 @@ from batchtwin.azure.rest.schemas import Deployment as Document
 from batchtwin.azure.rest.schemas import Resource
 from batchtwin.azure.rest.scope import LOCATION, PROVIDER, WORKSPACE_PATH, Here, LowerName, Place
 from batchtwin.azure.rest.state import Served
-from batchtwin.workspace.entities import Deployment
+from batchtwin.workspace.entities import DeploymentRecord
 from batchtwin.workspace.errors import NotFoundError
 from batchtwin.workspace.names import Reference
 
@@ -27,13 +27,13 @@ router = APIRouter()
 @router.get(PATH)
 def list_all(services: Served, place: Here, endpoint: LowerName) -> dict[str, Any]:
     """The deployments of an endpoint."""
-    return {"value": [_document(place, each) for each in services.workspace.deployments(endpoint)]}
+    return {"value": [_document(place, each) for each in services.workspace.deployments.list(endpoint)]}
 
 
 @router.get(f"{PATH}/{{name}}")
 def show(services: Served, place: Here, endpoint: LowerName, name: LowerName) -> dict[str, Any]:
     """A deployment."""
-    return _document(place, services.workspace.deployment(endpoint, name))
+    return _document(place, services.workspace.deployments.get(endpoint, name))
 
 
 @router.put(f"{PATH}/{{name}}")
@@ -41,16 +41,16 @@ def create(services: Served, place: Here, endpoint: LowerName, name: LowerName, 
     """Create a deployment, or put this one in its place."""
     there = None
     with suppress(NotFoundError):
-        there = services.workspace.deployment(endpoint, name)
+        there = services.workspace.deployments.get(endpoint, name)
     data = {"name": name, "endpoint_name": endpoint, "tags": body.tags, **_yaml(body.properties)}
-    made = services.workspace.put_deployment(data)
+    made = services.workspace.deployments.put(data)
     return operations.created(services, place, _document(place, made), is_new=there is None)
 
 
 @router.delete(f"{PATH}/{{name}}")
 def delete(services: Served, place: Here, endpoint: LowerName, name: LowerName) -> Response:
     """Delete a deployment."""
-    services.workspace.delete_deployment(endpoint, name)
+    services.workspace.deployments.delete(endpoint, name)
     return operations.accepted(services, place)
 
 
@@ -94,7 +94,7 @@ def _reference(text: str) -> str:
     return text if text.startswith("azureml:") else f"azureml:{text}"
 
 
-def _document(place: Place, deployment: Deployment) -> dict[str, Any]:
+def _document(place: Place, deployment: DeploymentRecord) -> dict[str, Any]:
     spec, settings = deployment.spec, deployment.spec.settings
     about = described(spec.description or "", spec.tags, spec.properties)
     writes = settings.output_action == "append_row"
@@ -130,14 +130,14 @@ def _document(place: Place, deployment: Deployment) -> dict[str, Any]:
     }
 
 
-def _code(place: Place, deployment: Deployment) -> dict[str, Any] | None:
+def _code(place: Place, deployment: DeploymentRecord) -> dict[str, Any] | None:
     asked = deployment.spec.code_configuration
     if asked is None or deployment.code is None:
         return None
     return {"codeId": asset_id(place, deployment.code), "scoringScript": asked.scoring_script}
 
 
-def _environment(place: Place, deployment: Deployment) -> str | None:
+def _environment(place: Place, deployment: DeploymentRecord) -> str | None:
     if deployment.environment:
         return asset_id(place, deployment.environment)
     return deployment.spec.environment if isinstance(deployment.spec.environment, str) else None

@@ -24,13 +24,13 @@ router = APIRouter()
 @router.get(PATH)
 def list_all(services: Served, place: Here) -> dict[str, Any]:
     """All endpoints."""
-    return {"value": [_document(place, endpoint) for endpoint in services.workspace.endpoints()]}
+    return {"value": [_document(place, endpoint) for endpoint in services.workspace.endpoints.list()]}
 
 
 @router.get(f"{PATH}/{{name}}")
 def show(services: Served, place: Here, name: LowerName) -> dict[str, Any]:
     """An endpoint."""
-    return _document(place, services.workspace.endpoint(name))
+    return _document(place, services.workspace.endpoints.get(name))
 
 
 @router.put(f"{PATH}/{{name}}")
@@ -38,9 +38,9 @@ def create(services: Served, place: Here, name: LowerName, body: Resource[Docume
     """Create an endpoint, or change it."""
     there = None
     with suppress(NotFoundError):
-        there = services.workspace.endpoint(name)
+        there = services.workspace.endpoints.get(name)
     asked = body.properties
-    made = services.workspace.create_endpoint(
+    made = services.workspace.endpoints.create(
         name,
         description=asked.description,
         tags=body.tags,
@@ -53,7 +53,7 @@ def create(services: Served, place: Here, name: LowerName, body: Resource[Docume
 @router.delete(f"{PATH}/{{name}}")
 def delete(services: Served, place: Here, name: LowerName) -> Response:
     """Delete an endpoint with its deployments."""
-    services.workspace.delete_endpoint(name)
+    services.workspace.endpoints.delete(name)
     return operations.accepted(services, place)
 
 

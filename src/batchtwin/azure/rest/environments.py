@@ -9,6 +9,7 @@ from batchtwin.azure.rest import assets, sources
 from batchtwin.azure.rest.schemas import EnvironmentVersion, Resource
 from batchtwin.azure.rest.scope import WORKSPACE_PATH, Here
 from batchtwin.azure.rest.state import Served
+from batchtwin.workspace.entities import Metadata
 
 router = APIRouter()
 
@@ -18,14 +19,13 @@ def put(services: Served, place: Here, name: str, number: str, body: Resource[En
     """Register a version of an environment: an image, perhaps with a conda file, or a build context."""
     asked = body.properties
     is_new = not assets.is_there(services, "environment", name, number)
-    services.workspace.create_environment(
+    services.workspace.environments.create(
         name,
         version=number,
         image=asked.image,
         conda=asked.conda_file,
         context=sources.stored(services.workspace, asked.build.context_uri) if asked.build else None,
         dockerfile=asked.build.dockerfile_path if asked.build else None,
-        description=asked.description,
-        tags=asked.tags,
+        metadata=Metadata(asked.description, asked.tags),
     )
     return assets.answer(services, place, "environment", name, number, is_new=is_new, archived=asked.is_archived)

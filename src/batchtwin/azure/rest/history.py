@@ -15,7 +15,7 @@ from batchtwin.azure.rest.resources import USER
 from batchtwin.azure.rest.schemas import Body, Text
 from batchtwin.azure.rest.scope import LOCATION, WORKSPACE_PATH, Here, Place
 from batchtwin.azure.rest.state import Served
-from batchtwin.workspace.entities import Job, JobStatus
+from batchtwin.workspace.entities import JobRecord, JobStatus
 from batchtwin.workspace.names import CHILD_SUFFIX
 
 PATH = f"/history/v1.0{WORKSPACE_PATH}"
@@ -39,13 +39,13 @@ class ResolveBody(Body):
 @router.get(f"{PATH}/runs/{{name}}")
 def run(services: Served, place: Here, name: str) -> dict[str, Any]:
     """A run."""
-    return _run(place, services.workspace.job(name))
+    return _run(place, services.workspace.jobs.get(name))
 
 
 @router.get(f"{PATH}/runs/{{name}}/details")
 def details(services: Served, place: Here, name: str) -> dict[str, Any]:
     """How a run stands, and where its log is. A failed one says why."""
-    job = services.workspace.job(name)
+    job = services.workspace.jobs.get(name)
     return {
         "runId": job.name,
         "target": "local",
@@ -66,9 +66,9 @@ def details(services: Served, place: Here, name: str) -> dict[str, Any]:
 def children(services: Served, place: Here, name: str) -> dict[str, Any]:
     """The one child of a job."""
     if name.endswith(CHILD_SUFFIX):
-        services.workspace.job(name)
+        services.workspace.jobs.get(name)
         return {"value": []}
-    return {"value": [_run(place, services.workspace.child(name))]}
+    return {"value": [_run(place, services.workspace.jobs.child(name))]}
 
 
 @router.post(f"{PATH}/rundata")
@@ -77,9 +77,9 @@ def run_data(services: Served, place: Here, body: RunDataBody) -> dict[str, Any]
 
     SDKs that do not know the type of an output, as 1.28, look for `azureml/{run}/score/` in the default datastore.
     """
-    job = services.workspace.job(body.run_id)
-    services.workspace.share_output(job)
-    services.workspace.share_logs(job)
+    job = services.workspace.jobs.get(body.run_id)
+    services.workspace.datastores.share_output(job)
+    services.workspace.datastores.share_logs(job)
     return {"runMetadata": _run(place, job)}
 
 
@@ -91,12 +91,12 @@ def resolve(services: Served, place: Here, body: ResolveBody) -> dict[str, Any]:
         found = _OUTPUT.fullmatch(asked)
         if found is None:
             raise Refusal(404, "ResourceNotFound", f"{asked[:200]}: is no output of a job here")
-        path = services.workspace.share_output(services.workspace.job(found["job"]))
+        path = services.workspace.datastores.share_output(services.workspace.jobs.get(found["job"]))
         values[asked] = {"uri": sources.datastore_uri(place.workspace_id, path), "type": "uri_folder"}
     return {"values": values}
 
 
-def _run(place: Place, job: Job) -> dict[str, Any]:
+def _run(place: Place, job: JobRecord) -> dict[str, Any]:
     parent = job.properties.get("parent")
     user = {"userName": USER, "userObjectId": USER}
     return {
@@ -124,13 +124,13 @@ def _run(place: Place, job: Job) -> dict[str, Any]:
     }
 
 
-def _outputs(place: Place, job: Job) -> dict[str, Any]:
+def _outputs(place: Place, job: JobRecord) -> dict[str, Any]:
     parent = job.properties.get("parent", job.name)
     asset = f"azureml://locations/{LOCATION}/workspaces/{place.workspace}/data/azureml_{parent}_output_score/versions/1"
     return {"score": {"assetId": asset, "type": "uri_folder"}} if job.status.is_final else {}
 
 
-def _error(job: Job) -> dict[str, Any] | None:
+def _error(job: JobRecord) -> dict[str, Any] | None:
     if job.status is not JobStatus.FAILED:
         return None
     message = job.error or "the job failed; its logs say why"

@@ -12,12 +12,13 @@ from fastapi.responses import JSONResponse
 
 from batchtwin.azure.rest import sources
 from batchtwin.azure.rest.resources import system_data, whole_seconds
-from batchtwin.azure.rest.schemas_jobs import Invocation, InvocationBody, JobOutput
+from batchtwin.azure.rest.schemas_jobs import InvocationBody, InvocationProperties, JobOutput
 from batchtwin.azure.rest.scope import PROVIDER, WORKSPACE_PATH, Here, LowerName, Place
 from batchtwin.azure.rest.state import Served
-from batchtwin.workspace.entities import Job
+from batchtwin.workspace.entities import JobRecord
 from batchtwin.workspace.errors import InputTypeError, InvalidError
-from batchtwin.workspace.service import Workspace
+from batchtwin.workspace.jobs.invocation import Invocation
+from batchtwin.workspace.workspace import Workspace
 
 PATH = f"{WORKSPACE_PATH}/batchEndpoints/{{endpoint}}"
 # The service of the SDK's `list_jobs`.
@@ -46,7 +47,7 @@ def invoke(
     target = _target(services.workspace, asked)
     compute = asked.compute or asked.resources
     retry = asked.retry_settings
-    job = services.workspace.invoke(
+    invocation = Invocation(
         endpoint,
         deployment=azureml_model_deployment or None,
         input=address,
@@ -62,6 +63,7 @@ def invoke(
         error_threshold=asked.error_threshold,
         request_id=repeatability_request_id or None,
     )
+    job = services.workspace.jobs.invoke(invocation)
     headers = {"Location": place.url("jobs", job.name)}
     return JSONResponse(document(place, job), 201, headers)
 
@@ -70,20 +72,20 @@ def invoke(
 @router.get(f"{FRONT_END}{PATH}/jobs")
 def of_endpoint(services: Served, place: Here, endpoint: LowerName) -> dict[str, Any]:
     """The jobs of an endpoint, newest first."""
-    services.workspace.endpoint(endpoint)
-    return {"value": [document(place, job) for job in services.workspace.jobs(endpoint=endpoint)]}
+    services.workspace.endpoints.get(endpoint)
+    return {"value": [document(place, job) for job in services.workspace.jobs.list(endpoint=endpoint)]}
 
 
 @router.get(f"{PATH}/deployments/{{deployment}}/jobs")
 @router.get(f"{FRONT_END}{PATH}/deployments/{{deployment}}/jobs")
 def of_deployment(services: Served, place: Here, endpoint: LowerName, deployment: LowerName) -> dict[str, Any]:
     """The jobs of a deployment, newest first."""
-    services.workspace.deployment(endpoint, deployment)
-    found = services.workspace.jobs(endpoint=endpoint, deployment=deployment)
+    services.workspace.deployments.get(endpoint, deployment)
+    found = services.workspace.jobs.list(endpoint=endpoint, deployment=deployment)
     return {"value": [document(place, job) for job in found]}
 
 
-def document(place: Place, job: Job) -> dict[str, Any]:
+def document(place: Place, job: JobRecord) -> dict[str, Any]:
     """What an invocation answers of its job."""
     return {
         "id": place.id("batchEndpoints", job.endpoint, "jobs", job.name),
@@ -108,7 +110,7 @@ class Target:
     file_name: str | None = None
 
 
-def _input(workspace: Workspace, asked: Invocation) -> tuple[str | None, str | None]:
+def _input(workspace: Workspace, asked: InvocationProperties) -> tuple[str | None, str | None]:
     """The one data input, as the workspace calls it: its address and type."""
     for given in asked.input_data.values():
         if given.job_input_type.lower() not in TYPES:
@@ -135,7 +137,7 @@ def _address(workspace: Workspace, text: str) -> str:
     return text
 
 
-def _target(workspace: Workspace, asked: Invocation) -> Target:
+def _target(workspace: Workspace, asked: InvocationProperties) -> Target:
     if len(asked.output_data) > 1:
         names = ", ".join(sorted(asked.output_data))[:200]
         raise InvalidError(f"a model deployment has one output; given are {names}")
@@ -165,10 +167,10 @@ def _folder(workspace: Workspace, address: str) -> str:
         raise InvalidError(f"{address[:200]}: output goes to a datastore: azureml://datastores/NAME/paths/FOLDER")
     store, path = found
     if path:
-        workspace.stored(store, path)
+        workspace.datastores.path(store, path)
     return f"azureml://datastores/{store}/paths/{path}"
 
 
-def _experiment(asked: Invocation) -> str | None:
+def _experiment(asked: InvocationProperties) -> str | None:
     name = asked.properties.get("experimentName")
     return name if isinstance(name, str) and name else None

@@ -12,7 +12,7 @@ from batchtwin.azure.rest import operations, sources
 from batchtwin.azure.rest.resources import described, system_data
 from batchtwin.azure.rest.scope import PROVIDER, WORKSPACE_PATH, Here, Place
 from batchtwin.azure.rest.state import Served, Services
-from batchtwin.workspace.entities import Job
+from batchtwin.workspace.entities import JobRecord
 from batchtwin.workspace.errors import NotFoundError
 from batchtwin.workspace.names import CHILD_SUFFIX, Reference
 
@@ -24,27 +24,27 @@ router = APIRouter()
 @router.get(PATH)
 def list_all(services: Served, place: Here) -> dict[str, Any]:
     """All jobs, newest first."""
-    return {"value": [_document(services, place, job) for job in services.workspace.jobs()]}
+    return {"value": [_document(services, place, job) for job in services.workspace.jobs.list()]}
 
 
 @router.get(f"{PATH}/{{name}}")
 def show(services: Served, place: Here, name: str) -> dict[str, Any]:
     """A job. A child has no properties here: so the SDK knows that it is one, and asks the run history [A]."""
-    job = services.workspace.job(name)
+    job = services.workspace.jobs.get(name)
     if name.endswith(CHILD_SUFFIX):
         return {**_head(place, job), "properties": None}
-    services.workspace.share_output(job)
+    services.workspace.datastores.share_output(job)
     return _document(services, place, job)
 
 
 @router.post(f"{PATH}/{{name}}/cancel")
 def cancel(services: Served, place: Here, name: str) -> Response:
     """Ask a job to end in order."""
-    services.workspace.cancel(name)
+    services.workspace.jobs.cancel(name)
     return operations.accepted(services, place)
 
 
-def tags(job: Job) -> dict[str, str]:
+def tags(job: JobRecord) -> dict[str, str]:
     """The tags of a job. With them the SDK sees a pipeline, whose outputs it downloads by name."""
     own = described("", job.tags, {})["tags"]
     return {
@@ -55,12 +55,12 @@ def tags(job: Job) -> dict[str, str]:
     }
 
 
-def studio(place: Place, job: Job) -> str:
+def studio(place: Place, job: JobRecord) -> str:
     """The address at which a job can be looked at: here its document."""
     return place.url("jobs", job.name)
 
 
-def _head(place: Place, job: Job) -> dict[str, Any]:
+def _head(place: Place, job: JobRecord) -> dict[str, Any]:
     return {
         "id": place.id("jobs", job.name),
         "name": job.name,
@@ -69,8 +69,8 @@ def _head(place: Place, job: Job) -> dict[str, Any]:
     }
 
 
-def _document(services: Services, place: Place, job: Job) -> dict[str, Any]:
-    output = sources.datastore_uri(place.workspace_id, services.workspace.output_path(job))
+def _document(services: Services, place: Place, job: JobRecord) -> dict[str, Any]:
+    output = sources.datastore_uri(place.workspace_id, services.workspace.datastores.output_path(job))
     return {
         **_head(place, job),
         "properties": {
@@ -91,13 +91,13 @@ def _document(services: Services, place: Place, job: Job) -> dict[str, Any]:
     }
 
 
-def _input(services: Services, place: Place, job: Job) -> dict[str, Any]:
+def _input(services: Services, place: Place, job: JobRecord) -> dict[str, Any]:
     kind, uri = "uri_folder", f"file://{job.input}"
     if job.input.startswith("azureml:"):
         named = Reference.parse("data", job.input)
         uri = place.id("data", named.name, "versions", named.version or "")
         with suppress(NotFoundError):
-            kind = services.workspace.resolve("data", job.input).type or kind
+            kind = services.workspace.assets.resolve("data", job.input).type or kind
     elif Path(job.input).is_file():
         kind = "uri_file"
     return {"jobInputType": kind, "mode": "ReadOnlyMount", "uri": uri}

@@ -8,7 +8,7 @@ from fastapi.responses import PlainTextResponse
 from batchtwin.azure.rest.errors import Refusal
 from batchtwin.azure.rest.scope import Place
 from batchtwin.azure.rest.state import Served, Services
-from batchtwin.workspace.entities import Job
+from batchtwin.workspace.entities import JobRecord
 
 # The name that the SDK streams from a pipeline job.
 STREAMED = "logs/azureml/executionlogs.txt"
@@ -17,7 +17,7 @@ SECONDS = 3600
 router = APIRouter()
 
 
-def address(services: Services, place: Place, job: Job) -> str:
+def address(services: Services, place: Place, job: JobRecord) -> str:
     """The address of the log, for an hour."""
     return f"{place.origin}/logs/{job.name}/executionlogs.txt?{services.sas.token(_subject(job.name), SECONDS, 'r')}"
 
@@ -29,7 +29,7 @@ def log(services: Served, request: Request, name: str) -> PlainTextResponse:
         raise Refusal(
             403, "AuthenticationFailed", "the signature is not for this log, or has expired; ask for the run's details"
         )
-    lines, _ = services.workspace.log_lines(name)
+    lines, _ = services.workspace.jobs.log_lines(name)
     return PlainTextResponse("".join(f"{line}\n" for line in lines))
 
 

@@ -46,7 +46,7 @@ class OutputDataset(AnyCase):
     path: Text | None = None
 
 
-class Invocation(AnyCase):
+class InvocationProperties(AnyCase):
     """A job that is asked for."""
 
     name: Text | None = None
@@ -65,4 +65,4 @@ class Invocation(AnyCase):
 class InvocationBody(AnyCase, Body):
     """The body of the POST."""
 
-    properties: Invocation
+    properties: InvocationProperties

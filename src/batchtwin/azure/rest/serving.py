@@ -20,7 +20,7 @@ def run_server(host: str, port: int, http_port: int) -> None:
     """
     try:
         from batchtwin.azure.rest.start import log_to_stderr, serve
-        from batchtwin.workspace.service import Workspace
+        from batchtwin.workspace.workspace import Workspace
     except ModuleNotFoundError as error:
         if error.name not in NEEDED:
             raise
@@ -38,10 +38,10 @@ def environment(*, check: bool = False, config: bool = False, unset: bool = Fals
     """
     if config:
         return _config()
-    from batchtwin.workspace.service import Workspace
+    from batchtwin.workspace.workspace import Workspace
 
     with Workspace.open() as workspace:
-        connection = Connection.read(workspace.datastores_root.parent)
+        connection = Connection.read(workspace.root)
     if check:
         connection.check()
         return f"{connection.origin}: reachable\n"

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from batchtwin.azure.rest.scope import BLOBS
 from batchtwin.workspace.datastores import DEFAULT
 from batchtwin.workspace.errors import InvalidError
-from batchtwin.workspace.service import Workspace
+from batchtwin.workspace.workspace import Workspace
 
 # Before `datastores` names and values come in pairs; data can be called `datastores`, and so can a folder of a path.
 _DATASTORE = re.compile(
@@ -30,7 +30,7 @@ def stored(workspace: Workspace, address: str) -> Path:
     found = datastore_path(address)
     if found is None:
         raise InvalidError(f"{address}: is not in a datastore of this workspace; upload it, and give that address")
-    path = workspace.stored(*found)
+    path = workspace.datastores.path(*found)
     if not os.path.exists(path):
         raise InvalidError(f"{address}: nothing was uploaded there")
     return path

@@ -22,7 +22,7 @@ from batchtwin.azure.rest.tls import Identity
 from batchtwin.azure.rest.tokens import Tokens
 from batchtwin.locks import hold_folder
 from batchtwin.workspace.datastores import ARTIFACTS, DEFAULT
-from batchtwin.workspace.service import Workspace
+from batchtwin.workspace.workspace import Workspace
 
 ANY = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not listened on
 # For requests that are being answered; clients keep connections open for ever.
@@ -38,7 +38,7 @@ def serve(workspace: Workspace, host: str, https_port: int, http_port: int, tell
     Raises:
         NoServerError: a port is taken, or the workspace has a server already.
     """
-    folder = workspace.datastores_root.parent / FOLDER
+    folder = workspace.root / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
 
     def served(holder: str) -> NoServerError:
@@ -50,7 +50,7 @@ def serve(workspace: Workspace, host: str, https_port: int, http_port: int, tell
         identity = Identity.make(_names(host))
         identity.write_bundle(connection.bundle)
         for name in (DEFAULT, ARTIFACTS):
-            workspace.make_datastore(name)
+            workspace.datastores.make(name)
         services = Services(workspace, Tokens(secrets.token_bytes(32)), Sas(secrets.token_bytes(32)))
         connection.write()
         service = _Listener(app.service(services), secure, identity.context())

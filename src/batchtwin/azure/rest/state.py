@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 
 from batchtwin.azure.blob.sas import Sas
 from batchtwin.azure.rest.tokens import Tokens
-from batchtwin.workspace.service import Workspace
+from batchtwin.workspace.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)

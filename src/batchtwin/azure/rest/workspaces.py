@@ -83,7 +83,7 @@ def workspace(place: Here, services: Served) -> dict[str, Any]:
             "description": "The local workspace of batchtwin",
             "workspaceId": str(uuid.uuid5(uuid.NAMESPACE_URL, place.workspace_id)),
             "discoveryUrl": f"{place.origin}/discovery{place.workspace_id}",
-            "mlFlowTrackingUri": services.workspace.mlflow_uri(),
+            "mlFlowTrackingUri": services.workspace.jobs.mlflow_uri(),
             "provisioningState": "Succeeded",
             "hbiWorkspace": False,
             "publicNetworkAccess": "Enabled",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batchtwin.workspace.entities import Job, JobStatus
+from batchtwin.workspace.entities import JobRecord, JobStatus
 from support import DEADLINE
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def run(files):
 
 
 @pytest.fixture
-def queue(rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch) -> tuple[Job, Job]:
+def queue(rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch) -> tuple[JobRecord, JobRecord]:
     """A job that runs for ever, and one that waits for its place."""
     monkeypatch.setenv("BATCHTWIN_JOBS", "1")
     rehearsal.deploy(WAITING)
@@ -29,14 +29,14 @@ def queue(rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch) -> tuple[Job, J
     return first, rehearsal.reach(rehearsal.invoke(), JobStatus.QUEUED)
 
 
-def test_a_job_waits_until_another_has_ended(rehearsal: Rehearsal, queue: tuple[Job, Job]) -> None:
+def test_a_job_waits_until_another_has_ended(rehearsal: Rehearsal, queue: tuple[JobRecord, JobRecord]) -> None:
     first, second = queue
     rehearsal.drop(first)
     rehearsal.reach(second, JobStatus.RUNNING)
     rehearsal.drop(second)
 
 
-def test_a_job_that_is_killed_gives_its_place_back(rehearsal: Rehearsal, queue: tuple[Job, Job]) -> None:
+def test_a_job_that_is_killed_gives_its_place_back(rehearsal: Rehearsal, queue: tuple[JobRecord, JobRecord]) -> None:
     first, second = queue
     process = rehearsal.process(first)
     assert process is not None
@@ -46,9 +46,9 @@ def test_a_job_that_is_killed_gives_its_place_back(rehearsal: Rehearsal, queue: 
     rehearsal.drop(second)
 
 
-def test_a_job_that_waits_can_be_cancelled(rehearsal: Rehearsal, queue: tuple[Job, Job]) -> None:
+def test_a_job_that_waits_can_be_cancelled(rehearsal: Rehearsal, queue: tuple[JobRecord, JobRecord]) -> None:
     first, second = queue
-    rehearsal.workspace.cancel(second.name)
+    rehearsal.workspace.jobs.cancel(second.name)
     assert rehearsal.end(second).status is JobStatus.CANCELED
     assert rehearsal.status(first) is JobStatus.RUNNING
     rehearsal.drop(first)

@@ -1,6 +1,6 @@
-"""The process of one job: `python -m batchtwin.workspace.runner JOB FOLDER`, which the workspace starts.
+"""The process of one job: `python -m batchtwin.workspace.jobs.runner JOB FOLDER`, which the workspace starts.
 
-It imports next to nothing before it has told its pid: the command that invoked the job waits for that.
+It imports next to nothing before it has printed its pid: the command that invoked the job waits for that.
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sqlalchemy import RowMapping
 
-    from batchtwin.engine.job import Job as EngineJob
+    from batchtwin.engine.job import Job
     from batchtwin.engine.run import Result
+    from batchtwin.workspace.database.store import Store
     from batchtwin.workspace.entities import JobStatus
-    from batchtwin.workspace.mlflow_run import Measured
-    from batchtwin.workspace.store import Store
-
+    from batchtwin.workspace.jobs.mlflow_run import Measured
 
 # `off` spares a job the seconds that MLflow takes.
 MLFLOW = "BATCHTWIN_MLFLOW"
@@ -54,9 +53,9 @@ class Watch:
     def __init__(self, store: Store, name: str) -> None:
         self._store = store
         self._name = name
-        self.job: EngineJob | None = None
+        self.job: Job | None = None
 
-    def update(self, job: EngineJob) -> None:
+    def update(self, job: Job) -> None:
         """Note where the job stands."""
         self.job = job
 
@@ -66,9 +65,9 @@ class Watch:
 
     def close(self) -> None:
         """What follows is output and manifest."""
-        from batchtwin.workspace import states
         from batchtwin.workspace.entities import JobStatus
         from batchtwin.workspace.errors import StoreError
+        from batchtwin.workspace.jobs import states
 
         with suppress(StoreError):  # the job is worth more than the word for its state
             states.advance(self._store, self._name, JobStatus.FINALIZING)
@@ -76,11 +75,11 @@ class Watch:
 
 def main(name: str, folder: Path) -> None:
     """Run the job to its end, write down how it ended, and add its MLflow run."""
-    from batchtwin.workspace import states
-    from batchtwin.workspace.store import VARIABLE, Store
+    from batchtwin.workspace.database.store import VARIABLE, Store
+    from batchtwin.workspace.jobs import states
 
     store = Store.open()
-    os.environ.pop(VARIABLE)  # no business of the scoring script
+    os.environ.pop(VARIABLE)  # not for the scoring script
     began = time.time()
     watch = Watch(store, name)
     row: RowMapping | None = None
@@ -102,20 +101,20 @@ def main(name: str, folder: Path) -> None:
 def run(store: Store, row: RowMapping, folder: Path, watch: Watch) -> tuple[JobStatus, str | None]:
     """Score, as `batchtwin score` does; return how the job ended, and why if it did not complete."""
     from batchtwin.errors import BatchTwinError
-    from batchtwin.workspace import results, states
     from batchtwin.workspace.entities import JobStatus
-    from batchtwin.workspace.places import place
+    from batchtwin.workspace.jobs import results, states
+    from batchtwin.workspace.jobs.concurrency import job_slot
 
     def wait() -> None:
         states.advance(store, row["name"], JobStatus.QUEUED)
 
     try:
-        with place(store.root, wait):
+        with job_slot(store.root, wait):
             states.advance(store, row["name"], JobStatus.PREPARING)
             result = score(store, row, folder, watch)
         status = JobStatus(result.status.value)
         if status is JobStatus.COMPLETED:
-            results.deliver(folder, row["order"]["output_path"])
+            results.deliver(folder, row["request"]["output_path"])
         return status, result.cause if status is JobStatus.FAILED else None
     except BatchTwinError as error:
         return JobStatus.FAILED, str(error)
@@ -130,15 +129,13 @@ def score(store: Store, row: RowMapping, folder: Path, watch: Watch) -> Result:
     from batchtwin.engine.new_job import new_job
     from batchtwin.engine.prepare import Request, place_request, prepare, resolve
     from batchtwin.environments.options import EnvironmentOptions
-    from batchtwin.workspace import states
     from batchtwin.workspace.entities import JobStatus
+    from batchtwin.workspace.jobs import states
 
-    order = row["order"]
     request = Request(
         folder / "deployment.yml",
-        Path(order["input"]),
+        Path(row["request"]["input"]),
         output=folder,
-        overrides=order["overrides"],
         environment=EnvironmentOptions(os.environ.get("BATCHTWIN_ENV", "auto")),
     )
     resolved = resolve(request)
@@ -153,16 +150,16 @@ def score(store: Store, row: RowMapping, folder: Path, watch: Watch) -> Result:
 
 def canceled(row: RowMapping | None, folder: Path) -> tuple[JobStatus, str | None]:
     """How a job ended that was asked to end: what is complete is complete."""
-    from batchtwin.workspace import results
     from batchtwin.workspace.entities import JobStatus
+    from batchtwin.workspace.jobs import results
 
-    is_complete = row is not None and results.is_complete(folder, row["order"]["output_path"])
+    is_complete = row is not None and results.is_complete(folder, row["request"]["output_path"])
     return (JobStatus.COMPLETED if is_complete else JobStatus.CANCELED), None
 
 
 def measured(watch: Watch, began: float) -> Measured:
     """Return the figures of the job, times in seconds."""
-    from batchtwin.workspace.mlflow_run import Measured
+    from batchtwin.workspace.jobs.mlflow_run import Measured
 
     job = watch.job
     if job is None:
@@ -182,7 +179,7 @@ def measured(watch: Watch, began: float) -> Measured:
 
 def record(store: Store, name: str, figures: Measured) -> None:
     """Add the MLflow run; the job has ended well or badly whether or not that succeeds."""
-    from batchtwin.workspace.mlflow_run import add_run
+    from batchtwin.workspace.jobs.mlflow_run import add_run
 
     if os.environ.get(MLFLOW) == "off":
         return
@@ -196,9 +193,20 @@ def record(store: Store, name: str, figures: Measured) -> None:
         traceback.print_exc()
 
 
-if __name__ == "__main__":
-    from batchtwin.workspace.process import detach
+def detach(folder: Path) -> None:
+    """Fork, print the pid of the child and exit; go on in the child, with `runner.log` as its output."""
+    pid = os.fork()
+    if pid:
+        os.write(1, str(pid).encode())
+        os._exit(0)
+    log = os.open(folder / "runner.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for number in (1, 2):
+        os.dup2(log, number)
+    os.close(log)
+    os.chdir(folder)
 
-    place = Path(sys.argv[2])
-    detach(place)
-    main(sys.argv[1], place)
+
+if __name__ == "__main__":
+    job_folder = Path(sys.argv[2])
+    detach(job_folder)
+    main(sys.argv[1], job_folder)

@@ -1,6 +1,7 @@
-"""Where a workspace lies: a database (SQLite, or any that SQLAlchemy speaks to) and a folder for content.
+"""Where a workspace is: a database (SQLite, or any that SQLAlchemy supports) and a folder for content.
 
-One writer at a time: SQLite by BEGIN IMMEDIATE, other databases by the lock on one row.
+One writer at a time: SQLite by BEGIN IMMEDIATE, other databases by the lock on one row. The folder is private to its
+owner (0700), and so is the SQLite file (0600): deployments hold environment variables.
 """
 
 from __future__ import annotations
@@ -12,16 +13,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, make_url, select
+from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, make_url, select, update
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
+from batchtwin.workspace.database.tables import metadata, workspace
 from batchtwin.workspace.errors import StoreError
-from batchtwin.workspace.tables import metadata, workspace
 
 VARIABLE = "BATCHTWIN_WORKSPACE"
 DEFAULT = ".batchtwin"
 FILE = "workspace.sqlite"
-SCHEMA = "1"
+SCHEMA = "2"
+# Columns of the table `jobs` that were renamed, by the version that had the old names.
+RENAMED = {"1": (("request", "fingerprint"), ("order", "request"))}
+PRIVATE_FOLDER = 0o700
+PRIVATE_FILE = 0o600
 LOCK_SECONDS = 60
 CREATE_TRIES = 5
 
@@ -39,24 +44,24 @@ class Store:
     def open(cls, where: str | None = None) -> Store:
         """Open the workspace of `where` (a folder or a database URL), else of the environment's, else `.batchtwin`.
 
-        It is made if it is not there.
+        A missing workspace is created; one of an earlier version is upgraded.
 
         Raises:
-            StoreError: it cannot be opened, or another version of batchtwin made it.
+            StoreError: it cannot be opened, or a later version of batchtwin made it.
         """
-        place = where or os.environ.get(VARIABLE) or DEFAULT
-        url = _url(place) if "://" in place else _sqlite_url(Path(place))
+        location = where or os.environ.get(VARIABLE) or DEFAULT
+        url = _url(location) if "://" in location else _sqlite_url(Path(location))
         file = _sqlite_file(url)
         with _refusals(url):
             if file is not None:
                 if not file.exists():
                     _make_sqlite(file)
                 engine = _engine(_sqlite_url_of(file))
-                _check(engine, url)
-                return cls(engine, file.parent, result_location(file))
+                _check_version(engine, url)
+                return cls(engine, file.parent, _address(file))
             engine = _engine(url)
             root = _root(engine)
-            _check(engine, url)
+            _check_version(engine, url)
             return cls(engine, root, url.render_as_string(hide_password=False))
 
     def close(self) -> None:
@@ -81,7 +86,7 @@ class Store:
         return path.relative_to(self.root).as_posix()
 
 
-def result_location(file: Path) -> str:
+def _address(file: Path) -> str:
     """What opens the workspace with this SQLite file."""
     return str(file.parent) if file.name == FILE else _sqlite_url_of(file).render_as_string()
 
@@ -129,9 +134,10 @@ def _engine(url: URL) -> Engine:
 
 
 def _make_sqlite(file: Path) -> None:
-    """Make the database beside its place and link it there: it is there whole, or not, whoever else makes it too."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    """Create the database under a temporary name and link it to its own: it is whole, whoever else creates it too."""
+    file.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
     new = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
+    new.touch(mode=PRIVATE_FILE)  # SQLite gives its other files the same mode
     engine = _engine(_sqlite_url_of(new))
     try:
         with engine.connect() as connection:
@@ -150,12 +156,12 @@ def _make_sqlite(file: Path) -> None:
 
 
 def _root(engine: Engine) -> Path:
-    """The folder of the content, which the first to open the database decides."""
+    """The folder of the content: that of the process which opened the database first."""
     for left in range(CREATE_TRIES, 0, -1):
         with suppress(DBAPIError), engine.connect() as connection:
-            found = connection.execute(select(workspace.c.value).where(workspace.c.key == "root")).scalar()
-            if found:
-                return Path(found)
+            known = connection.execute(select(workspace.c.value).where(workspace.c.key == "root")).scalar()
+            if known:
+                return Path(known)
         try:
             with engine.begin() as connection:
                 metadata.create_all(connection)
@@ -166,16 +172,32 @@ def _root(engine: Engine) -> Path:
             if left == 1:
                 raise
             continue  # another process makes it at this moment
-        root.mkdir(parents=True, exist_ok=True)
+        root.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         return root
     raise AssertionError("unreachable")
 
 
-def _check(engine: Engine, url: URL) -> None:
+def _check_version(engine: Engine, url: URL) -> None:
+    """Upgrade a database of an earlier version, and refuse one of a later version."""
+    query = select(workspace.c.value).where(workspace.c.key == "schema")
     with engine.connect() as connection:
-        found = connection.execute(select(workspace.c.value).where(workspace.c.key == "schema")).scalar()
-    if found != SCHEMA:
-        raise StoreError(f"{url}: is a workspace of version {found}; this batchtwin reads version {SCHEMA}")
+        version = connection.execute(query).scalar()
+    if version in RENAMED:
+        with engine.execution_options(batchtwin_write=True).begin() as connection:
+            version = connection.execute(query.with_for_update()).scalar()
+            if version in RENAMED:  # else another process was faster
+                version = _upgrade(connection, version)
+    if version != SCHEMA:
+        raise StoreError(f"{url}: is a workspace of version {version}; this batchtwin reads version {SCHEMA}")
+
+
+def _upgrade(connection: Connection, version: str) -> str:
+    """Rename the columns that have another name now; return the version that the database has then."""
+    quote = connection.dialect.identifier_preparer.quote
+    for old, new in RENAMED[version]:
+        connection.exec_driver_sql(f"ALTER TABLE jobs RENAME COLUMN {quote(old)} TO {quote(new)}")
+    connection.execute(update(workspace).where(workspace.c.key == "schema").values(value=SCHEMA))
+    return SCHEMA
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The process that answers for a job: started so that it outlives the command, known by the lock that it holds."""
+"""The process of a job: it outlives the command, and holds the lock of the job's folder while it lives."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from batchtwin.locks import hold, is_held
+from batchtwin.workspace.database.store import VARIABLE
 from batchtwin.workspace.errors import StoreError
-from batchtwin.workspace.store import VARIABLE
 
+# Whoever holds this lock in the folder of a job is responsible for the job. The command takes it, and the job's process
+# inherits its descriptor: however the process ends, and whatever becomes of the clock, the kernel releases the lock.
 LOCK = "runner.lock"
 # Pids are used again, but not by a process that started at the same time.
 SAME_START_SECONDS = 1.0
@@ -59,27 +59,11 @@ class Process:
                 os.kill(self.pid, signal.SIGTERM)
 
 
-@contextmanager
-def answering(folder: Path) -> Iterator[int]:
-    """Answer for the job of a folder until the end of the block: give the descriptor of its lock.
-
-    Who inherits the descriptor answers for the job, too. The kernel lets go of the lock when the last of them is gone,
-    however it ends, and whatever becomes of the clock.
-    """
-    with hold(folder / LOCK) as descriptor:
-        yield descriptor
-
-
-def is_answered(folder: Path) -> bool | None:
-    """Whether a process answers for the job of a folder; None if the job has no lock."""
-    return is_held(folder / LOCK)
-
-
 def launch(module: str, name: str, folder: Path, address: str, lock: int) -> Process:
     """Start `python -m module NAME FOLDER` in a session of its own, and return the process that stays.
 
-    What it starts first only gives its pid and ends, so that the job is nobody's child: it leaves no zombie. It
-    inherits `lock`, and what it starts itself does not: `subprocess` closes all that it is not told to pass.
+    The first process forks, prints the pid of its child and exits: the job is no child of the command and leaves no
+    zombie. The job inherits `lock`; its own children do not, for `subprocess` closes descriptors by default.
 
     Raises:
         StoreError: it did not start.
@@ -97,16 +81,3 @@ def launch(module: str, name: str, folder: Path, address: str, lock: int) -> Pro
     if done.returncode or not done.stdout:
         raise StoreError(f"{name}: the job's process did not start: {done.stderr.strip() or done.returncode}")
     return Process.of(int(done.stdout))
-
-
-def detach(folder: Path) -> None:
-    """In the process that `launch` started: fork, tell the pid, and go on with input and output of the job's own."""
-    pid = os.fork()
-    if pid:
-        os.write(1, str(pid).encode())
-        os._exit(0)
-    log = os.open(folder / "runner.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    for number in (1, 2):
-        os.dup2(log, number)
-    os.close(log)
-    os.chdir(folder)

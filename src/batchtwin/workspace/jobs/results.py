@@ -9,7 +9,7 @@ from pathlib import Path
 from batchtwin import atomic
 from batchtwin.engine.logs import JOB_RESULT
 from batchtwin.engine.output.folder import OutputFolder
-from batchtwin.workspace.entities import FINAL, Job
+from batchtwin.workspace.entities import FINAL, JobRecord
 from batchtwin.workspace.errors import InvalidError, NotEndedError, NotFoundError
 
 OUTPUT = "score"
@@ -17,7 +17,7 @@ OUTPUT = "score"
 DELIVERED = "delivered"
 
 
-def lines(job: Job) -> list[str]:
+def lines(job: JobRecord) -> list[str]:
     """The progress overview so far; after the end status, summary and cause. Only whole lines."""
     overviews = sorted(OutputFolder(job.output).logs.glob("job_progress_overview.*.txt"))
     told = [line for file in overviews for line in _whole_lines(file)]
@@ -35,7 +35,7 @@ def _whole_lines(file: Path) -> list[str]:
     return text[: text.rfind("\n") + 1].splitlines()
 
 
-def download(job: Job, target: Path, output_name: str | None, *, everything: bool) -> Path:
+def download(job: JobRecord, target: Path, output_name: str | None, *, everything: bool) -> Path:
     """Copy what is asked below `target`, and return the folder.
 
     Raises:
@@ -59,7 +59,7 @@ def download(job: Job, target: Path, output_name: str | None, *, everything: boo
     return target if everything else target / Path(next(iter(wanted)))
 
 
-def _require_file(job: Job) -> None:
+def _require_file(job: JobRecord) -> None:
     if not any(names for _, _, names in os.walk(OutputFolder(job.output).score)):
         raise InvalidError(
             f"output '{OUTPUT}' of job '{job.name}': has no file, and the job is {job.status.value}; "

@@ -1,7 +1,7 @@
-"""How many jobs of a workspace run at once, as many as a cluster has nodes; the others are Queued.
+"""How many jobs of a workspace run at once; the others are Queued.
 
-A place is a lock on a file: the kernel gives it back however its job ends. Of those that wait one looks for a place,
-and the others wait for their turn to look.
+A slot is a lock on a file: the kernel releases it however its job ends. Of the jobs that wait, one looks for a free
+slot and the others wait for their turn to look.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from batchtwin.machine import cpus
 from batchtwin.workspace.errors import InvalidError
 
 VARIABLE = "BATCHTWIN_JOBS"
-FOLDER = ".places"
+FOLDER = ".slots"
 LOOK_SECONDS = 0.05
 
 
 @contextmanager
-def place(root: Path, wait: Callable[[], None]) -> Iterator[None]:
-    """Hold one of the places of the workspace at `root`; `wait` is called if none is free at once.
+def job_slot(root: Path, wait: Callable[[], None]) -> Iterator[None]:
+    """Hold one of the job slots of the workspace at `root`; `wait` is called if none is free at once.
 
-    There are as many as BATCHTWIN_JOBS says, else as there are CPUs, but two at least.
+    BATCHTWIN_JOBS sets their number. The default is the number of CPUs, at least two.
 
     Raises:
-        InvalidError: BATCHTWIN_JOBS is no number above 0.
+        InvalidError: BATCHTWIN_JOBS is not a number above 0.
     """
     count = _count()
     folder = root / FOLDER
@@ -60,7 +60,7 @@ def _next(folder: Path, count: int) -> int:
 
 
 def _free(folder: Path, count: int) -> int | None:
-    """The descriptor of a place that was free, and is ours now."""
+    """The descriptor of the lock of a free slot; None if all are held."""
     for number in range(count):
         with suppress(BlockingIOError):
             return acquire(folder / str(number), wait=False)

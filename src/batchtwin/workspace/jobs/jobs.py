@@ -4,95 +4,81 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, RowMapping, insert, select
 
-from batchtwin.workspace import results, states
-from batchtwin.workspace.assets import NOTHING
-from batchtwin.workspace.deployments import Deployments, job_yaml
-from batchtwin.workspace.entities import Deployment, Job, JobStatus
+from batchtwin.locks import hold
+from batchtwin.workspace.assets import Assets
+from batchtwin.workspace.database.rows import first, job_of, now
+from batchtwin.workspace.database.store import Store
+from batchtwin.workspace.database.tables import jobs
+from batchtwin.workspace.deployments import Deployments
+from batchtwin.workspace.endpoints import Endpoints
+from batchtwin.workspace.entities import DeploymentRecord, JobRecord, JobStatus
 from batchtwin.workspace.errors import ConflictError, InvalidError, NoRouteError, UnknownDeploymentError
+from batchtwin.workspace.jobs import job_yaml, results, states
+from batchtwin.workspace.jobs.invocation import Invocation, fingerprint, local_path, resolve_input
+from batchtwin.workspace.jobs.liveness import LOCK, Process, launch
 from batchtwin.workspace.names import CHILD_SUFFIX, check_name
-from batchtwin.workspace.process import Process, answering, launch
-from batchtwin.workspace.request import fingerprint, input_of, local_path, overrides_of
-from batchtwin.workspace.rows import first, job_of, now
 from batchtwin.workspace.snapshot import STAGING, Staged
-from batchtwin.workspace.tables import jobs
 
-RUNNER = "batchtwin.workspace.runner"
+if TYPE_CHECKING:
+    from batchtwin.deployment.schema import Deployment
+
+RUNNER = "batchtwin.workspace.jobs.runner"
 FOLDER = "jobs"
-YAML = "deployment.yml"
 
 
-class Jobs(Deployments):
-    """The verbs for jobs."""
+class Jobs:
+    """Jobs of the endpoints. Each runs in a process of its own."""
 
-    def invoke(
-        self,
-        endpoint: str,
-        *,
-        deployment: str | None = None,
-        input: str | None = None,
-        input_type: str | None = None,
-        job_name: str | None = None,
-        experiment: str | None = None,
-        overrides: Mapping[str, str] = NOTHING,
-        output_file_name: str | None = None,
-        output_path: str | None = None,
-        instance_count: int | None = None,
-        mini_batch_size: int | None = None,
-        max_retries: int | None = None,
-        timeout: int | None = None,
-        error_threshold: int | None = None,
-        request_id: str | None = None,
-    ) -> Job:
-        """Start a job, and return at once. It runs in a process of its own, which outlives the caller.
+    def __init__(self, store: Store, assets: Assets, endpoints: Endpoints, deployments: Deployments) -> None:
+        self._store = store
+        self._assets = assets
+        self._endpoints = endpoints
+        self._deployments = deployments
 
-        The same `job_name` or `request_id` with the same request is the same job [+]. `timeout` in seconds.
+    def invoke(self, invocation: Invocation) -> JobRecord:
+        """Start a job, and return at once. Its process outlives the caller.
 
         Raises:
             NotFoundError: no such endpoint or data asset.
             UnknownDeploymentError, NoRouteError: nothing to route to.
             InputTypeError: an input that a model deployment does not take.
-            InvalidError: something else that cannot be.
-            ConflictError: a job of this name is there, with another request.
+            InvalidError: another value that cannot be.
+            ConflictError: a job of this name exists, with another request.
         """
+        endpoint, job_name = invocation.endpoint, invocation.job_name
         name = check_name("job", job_name) if job_name is not None else f"batchjob-{uuid.uuid4()}"
-        experiment = check_name("experiment", experiment) if experiment else endpoint
-        routed = self._route(endpoint, deployment)
-        asked = {
-            "mini_batch_size": mini_batch_size,
-            "instance_count": instance_count,
-            "max_retries": max_retries,
-            "timeout": timeout,
-            "error_threshold": error_threshold,
-            "output_file_name": output_file_name,
-        }
-        given = overrides_of(routed, asked, overrides)
-        target = self._output_path(output_path)
-        found = input_of(self, self._store.root, input, input_type)
-        order = {"input": str(found.path), "overrides": given, "output_path": target}
-        facts = {**order, "endpoint": endpoint, "deployment": routed.name, "experiment": experiment}
+        experiment = check_name("experiment", invocation.experiment) if invocation.experiment else endpoint
+        record = self._route(endpoint, invocation.deployment)
+        overrides = invocation.overrides_for(record)
+        output_path = self._output_path(invocation.output_path)
+        job_input = resolve_input(self._assets, self._store.root, invocation.input, invocation.input_type)
+        deployment = job_yaml.job_deployment(record, overrides)
+        request = {"input": str(job_input.path), "output_path": output_path}
+        identity = {"overrides": overrides, "endpoint": endpoint, "deployment": record.name, "experiment": experiment}
         values = {
             "name": name,
             "display_name": name,
             "endpoint": endpoint,
-            "deployment": routed.name,
+            "deployment": record.name,
             "experiment": experiment,
-            "input": found.name,
+            "input": job_input.name,
             "output": f"{FOLDER}/{name}",
-            "request": fingerprint(facts),
-            "request_id": request_id,
-            "order": order,
+            "output_file_name": deployment.output_file,
+            "fingerprint": fingerprint({**request, **identity}),
+            "request_id": invocation.request_id,
+            "request": {**request, "parameters": _parameters(deployment)},
         }
-        return self._start(routed, values)
+        return self._start(deployment, values)
 
-    def job(self, name: str) -> Job:
-        """Return a job, or the child of one; one whose process is gone has ended, and says so.
+    def get(self, name: str) -> JobRecord:
+        """Return a job, or the child of one. A job whose process is gone has ended.
 
         Raises:
             NotFoundError: there is none of this name.
@@ -103,31 +89,31 @@ class Jobs(Deployments):
             row = states.row_of(connection, name)
         return job_of(states.reconcile(self._store, row), self._store.root)
 
-    def jobs(
+    def list(
         self, *, endpoint: str | None = None, deployment: str | None = None, experiment: str | None = None
-    ) -> list[Job]:
+    ) -> Sequence[JobRecord]:
         """Return the jobs, newest first; of one endpoint, deployment or experiment."""
         query = select(jobs).order_by(jobs.c.id.desc())
-        wanted = {"endpoint": endpoint, "deployment": deployment, "experiment": experiment}
-        for column, value in wanted.items():
+        filters = {"endpoint": endpoint, "deployment": deployment, "experiment": experiment}
+        for column, value in filters.items():
             if value is not None:
                 query = query.where(jobs.c[column] == value)
         with self._store.read() as connection:
             rows = connection.execute(query).mappings().all()
         return [job_of(states.reconcile(self._store, row), self._store.root) for row in rows]
 
-    def child(self, name: str) -> Job:
+    def child(self, name: str) -> JobRecord:
         """Return the child `batchscoring` of a job, whose output is `score` [A].
 
         Raises:
             NotFoundError: there is no such job.
         """
-        parent = self.job(name)
+        parent = self.get(name)
         properties = {**parent.properties, "parent": parent.name}
         return replace(parent, name=name + CHILD_SUFFIX, display_name="batchscoring", properties=properties)
 
-    def cancel(self, name: str) -> Job:
-        """Ask a job to end in order: what is done stays done. One that has ended is left as it is.
+    def cancel(self, name: str) -> JobRecord:
+        """Ask a job to end in order: what is done stays done. A job that has ended stays as it is.
 
         Raises:
             NotFoundError: there is none of this name.
@@ -139,15 +125,15 @@ class Jobs(Deployments):
                 states.change(connection, name, {"status": JobStatus.CANCEL_REQUESTED})
         if row["claimed"] and not JobStatus(row["status"]).is_final:
             Process(row["pid"], row["pid_started"]).terminate(RUNNER, name)
-        return self.job(name)
+        return self.get(name)
 
-    def log_lines(self, name: str, after: int = 0) -> tuple[list[str], int]:
-        """Return what a job has told since line `after`, and the number to ask with next time.
+    def log_lines(self, name: str, after: int = 0) -> tuple[Sequence[str], int]:
+        """Return the lines of a job's log after line `after`, and the `after` of the next call.
 
         Raises:
             NotFoundError: there is none of this name.
         """
-        lines = results.lines(self.job(name))
+        lines = results.lines(self.get(name))
         return lines[after:], len(lines)
 
     def download(self, name: str, target: Path, output_name: str | None = "score", all: bool = False) -> Path:
@@ -160,25 +146,25 @@ class Jobs(Deployments):
             NotFoundError: there is no such job or output.
             InvalidError: the output has no file, or the file system refuses.
         """
-        return results.download(self.job(name), target, output_name, everything=all)
+        return results.download(self.get(name), target, output_name, everything=all)
 
     def mlflow_uri(self) -> str:
         """The tracking URI of the MLflow runs of the jobs."""
         return f"sqlite:///{self._store.root / 'mlflow.db'}"
 
-    def _route(self, endpoint: str, name: str | None) -> Deployment:
+    def _route(self, endpoint: str, name: str | None) -> DeploymentRecord:
         """The deployment that is named; else the default; else the only one [A]."""
-        there = {deployment.name: deployment for deployment in self.deployments(endpoint)}
+        deployments = {deployment.name: deployment for deployment in self._deployments.list(endpoint)}
         if name is not None:
-            if name not in there:
+            if name not in deployments:
                 raise UnknownDeploymentError(name)
-            return there[name]
-        default = self.endpoint(endpoint).default_deployment
-        if default in there:
-            return there[default]
-        if len(there) != 1:
+            return deployments[name]
+        default = self._endpoints.get(endpoint).default_deployment
+        if default in deployments:
+            return deployments[default]
+        if len(deployments) != 1:
             raise NoRouteError
-        return next(iter(there.values()))
+        return next(iter(deployments.values()))
 
     def _output_path(self, text: str | None) -> str | None:
         if text is None:
@@ -188,25 +174,24 @@ class Jobs(Deployments):
             raise InvalidError(f"{text}: remote output is not written here; give a folder")
         return str(path.absolute())
 
-    def _start(self, deployment: Deployment, values: dict[str, Any]) -> Job:
-        """Write the job down, with its folder; then start its process, unless the job is there already."""
+    def _start(self, deployment: Deployment, values: Mapping[str, Any]) -> JobRecord:
+        """Insert the job and create its folder; then start its process, unless the job exists already."""
         staging = self._store.root / STAGING / uuid.uuid4().hex
         folder = self._store.root / FOLDER / values["name"]
         staging.mkdir(parents=True)
         try:
-            (staging / YAML).write_text(job_yaml(deployment), encoding="utf-8")
-            values["output_file_name"] = _output_file_name(staging / YAML, values["order"]["overrides"])
-            with answering(staging) as lock:
+            job_yaml.write_yaml(deployment, staging)
+            with hold(staging / LOCK) as lock:
                 with self._store.write() as connection:
-                    there = _same(connection, values)
-                    if there is None:
-                        Staged(staging, YAML, "").settle(folder)
+                    existing = _same(connection, values)
+                    if existing is None:
+                        Staged(staging, job_yaml.NAME, "").commit(folder)
                         connection.execute(insert(jobs).values(**values, **_fresh(Process.this())))
-                if there is None:
+                if existing is None:
                     self._launch(values["name"], folder, lock)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-        return self.job((there or values)["name"])
+        return self.get((existing or values)["name"])
 
     def _launch(self, name: str, folder: Path, lock: int) -> None:
         try:
@@ -237,17 +222,12 @@ def _same(connection: Connection, values: Mapping[str, Any]) -> RowMapping | Non
     if values["request_id"] is not None:
         matches |= jobs.c.request_id == values["request_id"]
     row = first(connection, select(jobs).where(matches))
-    if row is not None and row["request"] != values["request"]:
+    if row is not None and row["fingerprint"] != values["fingerprint"]:
         raise ConflictError(f"job {row['name']}: exists, with another input or other settings; choose another name")
     return row
 
 
-def _output_file_name(yaml: Path, overrides: Mapping[str, str]) -> str | None:
-    """Check the overrides, and return the name of the output file; None with `summary_only`."""
-    from batchtwin.deployment.schema import Deployment as Spec
-    from batchtwin.errors import DeploymentError
-
-    try:
-        return Spec.load(yaml, overrides).output_file
-    except DeploymentError as error:
-        raise InvalidError("; ".join(f"{problem.key}: {problem.text}" for problem in error.problems)) from None
+def _parameters(deployment: Deployment) -> dict[str, Any]:
+    """The settings by name, without environment variables, which may hold secrets."""
+    settings = deployment.settings.model_dump(mode="json", exclude={"instance_count", "environment_variables"})
+    return {"instance_count": deployment.instance_count, **settings}

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.locks import hold
-from batchtwin.workspace import states
-from batchtwin.workspace.entities import Job, JobStatus
-from batchtwin.workspace.rows import job_of
-from batchtwin.workspace.store import Store
+from batchtwin.workspace.database.rows import job_of
+from batchtwin.workspace.database.store import Store
+from batchtwin.workspace.entities import JobRecord, JobStatus
+from batchtwin.workspace.jobs import states
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -51,16 +51,16 @@ def add_run(store: Store, name: str, measured: Measured) -> None:
         uri = f"sqlite:///{store.root / 'mlflow.db'}"
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         run_id = _create(client, store.root, job, measured)
-    _fill(client, run_id, job, row["order"], measured)
+    _fill(client, run_id, job, row["request"]["parameters"], measured)
     client.set_terminated(run_id, STATUSES[job.status], int(measured.ended * 1000))
     with store.write() as connection:
         states.change(connection, name, {"mlflow_run_id": run_id})
 
 
-def _create(client: MlflowClient, root: Path, job: Job, measured: Measured) -> str:
-    found = client.get_experiment_by_name(job.experiment)
+def _create(client: MlflowClient, root: Path, job: JobRecord, measured: Measured) -> str:
+    known = client.get_experiment_by_name(job.experiment)
     artifacts = (root / "mlartifacts" / job.experiment).as_uri()
-    experiment = found.experiment_id if found else client.create_experiment(job.experiment, artifacts)
+    experiment = known.experiment_id if known else client.create_experiment(job.experiment, artifacts)
     tags = {"endpoint": job.endpoint, "deployment": job.deployment, "status": job.status.value}
     if job.error:
         tags["error"] = job.error[:LONGEST]
@@ -69,17 +69,8 @@ def _create(client: MlflowClient, root: Path, job: Job, measured: Measured) -> s
     return run_id
 
 
-def _fill(client: MlflowClient, run_id: str, job: Job, order: Mapping[str, Any], measured: Measured) -> None:
-    from batchtwin.deployment.schema import Deployment
-
-    settings = Deployment.load(job.output / "deployment.yml", order["overrides"])
-    parameters = {
-        "endpoint": job.endpoint,
-        "deployment": job.deployment,
-        "input": job.input,
-        "instance_count": settings.instance_count,
-        **settings.settings.model_dump(mode="json", exclude={"instance_count", "environment_variables"}),
-    }
+def _fill(client: MlflowClient, run_id: str, job: JobRecord, settings: Mapping[str, Any], measured: Measured) -> None:
+    parameters = {"endpoint": job.endpoint, "deployment": job.deployment, "input": job.input, **settings}
     for key, value in parameters.items():
         client.log_param(run_id, key, str(value)[:LONGEST])
     for key, value in measured.figures.items():

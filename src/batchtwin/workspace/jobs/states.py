@@ -1,4 +1,4 @@
-"""How the record of a job moves on, whoever moves it: the command, the job's process, or whoever finds that gone."""
+"""Changes of a job's record, by the command that invokes it, the job's process, or a reader that finds it gone."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, select, update
 
 from batchtwin.engine.output.folder import OutputFolder
-from batchtwin.workspace import results
+from batchtwin.locks import is_held
+from batchtwin.workspace.database.rows import first, now
+from batchtwin.workspace.database.store import Store
+from batchtwin.workspace.database.tables import jobs
 from batchtwin.workspace.entities import JobStatus
 from batchtwin.workspace.errors import InvalidError, NotFoundError
-from batchtwin.workspace.process import Process, is_answered
-from batchtwin.workspace.rows import first, now
-from batchtwin.workspace.store import Store
-from batchtwin.workspace.tables import jobs
+from batchtwin.workspace.jobs import results
+from batchtwin.workspace.jobs.liveness import LOCK, Process
 
 
 def row_of(connection: Connection, name: str) -> RowMapping:
@@ -36,14 +37,14 @@ def change(connection: Connection, name: str, values: Mapping[str, Any]) -> None
 
 
 def hand_over(store: Store, name: str, process: Process) -> None:
-    """The command that invoked the job passes it to the job's process, if that was not faster."""
+    """Note the process of a job, unless that has claimed the job already."""
     with store.write() as connection:
         if not row_of(connection, name)["claimed"]:
             change(connection, name, {"pid": process.pid, "pid_started": process.started})
 
 
 def claim(store: Store, name: str) -> RowMapping | None:
-    """This process takes the job; None if it has ended before it began."""
+    """Take the job for this process and return its record; None if the job has ended or another process has it."""
     this = Process.this()
     with store.write() as connection:
         row = row_of(connection, name)
@@ -59,7 +60,7 @@ def claim(store: Store, name: str) -> RowMapping | None:
 
 
 def advance(store: Store, name: str, status: JobStatus) -> None:
-    """The job goes on; a request to cancel it stays visible."""
+    """Set the status of a job that runs; a request to cancel it stays."""
     with store.write() as connection:
         held = JobStatus(row_of(connection, name)["status"])
         if not held.is_final and held is not JobStatus.CANCEL_REQUESTED:
@@ -67,34 +68,34 @@ def advance(store: Store, name: str, status: JobStatus) -> None:
 
 
 def end(store: Store, name: str, status: JobStatus, error: str | None) -> None:
-    """The job has ended."""
+    """Set how a job has ended, and when."""
     with store.write() as connection:
         change(connection, name, {"status": status, "ended": now(), "error": error})
 
 
 def reconcile(store: Store, row: RowMapping) -> RowMapping:
-    """Return the record as the world has it: without its process a job has ended; once resumed it is complete.
+    """Return the record, brought up to date: a job without its process has ended; a resumed job may be complete.
 
-    What is complete, and was not delivered yet, is delivered first.
+    Output that is complete and not delivered yet is delivered first.
     """
     folder = store.root / row["output"]
     if JobStatus(row["status"]).is_final:
-        found = None if row["status"] == JobStatus.COMPLETED else _resumed(row, folder)
+        changes = None if row["status"] == JobStatus.COMPLETED else _resumed(row, folder)
     else:
-        found = None if _is_alive(row, folder) else _gone(row, folder)
-    if found is None:
+        changes = None if _is_alive(row, folder) else _orphaned(row, folder)
+    if changes is None:
         return row
     with store.write() as connection:
-        # The process may have written its last word, and ended, since the row was read.
-        again = row_of(connection, row["name"])
-        if (again["status"], again["pid"]) == (row["status"], row["pid"]):
-            change(connection, row["name"], {"ended": now(), **found})
+        # The process may have set the final status, and ended, since the row was read.
+        current = row_of(connection, row["name"])
+        if (current["status"], current["pid"]) == (row["status"], row["pid"]):
+            change(connection, row["name"], {"ended": now(), **changes})
         return row_of(connection, row["name"])
 
 
 def _is_alive(row: RowMapping, folder: Path) -> bool:
-    answered = is_answered(folder)
-    return Process(row["pid"], row["pid_started"]).is_alive if answered is None else answered
+    held = is_held(folder / LOCK)
+    return Process(row["pid"], row["pid_started"]).is_alive if held is None else held
 
 
 def _resumed(row: RowMapping, folder: Path) -> dict[str, Any] | None:
@@ -104,9 +105,9 @@ def _resumed(row: RowMapping, folder: Path) -> dict[str, Any] | None:
     return _whole(row, folder)
 
 
-def _gone(row: RowMapping, folder: Path) -> dict[str, Any]:
+def _orphaned(row: RowMapping, folder: Path) -> dict[str, Any]:
     is_unwanted = row["status"] == JobStatus.CANCEL_REQUESTED
-    if is_unwanted and not results.is_complete(folder, row["order"]["output_path"]):
+    if is_unwanted and not results.is_complete(folder, row["request"]["output_path"]):
         return {"status": JobStatus.CANCELED}
     output = OutputFolder(folder)
     if output.manifest.exists():
@@ -118,7 +119,7 @@ def _gone(row: RowMapping, folder: Path) -> dict[str, Any]:
 def _whole(row: RowMapping, folder: Path) -> dict[str, Any]:
     """A job whose output is whole is complete once that is where the invocation wants it."""
     try:
-        results.deliver(folder, row["order"]["output_path"])
+        results.deliver(folder, row["request"]["output_path"])
     except InvalidError as error:
         return {"status": JobStatus.FAILED, "error": str(error)}
     return {"status": JobStatus.COMPLETED, "error": None}

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, Table, insert, select, update
 
-from batchtwin.workspace import tables
-from batchtwin.workspace.entities import Asset, Compute, Deployment, Endpoint, Job, JobStatus
+from batchtwin.workspace.database import tables
+from batchtwin.workspace.entities import Asset, Compute, DeploymentRecord, Endpoint, JobRecord, JobStatus
 
 
 def now() -> datetime:
@@ -60,20 +60,20 @@ def endpoint_of(row: RowMapping) -> Endpoint:
     return Endpoint(**row)
 
 
-def deployment_of(row: RowMapping, connection: Connection, root: Path) -> Deployment:
+def deployment_of(row: RowMapping, connection: Connection, root: Path) -> DeploymentRecord:
     """The deployment of a row, with its assets."""
-    from batchtwin.deployment.schema import Deployment as Spec
+    from batchtwin.deployment.schema import Deployment
 
     def asset(number: int | None) -> Asset | None:
-        found = first(connection, select(tables.assets).where(tables.assets.c.id == number)) if number else None
-        return asset_of(found, root) if found else None
+        asset_row = first(connection, select(tables.assets).where(tables.assets.c.id == number)) if number else None
+        return asset_of(asset_row, root) if asset_row else None
 
     model = asset(row["model"])
     assert model is not None  # noqa: S101 - the database sees to it
-    return Deployment(
+    return DeploymentRecord(
         endpoint=row["endpoint"],
         name=row["name"],
-        spec=Spec.model_validate_json(row["spec"]),
+        spec=Deployment.model_validate_json(row["spec"]),
         model=model,
         code=asset(row["code"]),
         environment=asset(row["environment"]),
@@ -82,9 +82,9 @@ def deployment_of(row: RowMapping, connection: Connection, root: Path) -> Deploy
     )
 
 
-def job_of(row: RowMapping, root: Path) -> Job:
+def job_of(row: RowMapping, root: Path) -> JobRecord:
     """The job of a row, as it was last written down."""
-    return Job(
+    return JobRecord(
         name=row["name"],
         display_name=row["display_name"],
         endpoint=row["endpoint"],

@@ -1,4 +1,4 @@
-"""What an invocation may ask for, and what it means for the deployment's YAML."""
+"""What a client may say when it invokes an endpoint, and what that means for the deployment and its input."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from batchtwin.workspace import snapshot
 from batchtwin.workspace.assets import Assets
-from batchtwin.workspace.entities import Deployment
+from batchtwin.workspace.entities import DeploymentRecord
 from batchtwin.workspace.errors import InputTypeError, InvalidError
 
 # What may be overridden when a deployment is invoked [A], and where it stands in the YAML.
@@ -38,34 +38,60 @@ _DATASTORE = re.compile(r"azureml://(?:[^/]+/[^/]+/)*?datastores/(?P<store>[A-Za
 
 
 @dataclass(frozen=True, slots=True)
-class JobInput:
-    """The one input of a job: how it is named, and where it is."""
+class Invocation:
+    """A request to run a deployment of an endpoint over one input. None: the deployment's own value, or the default.
+
+    `deployment` is the name of one; `input` is `azureml:NAME:VERSION`, a datastore URI, or a local file or folder;
+    `overrides` maps keys of the deployment YAML to YAML text; `timeout` is in seconds. The same `job_name` or
+    `request_id` with the same request is the same job [+].
+    """
+
+    endpoint: str
+    deployment: str | None = None
+    input: str | None = None
+    input_type: str | None = None
+    job_name: str | None = None
+    experiment: str | None = None
+    output_path: str | None = None
+    output_file_name: str | None = None
+    instance_count: int | None = None
+    mini_batch_size: int | None = None
+    max_retries: int | None = None
+    timeout: int | None = None
+    error_threshold: int | None = None
+    request_id: str | None = None
+    overrides: Mapping[str, str] = field(default_factory=dict)
+
+    def overrides_for(self, deployment: DeploymentRecord) -> dict[str, str]:
+        """Return the overrides for `Deployment.load`: the fields that are set, and `overrides`, which win.
+
+        Raises:
+            InvalidError: a key that belongs to the deployment, as those of its model, code and environment do [A].
+        """
+        keys = dict(OVERRIDABLE)
+        if deployment.spec.resources is None and deployment.spec.settings.instance_count is not None:
+            keys["instance_count"] = "settings.instance_count"
+        values = {key: getattr(self, name) for name, key in keys.items()}
+        changed = {key: json.dumps(value) for key, value in values.items() if value is not None}
+        for written, text in self.overrides.items():
+            bare = written.removeprefix("settings.").removeprefix("retry_settings.").removeprefix("resources.")
+            key = written if written in values else keys.get(bare)
+            if key is None:
+                allowed = ", ".join(OVERRIDABLE)
+                raise InvalidError(f"{written}: belongs to the deployment; an invocation may set {allowed}")
+            changed[key] = text
+        return changed
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedInput:
+    """The input of a job: how it is named, and where it is."""
 
     name: str
     path: Path
 
 
-def overrides_of(deployment: Deployment, asked: Mapping[str, object], pairs: Mapping[str, str]) -> dict[str, str]:
-    """Return the overrides for `Deployment.load`: what was asked by name, and what was set key by key.
-
-    Raises:
-        InvalidError: something that is the deployment's own, as its model, code and environment are [A].
-    """
-    places = dict(OVERRIDABLE)
-    if deployment.spec.resources is None and deployment.spec.settings.instance_count is not None:
-        places["instance_count"] = "settings.instance_count"
-    by_place = {place: place for place in places.values()}
-    given = {places[key]: json.dumps(value) for key, value in asked.items() if value is not None}
-    for key, text in pairs.items():
-        bare = key.removeprefix("settings.").removeprefix("retry_settings.").removeprefix("resources.")
-        place = by_place.get(key) or places.get(bare)
-        if place is None:
-            raise InvalidError(f"{key}: belongs to the deployment; an invocation may set {', '.join(OVERRIDABLE)}")
-        given[place] = text
-    return given
-
-
-def input_of(assets: Assets, root: Path, text: str | None, type: str | None) -> JobInput:
+def resolve_input(assets: Assets, root: Path, text: str | None, type: str | None) -> ResolvedInput:
     """Find the input: a registered one, or a local file or folder, which is copied, as it is uploaded to Azure.
 
     Raises:
@@ -87,10 +113,10 @@ def input_of(assets: Assets, root: Path, text: str | None, type: str | None) -> 
     if path.exists():
         _check_type(text, path, type)
     copy = snapshot.upload(root, path)
-    return JobInput(str(copy), copy)
+    return ResolvedInput(str(copy), copy)
 
 
-def _registered(assets: Assets, text: str, type: str | None) -> JobInput:
+def _registered(assets: Assets, text: str, type: str | None) -> ResolvedInput:
     asset = assets.resolve("data", text)
     if asset.type in REFUSED:
         raise InputTypeError(REFUSED[asset.type])
@@ -99,7 +125,7 @@ def _registered(assets: Assets, text: str, type: str | None) -> JobInput:
         raise InvalidError(f"{asset.reference}: lies at {uri}, which is not read here; register a local copy")
     if type is not None and type != asset.type:
         raise InvalidError(f"{asset.reference}: is a {asset.type}, and the input type is {type}")
-    return JobInput(asset.reference, asset.path)
+    return ResolvedInput(asset.reference, asset.path)
 
 
 def _check_type(text: str, path: Path, type: str | None) -> None:

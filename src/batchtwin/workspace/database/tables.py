@@ -113,9 +113,10 @@ deployments = Table(
     *_times(),
 )
 
-# `pid` and `pid_started` (seconds since the epoch) are the process that answers for the job until it has ended:
-# the command that invokes it, then the job's own, which has `claimed` it and listens to signals. Whether that is
-# there, the lock of the job's folder tells; `pid_started` only of a job that an earlier batchtwin started without one.
+# `request` holds `input` and `output_path` (paths) and `parameters` (settings by name, for MLflow); `fingerprint` is
+# the hash of the invocation. `pid` and `pid_started` (seconds since the epoch) are the process that is responsible for
+# the job until it has ended: the command that invokes it, then the job's own process, which has `claimed` it and
+# handles signals. The lock in the job's folder tells whether it is alive; for a job without one `pid_started` does.
 jobs = Table(
     "jobs",
     metadata,
@@ -129,9 +130,9 @@ jobs = Table(
     Column("input", Text, nullable=False),
     Column("output", Text, nullable=False),
     Column("output_file_name", Text),
-    Column("request", String(64), nullable=False),
+    Column("fingerprint", String(64), nullable=False),
     Column("request_id", String(255), unique=True),
-    Column("order", JSON, nullable=False),
+    Column("request", JSON, nullable=False),
     Column("pid", Integer),
     Column("pid_started", Double),
     Column("claimed", Boolean, nullable=False, default=False),
