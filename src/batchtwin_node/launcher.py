@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 
 from batchtwin_node.driver.prefetch import FOLDER as PREFETCH_VARIABLE
-from batchtwin_node.forkserver_client import ForkServer
+from batchtwin_node.forkserver.client import ForkServer
 from batchtwin_node.process import WorkerProcess
 from batchtwin_node.protocol import THREAD_VARIABLES, JobContext, WorkerInit, segment_name
 

@@ -17,7 +17,7 @@ from batchtwin_node import protocol
 from batchtwin_node.children import adopt_orphans, die_with_parent, hide_descriptors, reap
 from batchtwin_node.codec import any_from_json, to_json
 from batchtwin_node.driver.prefetcher import Prefetcher
-from batchtwin_node.forkserver_client import ForkServer
+from batchtwin_node.forkserver.client import ForkServer
 from batchtwin_node.launcher import Launcher, cpus, forkserver_environment, prefetch_folder
 from batchtwin_node.lines import LineReader, LineWriter
 from batchtwin_node.pool import WorkerPool, init_seconds

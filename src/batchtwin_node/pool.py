@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Union
 
 from batchtwin_node.driver.prefetcher import Prefetcher
-from batchtwin_node.forkserver_client import ForkServer
+from batchtwin_node.forkserver.client import ForkServer
 from batchtwin_node.process import WorkerProcess
 from batchtwin_node.protocol import SHUTDOWN_SECONDS, Event, Failure, Outcome, Ready, Task, WorkerStarted
 

@@ -11,7 +11,7 @@ from typing import IO, Any
 from batchtwin_node.bootstrap import command
 from batchtwin_node.children import Child
 from batchtwin_node.codec import CodecError, any_from_json, to_json
-from batchtwin_node.forkserver_client import ForkServer, kill_group
+from batchtwin_node.forkserver.client import ForkServer, kill_group
 from batchtwin_node.lines import LineReader, LineTooLongError, LineWriter
 from batchtwin_node.protocol import EVENTS, Event, ForkRequest, Task, WorkerInit
 

@@ -78,7 +78,7 @@ def test_everything_that_the_conda_file_lists_is_installed(docker: Docker, image
 
 
 def test_what_jobs_import_is_compiled(docker: Docker, image: str) -> None:
-    ours = "batchtwin.cli, batchtwin.engine.resume, batchtwin_node.forkserver, batchtwin_node.readers.csv_file"
+    ours = "batchtwin.cli, batchtwin.engine.resume, batchtwin_node.forkserver.server, batchtwin_node.readers.csv_file"
     script = f"import {ours}, threadpoolctl, mlflow.pyfunc, pandas, skops.io, xgboost, argparse"
     words = ("--read-only", "--entrypoint", "sh", image, "-c", f"python -v -W ignore -c '{script}' 2>&1")
     loaded = re.findall(r"code object from '?(.*?)'?$", docker("run", "--rm", *words), flags=re.MULTILINE)

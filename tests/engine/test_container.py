@@ -18,13 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from batchtwin.engine.backends.container import (
-    IMAGE_UID,
-    NODE_FOLDER,
-    ContainerBackend,
-    ContainerError,
-    check_links,
-)
+from batchtwin.engine.backends.container import IMAGE_UID, NODE_FOLDER, ContainerBackend, ContainerError, check_links
 from batchtwin.engine.context import job_context
 from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.engine.prepare import Prepared, Request, prepare

@@ -16,12 +16,7 @@ from typing import Any
 
 import yaml
 
-from batchtwin.environments.requested import (
-    RequestedEnvironment,
-    RequestedEnvironmentError,
-    parse_conda,
-    read_conda,
-)
+from batchtwin.environments.requested import RequestedEnvironment, RequestedEnvironmentError, parse_conda, read_conda
 
 FILE = "environments.yml"
 OURS = "curated.yml"

@@ -15,11 +15,7 @@ from batchtwin.environments import named
 from batchtwin.environments.differences import mismatches
 from batchtwin.environments.installed import installed_in
 from batchtwin.environments.options import EnvironmentOptions
-from batchtwin.environments.requested import (
-    RequestedEnvironment,
-    RequestedEnvironmentError,
-    requested_environment,
-)
+from batchtwin.environments.requested import RequestedEnvironment, RequestedEnvironmentError, requested_environment
 from batchtwin.errors import UsageError
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"

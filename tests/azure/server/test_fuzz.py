@@ -20,8 +20,9 @@ import pytest
 from fastapi.routing import APIRoute
 from served import HOME, Server
 
-from batchtwin.azure.rest import app, discovery, logs
+from batchtwin.azure.rest import app
 from batchtwin.azure.rest import auth as identity
+from batchtwin.azure.rest.routes import discovery, logs
 from batchtwin.azure.rest.scope import BLOBS
 
 SECONDS = float(os.environ.get("BATCHTWIN_FUZZ_SECONDS", "25"))

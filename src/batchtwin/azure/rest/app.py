@@ -6,7 +6,11 @@ from fastapi import FastAPI
 
 from batchtwin import __version__
 from batchtwin.azure.blob import routes as blobs
-from batchtwin.azure.rest import (
+from batchtwin.azure.rest import auth as identity
+from batchtwin.azure.rest import errors
+from batchtwin.azure.rest.auth import BearerAuth
+from batchtwin.azure.rest.middleware import BodyLimit
+from batchtwin.azure.rest.routes import (
     assets,
     codes,
     computes,
@@ -14,7 +18,6 @@ from batchtwin.azure.rest import (
     discovery,
     endpoints,
     environments,
-    errors,
     history,
     invocations,
     jobs,
@@ -22,9 +25,6 @@ from batchtwin.azure.rest import (
     operations,
     workspaces,
 )
-from batchtwin.azure.rest import auth as identity
-from batchtwin.azure.rest.auth import Guard
-from batchtwin.azure.rest.middleware import Gate
 from batchtwin.azure.rest.scope import BLOBS
 from batchtwin.azure.rest.state import Services
 
@@ -53,8 +53,8 @@ def service(services: Services) -> FastAPI:
     for module in (discovery, logs, *GUARDED):
         app.include_router(module.router)
     app.include_router(blobs.router(services.workspace.datastores.root, services.sas), prefix=BLOBS)
-    app.add_middleware(Guard, tokens=services.tokens, open=OPEN)
-    app.add_middleware(Gate)
+    app.add_middleware(BearerAuth, tokens=services.tokens, open=OPEN)
+    app.add_middleware(BodyLimit)
     return app
 
 
@@ -62,7 +62,7 @@ def without_tls(services: Services, origin: str, secret: str) -> FastAPI:
     """What the SDK asks for without TLS; `origin` is the service's."""
     app = _application("batchtwin identity", services)
     app.include_router(identity.router(origin, secret))
-    app.add_middleware(Gate)
+    app.add_middleware(BodyLimit)
     return app
 
 

@@ -20,14 +20,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from batchtwin.azure.connection import CLOUD, IDENTITY_PATH, METADATA_PATH
 from batchtwin.azure.rest.errors import Refusal
 from batchtwin.azure.rest.scope import STORAGE_SUFFIX
-from batchtwin.azure.rest.state import Served
+from batchtwin.azure.rest.state import AppState
 from batchtwin.azure.rest.tokens import ACCESS, Tokens
 
 TOKEN_SECONDS = 24 * 3600
 TENANT = str(uuid.uuid5(uuid.NAMESPACE_DNS, "batchtwin"))
 
 
-class Guard:
+class BearerAuth:
     """ASGI middleware that refuses requests without a token of ours, but for what lies below the paths `open`."""
 
     def __init__(self, app: ASGIApp, tokens: Tokens, open: Sequence[str]) -> None:
@@ -64,7 +64,7 @@ def router(origin: str, secret: str) -> APIRouter:
 
     @routes.get(IDENTITY_PATH)
     async def token(
-        services: Served,
+        services: AppState,
         resource: Annotated[str, Query(max_length=500)],
         x_identity_header: Annotated[str, Header()] = "",
     ) -> JSONResponse:

@@ -14,7 +14,7 @@ LARGEST_BODY = 4 * 1024 * 1024
 DRAINED = 64 * 1024 * 1024
 
 
-class Gate:
+class BodyLimit:
     """ASGI middleware. The largest body in bytes."""
 
     def __init__(self, app: ASGIApp, largest: int = LARGEST_BODY) -> None:

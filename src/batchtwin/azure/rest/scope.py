@@ -33,7 +33,7 @@ LowerName = Annotated[str, AfterValidator(str.lower)]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class WorkspaceScope:
     """`origin` is as in `https://localhost:8443`; `workspace_id` the ARM id."""
 
     origin: str
@@ -69,9 +69,9 @@ def origin_of(request: Request) -> str:
     return f"https://{request.headers['host']}"
 
 
-async def result_location(request: Request, subscription: Name, group: Name, workspace: Name) -> Place:
+async def result_location(request: Request, subscription: Name, group: Name, workspace: Name) -> WorkspaceScope:
     """The place that a request of the workspace came to."""
-    return Place(origin_of(request), subscription, group, workspace)
+    return WorkspaceScope(origin_of(request), subscription, group, workspace)
 
 
-Here = Annotated[Place, Depends(result_location)]
+Scope = Annotated[WorkspaceScope, Depends(result_location)]

@@ -27,4 +27,4 @@ async def services_of(request: Request) -> Services:
     return found
 
 
-Served = Annotated[Services, Depends(services_of)]
+AppState = Annotated[Services, Depends(services_of)]

@@ -13,8 +13,8 @@ from fastapi.responses import JSONResponse
 from batchtwin.azure.rest import sources
 from batchtwin.azure.rest.resources import system_data, whole_seconds
 from batchtwin.azure.rest.schemas_jobs import InvocationBody, InvocationProperties, JobOutput
-from batchtwin.azure.rest.scope import PROVIDER, WORKSPACE_PATH, Here, LowerName, Place
-from batchtwin.azure.rest.state import Served
+from batchtwin.azure.rest.scope import PROVIDER, WORKSPACE_PATH, LowerName, Scope, WorkspaceScope
+from batchtwin.azure.rest.state import AppState
 from batchtwin.workspace.entities import JobRecord
 from batchtwin.workspace.errors import InputTypeError, InvalidError
 from batchtwin.workspace.jobs.invocation import Invocation
@@ -34,8 +34,8 @@ router = APIRouter()
 
 @router.post(f"{PATH}/jobs")
 def invoke(
-    services: Served,
-    place: Here,
+    services: AppState,
+    place: Scope,
     endpoint: LowerName,
     body: InvocationBody,
     azureml_model_deployment: Annotated[LowerName | None, Header()] = None,
@@ -70,7 +70,7 @@ def invoke(
 
 @router.get(f"{PATH}/jobs")
 @router.get(f"{FRONT_END}{PATH}/jobs")
-def of_endpoint(services: Served, place: Here, endpoint: LowerName) -> dict[str, Any]:
+def of_endpoint(services: AppState, place: Scope, endpoint: LowerName) -> dict[str, Any]:
     """The jobs of an endpoint, newest first."""
     services.workspace.endpoints.get(endpoint)
     return {"value": [document(place, job) for job in services.workspace.jobs.list(endpoint=endpoint)]}
@@ -78,14 +78,14 @@ def of_endpoint(services: Served, place: Here, endpoint: LowerName) -> dict[str,
 
 @router.get(f"{PATH}/deployments/{{deployment}}/jobs")
 @router.get(f"{FRONT_END}{PATH}/deployments/{{deployment}}/jobs")
-def of_deployment(services: Served, place: Here, endpoint: LowerName, deployment: LowerName) -> dict[str, Any]:
+def of_deployment(services: AppState, place: Scope, endpoint: LowerName, deployment: LowerName) -> dict[str, Any]:
     """The jobs of a deployment, newest first."""
     services.workspace.deployments.get(endpoint, deployment)
     found = services.workspace.jobs.list(endpoint=endpoint, deployment=deployment)
     return {"value": [document(place, job) for job in found]}
 
 
-def document(place: Place, job: JobRecord) -> dict[str, Any]:
+def document(place: WorkspaceScope, job: JobRecord) -> dict[str, Any]:
     """What an invocation answers of its job."""
     return {
         "id": place.id("batchEndpoints", job.endpoint, "jobs", job.name),

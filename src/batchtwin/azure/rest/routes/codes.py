@@ -8,10 +8,11 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from batchtwin.azure.rest import assets, sources
+from batchtwin.azure.rest import sources
+from batchtwin.azure.rest.routes import assets
 from batchtwin.azure.rest.schemas import CodeVersion, Resource
-from batchtwin.azure.rest.scope import WORKSPACE_PATH, Here
-from batchtwin.azure.rest.state import Served
+from batchtwin.azure.rest.scope import WORKSPACE_PATH, Scope
+from batchtwin.azure.rest.state import AppState
 from batchtwin.workspace.entities import Metadata
 from batchtwin.workspace.names import check_name, check_version
 
@@ -22,7 +23,7 @@ router = APIRouter()
 
 
 @router.get(PATH)
-def list_versions(services: Served, place: Here, name: str, hash: str | None = None) -> dict[str, Any]:
+def list_versions(services: AppState, place: Scope, name: str, hash: str | None = None) -> dict[str, Any]:
     """The versions of a name; with `hash` any code with this content, whatever its name [A]."""
     if hash is None:
         found = services.workspace.assets.list("code", name)
@@ -32,7 +33,7 @@ def list_versions(services: Served, place: Here, name: str, hash: str | None = N
 
 
 @router.get(f"{PATH}/{{number}}")
-def show(services: Served, place: Here, name: str, number: str) -> dict[str, Any]:
+def show(services: AppState, place: Scope, name: str, number: str) -> dict[str, Any]:
     """A version."""
     asset = services.workspace.assets.get("code", name, number)
     services.workspace.datastores.share_asset(asset)
@@ -40,7 +41,7 @@ def show(services: Served, place: Here, name: str, number: str) -> dict[str, Any
 
 
 @router.post(f"{PATH}/{{number}}/startPendingUpload")
-def start_upload(services: Served, place: Here, name: str, number: str) -> dict[str, Any]:
+def start_upload(services: AppState, place: Scope, name: str, number: str) -> dict[str, Any]:
     """Give a container of its own to upload to, with a token for it."""
     check_name("code", name)
     check_version(number)
@@ -61,7 +62,7 @@ def start_upload(services: Served, place: Here, name: str, number: str) -> dict[
 
 
 @router.put(f"{PATH}/{{number}}")
-def put(services: Served, place: Here, name: str, number: str, body: Resource[CodeVersion]) -> Response:
+def put(services: AppState, place: Scope, name: str, number: str, body: Resource[CodeVersion]) -> Response:
     """Register what was uploaded."""
     asked = body.properties
     is_new = not assets.is_there(services, "code", name, number)

@@ -7,12 +7,12 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from batchtwin.azure.rest import operations
 from batchtwin.azure.rest.resources import described, system_data
+from batchtwin.azure.rest.routes import operations
 from batchtwin.azure.rest.schemas import Endpoint as Document
 from batchtwin.azure.rest.schemas import Resource
-from batchtwin.azure.rest.scope import LOCATION, PROVIDER, WORKSPACE_PATH, Here, LowerName, Place
-from batchtwin.azure.rest.state import Served
+from batchtwin.azure.rest.scope import LOCATION, PROVIDER, WORKSPACE_PATH, LowerName, Scope, WorkspaceScope
+from batchtwin.azure.rest.state import AppState
 from batchtwin.workspace.entities import Endpoint
 from batchtwin.workspace.errors import NotFoundError
 
@@ -22,19 +22,19 @@ router = APIRouter()
 
 
 @router.get(PATH)
-def list_all(services: Served, place: Here) -> dict[str, Any]:
+def list_all(services: AppState, place: Scope) -> dict[str, Any]:
     """All endpoints."""
     return {"value": [_document(place, endpoint) for endpoint in services.workspace.endpoints.list()]}
 
 
 @router.get(f"{PATH}/{{name}}")
-def show(services: Served, place: Here, name: LowerName) -> dict[str, Any]:
+def show(services: AppState, place: Scope, name: LowerName) -> dict[str, Any]:
     """An endpoint."""
     return _document(place, services.workspace.endpoints.get(name))
 
 
 @router.put(f"{PATH}/{{name}}")
-def create(services: Served, place: Here, name: LowerName, body: Resource[Document]) -> Response:
+def create(services: AppState, place: Scope, name: LowerName, body: Resource[Document]) -> Response:
     """Create an endpoint, or change it."""
     there = None
     with suppress(NotFoundError):
@@ -51,13 +51,13 @@ def create(services: Served, place: Here, name: LowerName, body: Resource[Docume
 
 
 @router.delete(f"{PATH}/{{name}}")
-def delete(services: Served, place: Here, name: LowerName) -> Response:
+def delete(services: AppState, place: Scope, name: LowerName) -> Response:
     """Delete an endpoint with its deployments."""
     services.workspace.endpoints.delete(name)
     return operations.accepted(services, place)
 
 
-def _document(place: Place, endpoint: Endpoint) -> dict[str, Any]:
+def _document(place: WorkspaceScope, endpoint: Endpoint) -> dict[str, Any]:
     about = described(endpoint.description, endpoint.tags, endpoint.properties)
     return {
         "id": place.id("batchEndpoints", endpoint.name),

@@ -18,11 +18,11 @@ from batchtwin.azure.rest.scope import (
     STORAGE_SUFFIX,
     WORKSPACE_PATH,
     WORKSPACES_PATH,
-    Here,
     Name,
-    Place,
+    Scope,
+    WorkspaceScope,
 )
-from batchtwin.azure.rest.state import Served
+from batchtwin.azure.rest.state import AppState
 from batchtwin.workspace.datastores import ARTIFACTS, DEFAULT
 
 # What a client may do in a datastore: add and look; logs only to look at.
@@ -69,7 +69,7 @@ def workspaces(subscription: Name, group: Name) -> dict[str, Any]:
 
 
 @router.get(WORKSPACE_PATH)
-def workspace(place: Here, services: Served) -> dict[str, Any]:
+def workspace(place: Scope, services: AppState) -> dict[str, Any]:
     """The workspace. `mlFlowTrackingUri` is where its jobs are recorded."""
     return {
         "id": place.workspace_id,
@@ -95,20 +95,20 @@ def workspace(place: Here, services: Served) -> dict[str, Any]:
 
 
 @router.get(f"{WORKSPACE_PATH}/datastores")
-def datastores(place: Here, isDefault: bool = False) -> dict[str, Any]:
+def datastores(place: Scope, isDefault: bool = False) -> dict[str, Any]:
     """All datastores, or the default one."""
     return {"value": [_datastore(place, name) for name in PERMISSIONS if name == DEFAULT or not isDefault]}
 
 
 @router.get(f"{WORKSPACE_PATH}/datastores/{{name}}")
-def datastore(place: Here, name: str) -> dict[str, Any]:
+def datastore(place: Scope, name: str) -> dict[str, Any]:
     """A datastore."""
     _require(name)
     return _datastore(place, name)
 
 
 @router.post(f"{WORKSPACE_PATH}/datastores/{{name}}/listSecrets")
-def secrets(services: Served, place: Here, name: str) -> dict[str, Any]:
+def secrets(services: AppState, place: Scope, name: str) -> dict[str, Any]:
     """A token for the datastore's container that expires."""
     _require(name)
     return {"secretsType": "Sas", "sasToken": services.sas.token(name, SAS_SECONDS, PERMISSIONS[name])}
@@ -119,7 +119,7 @@ def _require(name: str) -> None:
         raise Refusal(404, "ResourceNotFound", f"datastore '{name}': there are {', '.join(PERMISSIONS)}")
 
 
-def _datastore(place: Place, name: str) -> dict[str, Any]:
+def _datastore(place: WorkspaceScope, name: str) -> dict[str, Any]:
     return {
         "id": place.id("datastores", name),
         "name": name,

@@ -8,10 +8,11 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from batchtwin.azure.rest import operations, sources
+from batchtwin.azure.rest import sources
 from batchtwin.azure.rest.resources import described, system_data
-from batchtwin.azure.rest.scope import PROVIDER, WORKSPACE_PATH, Here, Place
-from batchtwin.azure.rest.state import Served, Services
+from batchtwin.azure.rest.routes import operations
+from batchtwin.azure.rest.scope import PROVIDER, WORKSPACE_PATH, Scope, WorkspaceScope
+from batchtwin.azure.rest.state import AppState, Services
 from batchtwin.workspace.entities import JobRecord
 from batchtwin.workspace.errors import NotFoundError
 from batchtwin.workspace.names import CHILD_SUFFIX, Reference
@@ -22,13 +23,13 @@ router = APIRouter()
 
 
 @router.get(PATH)
-def list_all(services: Served, place: Here) -> dict[str, Any]:
+def list_all(services: AppState, place: Scope) -> dict[str, Any]:
     """All jobs, newest first."""
     return {"value": [_document(services, place, job) for job in services.workspace.jobs.list()]}
 
 
 @router.get(f"{PATH}/{{name}}")
-def show(services: Served, place: Here, name: str) -> dict[str, Any]:
+def show(services: AppState, place: Scope, name: str) -> dict[str, Any]:
     """A job. A child has no properties here: so the SDK knows that it is one, and asks the run history [A]."""
     job = services.workspace.jobs.get(name)
     if name.endswith(CHILD_SUFFIX):
@@ -38,7 +39,7 @@ def show(services: Served, place: Here, name: str) -> dict[str, Any]:
 
 
 @router.post(f"{PATH}/{{name}}/cancel")
-def cancel(services: Served, place: Here, name: str) -> Response:
+def cancel(services: AppState, place: Scope, name: str) -> Response:
     """Ask a job to end in order."""
     services.workspace.jobs.cancel(name)
     return operations.accepted(services, place)
@@ -55,12 +56,12 @@ def tags(job: JobRecord) -> dict[str, str]:
     }
 
 
-def studio(place: Place, job: JobRecord) -> str:
+def studio(place: WorkspaceScope, job: JobRecord) -> str:
     """The address at which a job can be looked at: here its document."""
     return place.url("jobs", job.name)
 
 
-def _head(place: Place, job: JobRecord) -> dict[str, Any]:
+def _head(place: WorkspaceScope, job: JobRecord) -> dict[str, Any]:
     return {
         "id": place.id("jobs", job.name),
         "name": job.name,
@@ -69,7 +70,7 @@ def _head(place: Place, job: JobRecord) -> dict[str, Any]:
     }
 
 
-def _document(services: Services, place: Place, job: JobRecord) -> dict[str, Any]:
+def _document(services: Services, place: WorkspaceScope, job: JobRecord) -> dict[str, Any]:
     output = sources.datastore_uri(place.workspace_id, services.workspace.datastores.output_path(job))
     return {
         **_head(place, job),
@@ -91,7 +92,7 @@ def _document(services: Services, place: Place, job: JobRecord) -> dict[str, Any
     }
 
 
-def _input(services: Services, place: Place, job: JobRecord) -> dict[str, Any]:
+def _input(services: Services, place: WorkspaceScope, job: JobRecord) -> dict[str, Any]:
     kind, uri = "uri_folder", f"file://{job.input}"
     if job.input.startswith("azureml:"):
         named = Reference.parse("data", job.input)

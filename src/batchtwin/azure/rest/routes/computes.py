@@ -6,12 +6,12 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from batchtwin.azure.rest import operations
 from batchtwin.azure.rest.resources import duration
+from batchtwin.azure.rest.routes import operations
 from batchtwin.azure.rest.schemas import ClusterProperties, Resource, ScaleSettings
 from batchtwin.azure.rest.schemas import Compute as Document
-from batchtwin.azure.rest.scope import LOCATION, PROVIDER, WORKSPACE_PATH, Here, Place
-from batchtwin.azure.rest.state import Served
+from batchtwin.azure.rest.scope import LOCATION, PROVIDER, WORKSPACE_PATH, Scope, WorkspaceScope
+from batchtwin.azure.rest.state import AppState
 from batchtwin.workspace.entities import Compute
 
 PATH = f"{WORKSPACE_PATH}/computes"
@@ -20,19 +20,19 @@ router = APIRouter()
 
 
 @router.get(PATH)
-def list_all(services: Served, place: Here) -> dict[str, Any]:
+def list_all(services: AppState, place: Scope) -> dict[str, Any]:
     """All computes."""
     return {"value": [_document(place, compute) for compute in services.workspace.computes.list()]}
 
 
 @router.get(f"{PATH}/{{name}}")
-def show(services: Served, place: Here, name: str) -> dict[str, Any]:
+def show(services: AppState, place: Scope, name: str) -> dict[str, Any]:
     """A compute."""
     return _document(place, services.workspace.computes.get(name))
 
 
 @router.put(f"{PATH}/{{name}}")
-def create(services: Served, place: Here, name: str, body: Resource[Document]) -> Response:
+def create(services: AppState, place: Scope, name: str, body: Resource[Document]) -> Response:
     """Create a compute, or change it."""
     there = {compute.name for compute in services.workspace.computes.list()}
     cluster = body.properties.properties or ClusterProperties()
@@ -49,13 +49,13 @@ def create(services: Served, place: Here, name: str, body: Resource[Document]) -
 
 
 @router.delete(f"{PATH}/{{name}}")
-def delete(services: Served, place: Here, name: str) -> Response:
+def delete(services: AppState, place: Scope, name: str) -> Response:
     """Forget a compute."""
     services.workspace.computes.delete(name)
     return operations.accepted(services, place)
 
 
-def _document(place: Place, compute: Compute) -> dict[str, Any]:
+def _document(place: WorkspaceScope, compute: Compute) -> dict[str, Any]:
     return {
         "id": place.id("computes", compute.name),
         "name": compute.name,

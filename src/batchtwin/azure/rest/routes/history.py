@@ -8,13 +8,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import Field
 
-from batchtwin.azure.rest import logs, sources
+from batchtwin.azure.rest import sources
 from batchtwin.azure.rest.errors import Refusal
-from batchtwin.azure.rest.jobs import studio, tags
 from batchtwin.azure.rest.resources import USER
+from batchtwin.azure.rest.routes import logs
+from batchtwin.azure.rest.routes.jobs import studio, tags
 from batchtwin.azure.rest.schemas import Body, Text
-from batchtwin.azure.rest.scope import LOCATION, WORKSPACE_PATH, Here, Place
-from batchtwin.azure.rest.state import Served
+from batchtwin.azure.rest.scope import LOCATION, WORKSPACE_PATH, Scope, WorkspaceScope
+from batchtwin.azure.rest.state import AppState
 from batchtwin.workspace.entities import JobRecord, JobStatus
 from batchtwin.workspace.names import CHILD_SUFFIX
 
@@ -37,13 +38,13 @@ class ResolveBody(Body):
 
 
 @router.get(f"{PATH}/runs/{{name}}")
-def run(services: Served, place: Here, name: str) -> dict[str, Any]:
+def run(services: AppState, place: Scope, name: str) -> dict[str, Any]:
     """A run."""
     return _run(place, services.workspace.jobs.get(name))
 
 
 @router.get(f"{PATH}/runs/{{name}}/details")
-def details(services: Served, place: Here, name: str) -> dict[str, Any]:
+def details(services: AppState, place: Scope, name: str) -> dict[str, Any]:
     """How a run stands, and where its log is. A failed one says why."""
     job = services.workspace.jobs.get(name)
     return {
@@ -63,7 +64,7 @@ def details(services: Served, place: Here, name: str) -> dict[str, Any]:
 
 
 @router.get(f"{PATH}/runs/{{name}}/children")
-def children(services: Served, place: Here, name: str) -> dict[str, Any]:
+def children(services: AppState, place: Scope, name: str) -> dict[str, Any]:
     """The one child of a job."""
     if name.endswith(CHILD_SUFFIX):
         services.workspace.jobs.get(name)
@@ -72,7 +73,7 @@ def children(services: Served, place: Here, name: str) -> dict[str, Any]:
 
 
 @router.post(f"{PATH}/rundata")
-def run_data(services: Served, place: Here, body: RunDataBody) -> dict[str, Any]:
+def run_data(services: AppState, place: Scope, body: RunDataBody) -> dict[str, Any]:
     """A run, asked for by POST: its output and logs can be downloaded from then on.
 
     SDKs that do not know the type of an output, as 1.28, look for `azureml/{run}/score/` in the default datastore.
@@ -84,7 +85,7 @@ def run_data(services: Served, place: Here, body: RunDataBody) -> dict[str, Any]
 
 
 @router.post(f"/data/v1.0{WORKSPACE_PATH}/dataversion/batchGetResolvedUris")
-def resolve(services: Served, place: Here, body: ResolveBody) -> dict[str, Any]:
+def resolve(services: AppState, place: Scope, body: ResolveBody) -> dict[str, Any]:
     """Where the outputs of runs are."""
     values = {}
     for asked in body.values:
@@ -96,7 +97,7 @@ def resolve(services: Served, place: Here, body: ResolveBody) -> dict[str, Any]:
     return {"values": values}
 
 
-def _run(place: Place, job: JobRecord) -> dict[str, Any]:
+def _run(place: WorkspaceScope, job: JobRecord) -> dict[str, Any]:
     parent = job.properties.get("parent")
     user = {"userName": USER, "userObjectId": USER}
     return {
@@ -124,7 +125,7 @@ def _run(place: Place, job: JobRecord) -> dict[str, Any]:
     }
 
 
-def _outputs(place: Place, job: JobRecord) -> dict[str, Any]:
+def _outputs(place: WorkspaceScope, job: JobRecord) -> dict[str, Any]:
     parent = job.properties.get("parent", job.name)
     asset = f"azureml://locations/{LOCATION}/workspaces/{place.workspace}/data/azureml_{parent}_output_score/versions/1"
     return {"score": {"assetId": asset, "type": "uri_folder"}} if job.status.is_final else {}

@@ -50,7 +50,7 @@ class ForkServer:
         out, err = os.memfd_create("stdout"), os.memfd_create("stderr")
         with theirs:
             process = subprocess.Popen(
-                command("forkserver", theirs.fileno(), os.getpid()),
+                command("forkserver.server", theirs.fileno(), os.getpid()),
                 env=self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=out,

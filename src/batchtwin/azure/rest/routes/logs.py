@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse
 
 from batchtwin.azure.rest.errors import Refusal
-from batchtwin.azure.rest.scope import Place
-from batchtwin.azure.rest.state import Served, Services
+from batchtwin.azure.rest.scope import WorkspaceScope
+from batchtwin.azure.rest.state import AppState, Services
 from batchtwin.workspace.entities import JobRecord
 
 # The name that the SDK streams from a pipeline job.
@@ -17,13 +17,13 @@ SECONDS = 3600
 router = APIRouter()
 
 
-def address(services: Services, place: Place, job: JobRecord) -> str:
+def address(services: Services, place: WorkspaceScope, job: JobRecord) -> str:
     """The address of the log, for an hour."""
     return f"{place.origin}/logs/{job.name}/executionlogs.txt?{services.sas.token(_subject(job.name), SECONDS, 'r')}"
 
 
 @router.get("/logs/{name}/executionlogs.txt")
-def log(services: Served, request: Request, name: str) -> PlainTextResponse:
+def log(services: AppState, request: Request, name: str) -> PlainTextResponse:
     """What the job has told so far."""
     if not services.sas.check(_subject(name), request.query_params, "r"):
         raise Refusal(

@@ -7,13 +7,13 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from batchtwin.azure.rest import operations
-from batchtwin.azure.rest.assets import asset_id
 from batchtwin.azure.rest.resources import described, duration, system_data, whole_seconds
+from batchtwin.azure.rest.routes import operations
+from batchtwin.azure.rest.routes.assets import asset_id
 from batchtwin.azure.rest.schemas import Deployment as Document
 from batchtwin.azure.rest.schemas import Resource
-from batchtwin.azure.rest.scope import LOCATION, PROVIDER, WORKSPACE_PATH, Here, LowerName, Place
-from batchtwin.azure.rest.state import Served
+from batchtwin.azure.rest.scope import LOCATION, PROVIDER, WORKSPACE_PATH, LowerName, Scope, WorkspaceScope
+from batchtwin.azure.rest.state import AppState
 from batchtwin.workspace.entities import DeploymentRecord
 from batchtwin.workspace.errors import NotFoundError
 from batchtwin.workspace.names import Reference
@@ -25,19 +25,21 @@ router = APIRouter()
 
 
 @router.get(PATH)
-def list_all(services: Served, place: Here, endpoint: LowerName) -> dict[str, Any]:
+def list_all(services: AppState, place: Scope, endpoint: LowerName) -> dict[str, Any]:
     """The deployments of an endpoint."""
     return {"value": [_document(place, each) for each in services.workspace.deployments.list(endpoint)]}
 
 
 @router.get(f"{PATH}/{{name}}")
-def show(services: Served, place: Here, endpoint: LowerName, name: LowerName) -> dict[str, Any]:
+def show(services: AppState, place: Scope, endpoint: LowerName, name: LowerName) -> dict[str, Any]:
     """A deployment."""
     return _document(place, services.workspace.deployments.get(endpoint, name))
 
 
 @router.put(f"{PATH}/{{name}}")
-def create(services: Served, place: Here, endpoint: LowerName, name: LowerName, body: Resource[Document]) -> Response:
+def create(
+    services: AppState, place: Scope, endpoint: LowerName, name: LowerName, body: Resource[Document]
+) -> Response:
     """Create a deployment, or put this one in its place."""
     there = None
     with suppress(NotFoundError):
@@ -48,7 +50,7 @@ def create(services: Served, place: Here, endpoint: LowerName, name: LowerName, 
 
 
 @router.delete(f"{PATH}/{{name}}")
-def delete(services: Served, place: Here, endpoint: LowerName, name: LowerName) -> Response:
+def delete(services: AppState, place: Scope, endpoint: LowerName, name: LowerName) -> Response:
     """Delete a deployment."""
     services.workspace.deployments.delete(endpoint, name)
     return operations.accepted(services, place)
@@ -94,7 +96,7 @@ def _reference(text: str) -> str:
     return text if text.startswith("azureml:") else f"azureml:{text}"
 
 
-def _document(place: Place, deployment: DeploymentRecord) -> dict[str, Any]:
+def _document(place: WorkspaceScope, deployment: DeploymentRecord) -> dict[str, Any]:
     spec, settings = deployment.spec, deployment.spec.settings
     about = described(spec.description or "", spec.tags, spec.properties)
     writes = settings.output_action == "append_row"
@@ -130,14 +132,14 @@ def _document(place: Place, deployment: DeploymentRecord) -> dict[str, Any]:
     }
 
 
-def _code(place: Place, deployment: DeploymentRecord) -> dict[str, Any] | None:
+def _code(place: WorkspaceScope, deployment: DeploymentRecord) -> dict[str, Any] | None:
     asked = deployment.spec.code_configuration
     if asked is None or deployment.code is None:
         return None
     return {"codeId": asset_id(place, deployment.code), "scoringScript": asked.scoring_script}
 
 
-def _environment(place: Place, deployment: DeploymentRecord) -> str | None:
+def _environment(place: WorkspaceScope, deployment: DeploymentRecord) -> str | None:
     if deployment.environment:
         return asset_id(place, deployment.environment)
     return deployment.spec.environment if isinstance(deployment.spec.environment, str) else None

@@ -13,8 +13,8 @@ from batchtwin.azure.rest import sources
 from batchtwin.azure.rest.errors import Refusal
 from batchtwin.azure.rest.resources import described, system_data
 from batchtwin.azure.rest.schemas import AssetVersion, DataVersion, ModelVersion, Resource
-from batchtwin.azure.rest.scope import PROVIDER, WORKSPACE_PATH, Here, Place
-from batchtwin.azure.rest.state import Served, Services
+from batchtwin.azure.rest.scope import PROVIDER, WORKSPACE_PATH, Scope, WorkspaceScope
+from batchtwin.azure.rest.state import AppState, Services
 from batchtwin.workspace.entities import Asset, Kind, Metadata
 from batchtwin.workspace.errors import NotFoundError
 
@@ -39,14 +39,14 @@ Collection = Annotated[Kind, Depends(kind_of)]
 
 
 @router.get(PATH)
-def list_all(services: Served, place: Here, kind: Collection) -> dict[str, Any]:
+def list_all(services: AppState, place: Scope, kind: Collection) -> dict[str, Any]:
     """Every name."""
     found = services.workspace.assets.list(kind)
     return {"value": [container(place, asset, asset.version) for asset in found]}
 
 
 @router.get(f"{PATH}/{{name}}")
-def show_container(services: Served, place: Here, kind: Collection, name: str) -> dict[str, Any]:
+def show_container(services: AppState, place: Scope, kind: Collection, name: str) -> dict[str, Any]:
     """A name: its latest version and the next one. With all its versions archived it still is a name: to clients 404
     means that the next version is 1.
     """
@@ -59,8 +59,8 @@ def show_container(services: Served, place: Here, kind: Collection, name: str) -
 
 @router.get(f"{PATH}/{{name}}/versions")
 def list_versions(
-    services: Served,
-    place: Here,
+    services: AppState,
+    place: Scope,
     kind: Collection,
     name: str,
     listViewType: str = "ActiveOnly",
@@ -76,7 +76,7 @@ def list_versions(
 
 
 @router.get(f"{PATH}/{{name}}/versions/{{number}}")
-def show_version(services: Served, place: Here, kind: Collection, name: str, number: str) -> dict[str, Any]:
+def show_version(services: AppState, place: Scope, kind: Collection, name: str, number: str) -> dict[str, Any]:
     """A version; its content can be downloaded from then on."""
     asset = services.workspace.assets.get(kind, name, number)
     _share(services, [asset])
@@ -84,14 +84,14 @@ def show_version(services: Served, place: Here, kind: Collection, name: str, num
 
 
 @router.put(f"{WORKSPACE_PATH}/models/{{name}}/versions/{{number}}")
-def put_model(services: Served, place: Here, name: str, number: str, body: Resource[ModelVersion]) -> JSONResponse:
+def put_model(services: AppState, place: Scope, name: str, number: str, body: Resource[ModelVersion]) -> JSONResponse:
     """Register a version of a model, or describe it anew."""
     asked = body.properties
     return _put(services, place, "model", name, number, asked, asked.model_uri, asked.model_type)
 
 
 @router.put(f"{WORKSPACE_PATH}/data/{{name}}/versions/{{number}}")
-def put_data(services: Served, place: Here, name: str, number: str, body: Resource[DataVersion]) -> JSONResponse:
+def put_data(services: AppState, place: Scope, name: str, number: str, body: Resource[DataVersion]) -> JSONResponse:
     """Register a version of data, or describe it anew. What lies on the web is noted, not fetched."""
     asked = body.properties
     return _put(services, place, "data", name, number, asked, asked.data_uri, asked.data_type)
@@ -99,7 +99,7 @@ def put_data(services: Served, place: Here, name: str, number: str, body: Resour
 
 def _put(
     services: Services,
-    place: Place,
+    place: WorkspaceScope,
     kind: Kind,
     name: str,
     number: str,
@@ -131,7 +131,7 @@ def is_there(services: Services, kind: Kind, name: str, number: str) -> bool:
 
 
 def answer(
-    services: Services, place: Place, kind: Kind, name: str, number: str, *, is_new: bool, archived: bool
+    services: Services, place: WorkspaceScope, kind: Kind, name: str, number: str, *, is_new: bool, archived: bool
 ) -> JSONResponse:
     """The answer to the PUT of a version, which is archived or not, as was asked. Its content can be downloaded."""
     if archived or not is_new:
@@ -148,12 +148,12 @@ def _share(services: Services, found: Iterable[Asset]) -> None:
             services.workspace.datastores.share_asset(asset)
 
 
-def asset_id(place: Place, asset: Asset) -> str:
+def asset_id(place: WorkspaceScope, asset: Asset) -> str:
     """The ARM id of a version."""
     return place.id(COLLECTIONS[asset.kind], asset.name, "versions", asset.version)
 
 
-def container(place: Place, asset: Asset, following: str) -> dict[str, Any]:
+def container(place: WorkspaceScope, asset: Asset, following: str) -> dict[str, Any]:
     """The document of a name, of which `asset` is the newest version."""
     properties = {
         **described("", {}, {}),
@@ -173,7 +173,7 @@ def container(place: Place, asset: Asset, following: str) -> dict[str, Any]:
     }
 
 
-def version(place: Place, services: Services, asset: Asset) -> dict[str, Any]:
+def version(place: WorkspaceScope, services: Services, asset: Asset) -> dict[str, Any]:
     """The document of a version."""
     return {
         "id": asset_id(place, asset),
@@ -190,7 +190,7 @@ def version(place: Place, services: Services, asset: Asset) -> dict[str, Any]:
     }
 
 
-def _content(place: Place, services: Services, asset: Asset) -> dict[str, Any]:
+def _content(place: WorkspaceScope, services: Services, asset: Asset) -> dict[str, Any]:
     if asset.kind == "environment":
         return _environment(asset)
     address = asset.properties.get("uri") if asset.path is None else None
