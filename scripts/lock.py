@@ -103,15 +103,17 @@ def _project() -> dict[str, Any]:
 
 
 def scoring() -> list[str]:
-    """Return what the image is asked to hold: the pip section, and what batchtwin itself needs."""
-    return [*read_conda(ROOT / CONDA_FILE).pip, *_project()["project"]["dependencies"]]
+    """Return what the image is asked to hold: the pip section, and what batchtwin itself needs to score."""
+    # uv makes environments, which an image does not.
+    needed = [line for line in _project()["project"]["dependencies"] if _name(line) != "uv"]
+    return [*read_conda(ROOT / CONDA_FILE).pip, *needed]
 
 
 def using() -> list[str]:
     """Return what requirements.lock is asked to hold: `scoring`, the extras that our commands use, and their tools."""
     project = _project()
     extras = [line for extra in EXTRAS for line in project["project"]["optional-dependencies"][extra]]
-    return [*scoring(), *extras, *(line for group in GROUPS for line in project["dependency-groups"][group])]
+    return [*scoring(), *_project()["project"]["dependencies"], *extras, *(line for group in GROUPS for line in project["dependency-groups"][group])]
 
 
 def compile_locks() -> int:

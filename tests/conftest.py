@@ -16,6 +16,8 @@ from support import RAY, RAY_STARTED_WITH, ROOT, Project
 # A busy machine is no failure; a failing example can be run again from what is printed.
 settings.register_profile("project", deadline=None, print_blob=True)
 settings.load_profile("project")
+# Deployments of tests speak of no environment of their own; those of environments say where to run.
+os.environ.setdefault("BATCHTWIN_ENV", "here")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

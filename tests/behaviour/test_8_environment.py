@@ -29,7 +29,7 @@ def test_differences_are_named(project: Project) -> None:
     done = plan_asking(project)
     assert done.code == 0
     assert "Warning: environment: pyyaml" in done.err
-    assert "no-such-package is asked for and not installed" in done.err
+    assert "no-such-package is requested and not installed" in done.err
     (project.folder / "inputs").rename(project.folder / "i")
     project.inputs.mkdir()
     assert len(json.loads(plan_asking(project, "--json").out)["environment_differences"]) == 2
@@ -39,4 +39,4 @@ def test_differences_are_named(project: Project) -> None:
 def test_strict(project: Project) -> None:
     done = plan_asking(project, "--strict-environment")
     assert done.code == 2
-    assert "no-such-package is asked for and not installed" in done.err
+    assert "no-such-package is requested and not installed" in done.err

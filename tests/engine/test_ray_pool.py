@@ -149,7 +149,7 @@ def hosts() -> list[psutil.Process]:
     """The actors of the clusters that this process has started."""
     below = psutil.Process().children(recursive=True)
     with_names = psutil.process_iter(["name"])
-    return [process for process in with_names if process in below and process.info["name"].startswith("ray::Host")]
+    return [process for process in with_names if process in below and process.info["name"].startswith("ray::NodeActor")]
 
 
 def test_what_kills_every_machine_it_is_on_is_out_of_tries(project: Project, two: Any) -> None:
@@ -181,7 +181,7 @@ def test_room_that_there_is_not_is_not_waited_for_for_ever(project: Project, two
 
 
 def test_small_nodes_are_spread_over_machines(project: Project, two: Any) -> None:
-    together(project, 2, 1, "psutil.Process(os.getppid()).ppid()")
+    together(project, 2, 1, "psutil.Process(os.getppid()).parent().ppid()")
     done = project.score("--workers", "2", *on(two, "--ray-cpus", "0.1"))
     assert done.code == 0, done.err
     assert len(set(done.predictions.split())) == 2, "the actor of each node has another raylet"
@@ -227,7 +227,7 @@ def test_without_its_head_a_job_fails_in_time_and_can_be_resumed(
 def test_a_machine_with_another_batchtwin_is_known_by_its_version(project: Project, other: tuple[Any, Path]) -> None:
     cluster, own = other
     change(own / "__init__.py", package.__version__, "0.0.0")
-    change(own / "spec/messages.py", "    key: str\n", "")
+    change(own / "engine/prepare.py", "    deployment: Path\n", "")
     spread(project, 2)
     done = project.score("--workers", "1", *on(cluster))
     assert done.code == 1
@@ -236,11 +236,13 @@ def test_a_machine_with_another_batchtwin_is_known_by_its_version(project: Proje
 
 def test_why_a_node_was_lost_is_told(project: Project, other: tuple[Any, Path]) -> None:
     cluster, own = other
-    change(own / "engine/ray_host.py", "carried: str, cpus: float, gpus: float", "carried: str, cpus: float")
+    change(
+        own / "engine/backends/ray/node_actor.py", "carried: str, cpus: float, gpus: float", "carried: str, cpus: float"
+    )
     spread(project, 2)
     done = project.score("--workers", "1", *on(cluster))
     assert done.code == 1
-    assert "the last: TypeError: Host.__init__() takes" in done.err
+    assert "the last: TypeError: NodeActor.__init__() takes" in done.err
 
 
 def test_the_reason_for_a_loss_is_that_of_the_exception() -> None:

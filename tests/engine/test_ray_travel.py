@@ -74,7 +74,7 @@ def hosts(machine: psutil.Process) -> list[psutil.Process]:
     """The actors of a machine."""
     below = machine.children(recursive=True)
     with_names = psutil.process_iter(["name"])
-    return [process for process in with_names if process in below and process.info["name"].startswith("ray::Host")]
+    return [process for process in with_names if process in below and process.info["name"].startswith("ray::NodeActor")]
 
 
 def test_model_and_code_go_there_rows_and_logs_come_back(job: Project, away: tuple[list[str], Any]) -> None:
@@ -237,6 +237,7 @@ def test_files_grow_here_as_they_grow_there(writes: list[tuple[str, bytes]], mos
     with tempfile.TemporaryDirectory() as name:
         there, here = Path(name, "there"), Path(name, "here")
         written: dict[str, bytes] = {}
+        here.mkdir()
         growth = AppendLog(there)
         for file, data in writes:
             (there / file).parent.mkdir(parents=True, exist_ok=True)

@@ -30,9 +30,11 @@ BAD_SEGMENT = """
                          if os.path.realpath(f"/proc/self/fd/{fd}").endswith(".segment")]
             os.dup2(os.open("/proc/self/mem", os.O_WRONLY), int(segment))
 """
-# A limit is the one error that can be had in the middle of a file. It is the parent's.
+# A limit is the one error that can be had in the middle of a file. It is the controller's.
 LIMIT = 700_000
-LIMITED_PARENT = f"resource.prlimit(os.getppid(), resource.RLIMIT_FSIZE, ({LIMIT}, {LIMIT}))"
+# The controller is the parent of the worker's parent, the node.
+CONTROLLER = "int(open(f'/proc/{os.getppid()}/stat').read().rpartition(')')[2].split()[1])"
+LIMITED_PARENT = f"resource.prlimit({CONTROLLER}, resource.RLIMIT_FSIZE, ({LIMIT}, {LIMIT}))"
 LOCK = "os.chmod(os.environ['LOCKED'], 0o500)"
 LOCK_AND_DIE = LOCK + "; os.remove(os.environ['SICK']); os.kill(os.getpid(), 9)"
 # Root without the right to write anywhere (prctl PR_CAPBSET_DROP, CAP_DAC_OVERRIDE) is held by a folder's mode, as all

@@ -139,7 +139,8 @@ def _venv(
     if environment is None and not may_build:
         count = len(requested.pip_lines) + len(requested.conda_only)
         text = f"Python {python}, {count} requested packages ({requested.source})"
-        return Placement("venv", differences=differences, would_build=text)
+        texts = tuple(f"environment: {difference}" for difference in differences)
+        return Placement("venv", differences=differences, warnings=texts, would_build=text)
     if environment is None and differences:
         note(f"environment: {differences[0]}" + (f", and {len(differences) - 1} more" if differences[1:] else ""))
     try:
