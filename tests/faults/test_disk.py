@@ -32,7 +32,10 @@ BAD_SEGMENT = """
 """
 # A limit is the one error that can be had in the middle of a file. It is the parent's.
 LIMIT = 700_000
-LIMITED_PARENT = f"resource.prlimit(os.getppid(), resource.RLIMIT_FSIZE, ({LIMIT}, {LIMIT}))"
+LIMITED_PARENT = (
+    "parent = int(segments.parent.joinpath('.lock').read_text())"
+    f"; resource.prlimit(parent, resource.RLIMIT_FSIZE, ({LIMIT}, {LIMIT}))"
+)
 LOCK = "os.chmod(os.environ['LOCKED'], 0o500)"
 LOCK_AND_DIE = LOCK + "; os.remove(os.environ['SICK']); os.kill(os.getpid(), 9)"
 # Root without the right to write anywhere (prctl PR_CAPBSET_DROP, CAP_DAC_OVERRIDE) is held by a folder's mode, as all
