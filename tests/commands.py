@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -59,8 +60,10 @@ class CommandServer:
         with answers, open(pipes[0][0], "rb") as out, open(pipes[1][0], "rb") as err:
             with answers_end, open(pipes[0][1], "wb") as out_end, open(pipes[1][1], "wb") as err_end:
                 fds = [out_end.fileno(), err_end.fileno(), answers_end.fileno()]
-                socket.send_fds(self.requests, [request], fds)
-            pid = int(answers.recv(ANSWER))
+                with suppress(BrokenPipeError):  # then nobody answers
+                    socket.send_fds(self.requests, [request], fds)
+            pid = int(answers.recv(ANSWER) or 0)
+            assert pid, "fork_commands.py has ended; its error is above"
             try:
                 output, errors = read_all([out, err], seconds)
             except TimeoutError as error:

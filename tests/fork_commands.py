@@ -19,15 +19,14 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-# What most commands import when they run; the package's own command line imports it late.
-IMPORTS = (
-    "batchtwin.cli",
-    "batchtwin.engine.run",
-    "batchtwin.engine.preview",
-    "batchtwin.engine.verify",
-    "batchtwin.workspace.workspace",
-    "batchtwin.azure.cli.commands",
-)
+# What most commands import when they run; the command line imports it late.
+import batchtwin.azure.cli.commands
+import batchtwin.cli
+import batchtwin.engine.preview
+import batchtwin.engine.run
+import batchtwin.engine.verify
+import batchtwin.workspace.workspace  # noqa: F401
+
 # What a command imports that is given such a URL; imported with the first of them.
 DRIVERS = {"s3://": "s3fs", "gs://": "gcsfs"}
 LARGEST = 1 << 20
@@ -91,9 +90,7 @@ def answer_status(running: selectors.BaseSelector, key: selectors.SelectorKey) -
 
 
 def main(control: int, command: str) -> None:
-    """Import, serve, and run the command in each process that is forked."""
-    for name in IMPORTS:
-        importlib.import_module(name)
+    """Serve, and run the command in each process that is forked."""
     gc.freeze()
     # Ctrl-C is for the commands.
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
