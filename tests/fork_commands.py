@@ -25,7 +25,7 @@ IMPORTS = (
     "batchtwin.engine.run",
     "batchtwin.engine.preview",
     "batchtwin.engine.verify",
-    "batchtwin.workspace.service",
+    "batchtwin.workspace.workspace",
     "batchtwin.azure.cli.commands",
 )
 # What a command imports that is given such a URL; imported with the first of them.
