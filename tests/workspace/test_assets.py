@@ -86,6 +86,35 @@ def test_a_copy_is_read_only(workspace: Workspace, model: Path) -> None:
     assert not (path / "weights.txt").stat().st_mode & 0o222
 
 
+def test_what_was_uploaded_to_a_datastore_takes_no_space_twice(workspace: Workspace) -> None:
+    uploaded = workspace.datastores.make("uploads") / "model"
+    uploaded.mkdir()
+    (uploaded / "weights.txt").write_text("1")
+    path = workspace.assets.create("model", "heart", path=uploaded).path
+    assert path is not None
+    assert (path / "weights.txt").samefile(uploaded / "weights.txt")
+
+
+def test_what_is_uploaded_again_leaves_the_version_as_it_is(workspace: Workspace) -> None:
+    uploaded = workspace.datastores.make("uploads") / "weights.txt"
+    uploaded.write_text("1")
+    path = workspace.assets.create("model", "heart", path=uploaded).path
+    new = uploaded.with_name("new")  # as the blob service writes: a new file, then a rename
+    new.write_text("2")
+    new.replace(uploaded)
+    assert path is not None
+    assert path.read_text() == "1"
+
+
+def test_a_link_out_of_a_datastore_is_copied(workspace: Workspace, model: Path) -> None:
+    uploaded = workspace.datastores.make("uploads") / "model"
+    uploaded.symlink_to(model)
+    path = workspace.assets.create("model", "heart", path=uploaded).path
+    assert path is not None
+    assert not (path / "weights.txt").samefile(model / "weights.txt")
+    assert (model / "weights.txt").stat().st_mode & 0o200
+
+
 def test_what_python_compiled_is_not_copied(workspace: Workspace, model: Path) -> None:
     (model / "__pycache__").mkdir()
     (model / "__pycache__/x.pyc").write_text("")

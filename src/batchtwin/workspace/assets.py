@@ -193,7 +193,7 @@ class Assets:
     def register_unnamed(
         self, kind: Kind, path: Path | None, type: str | None = None, properties: Mapping[str, Any] = NOTHING
     ) -> Asset:
-        """Register what a deployment brings along without a name: its content names it.
+        """Register an inline asset of a deployment that has no name: its content names it.
 
         Raises:
             InvalidError: it is missing or cannot be read.
@@ -234,7 +234,7 @@ def _describe(connection: Connection, row: RowMapping, draft: Mapping[str, Any])
 
 
 def _content(draft: Mapping[str, Any], copy: Staged | None) -> str:
-    """What tells one version from another: the files; for an environment its image too; for an address, that."""
+    """The identity of a version: its files; for an environment also its image; for a remote address, that."""
     if copy and draft["kind"] != "environment":
         return copy.content_hash
     facts = [copy.content_hash if copy else None, draft["properties"]]

@@ -30,7 +30,7 @@ class Computes:
         idle_time: int = 120,
         type: str = "amlcompute",
     ) -> Compute:
-        """Note a compute cluster. Jobs run on this machine whatever it says.
+        """Create or update a compute cluster. Jobs run on this machine, whatever its size.
 
         Raises:
             InvalidError: a name or number that cannot be.

@@ -6,9 +6,7 @@ can, so that it costs no space.
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
 import uuid
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -17,23 +15,21 @@ from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.workspace.assets import FOLDERS, Assets
 from batchtwin.workspace.entities import Asset, JobRecord, Kind
 from batchtwin.workspace.errors import InvalidError, NotFoundError
+from batchtwin.workspace.snapshot import DATASTORES, link_or_copy
 
-FOLDER = "datastores"
 DEFAULT = "workspaceblobstore"
 # Where the service keeps the logs of jobs [A].
 ARTIFACTS = "workspaceartifactstore"
 # Where registered copies are shared, and which kind lies in which folder there.
 ASSETS = "assets"
 KINDS: dict[str, Kind] = {folder: kind for kind, folder in FOLDERS.items()}
-# What `os.link` says where files cannot be linked.
-NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
 
 
 class Datastores:
     """Datastores by name. Paths in them are relative, with `/`."""
 
     def __init__(self, root: Path, assets: Assets) -> None:
-        self.root = root / FOLDER
+        self.root = root / DATASTORES
         self._assets = assets
 
     def make(self, name: str) -> Path:
@@ -104,7 +100,7 @@ class Datastores:
 
 
 def _share(source: Path, target: Path) -> None:
-    """Link a file, or the files of a folder, to `target`. What is there already, and the same, stays."""
+    """Link a file, or the files of a folder, to `target`. Files that are linked already stay."""
     if not source.is_dir():
         if source.is_file():
             _link(source, target)
@@ -123,12 +119,7 @@ def _link(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     new = target.with_name(f".{uuid.uuid4().hex}")
     try:
-        try:
-            os.link(source, new, follow_symlinks=True)
-        except OSError as error:
-            if error.errno not in NO_LINKS:
-                raise
-            shutil.copy2(source, new)
+        link_or_copy(source, new)
         new.replace(target)
     finally:
         new.unlink(missing_ok=True)

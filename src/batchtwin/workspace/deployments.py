@@ -221,7 +221,7 @@ class Deployments:
 
 
 def _require_registered(spec: Deployment) -> None:
-    """Refuse what lies on this machine: whoever sent the deployment has no say over its files."""
+    """Refuse paths of this machine: a client that sends a deployment must not reach its files."""
     if not isinstance(spec.model, str):
         raise InvalidError("model: must be registered; name its version")
     if spec.environment is not None and not isinstance(spec.environment, str):

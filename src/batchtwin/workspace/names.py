@@ -1,4 +1,4 @@
-"""Which names are names, and what a reference such as `azureml:NAME:VERSION` means. Pure."""
+"""Rules for names, and references such as `azureml:NAME:VERSION`. Pure."""
 
 from __future__ import annotations
 
@@ -87,9 +87,9 @@ class Reference:
         bare = text.removeprefix("azureml:")
         arm = _ARM.fullmatch(bare)
         if arm:
-            found = _COLLECTIONS.get(arm["collection"].lower(), arm["collection"])
-            if found != kind:
-                raise InvalidError(f"{kind} {text!r}: is the id of a {found}")
+            kind_of_id = _COLLECTIONS.get(arm["collection"].lower(), arm["collection"])
+            if kind_of_id != kind:
+                raise InvalidError(f"{kind} {text!r}: is the id of a {kind_of_id}")
             return cls(kind, check_name(kind, arm["name"]), arm["version"], arm["label"])
         short = _SHORT.fullmatch(bare)
         if not short:

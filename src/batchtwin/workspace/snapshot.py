@@ -1,7 +1,11 @@
-"""Copies of what users name: whole or not there, read-only, and known by their content."""
+"""Copies of what users name: whole or absent, read-only, and known by their content.
+
+What was uploaded to a datastore of the workspace is linked, not copied once more.
+"""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -16,6 +20,10 @@ from batchtwin.inputs.plan import content_hash
 from batchtwin.workspace.errors import InvalidError
 
 STAGING = ".staging"
+# The folder of the datastores. The blob service replaces files there and never writes to one, so they can be linked.
+DATASTORES = "datastores"
+# What `os.link` says where files cannot be linked.
+NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
 WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -50,10 +58,10 @@ class Staged:
 
 
 def source_of(path: Path) -> Path:
-    """Return the absolute path of what is to be copied; its last part is the name that the copy bears.
+    """Return the absolute path of what is to be copied; its last part is the name of the copy.
 
     Raises:
-        InvalidError: there is no such path.
+        InvalidError: no such path.
     """
     if not path.exists():
         raise InvalidError(f"{path}: no such file or folder")
@@ -73,11 +81,12 @@ def staged(root: Path, path: Path) -> Iterator[Staged]:
     folder = root / STAGING / uuid.uuid4().hex
     folder.mkdir(parents=True)
     copy = folder / source.name
+    copy_file = _Copier((root / DATASTORES).resolve())
     try:
         if source.is_dir():
-            shutil.copytree(source, copy, ignore=_Ignored(source, root), copy_function=_copy)
+            shutil.copytree(source, copy, ignore=_Ignored(source, root), copy_function=copy_file)
         else:
-            _copy(str(source), str(copy))
+            copy_file(str(source), str(copy))
         yield Staged(folder, source.name, content_hash(copy))
     except shutil.Error as error:
         name, _, why = error.args[0][0]
@@ -103,14 +112,38 @@ def unchanged(root: Path, path: Path, content: str) -> bool:
     return source.resolve() not in (root, *root.parents) and content_hash(source) == content
 
 
-def _copy(source: str, target: str) -> str:
-    shutil.copy2(source, target)
-    os.chmod(target, os.stat(target).st_mode & ~WRITABLE)
-    return target
+def link_or_copy(source: str | Path, target: str | Path) -> None:
+    """Give a file a second name, or copy it where the file system has no links.
+
+    Raises:
+        OSError: the file system refuses both.
+    """
+    try:
+        os.link(source, target, follow_symlinks=True)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        shutil.copy2(source, target)
+
+
+class _Copier:
+    """Copies a file for `copytree`, or links it if it is below `linked`; the result is read-only."""
+
+    def __init__(self, linked: Path) -> None:
+        self._linked = str(linked) + os.sep
+
+    def __call__(self, source: str, target: str) -> str:
+        real = os.path.realpath(source)
+        if real.startswith(self._linked):
+            link_or_copy(real, target)
+        else:
+            shutil.copy2(source, target)
+        os.chmod(target, os.stat(target).st_mode & ~WRITABLE)
+        return target
 
 
 class _Ignored:
-    """Tells `copytree` what to leave out. A folder is entered once, whatever links lead to it."""
+    """Names for `copytree` to leave out. A folder is entered once, whatever links lead to it."""
 
     def __init__(self, source: Path, root: Path) -> None:
         self._entered = {os.path.realpath(source), os.path.realpath(root)}

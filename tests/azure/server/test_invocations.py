@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from azure_sdk import Sdk
 
+from batchtwin.deployment.schema import Deployment
+
 DATASTORE = "azureml://datastores/workspaceblobstore/paths"
 
 
@@ -120,13 +122,7 @@ def test_overrides(deployed: Sdk) -> None:
     assert deployed.server.end(job) == "Completed"
     folder = deployed.server.folder / "jobs" / job
     assert (folder / "named-outputs/score/x.csv").read_text() == "0\n1\n2\n"
-    with deployed.server.workspace() as workspace:
-        from batchtwin.deployment.schema import Deployment
-        from batchtwin.workspace.jobs import states
-
-        with workspace.store.read() as connection:
-            order = states.row_of(connection, job)["order"]
-        spec = Deployment.load(folder / "deployment.yml", order["overrides"])
+    spec = Deployment.load(folder / "deployment.yml")
     assert (spec.settings.mini_batch_size, spec.instance_count, spec.settings.error_threshold) == (3, 2, 1)
     assert (spec.settings.retry_settings.max_retries, spec.settings.retry_settings.timeout) == (1, 17)
 

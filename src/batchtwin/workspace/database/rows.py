@@ -23,7 +23,7 @@ def first(connection: Connection, query: Select[Any]) -> RowMapping | None:
 
 
 def upsert(connection: Connection, table: Table, key: dict[str, Any], values: dict[str, Any]) -> None:
-    """Write `values` to the row with this key, which is made if it is not there, and note the time."""
+    """Update the row with this key, or insert it; set `changed` and, for a new row, `created`."""
     moment = now()
     matches = [table.c[name] == value for name, value in key.items()]
     if first(connection, select(table).where(*matches)):

@@ -76,7 +76,7 @@ class Store:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Give a connection that alone may write, until the end of the block; an exception undoes what it wrote."""
+        """Give the only connection that may write, until the end of the block. An exception rolls back."""
         with _refusals(self._engine.url), self._writer.begin() as connection:
             connection.execute(select(workspace.c.value).where(workspace.c.key == "schema").with_for_update())
             yield connection
@@ -202,7 +202,7 @@ def _upgrade(connection: Connection, version: str) -> str:
 
 @contextmanager
 def _refusals(url: URL) -> Iterator[None]:
-    """Errors of the database and of its driver, as ours; a password in the URL is not shown."""
+    """Turn errors of the database and of its driver into StoreError, without the password of the URL."""
     try:
         yield
     except (ModuleNotFoundError, NoSuchModuleError) as error:

@@ -96,7 +96,7 @@ def resolve_input(assets: Assets, root: Path, text: str | None, type: str | None
 
     Raises:
         InputTypeError: a literal, a table or a model [A].
-        InvalidError: no input, one that is not there, or one that cannot be reached from here.
+        InvalidError: no input, or one that does not exist or cannot be reached from here.
         NotFoundError: no such data asset.
     """
     if type in REFUSED:
@@ -134,17 +134,17 @@ def _check_type(text: str, path: Path, type: str | None) -> None:
 
 
 def local_path(root: Path, text: str) -> Path | None:
-    """Where a path or URI is on this machine: datastores are folders of the workspace; None for what is elsewhere.
+    """The place of a path or URI on this machine; datastores are folders of the workspace. None for remote places.
 
     Raises:
         InvalidError: a path in a datastore that leads out of it.
     """
-    found = _DATASTORE.fullmatch(text)
-    if found:
-        parts = Path(unquote(found["path"])).parts
+    match = _DATASTORE.fullmatch(text)
+    if match:
+        parts = Path(unquote(match["path"])).parts
         if ".." in parts or Path(*parts).is_absolute():
             raise InvalidError(f"{text}: leads out of the datastore")
-        return root / "datastores" / found["store"] / Path(*parts)
+        return root / snapshot.DATASTORES / match["store"] / Path(*parts)
     if text.startswith("file://"):
         return Path(unquote(urlsplit(text).path))
     return None if "://" in text else Path(text)

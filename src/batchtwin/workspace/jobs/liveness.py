@@ -53,7 +53,7 @@ class Process:
             return False
 
     def terminate(self, module: str, name: str) -> None:
-        """Ask it to end in order, if it is what `launch` started, and not another that has the pid by now."""
+        """Send SIGTERM, if this is the process that `launch` started and not another one with the same pid."""
         with suppress(psutil.Error, ProcessLookupError):
             if {module, name} <= set(psutil.Process(self.pid).cmdline()):
                 os.kill(self.pid, signal.SIGTERM)

@@ -20,14 +20,14 @@ DELIVERED = "delivered"
 def lines(job: JobRecord) -> list[str]:
     """The progress overview so far; after the end status, summary and cause. Only whole lines."""
     overviews = sorted(OutputFolder(job.output).logs.glob("job_progress_overview.*.txt"))
-    told = [line for file in overviews for line in _whole_lines(file)]
+    progress = [line for file in overviews for line in _whole_lines(file)]
     if not job.status.is_final:
-        return told
+        return progress
     result = OutputFolder(job.output).logs / JOB_RESULT
     ended = _whole_lines(result) if result.exists() else []
     if not ended or ended[0] != job.status.value:
         ended = [job.status.value, *(job.error.splitlines() if job.error else [])]
-    return told + ended
+    return progress + ended
 
 
 def _whole_lines(file: Path) -> list[str]:
@@ -36,7 +36,7 @@ def _whole_lines(file: Path) -> list[str]:
 
 
 def download(job: JobRecord, target: Path, output_name: str | None, *, everything: bool) -> Path:
-    """Copy what is asked below `target`, and return the folder.
+    """Copy an output, the logs, or `everything` below `target`, and return the folder.
 
     Raises:
         NotEndedError: the job has not ended.
@@ -86,7 +86,7 @@ def is_complete(folder: Path, target: str | None) -> bool:
 
 
 def _result(folder: Path) -> str:
-    """What tells one result of a job from another, as `resume --retry-failed` makes one; empty if there is none."""
+    """An identity of the current result, which `resume --retry-failed` replaces; empty without a result."""
     manifest = OutputFolder(folder).manifest
     return str(manifest.stat().st_mtime_ns) if manifest.exists() else ""
 

@@ -149,7 +149,7 @@ def score(store: Store, row: RowMapping, folder: Path, watch: Watch) -> Result:
 
 
 def canceled(row: RowMapping | None, folder: Path) -> tuple[JobStatus, str | None]:
-    """How a job ended that was asked to end: what is complete is complete."""
+    """How a cancelled job ended: Completed if its output is complete."""
     from batchtwin.workspace.entities import JobStatus
     from batchtwin.workspace.jobs import results
 

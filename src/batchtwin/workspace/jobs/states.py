@@ -23,7 +23,7 @@ def row_of(connection: Connection, name: str) -> RowMapping:
     """Return the record of a job.
 
     Raises:
-        NotFoundError: there is none of this name.
+        NotFoundError: no job has this name.
     """
     row = first(connection, select(jobs).where(jobs.c.name == name))
     if row is None:
