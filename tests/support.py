@@ -16,7 +16,8 @@ from typing import Any
 
 import yaml
 
-from commands import COMMAND as COMMAND, run
+from commands import COMMAND as COMMAND
+from commands import run
 
 ROOT = Path(__file__).resolve().parent.parent
 # Nothing here takes that long; a test that hangs should fail, not stall.
