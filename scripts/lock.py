@@ -113,7 +113,12 @@ def using() -> list[str]:
     """Return what requirements.lock is asked to hold: `scoring`, the extras that our commands use, and their tools."""
     project = _project()
     extras = [line for extra in EXTRAS for line in project["project"]["optional-dependencies"][extra]]
-    return [*scoring(), *_project()["project"]["dependencies"], *extras, *(line for group in GROUPS for line in project["dependency-groups"][group])]
+    return [
+        *scoring(),
+        *_project()["project"]["dependencies"],
+        *extras,
+        *(line for group in GROUPS for line in project["dependency-groups"][group]),
+    ]
 
 
 def compile_locks() -> int:

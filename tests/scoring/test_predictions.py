@@ -6,7 +6,10 @@ import csv
 import io
 import json
 import math
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -18,6 +21,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import sparse  # type: ignore[import-untyped]
 
+from batchtwin_node.readers.arrow import has_arrow
+from batchtwin_node.writers import plain_text
 from batchtwin_node.writers import predictions as module
 from batchtwin_node.writers.arrow_text import scalar_texts
 from batchtwin_node.writers.json_text import json_text
@@ -222,6 +227,59 @@ def test_floats_are_written_as_python_does(values: list[float]) -> None:
 @given(st.lists(st.floats(width=32), min_size=1))
 def test_floats_of_32_bits_too(values: list[float]) -> None:
     assert fields(np.array(values, dtype=np.float32)) == [str(value) for value in np.array(values, dtype=np.float32)]
+
+
+@contextmanager
+def without_arrow() -> Iterator[None]:
+    """Have an environment that has no pyarrow."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "pyarrow", None)
+        has_arrow.cache_clear()
+        module.text_module.cache_clear()
+        try:
+            yield
+        finally:
+            patch.undo()
+            has_arrow.cache_clear()
+            module.text_module.cache_clear()
+
+
+def same_without_arrow(predictions: object) -> None:
+    """Both ways to make texts give the same bytes, for a table and for an image."""
+    for name in ("a.csv", 'b, "c".csv'):
+        expected = tabular_lines(predictions, name), image_lines(predictions, name)
+        with without_arrow():
+            assert module.text_module() is plain_text
+            assert (tabular_lines(predictions, name), image_lines(predictions, name)) == expected
+
+
+NUMBERS = {
+    "float64": st.floats(),
+    "float32": st.floats(width=32),
+    "float16": st.floats(width=16),
+    "int64": st.integers(-(2**63), 2**63 - 1),
+    "uint64": st.integers(0, 2**64 - 1),
+    "uint8": st.integers(0, 255),
+    "bool": st.booleans(),
+}
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+@given(data=st.data())
+def test_columns_of_numbers_are_the_same_without_arrow(kind: str, data: st.DataObject) -> None:
+    rows = data.draw(st.lists(st.tuples(NUMBERS[kind], NUMBERS[kind]), min_size=1))
+    array = np.array(rows, dtype=kind)
+    same_without_arrow(array[:, 0])
+    same_without_arrow(array)
+    same_without_arrow(pd.DataFrame(array, columns=["a", 'b"c']))
+
+
+@given(st.lists(st.tuples(st.text(st.characters(codec="utf-8")), st.none() | st.integers() | st.floats())))
+def test_columns_of_objects_are_the_same_without_arrow(rows: list[tuple[str, Any]]) -> None:
+    same_without_arrow([text for text, _ in rows])
+    same_without_arrow([value for _, value in rows])
+    same_without_arrow(pd.DataFrame(rows, columns=["text", "value"]))
+    same_without_arrow(pd.DataFrame(index=range(len(rows))))
 
 
 JSON = st.recursive(

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batchtwin.errors import InputError, UnsupportedFileError
-from batchtwin.inputs.listing import Inputs, check_supported, ending, list_inputs
+from batchtwin.inputs.listing import Inputs, check_supported, list_inputs
+from batchtwin_node.readers import ending
 
 
 def fill(folder: Path, *names: str) -> Path:

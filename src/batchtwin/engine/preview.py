@@ -16,10 +16,10 @@ from batchtwin.engine.new_job import new_job
 from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import PlainProgress
-from batchtwin.inputs.listing import ending
 from batchtwin.inputs.location import is_url, redact
 from batchtwin.inputs.plan import Plan
 from batchtwin.inputs.remote import heads
+from batchtwin_node.readers import ending
 from batchtwin_node.script.lint import lint
 
 SHOWN = 10

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from batchtwin.errors import InputError, UnsupportedFileError
 from batchtwin.inputs.location import is_url, without_query
-from batchtwin_node.readers import ending as ending
+from batchtwin_node.readers import ending
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,8 @@ DRIVER = "batchtwin_node.driver.mlflow_driver"
 MESSAGE = 1 << 17
 # Threads of libraries that stop and start them around a fork by themselves (jemalloc, in pyarrow).
 FORK_SAFE_THREADS = frozenset({"jemalloc_bg_thd"})
+# A thread that was joined is the system's for a moment longer: MLflow 2 looks for resources in one as it loads a model.
+ENDING_SECONDS = 0.2
 # A forked worker with its number, and the descriptors of its two pipes.
 Forked = Tuple[ForkRequest, int, int]
 
@@ -42,9 +44,7 @@ def preload(config: ForkServerConfig) -> str:
     try:
         if config.script is None:
             _import_skops(config, ["mlflow"])
-            driver = import_module(DRIVER)
-            if config.model is not None:
-                driver.preload(config.model)
+            import_module(DRIVER).preload(config.model)
         else:
             names = imported_by(Path(config.script[0]), config.script[1])
             _import_skops(config, names)
@@ -72,7 +72,21 @@ def _import_skops(config: ForkServerConfig, names: Iterable[str]) -> None:
 
 def _threads() -> list[str]:
     """Name the threads that a fork would be without: their locks stay shut, OpenMP waits for its team."""
-    names = [Path(f"/proc/self/task/{task}/comm").read_text().strip() for task in os.listdir("/proc/self/task")]
+    deadline = time.monotonic() + ENDING_SECONDS
+    names = _names_of_threads()
+    while names and time.monotonic() < deadline:
+        time.sleep(0.005)
+        names = _names_of_threads()
+    return names
+
+
+def _names_of_threads() -> list[str]:
+    names = []
+    for task in os.listdir("/proc/self/task"):
+        try:
+            names.append(Path(f"/proc/self/task/{task}/comm").read_text().strip())
+        except OSError:  # it has ended
+            pass
     names.remove(Path("/proc/self/comm").read_text().strip())
     return [name for name in names if name not in FORK_SAFE_THREADS]
 

@@ -122,9 +122,10 @@ def _pixels(path: str, image: Image.Image, channels: int | None, dtype: np.dtype
 
     if channels == 1 and dtype.itemsize > 1 and image.mode in DEEP | WIDE:
         return np.array(image)
-    if image.mode in WIDE:
+    is_deep = image.mode in DEEP or (image.mode == "I" and image.format == "PNG")  # Pillow below 11 says so
+    if image.mode in WIDE and not is_deep:
         raise BadFileError(path, f"its pixels have 32 bits (mode {image.mode}), which do not fit the 8 bits asked for")
-    if image.mode in DEEP:
+    if is_deep:
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     elif image.mode == "1":
         image = image.convert("L")

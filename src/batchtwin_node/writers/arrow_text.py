@@ -112,10 +112,10 @@ def csv_lines(start: int, texts: pa.Array, name: str) -> bytes:
 def _csv_fields(texts: pa.Array) -> pa.Array:
     import pyarrow.compute as pc
 
-    special = pc.match_substring_regex(texts, '[,"\n\r]')
+    special = pc.match_substring_regex(texts, pattern='[,"\n\r]')
     if not pc.any(special).as_py():
         return texts
-    doubled = pc.replace_substring(texts, '"', '""')
+    doubled = pc.replace_substring(texts, pattern='"', replacement='""')
     return pc.if_else(special, pc.binary_join_element_wise(*map(_large, ['"', doubled, '"', ""])), texts)
 
 

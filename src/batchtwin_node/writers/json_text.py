@@ -41,7 +41,8 @@ def _of_library(value: Any) -> Any:
     if isinstance(value, pd.Series):
         return [_plain(element) for element in value]
     if isinstance(value, pd.DataFrame):
-        return [_plain(record) for record in value.to_dict(orient="records")]
+        records = value.to_dict(orient="records") if len(value.columns) else [{}] * len(value)
+        return [_plain(record) for record in records]
     if isinstance(value, np.void):
         return [_plain(element) for element in value.tolist()]
     if isinstance(value, (int, np.bool_, np.integer)):
