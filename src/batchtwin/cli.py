@@ -14,6 +14,7 @@ import typer
 
 from batchtwin import __version__
 from batchtwin.deployment.overrides import parse_set
+from batchtwin.environments.commands import app as environments_app
 from batchtwin.errors import FAILED, BatchTwinError
 from batchtwin.inputs.location import parse_location
 from batchtwin.options import (
@@ -56,6 +57,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
+app.add_typer(environments_app, name="environments")
 
 
 def _version(wanted: bool) -> None:

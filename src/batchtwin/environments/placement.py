@@ -67,7 +67,7 @@ def place(
     """
     if options.kind == "image":
         return Placement("image", image=options.image, identity=f"image {options.image}")
-    requested, unknown = _requested(deployment, folder, model)
+    requested, unknown = requested_or_reason(deployment, folder, model)
     if options.strict and unknown:
         raise RequestedEnvironmentError(f"environment: {unknown}")
     if options.kind == "path":
@@ -86,8 +86,8 @@ def place(
     return _checked(Placement("here", differences=differences, identity=f"here, Python {HERE}"), options)
 
 
-def _requested(deployment: Deployment, folder: Path, model: Model) -> tuple[RequestedEnvironment | None, str]:
-    """Return what is requested, or a sentence on why nobody here can know."""
+def requested_or_reason(deployment: Deployment, folder: Path, model: Model) -> tuple[RequestedEnvironment | None, str]:
+    """Return what is requested, or a sentence on why nothing here can tell; both empty if nothing is said."""
     environment = deployment.environment
     if isinstance(environment, str):
         known = named.look_up(environment, folder)

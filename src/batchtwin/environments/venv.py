@@ -30,6 +30,9 @@ IMPORTS = ("mlflow.pyfunc", "pandas", "numpy", "pyarrow.parquet", "sklearn.ensem
 WARM_UP = (
     "import importlib, sys\nfor name in sys.argv[1:]:\n try: importlib.import_module(name)\n except Exception: pass"
 )
+# Options of pip that are followed by a path.
+OPTION = r"^(-r|-c|-e|-f|--requirement|--constraint|--editable|--find-links)[ =]+"
+LONGEST_PATH = 4096
 CONDAS = ("micromamba", "mamba", "conda")
 Note = Callable[[str], None]
 
@@ -54,10 +57,20 @@ def key_of(requested: RequestedEnvironment, python: str) -> str:
 def _files(requested: RequestedEnvironment) -> Iterator[tuple[str, str]]:
     """The files that lines refer to, with their content."""
     for line in (*requested.options, *requested.pip):
-        name = re.sub(r"^(-r|-c|-e|--requirement|--constraint|--editable|--find-links|-f)[ =]*", "", line)
+        name = re.sub(OPTION, "", line)
         path = requested.folder / name
-        if len(name) < 4096 and path.is_file():
+        if len(name) < LONGEST_PATH and path.is_file():
             yield name, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _absolute(line: str, folder: Path) -> str:
+    """A line whose path does not depend on where the file with the lines is."""
+    match = re.match(OPTION, line)
+    option, name = (match[0], line[match.end() :]) if match else ("", line)
+    is_path = bool(match) or name.startswith((".", "/"))
+    if is_path and len(name) < LONGEST_PATH and "://" not in name and (folder / name).exists():
+        return f"{option}{(folder / name).resolve()}"
+    return line
 
 
 def existing(requested: RequestedEnvironment, python: str) -> Environment | None:
@@ -156,7 +169,8 @@ class _Build:
         names = {re.split(r"[^A-Za-z0-9]", line, maxsplit=1)[0].lower() for line in lines}
         seeds = [seed for seed in SEEDS if re.split(r"[<=>]", seed)[0] not in names]
         requirements, overrides = self._path / "requested.txt", self._path / "overrides.txt"
-        requirements.write_text("\n".join([*seeds, *lines, *self._requested.options]) + "\n", encoding="utf-8")
+        texts = [_absolute(line, self._requested.folder) for line in (*lines, *self._requested.options)]
+        requirements.write_text("\n".join([*seeds, *texts]) + "\n", encoding="utf-8")
         overrides.write_text("\n".join(OVERRIDES) + "\n", encoding="utf-8")
         words = ["pip", "install", "--quiet", "--python", str(self._path / "bin/python"), "--link-mode", "hardlink"]
         words += ["--override", str(overrides), *([] if self._allow_builds else ["--no-build"])]
@@ -195,7 +209,7 @@ class _Build:
         words = " ".join(re.sub(r"[\u00d7\u2570\u2500\u25b6\u251c\u2502]|hint:", " ", text).split())
         words = words.replace("your requirements", f"the lines of {self._requested.source}")
         advice = ""
-        if "no-build" in words or "building from source" in words.lower() or "--no-build" in words:
+        if re.search(r"no-build|building (from source|source distributions)", words, re.IGNORECASE):
             advice = "; a package has no wheel for this Python: --allow-builds builds it, which runs its code"
         elif re.search(r"dns|connect|network|offline|resolve host", words, re.IGNORECASE):
             advice = "; is the network there? --env here runs without"

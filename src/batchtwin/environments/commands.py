@@ -1,0 +1,105 @@
+"""`batchtwin environments`: the cached environments of deployments."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from batchtwin.environments import cache
+from batchtwin.errors import UsageError
+from batchtwin.inputs.location import parse_location
+from batchtwin.options import AllowBuilds, DeploymentFile, ModelPath, PythonVersion
+
+app = typer.Typer(help="The environments that were made for deployments.", no_args_is_help=True, add_completion=False)
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+Key = Annotated[str, typer.Argument(metavar="KEY", help="The first characters of the key are enough.")]
+
+
+@app.command("list")
+def list_all(as_json: AsJson = False) -> None:
+    """List the environments: key, Python, size, last use, what for."""
+    facts = [_facts(environment) for environment in cache.environments()]
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2))
+        return
+    typer.echo(f"{'key':22}{'python':8}{'MiB':>6}  {'last used':18}for")
+    for entry in facts:
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry["last_used"]))
+        typer.echo(f"{entry['key']:22}{entry['python']:8}{entry['size'] >> 20:>6}  {used:18}{entry['source']}")
+    total = sum(entry["size"] for entry in facts)
+    typer.echo(f"{len(facts)} environments, {total >> 20} MiB, in {cache.cache_folder()}")
+
+
+@app.command()
+def show(key: Key, as_json: AsJson = False) -> None:
+    """Show one environment: what was requested, and the versions that are installed."""
+    environment = cache.find(key)
+    facts = {**_facts(environment), "lock": environment.lock.splitlines()}
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2))
+        return
+    for name, value in facts.items():
+        text = "\n  ".join(["", *map(str, value)]) if isinstance(value, list | tuple) else f" {value}"
+        typer.echo(f"{name}:{text}")
+
+
+@app.command()
+def build(
+    deployment: DeploymentFile,
+    model: ModelPath = None,
+    python: PythonVersion = None,
+    upgrade: Annotated[bool, typer.Option("--upgrade", help="Make it again, with the newest versions.")] = False,
+    allow_builds: AllowBuilds = False,
+) -> None:
+    """Make the environment of a deployment, and print its folder."""
+    from batchtwin.engine.prepare import Request, resolve
+    from batchtwin.environments.placement import HERE, requested_or_reason
+    from batchtwin.environments.venv import build as make
+
+    resolved = resolve(Request(deployment, Path(), parse_location(model) if model else None))
+    requested, reason = requested_or_reason(resolved.deployment, resolved.folder, resolved.model)
+    if requested is None:
+        raise UsageError(f"environment: {reason or 'nothing says what to install'}")
+    version = python or requested.python_minor or HERE
+    environment = make(requested, version, _note, allow_builds=allow_builds, upgrade=upgrade)
+    typer.echo(environment.path)
+
+
+@app.command()
+def remove(
+    keys: Annotated[list[str] | None, typer.Argument(metavar="KEY...", help="Which.")] = None,
+    unused: Annotated[
+        float | None, typer.Option("--unused", min=0, metavar="DAYS", help="Those not used for so many days.")
+    ] = None,
+) -> None:
+    """Remove environments, and print what goes."""
+    if not keys and unused is None:
+        raise UsageError("environments remove: name keys, or --unused DAYS")
+    chosen = [cache.find(key) for key in keys or []] + (cache.unused(unused) if unused is not None else [])
+    for environment in chosen:
+        cache.remove(environment)
+        typer.echo(f"removed {environment.record.key} ({environment.record.size >> 20} MiB)")
+
+
+def _facts(environment: cache.Environment) -> dict[str, Any]:
+    record = environment.record
+    return {
+        "key": record.key,
+        "source": record.source,
+        "python": record.python,
+        "base": record.base,
+        "path": str(environment.path),
+        "size": record.size,
+        "created": record.created,
+        "last_used": environment.last_used,
+        "lines": list(record.lines),
+        "left_out": list(record.left_out),
+    }
+
+
+def _note(text: str) -> None:
+    typer.echo(text, err=True)
