@@ -145,3 +145,16 @@ def test_debug_shows_where_an_error_came_from(az: Az) -> None:
     done = az("model", "show", "-n", "m", "-v", "1", "--debug")
     assert done.code == 3
     assert "Traceback" in done.err
+
+
+def test_the_first_letters_of_an_option_are_enough_if_no_other_has_them(az: Az) -> None:
+    whole = az("model", "list", "--max-results", "1")
+    assert (whole.code, az("model", "list", "--max", "1").out) == (0, whole.out)
+    done = az("model", "list", "--a", "x")
+    assert done.code == 2
+
+
+def test_an_empty_name_is_told_as_what_it_is(az: Az) -> None:
+    done = az("model", "show", "-n", "", "--version", "1")
+    assert done.code == 2
+    assert "--name: is empty; is the variable set that it comes from?" in done.err

@@ -96,10 +96,10 @@ def test_the_key_is_of_lines_files_and_python(tmp_path: Path) -> None:
 def test_an_environment_whose_interpreter_is_gone_is_made_again(tmp_path: Path) -> None:
     wheel(tmp_path, "tiny")
     request = requested(tmp_path, "./tiny-1.0-py3-none-any.whl")
-    first = build(request, HERE, str)
+    first = build(request, HERE, print)
     (first.path / "bin/python").unlink()
     assert existing(request, HERE) is None
-    assert build(request, HERE, str).python.exists()
+    assert build(request, HERE, print).python.exists()
 
 
 def test_a_build_that_was_killed_is_not_taken_for_one(tmp_path: Path) -> None:
@@ -109,13 +109,13 @@ def test_a_build_that_was_killed_is_not_taken_for_one(tmp_path: Path) -> None:
     (half / "bin").mkdir(parents=True)
     (half / "bin/python").touch()
     assert existing(request, HERE) is None
-    assert "tiny" in build(request, HERE, str).lock
+    assert "tiny" in build(request, HERE, print).lock
 
 
 def test_what_cannot_be_installed_is_said_in_terms_of_the_lines(tmp_path: Path) -> None:
     wheel(tmp_path / "links", "tiny")
     with pytest.raises(EnvironmentBuildError, match=r"conda.yaml: the environment cannot be made: .*tiny==9"):
-        build(requested(tmp_path, "tiny==9", "--no-index", "--find-links ./links"), HERE, str)
+        build(requested(tmp_path, "tiny==9", "--no-index", "--find-links ./links"), HERE, print)
     assert list(cache.environments()) == []
 
 
@@ -127,7 +127,7 @@ def test_source_packages_are_not_built_unless_that_is_allowed(tmp_path: Path) ->
         f"open({str(tmp_path / 'ran')!r}, 'w')\nfrom setuptools import setup\nsetup(name='sick')\n"
     )
     with pytest.raises(EnvironmentBuildError, match="--allow-builds"):
-        build(requested(tmp_path, "./sick"), HERE, str)
+        build(requested(tmp_path, "./sick"), HERE, print)
     assert not (tmp_path / "ran").exists()
 
 
@@ -145,7 +145,7 @@ def test_packages_of_azureml_that_do_not_go_are_left_out_and_named(tmp_path: Pat
 def test_what_only_conda_has_needs_conda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(EnvironmentBuildError, match="gdal=3: only conda can install this"):
-        build(requested(tmp_path, conda=("gdal=3",)), HERE, str)
+        build(requested(tmp_path, conda=("gdal=3",)), HERE, print)
 
 
 def test_conda_makes_what_only_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +161,7 @@ def test_conda_makes_what_only_it_has(tmp_path: Path, monkeypatch: pytest.Monkey
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
     wheel(tmp_path, "tiny")
-    environment = build(requested(tmp_path, "./tiny-1.0-py3-none-any.whl", conda=("gdal=3",)), HERE, str)
+    environment = build(requested(tmp_path, "./tiny-1.0-py3-none-any.whl", conda=("gdal=3",)), HERE, print)
     assert (tmp_path / "words").read_text().endswith(f"--channel conda-forge python={HERE} pip gdal=3")
     assert "tiny" in environment.lock
 

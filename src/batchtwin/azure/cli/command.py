@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, TypeVar
 
@@ -38,8 +38,26 @@ class Command(TyperCommand):
     """A command that takes `--set a=b c=d` as `--set a=b --set c=d`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the words after the verb."""
-        return super().parse_args(ctx, list(repeated(args)))
+        """Parse the words after the verb; as in `az`, the first letters of an option are enough, if no other has them."""
+        names = [name for parameter in self.params for name in parameter.opts]
+        words = [whole_option(word, names) for word in args]
+        return super().parse_args(ctx, list(repeated(words)))
+
+
+def whole_option(word: str, names: Sequence[str]) -> str:
+    """Return a word with the option that its first letters stand for.
+
+    Raises:
+        CommandError: they stand for several.
+    """
+    option, equals, value = word.partition("=")
+    if not option.startswith("--") or option == "--" or option in names:
+        return word
+    matching = [name for name in names if name.startswith(option)]
+    if len(matching) > 1:
+        text = f"ambiguous option: {option} could match {', '.join(sorted(matching))}"
+        raise CommandError(text, REFUSED)
+    return f"{matching[0]}{equals}{value}" if matching else word
 
 
 def repeated(words: Sequence[str], several: Sequence[str] = SEVERAL) -> Iterator[str]:
@@ -84,6 +102,7 @@ def verb(
             if not shown["only_show_errors"]:
                 _warn(option for option in ignored if dropped[_plain_name(option)] is not None)
             with _as_azure():
+                _refuse_empty(given)
                 check_query(shown["query"])
                 result = _call(function, given, "workspace" in own.parameters)
                 text = text_of(select(result, shown["query"]), shown["output"], queried=shown["query"] is not None)
@@ -145,6 +164,13 @@ def _as_azure() -> Iterator[None]:
     except BatchTwinError as error:
         code = error.exit_code if error.exit_code == NOT_FOUND else FAILED
         raise CommandError(str(error), REFUSED if isinstance(error, UsageError) else code) from error
+
+
+def _refuse_empty(given: Mapping[str, Any]) -> None:
+    """A variable of a shell that is not set gives an empty text, which is no name."""
+    for name, value in given.items():
+        if value == "":
+            raise UsageError(f"--{name.replace('_', '-')}: is empty; is the variable set that it comes from?")
 
 
 def _common() -> list[inspect.Parameter]:
