@@ -37,7 +37,7 @@ def test_an_image_holds_the_environment_that_is_asked_for_and_nothing_else(
 ) -> None:
     path = asks_for(project, "scikit-learn==1.7.2")
     strict = batchtwin("score", path, "--input", project.inputs, "--strict-environment")
-    assert (strict.code, "==1.7.2 is asked for" in strict.err) == (2, True)
+    assert (strict.code, "==1.7.2 is requested" in strict.err) == (2, True)
     built = batchtwin("image", path, "--engine", engine)
     assert built.code == 0, built.err[-3000:]
     tag = built.out.strip()
