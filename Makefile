@@ -175,6 +175,8 @@ check: $(DEV) ## ruff, mypy --strict, shellcheck, yamllint; changes nothing
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+	@$(BIN)/mypy --config-file tests/pythons/mypy.ini
+	@$(BIN)/vermin --quiet --no-tips --violations --target=3.8- src/batchtwin_node src/azureml_user
 	@$(SHELL_FILES) | xargs -0 $(BIN)/shellcheck
 	@$(YAML_FILES) | xargs -0 $(BIN)/yamllint --strict
 	@$(BIN)/python scripts/behaviour_doc.py --check

@@ -52,6 +52,11 @@ class Environment:
         return self.arrow is not None or not self.name.startswith("mlflow1")
 
     @property
+    def has_fastparquet(self) -> bool:
+        """Whether Parquet files are read by fastparquet."""
+        return any(package.startswith("fastparquet") for package in self.packages)
+
+    @property
     def path(self) -> list[str]:
         """Folders to put at the front of `sys.path`."""
         return [str(self.folder / "arrow")] if self.arrow else []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 from batchtwin_node.protocol import BadFile
 from batchtwin_node.readers.csv_batch import read_many
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from batchtwin_node.readers.csv_batch import BatchTable
 
-    Scored = OutputLines | BadFile
+    Scored = Union[OutputLines, BadFile]
 
 # What one `predict` gets at most, where more than one file is in it.
 ROWS = 100_000

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from batchtwin_node.readers.bad_file import UnsupportedTypeError
 from batchtwin_node.readers.signature import Signature
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    Data = pd.DataFrame | np.ndarray[Any, Any]
-    Reader = Callable[[str, Signature | None], Data]
+    Data = Union[pd.DataFrame, np.ndarray[Any, Any]]
+    Reader = Callable[[str, Optional[Signature]], Data]
 
 _READERS: dict[str, Reader] = {}
 

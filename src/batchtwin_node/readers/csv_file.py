@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from io import BytesIO
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Union
 
 from batchtwin_node.readers.bad_file import BadFileError, summarize, unreadable
 from batchtwin_node.readers.columns import (
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from pandas.io.parsers import TextFileReader
 
-    Dtype = np.dtype[Any] | pd.api.extensions.ExtensionDtype
+    Dtype = Union[np.dtype[Any], pd.api.extensions.ExtensionDtype]
 
 CHUNK_ROWS = 50_000
 LONGEST_HEADER = 1 << 16

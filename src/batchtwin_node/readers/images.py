@@ -15,8 +15,9 @@ from batchtwin_node.readers.signature import Signature, Tensor
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
+    from typing_extensions import TypeAlias
 
-    Pixels = np.ndarray[Any, Any]
+    Pixels: TypeAlias = np.ndarray[Any, Any]
 
 log = logging.getLogger(__name__)
 # Pillow's name of a format -> the endings that promise it. A camera's JPEG may turn out to be MPO.

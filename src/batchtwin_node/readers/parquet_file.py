@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from batchtwin_node.readers.arrow import OLDEST, has_arrow
@@ -29,7 +30,7 @@ def read(path: str, signature: Signature | None) -> pd.DataFrame:
         BadFileError: naming column, row and value where one is to blame.
     """
     if not has_arrow():
-        raise BadFileError(path, NO_ARROW)
+        return _read_without_arrow(path, signature)
     import pyarrow as pa
 
     try:
@@ -47,6 +48,14 @@ def read(path: str, signature: Signature | None) -> pd.DataFrame:
     kept = [column for column in columns if not _is_as_good_as_absent(table[column.name], column)]
     arrays = [_typed(path, table[column.name], column) for column in kept]
     return _to_pandas(pa.table(arrays, names=[column.name for column in kept]))
+
+
+def _read_without_arrow(path: str, signature: Signature | None) -> pd.DataFrame:
+    if find_spec("fastparquet") is None:
+        raise BadFileError(path, NO_ARROW)
+    from batchtwin_node.readers import parquet_pandas
+
+    return parquet_pandas.read(path, signature)
 
 
 @contextmanager

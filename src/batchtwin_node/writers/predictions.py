@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 from batchtwin_node.readers.arrow import has_arrow
 from batchtwin_node.results import OutputLines
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    Rows = pd.DataFrame | np.ndarray[Any, Any]
+    Rows = Union[pd.DataFrame, np.ndarray[Any, Any]]
 
 BLOCK_ROWS = 1 << 16
 
