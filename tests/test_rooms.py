@@ -35,7 +35,6 @@ LONG: set[str] = {
 }
 FULL: set[str] = {
     "batchtwin/azure/cli",
-    "batchtwin/azure/rest",
     "batchtwin/workspace",
     "batchtwin_node",
 }

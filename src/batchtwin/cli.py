@@ -322,7 +322,7 @@ def serve(
     host: Annotated[str, typer.Option("--host", help="Where the service listens.")] = "127.0.0.1",
 ) -> None:
     """Serve the local workspace to the Azure SDK, until Ctrl-C: in another shell, eval "$(batchtwin env)"."""
-    from batchtwin.azure.rest.serving import run_server
+    from batchtwin.azure.rest.commands import run_server
 
     run_server(host, port, http_port if http_port is not None else 8480 if port else 0)
 
@@ -334,7 +334,7 @@ def env(
     unset: Annotated[bool, typer.Option("--unset", help="Print what takes it back.")] = False,
 ) -> None:
     """Print what a shell needs for the Azure SDK to use `batchtwin serve`: eval "$(batchtwin env)"."""
-    from batchtwin.azure.rest.serving import environment
+    from batchtwin.azure.rest.commands import environment
 
     typer.echo(environment(check=check, config=config, unset=unset), nl=False)
 

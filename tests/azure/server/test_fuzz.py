@@ -20,8 +20,7 @@ import pytest
 from fastapi.routing import APIRoute
 from served import HOME, Server
 
-from batchtwin.azure.rest import app
-from batchtwin.azure.rest import auth as identity
+from batchtwin.azure.rest import app, auth
 from batchtwin.azure.rest.routes import discovery, logs
 from batchtwin.azure.rest.scope import BLOBS
 
@@ -279,7 +278,7 @@ def line_to(server: Server, plain: bool) -> Line:
 def source(server: Server, face: str) -> Source:
     """What is asked of a face of the server."""
     if face == "plain":
-        return Source(SEED, routes([identity.router("https://localhost:1", "x")]))
+        return Source(SEED, routes([auth.router("https://localhost:1", "x")]))
     if face == "service":
         return Source(SEED, routes([*(module.router for module in app.GUARDED), discovery.router, logs.router]))
     store = server.call("POST", f"/datastores/{CONTAINER}/listSecrets", {})

@@ -8,9 +8,9 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from batchtwin.azure.blob.details import Blob, Details
+from batchtwin.azure.blob.containers import STAGING, BlobFiles, Condition, Sink
 from batchtwin.azure.blob.errors import BlobError
-from batchtwin.azure.blob.files import STAGING, BlobFiles, Condition, Sink
+from batchtwin.azure.blob.properties import Blob, BlobProperties
 
 MOST_BLOCKS = 50_000
 
@@ -28,12 +28,12 @@ def put_block(files: BlobFiles, container: str, name: str, key: str, sink: Sink)
 
 
 def commit_blocks(
-    files: BlobFiles, container: str, name: str, keys: Sequence[str], details: Details, condition: Condition
+    files: BlobFiles, container: str, name: str, keys: Sequence[str], properties: BlobProperties, condition: Condition
 ) -> Blob:
     """Make the blocks the content of a blob, and drop all blocks of it.
 
     Raises:
-        BlobError: 400, a block is not there or named twice, or there are too many; what `BlobFiles.settle` raises.
+        BlobError: 400, a block is not there or named twice, or there are too many; what `BlobFiles.commit` raises.
     """
     if len(keys) > MOST_BLOCKS or len(set(keys)) < len(keys):
         raise BlobError(400, "InvalidBlockList", f"A list must name at most {MOST_BLOCKS} blocks, each once.")
@@ -45,7 +45,7 @@ def commit_blocks(
             except FileNotFoundError:
                 text = f"{container}/{name}: block {bytes.fromhex(key)!r} was not uploaded."
                 raise BlobError(400, "InvalidBlockList", text) from None
-        blob = files.settle(container, name, sink, details, condition)
+        blob = files.commit(container, name, sink, properties, condition)
     _drop(folder)
     return blob
 

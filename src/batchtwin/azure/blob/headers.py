@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from batchtwin.azure.blob.details import CONTENT_TYPE, Blob, Details
 from batchtwin.azure.blob.errors import BlobError, condition_not_met, header_refused
+from batchtwin.azure.blob.properties import CONTENT_TYPE, Blob, BlobProperties
 
 METADATA = "x-ms-meta-"
 METADATA_BYTES = 8192
@@ -35,8 +35,8 @@ def refuse_unknown(headers: Mapping[str, str]) -> None:
             raise BlobError(400, "UnsupportedHeader", f"{name}: leases, copies, tags, tiers and keys are not imitated.")
 
 
-def details(headers: Mapping[str, str], content_type: str = "", md5: bytes | None = None) -> Details:
-    """Return the details of an upload; `content_type` unless a header says it, `md5` of the content where it is known.
+def properties(headers: Mapping[str, str], content_type: str = "", md5: bytes | None = None) -> BlobProperties:
+    """Return the properties of an upload. A header goes before `content_type` and `md5`, the checksum of the content.
 
     Raises:
         BlobError: 400, a header cannot be used.
@@ -48,7 +48,7 @@ def details(headers: Mapping[str, str], content_type: str = "", md5: bytes | Non
         _check_md5("x-ms-blob-content-md5", given)
     if md5 or given:
         content["content-md5"] = given or base64.b64encode(md5 or b"").decode()
-    return Details(content, metadata(headers))
+    return BlobProperties(content, metadata(headers))
 
 
 def metadata(headers: Mapping[str, str]) -> dict[str, str]:

@@ -12,15 +12,15 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from batchtwin.azure.blob import answers as blob_answers
 from batchtwin.azure.blob import headers as blob_headers
+from batchtwin.azure.blob import responses
 from batchtwin.azure.blob import xml as blob_xml
 from batchtwin.azure.blob.blocks import commit_blocks, put_block
-from batchtwin.azure.blob.details import Blob
+from batchtwin.azure.blob.containers import BlobFiles, Sink
 from batchtwin.azure.blob.errors import BlobError, blob_not_found, header_refused, query_refused
-from batchtwin.azure.blob.files import BlobFiles, Sink
-from batchtwin.azure.blob.list import MOST, Asked, page
+from batchtwin.azure.blob.listing import MOST, ListRequest, page
 from batchtwin.azure.blob.names import block_key, check_blob, check_container, is_blob
+from batchtwin.azure.blob.properties import Blob
 from batchtwin.azure.blob.sas import Sas
 
 PUT_BYTES = 256 << 20
@@ -34,7 +34,7 @@ def router(root: Path, sas: Sas, put_bytes: int = PUT_BYTES) -> APIRouter:
     A container is a folder in `root`, a blob a file in it. A request needs a token of `sas` for its container. One PUT
     takes `put_bytes` at most; larger blobs come in blocks.
     """
-    service = _Service(BlobFiles(root), sas, put_bytes)
+    service = _BlobService(BlobFiles(root), sas, put_bytes)
     routes = APIRouter(include_in_schema=False)
     routes.add_api_route("/{container}", service.answer, methods=_METHODS)
     routes.add_api_route("/{container}/{blob:path}", service.answer, methods=_METHODS)
@@ -59,7 +59,7 @@ class _Call:
         blob_headers.check_write(self.request.headers, blob)
 
 
-class _Service:
+class _BlobService:
     def __init__(self, files: BlobFiles, sas: Sas, put_bytes: int) -> None:
         self._files = files
         self._sas = sas
@@ -82,12 +82,12 @@ class _Service:
         try:
             response = await self._answer(request)
         except BlobError as error:
-            response = blob_answers.refusal(error, request.method)
+            response = responses.refusal(error, request.method)
         except OSError as error:
-            response = blob_answers.refusal(blob_answers.of_system(error), request.method)
+            response = responses.refusal(responses.of_system(error), request.method)
         except ClientDisconnect:
             response = Response(status_code=400)
-        return blob_answers.stamp(response, request.headers)
+        return responses.stamp(response, request.headers)
 
     async def _answer(self, request: Request) -> Response:
         if request.scope["path"].endswith("\n"):
@@ -131,7 +131,7 @@ class _Service:
         include = set(filter(None, call.query("include").split(",")))
         if include - {"metadata"}:
             raise query_refused("include", call.query("include")[:80], "metadata")
-        asked = Asked(call.query("prefix"), call.query("delimiter"), _marker(call), _most(call))
+        asked = ListRequest(call.query("prefix"), call.query("delimiter"), _marker(call), _most(call))
         found = await run_in_threadpool(page, self._files, call.container, asked)
         marker = base64.urlsafe_b64encode(found.next.encode()).decode()
         body = blob_xml.list_body(call.container, asked, found, marker, "metadata" in include)
@@ -141,7 +141,7 @@ class _Service:
         blob, file = await run_in_threadpool(self._files.open, call.container, call.blob)
         try:
             call.may_read(blob)
-            return await blob_answers.content(blob, file, call.request.headers)
+            return await responses.content(blob, file, call.request.headers)
         except BaseException:
             file.close()
             raise
@@ -149,7 +149,7 @@ class _Service:
     async def _head(self, call: _Call) -> Response:
         blob = await run_in_threadpool(self._files.get, call.container, call.blob)
         call.may_read(blob)
-        return blob_answers.properties(blob)
+        return responses.properties(blob)
 
     async def _put(self, call: _Call) -> Response:
         kind = call.request.headers.get("x-ms-blob-type", "")
@@ -161,9 +161,11 @@ class _Service:
         with self._files.sink() as sink:
             await self._receive(call, sink)
             md5 = sink.md5.digest()
-            details = blob_headers.details(headers, headers.get("content-type", ""), md5)
-            blob = await run_in_threadpool(self._files.settle, call.container, call.blob, sink, details, call.may_write)
-        return blob_answers.created(blob, {"content-md5": base64.b64encode(md5).decode()})
+            properties = blob_headers.properties(headers, headers.get("content-type", ""), md5)
+            blob = await run_in_threadpool(
+                self._files.commit, call.container, call.blob, sink, properties, call.may_write
+            )
+        return responses.created(blob, {"content-md5": base64.b64encode(md5).decode()})
 
     async def _put_block(self, call: _Call) -> Response:
         key = block_key(call.query("blockid"))
@@ -175,19 +177,19 @@ class _Service:
         return Response(status_code=201, headers={"content-md5": md5, "x-ms-request-server-encrypted": "false"})
 
     async def _commit(self, call: _Call) -> Response:
-        details = blob_headers.details(call.request.headers)
+        properties = blob_headers.properties(call.request.headers)
         length = _length(call, blob_xml.BLOCK_LIST_BYTES)
         body = await call.request.body() if length else b""
         keys = await run_in_threadpool(blob_xml.block_keys, body)
         blob = await run_in_threadpool(
-            commit_blocks, self._files, call.container, call.blob, keys, details, call.may_write
+            commit_blocks, self._files, call.container, call.blob, keys, properties, call.may_write
         )
-        return blob_answers.created(blob)
+        return responses.created(blob)
 
     async def _set_metadata(self, call: _Call) -> Response:
         metadata = blob_headers.metadata(call.request.headers)
         blob = await run_in_threadpool(self._files.change, call.container, call.blob, metadata, call.may_write)
-        return blob_answers.changed(blob)
+        return responses.changed(blob)
 
     async def _delete(self, call: _Call) -> Response:
         await run_in_threadpool(self._files.delete, call.container, call.blob, call.may_write)

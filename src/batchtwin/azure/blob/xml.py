@@ -8,10 +8,10 @@ from xml.etree.ElementTree import Element, ParseError, SubElement, tostring
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from batchtwin.azure.blob.details import Blob
 from batchtwin.azure.blob.errors import BlobError
-from batchtwin.azure.blob.list import Asked, Page
+from batchtwin.azure.blob.listing import ListRequest, Page
 from batchtwin.azure.blob.names import block_key
+from batchtwin.azure.blob.properties import Blob
 
 MEDIA_TYPE = "application/xml"
 BLOCK_LIST_BYTES = 8 << 20
@@ -25,7 +25,7 @@ def error_body(error: BlobError) -> bytes:
     return _bytes(root)
 
 
-def list_body(container: str, asked: Asked, page: Page, marker: str, with_metadata: bool) -> bytes:
+def list_body(container: str, asked: ListRequest, page: Page, marker: str, with_metadata: bool) -> bytes:
     """Return a page of a list; `marker` is where the next one begins, as it is to be sent back."""
     root = Element("EnumerationResults", {"ContainerName": container})
     for name, value in (("Prefix", asked.prefix), ("MaxResults", str(asked.most)), ("Delimiter", asked.delimiter)):
@@ -48,7 +48,7 @@ def _list_blob(node: Element, blob: Blob, with_metadata: bool) -> None:
         SubElement(properties, name).text = _printable(value)
     if with_metadata:
         metadata = SubElement(node, "Metadata")
-        for name, value in blob.details.metadata.items():
+        for name, value in blob.properties.metadata.items():
             SubElement(metadata, name).text = _printable(value)
 
 
@@ -56,7 +56,7 @@ def _properties(blob: Blob) -> Iterator[tuple[str, str]]:
     yield "Last-Modified", blob.last_modified
     yield "Etag", blob.etag.strip('"')
     yield "Content-Length", str(blob.size)
-    for name, value in blob.details.headers.items():
+    for name, value in blob.properties.headers.items():
         yield "-".join(part.upper() if part == "md5" else part.capitalize() for part in name.split("-")), value
     yield "BlobType", "BlockBlob"
     yield "LeaseStatus", "unlocked"

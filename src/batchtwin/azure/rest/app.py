@@ -6,8 +6,7 @@ from fastapi import FastAPI
 
 from batchtwin import __version__
 from batchtwin.azure.blob import routes as blobs
-from batchtwin.azure.rest import auth as identity
-from batchtwin.azure.rest import errors
+from batchtwin.azure.rest import auth, errors
 from batchtwin.azure.rest.auth import BearerAuth
 from batchtwin.azure.rest.middleware import BodyLimit
 from batchtwin.azure.rest.routes import (
@@ -26,7 +25,7 @@ from batchtwin.azure.rest.routes import (
     workspaces,
 )
 from batchtwin.azure.rest.scope import BLOBS
-from batchtwin.azure.rest.state import Services
+from batchtwin.azure.rest.state import AppState
 
 # Asked for without a token: blobs and logs have a signature in their address, and who is to get a token has to be told
 # where from.
@@ -47,27 +46,27 @@ GUARDED = (
 )
 
 
-def service(services: Services) -> FastAPI:
+def arm_app(state: AppState) -> FastAPI:
     """The service: ARM, run history, blobs."""
-    app = _application("batchtwin", services)
+    app = _application("batchtwin", state)
     for module in (discovery, logs, *GUARDED):
         app.include_router(module.router)
-    app.include_router(blobs.router(services.workspace.datastores.root, services.sas), prefix=BLOBS)
-    app.add_middleware(BearerAuth, tokens=services.tokens, open=OPEN)
+    app.include_router(blobs.router(state.workspace.datastores.root, state.sas), prefix=BLOBS)
+    app.add_middleware(BearerAuth, tokens=state.tokens, open=OPEN)
     app.add_middleware(BodyLimit)
     return app
 
 
-def without_tls(services: Services, origin: str, secret: str) -> FastAPI:
+def plain_app(state: AppState, origin: str, secret: str) -> FastAPI:
     """What the SDK asks for without TLS; `origin` is the service's."""
-    app = _application("batchtwin identity", services)
-    app.include_router(identity.router(origin, secret))
+    app = _application("batchtwin identity", state)
+    app.include_router(auth.router(origin, secret))
     app.add_middleware(BodyLimit)
     return app
 
 
-def _application(title: str, services: Services) -> FastAPI:
+def _application(title: str, state: AppState) -> FastAPI:
     app = FastAPI(title=title, version=__version__, docs_url=None, redoc_url=None)
-    app.state.services = services
-    errors.add_to(app)
+    app.state.app_state = state
+    errors.add_handlers(app)
     return app

@@ -18,9 +18,9 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from batchtwin.azure.connection import CLOUD, IDENTITY_PATH, METADATA_PATH
-from batchtwin.azure.rest.errors import Refusal
+from batchtwin.azure.rest.errors import ArmError
 from batchtwin.azure.rest.scope import STORAGE_SUFFIX
-from batchtwin.azure.rest.state import AppState
+from batchtwin.azure.rest.state import State
 from batchtwin.azure.rest.tokens import ACCESS, Tokens
 
 TOKEN_SECONDS = 24 * 3600
@@ -47,9 +47,9 @@ class BearerAuth:
         return scheme.lower() == "bearer" and self._tokens.claims(ACCESS, token.strip()) is not None
 
 
-def _unauthorized() -> Refusal:
+def _unauthorized() -> ArmError:
     text = 'the bearer token is missing, not of this server, or has expired; eval "$(batchtwin env)", and start anew'
-    return Refusal(401, "InvalidAuthenticationToken", text, {"WWW-Authenticate": "Bearer"})
+    return ArmError(401, "InvalidAuthenticationToken", text, {"WWW-Authenticate": "Bearer"})
 
 
 def router(origin: str, secret: str) -> APIRouter:
@@ -64,17 +64,15 @@ def router(origin: str, secret: str) -> APIRouter:
 
     @routes.get(IDENTITY_PATH)
     async def token(
-        services: AppState,
+        state: State,
         resource: Annotated[str, Query(max_length=500)],
         x_identity_header: Annotated[str, Header()] = "",
     ) -> JSONResponse:
         """A token for `resource`, to whoever shows the header that `batchtwin env` prints."""
         if not hmac.compare_digest(x_identity_header.encode(errors="replace"), secret.encode()):
-            raise Refusal(401, "Unauthorized", 'X-IDENTITY-HEADER is not this server\'s; eval "$(batchtwin env)"')
+            raise ArmError(401, "Unauthorized", 'X-IDENTITY-HEADER is not this server\'s; eval "$(batchtwin env)"')
         ends = int(time.time()) + TOKEN_SECONDS
-        issued = services.tokens.issue(
-            ACCESS, TOKEN_SECONDS, aud=resource, iss=CLOUD, tid=TENANT, oid=TENANT, sub="local"
-        )
+        issued = state.tokens.issue(ACCESS, TOKEN_SECONDS, aud=resource, iss=CLOUD, tid=TENANT, oid=TENANT, sub="local")
         body = {"access_token": issued, "expires_on": str(ends), "resource": resource, "token_type": "Bearer"}
         return JSONResponse(body, headers={"Cache-Control": "no-store"})
 

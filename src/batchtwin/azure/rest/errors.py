@@ -26,7 +26,7 @@ STATUSES: Mapping[type[BatchTwinError], tuple[int, str]] = {
 }
 
 
-class Refusal(Exception):
+class ArmError(Exception):
     """A request that is refused. `status` is of HTTP, `code` is ARM's."""
 
     def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
@@ -47,51 +47,51 @@ def answer(status: int, code: str, message: str, headers: Mapping[str, str] | No
     return JSONResponse({"error": {"code": code, "message": text}}, status, dict(headers or {}))
 
 
-def add_to(app: FastAPI) -> None:
+def add_handlers(app: FastAPI) -> None:
     """Answer every error of the application so; none of them shows a traceback."""
-    app.add_exception_handler(Refusal, _refused)
-    app.add_exception_handler(BatchTwinError, _of_batchtwin)
-    app.add_exception_handler(RequestValidationError, _malformed)
-    app.add_exception_handler(HTTPException, _of_http)
-    app.add_exception_handler(UnicodeError, _not_text)
-    app.add_exception_handler(RecursionError, _too_deep)
-    app.add_exception_handler(OSError, _of_system)
-    app.add_exception_handler(Exception, _unexpected)
+    app.add_exception_handler(ArmError, _on_arm_error)
+    app.add_exception_handler(BatchTwinError, _on_batchtwin_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(UnicodeError, _on_unicode_error)
+    app.add_exception_handler(RecursionError, _on_recursion_error)
+    app.add_exception_handler(OSError, _on_os_error)
+    app.add_exception_handler(Exception, _on_unexpected_error)
 
 
-async def _refused(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, Refusal)  # noqa: S101 - registered for it
+async def _on_arm_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ArmError)  # noqa: S101 - registered for it
     return error.response()
 
 
-async def _of_batchtwin(request: Request, error: Exception) -> JSONResponse:
+async def _on_batchtwin_error(request: Request, error: Exception) -> JSONResponse:
     status, code = next(found for kind, found in STATUSES.items() if isinstance(error, kind))
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("%s %s: %s", request.method, request.url.path, error)
     return answer(status, code, str(error))
 
 
-async def _malformed(request: Request, error: Exception) -> JSONResponse:
+async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
     problems = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
     return answer(400, "InvalidRequest", "; ".join(problems[:5]))
 
 
-async def _of_http(request: Request, error: Exception) -> JSONResponse:
+async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
     code = HTTPStatus(error.status_code).phrase.replace(" ", "")
     return answer(error.status_code, code, f"{request.method} {request.url.path}: {error.detail}", error.headers)
 
 
-async def _not_text(request: Request, error: Exception) -> JSONResponse:
+async def _on_unicode_error(request: Request, error: Exception) -> JSONResponse:
     return answer(400, "InvalidRequest", "the request holds characters that are no text in UTF-8")
 
 
-async def _too_deep(request: Request, error: Exception) -> JSONResponse:
+async def _on_recursion_error(request: Request, error: Exception) -> JSONResponse:
     return answer(400, "InvalidRequest", "the request is nested too deep")
 
 
-async def _of_system(request: Request, error: Exception) -> JSONResponse:
+async def _on_os_error(request: Request, error: Exception) -> JSONResponse:
     """The file system of the workspace refuses: it is full, or a client has put a file where a folder has to be."""
     assert isinstance(error, OSError)  # noqa: S101 - registered for it
     log.error("%s %s", request.method, request.url.path, exc_info=error)
@@ -99,6 +99,6 @@ async def _of_system(request: Request, error: Exception) -> JSONResponse:
     return answer(507, "InsufficientStorage", text) if error.errno in FULL else answer(409, "StorageConflict", text)
 
 
-async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+async def _on_unexpected_error(request: Request, error: Exception) -> JSONResponse:
     log.error("%s %s", request.method, request.url.path, exc_info=error)
     return answer(500, "InternalServerError", f"{type(error).__name__}; the server's output says where")

@@ -69,9 +69,9 @@ def origin_of(request: Request) -> str:
     return f"https://{request.headers['host']}"
 
 
-async def result_location(request: Request, subscription: Name, group: Name, workspace: Name) -> WorkspaceScope:
+async def workspace_scope(request: Request, subscription: Name, group: Name, workspace: Name) -> WorkspaceScope:
     """The place that a request of the workspace came to."""
     return WorkspaceScope(origin_of(request), subscription, group, workspace)
 
 
-Scope = Annotated[WorkspaceScope, Depends(result_location)]
+Scope = Annotated[WorkspaceScope, Depends(workspace_scope)]

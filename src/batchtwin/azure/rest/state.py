@@ -13,7 +13,7 @@ from batchtwin.workspace.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
-class Services:
+class AppState:
     """One of each for the life of the server."""
 
     workspace: Workspace
@@ -21,10 +21,10 @@ class Services:
     sas: Sas
 
 
-async def services_of(request: Request) -> Services:
-    """The services of the application that handles a request."""
-    found: Services = request.app.state.services
-    return found
+async def app_state(request: Request) -> AppState:
+    """The state of the application that handles a request."""
+    state: AppState = request.app.state.app_state
+    return state
 
 
-AppState = Annotated[Services, Depends(services_of)]
+State = Annotated[AppState, Depends(app_state)]

@@ -18,14 +18,14 @@ from batchtwin import atomic
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class ServerCertificate:
     """A certificate for this server's names with its key, and the certificate of the authority that signed it."""
 
     pem: bytes
     authority: bytes
 
     @classmethod
-    def make(cls, names: Sequence[str]) -> Identity:
+    def issue(cls, names: Sequence[str]) -> ServerCertificate:
         """Make an authority, let it sign one certificate for these host names and addresses, and forget its key."""
         authority = trustme.CA(organization_name="batchtwin")
         certificate = authority.issue_cert(*names, organization_name="batchtwin")

@@ -9,12 +9,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse
 
-from batchtwin.azure.rest import sources
-from batchtwin.azure.rest.errors import Refusal
+from batchtwin.azure.rest import content
+from batchtwin.azure.rest.errors import ArmError
 from batchtwin.azure.rest.resources import described, system_data
-from batchtwin.azure.rest.schemas import AssetVersion, DataVersion, ModelVersion, Resource
+from batchtwin.azure.rest.schemas.assets import AssetVersionSchema, DataVersionSchema, ModelVersionSchema
+from batchtwin.azure.rest.schemas.base import Resource
 from batchtwin.azure.rest.scope import PROVIDER, WORKSPACE_PATH, Scope, WorkspaceScope
-from batchtwin.azure.rest.state import AppState, Services
+from batchtwin.azure.rest.state import AppState, State
 from batchtwin.workspace.entities import Asset, Kind, Metadata
 from batchtwin.workspace.errors import NotFoundError
 
@@ -29,7 +30,7 @@ router = APIRouter()
 async def kind_of(collection: str) -> Kind:
     """The kind of asset that a collection holds."""
     if collection not in KINDS:
-        raise Refusal(
+        raise ArmError(
             404, "ResourceNotFound", f"{collection}: batch deployments do not need it, and it is not imitated"
         )
     return KINDS[collection]
@@ -39,28 +40,28 @@ Collection = Annotated[Kind, Depends(kind_of)]
 
 
 @router.get(PATH)
-def list_all(services: AppState, place: Scope, kind: Collection) -> dict[str, Any]:
+def list_all(state: State, scope: Scope, kind: Collection) -> dict[str, Any]:
     """Every name."""
-    found = services.workspace.assets.list(kind)
-    return {"value": [container(place, asset, asset.version) for asset in found]}
+    newest = state.workspace.assets.list(kind)
+    return {"value": [container(scope, asset, asset.version) for asset in newest]}
 
 
 @router.get(f"{PATH}/{{name}}")
-def show_container(services: AppState, place: Scope, kind: Collection, name: str) -> dict[str, Any]:
+def show_container(state: State, scope: Scope, kind: Collection, name: str) -> dict[str, Any]:
     """A name: its latest version and the next one. With all its versions archived it still is a name: to clients 404
     means that the next version is 1.
     """
-    found = services.workspace.assets.list(kind, name, include_archived=True)
+    found = state.workspace.assets.list(kind, name, include_archived=True)
     if not found:
         raise NotFoundError(kind, name)
     newest = next((asset for asset in found if not asset.archived), found[0])
-    return container(place, newest, services.workspace.assets.next_version(kind, name))
+    return container(scope, newest, state.workspace.assets.next_version(kind, name))
 
 
 @router.get(f"{PATH}/{{name}}/versions")
 def list_versions(
-    services: AppState,
-    place: Scope,
+    state: State,
+    scope: Scope,
     kind: Collection,
     name: str,
     listViewType: str = "ActiveOnly",
@@ -69,91 +70,91 @@ def list_versions(
     """The versions of a name, newest first. One that is asked for alone, as by the SDK for `latest`, can be downloaded
     from then on; sharing all of them would link every file of every version.
     """
-    found = services.workspace.assets.list(kind, name, include_archived=listViewType != "ActiveOnly")[:top]
+    found = state.workspace.assets.list(kind, name, include_archived=listViewType != "ActiveOnly")[:top]
     if top == 1:
-        _share(services, found)
-    return {"value": [version(place, services, asset) for asset in found]}
+        _share(state, found)
+    return {"value": [version(scope, state, asset) for asset in found]}
 
 
 @router.get(f"{PATH}/{{name}}/versions/{{number}}")
-def show_version(services: AppState, place: Scope, kind: Collection, name: str, number: str) -> dict[str, Any]:
+def show_version(state: State, scope: Scope, kind: Collection, name: str, number: str) -> dict[str, Any]:
     """A version; its content can be downloaded from then on."""
-    asset = services.workspace.assets.get(kind, name, number)
-    _share(services, [asset])
-    return version(place, services, asset)
+    asset = state.workspace.assets.get(kind, name, number)
+    _share(state, [asset])
+    return version(scope, state, asset)
 
 
 @router.put(f"{WORKSPACE_PATH}/models/{{name}}/versions/{{number}}")
-def put_model(services: AppState, place: Scope, name: str, number: str, body: Resource[ModelVersion]) -> JSONResponse:
+def put_model(state: State, scope: Scope, name: str, number: str, body: Resource[ModelVersionSchema]) -> JSONResponse:
     """Register a version of a model, or describe it anew."""
     asked = body.properties
-    return _put(services, place, "model", name, number, asked, asked.model_uri, asked.model_type)
+    return _put(state, scope, "model", name, number, asked, asked.model_uri, asked.model_type)
 
 
 @router.put(f"{WORKSPACE_PATH}/data/{{name}}/versions/{{number}}")
-def put_data(services: AppState, place: Scope, name: str, number: str, body: Resource[DataVersion]) -> JSONResponse:
+def put_data(state: State, scope: Scope, name: str, number: str, body: Resource[DataVersionSchema]) -> JSONResponse:
     """Register a version of data, or describe it anew. What lies on the web is noted, not fetched."""
     asked = body.properties
-    return _put(services, place, "data", name, number, asked, asked.data_uri, asked.data_type)
+    return _put(state, scope, "data", name, number, asked, asked.data_uri, asked.data_type)
 
 
 def _put(
-    services: Services,
-    place: WorkspaceScope,
+    state: AppState,
+    scope: WorkspaceScope,
     kind: Kind,
     name: str,
     number: str,
-    asked: AssetVersion,
+    asked: AssetVersionSchema,
     address: str,
     type: str | None,
 ) -> JSONResponse:
-    workspace = services.workspace
-    is_new = not is_there(services, kind, name, number)
-    remote = kind == "data" and sources.is_web(address)
+    workspace = state.workspace
+    is_new = not is_there(state, kind, name, number)
+    remote = kind == "data" and content.is_web(address)
     workspace.assets.create(
         kind,
         name,
         version=number,
-        path=None if remote else sources.stored(workspace, address),
+        path=None if remote else content.stored(workspace, address),
         uri=address if remote else None,
         type=type,
         metadata=Metadata(asked.description, asked.tags, asked.properties),
     )
-    return answer(services, place, kind, name, number, is_new=is_new, archived=asked.is_archived)
+    return answer(state, scope, kind, name, number, is_new=is_new, archived=asked.is_archived)
 
 
-def is_there(services: Services, kind: Kind, name: str, number: str) -> bool:
+def is_there(state: AppState, kind: Kind, name: str, number: str) -> bool:
     """Whether there is this version."""
     with suppress(NotFoundError):
-        services.workspace.assets.get(kind, name, number)
+        state.workspace.assets.get(kind, name, number)
         return True
     return False
 
 
 def answer(
-    services: Services, place: WorkspaceScope, kind: Kind, name: str, number: str, *, is_new: bool, archived: bool
+    state: AppState, scope: WorkspaceScope, kind: Kind, name: str, number: str, *, is_new: bool, archived: bool
 ) -> JSONResponse:
     """The answer to the PUT of a version, which is archived or not, as was asked. Its content can be downloaded."""
     if archived or not is_new:
-        services.workspace.assets.archive(kind, name, number, archived=archived)
-    asset = services.workspace.assets.get(kind, name, number)
-    _share(services, [asset])
-    return JSONResponse(version(place, services, asset), 201 if is_new else 200)
+        state.workspace.assets.archive(kind, name, number, archived=archived)
+    asset = state.workspace.assets.get(kind, name, number)
+    _share(state, [asset])
+    return JSONResponse(version(scope, state, asset), 201 if is_new else 200)
 
 
-def _share(services: Services, found: Iterable[Asset]) -> None:
+def _share(state: AppState, found: Iterable[Asset]) -> None:
     """Give content its place in the datastore, which the documents name."""
     for asset in found:
         if asset.kind != "environment":
-            services.workspace.datastores.share_asset(asset)
+            state.workspace.datastores.share_asset(asset)
 
 
-def asset_id(place: WorkspaceScope, asset: Asset) -> str:
+def asset_id(scope: WorkspaceScope, asset: Asset) -> str:
     """The ARM id of a version."""
-    return place.id(COLLECTIONS[asset.kind], asset.name, "versions", asset.version)
+    return scope.id(COLLECTIONS[asset.kind], asset.name, "versions", asset.version)
 
 
-def container(place: WorkspaceScope, asset: Asset, following: str) -> dict[str, Any]:
+def container(scope: WorkspaceScope, asset: Asset, following: str) -> dict[str, Any]:
     """The document of a name, of which `asset` is the newest version."""
     properties = {
         **described("", {}, {}),
@@ -165,7 +166,7 @@ def container(place: WorkspaceScope, asset: Asset, following: str) -> dict[str, 
     if asset.kind == "data":
         properties["dataType"] = asset.type
     return {
-        "id": place.id(COLLECTIONS[asset.kind], asset.name),
+        "id": scope.id(COLLECTIONS[asset.kind], asset.name),
         "name": asset.name,
         "type": f"{PROVIDER}/workspaces/{COLLECTIONS[asset.kind]}",
         "systemData": system_data(asset.created, asset.changed),
@@ -173,10 +174,10 @@ def container(place: WorkspaceScope, asset: Asset, following: str) -> dict[str, 
     }
 
 
-def version(place: WorkspaceScope, services: Services, asset: Asset) -> dict[str, Any]:
+def version(scope: WorkspaceScope, state: AppState, asset: Asset) -> dict[str, Any]:
     """The document of a version."""
     return {
-        "id": asset_id(place, asset),
+        "id": asset_id(scope, asset),
         "name": asset.version,
         "type": f"{PROVIDER}/workspaces/{COLLECTIONS[asset.kind]}/versions",
         "systemData": system_data(asset.created, asset.changed),
@@ -185,16 +186,16 @@ def version(place: WorkspaceScope, services: Services, asset: Asset) -> dict[str
             "isArchived": asset.archived,
             "isAnonymous": False,
             "provisioningState": "Succeeded",
-            **_content(place, services, asset),
+            **_content(scope, state, asset),
         },
     }
 
 
-def _content(place: WorkspaceScope, services: Services, asset: Asset) -> dict[str, Any]:
+def _content(scope: WorkspaceScope, state: AppState, asset: Asset) -> dict[str, Any]:
     if asset.kind == "environment":
         return _environment(asset)
     address = asset.properties.get("uri") if asset.path is None else None
-    uri = address or sources.datastore_uri(place.workspace_id, services.workspace.datastores.asset_path(asset))
+    uri = address or content.datastore_uri(scope.workspace_id, state.workspace.datastores.asset_path(asset))
     match asset.kind:
         case "model":
             return {"modelUri": uri, "modelType": asset.type, "flavors": {}, "stage": None, "jobName": None}

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Response
 
 from batchtwin.azure.rest.resources import duration
 from batchtwin.azure.rest.routes import operations
-from batchtwin.azure.rest.schemas import ClusterProperties, Resource, ScaleSettings
-from batchtwin.azure.rest.schemas import Compute as Document
+from batchtwin.azure.rest.schemas.base import Resource
+from batchtwin.azure.rest.schemas.computes import ClusterProperties, ComputeSchema, ScaleSettings
 from batchtwin.azure.rest.scope import LOCATION, PROVIDER, WORKSPACE_PATH, Scope, WorkspaceScope
-from batchtwin.azure.rest.state import AppState
+from batchtwin.azure.rest.state import State
 from batchtwin.workspace.entities import Compute
 
 PATH = f"{WORKSPACE_PATH}/computes"
@@ -20,24 +20,24 @@ router = APIRouter()
 
 
 @router.get(PATH)
-def list_all(services: AppState, place: Scope) -> dict[str, Any]:
+def list_all(state: State, scope: Scope) -> dict[str, Any]:
     """All computes."""
-    return {"value": [_document(place, compute) for compute in services.workspace.computes.list()]}
+    return {"value": [_resource(scope, compute) for compute in state.workspace.computes.list()]}
 
 
 @router.get(f"{PATH}/{{name}}")
-def show(services: AppState, place: Scope, name: str) -> dict[str, Any]:
+def show(state: State, scope: Scope, name: str) -> dict[str, Any]:
     """A compute."""
-    return _document(place, services.workspace.computes.get(name))
+    return _resource(scope, state.workspace.computes.get(name))
 
 
 @router.put(f"{PATH}/{{name}}")
-def create(services: AppState, place: Scope, name: str, body: Resource[Document]) -> Response:
+def create(state: State, scope: Scope, name: str, body: Resource[ComputeSchema]) -> Response:
     """Create a compute, or change it."""
-    there = {compute.name for compute in services.workspace.computes.list()}
+    there = {compute.name for compute in state.workspace.computes.list()}
     cluster = body.properties.properties or ClusterProperties()
     scale = cluster.scale_settings or ScaleSettings()
-    made = services.workspace.computes.create(
+    made = state.workspace.computes.create(
         name,
         type=body.properties.compute_type,
         size=cluster.vm_size,
@@ -45,19 +45,19 @@ def create(services: AppState, place: Scope, name: str, body: Resource[Document]
         max_instances=scale.max_node_count,
         idle_time=int(scale.node_idle_time_before_scale_down.total_seconds()),
     )
-    return operations.created(services, place, _document(place, made), is_new=name not in there)
+    return operations.created(state, scope, _resource(scope, made), is_new=name not in there)
 
 
 @router.delete(f"{PATH}/{{name}}")
-def delete(services: AppState, place: Scope, name: str) -> Response:
+def delete(state: State, scope: Scope, name: str) -> Response:
     """Forget a compute."""
-    services.workspace.computes.delete(name)
-    return operations.accepted(services, place)
+    state.workspace.computes.delete(name)
+    return operations.accepted(state, scope)
 
 
-def _document(place: WorkspaceScope, compute: Compute) -> dict[str, Any]:
+def _resource(scope: WorkspaceScope, compute: Compute) -> dict[str, Any]:
     return {
-        "id": place.id("computes", compute.name),
+        "id": scope.id("computes", compute.name),
         "name": compute.name,
         "type": f"{PROVIDER}/workspaces/computes",
         "location": LOCATION,

@@ -10,10 +10,10 @@ from fastapi import APIRouter, Response
 from batchtwin.azure.rest.resources import described, duration, system_data, whole_seconds
 from batchtwin.azure.rest.routes import operations
 from batchtwin.azure.rest.routes.assets import asset_id
-from batchtwin.azure.rest.schemas import Deployment as Document
-from batchtwin.azure.rest.schemas import Resource
+from batchtwin.azure.rest.schemas.base import Resource
+from batchtwin.azure.rest.schemas.endpoints import DeploymentSchema
 from batchtwin.azure.rest.scope import LOCATION, PROVIDER, WORKSPACE_PATH, LowerName, Scope, WorkspaceScope
-from batchtwin.azure.rest.state import AppState
+from batchtwin.azure.rest.state import State
 from batchtwin.workspace.entities import DeploymentRecord
 from batchtwin.workspace.errors import NotFoundError
 from batchtwin.workspace.names import Reference
@@ -25,38 +25,38 @@ router = APIRouter()
 
 
 @router.get(PATH)
-def list_all(services: AppState, place: Scope, endpoint: LowerName) -> dict[str, Any]:
+def list_all(state: State, scope: Scope, endpoint: LowerName) -> dict[str, Any]:
     """The deployments of an endpoint."""
-    return {"value": [_document(place, each) for each in services.workspace.deployments.list(endpoint)]}
+    return {"value": [_resource(scope, each) for each in state.workspace.deployments.list(endpoint)]}
 
 
 @router.get(f"{PATH}/{{name}}")
-def show(services: AppState, place: Scope, endpoint: LowerName, name: LowerName) -> dict[str, Any]:
+def show(state: State, scope: Scope, endpoint: LowerName, name: LowerName) -> dict[str, Any]:
     """A deployment."""
-    return _document(place, services.workspace.deployments.get(endpoint, name))
+    return _resource(scope, state.workspace.deployments.get(endpoint, name))
 
 
 @router.put(f"{PATH}/{{name}}")
 def create(
-    services: AppState, place: Scope, endpoint: LowerName, name: LowerName, body: Resource[Document]
+    state: State, scope: Scope, endpoint: LowerName, name: LowerName, body: Resource[DeploymentSchema]
 ) -> Response:
-    """Create a deployment, or put this one in its place."""
+    """Create a deployment, or replace it."""
     there = None
     with suppress(NotFoundError):
-        there = services.workspace.deployments.get(endpoint, name)
+        there = state.workspace.deployments.get(endpoint, name)
     data = {"name": name, "endpoint_name": endpoint, "tags": body.tags, **_yaml(body.properties)}
-    made = services.workspace.deployments.put(data)
-    return operations.created(services, place, _document(place, made), is_new=there is None)
+    made = state.workspace.deployments.put(data)
+    return operations.created(state, scope, _resource(scope, made), is_new=there is None)
 
 
 @router.delete(f"{PATH}/{{name}}")
-def delete(services: AppState, place: Scope, endpoint: LowerName, name: LowerName) -> Response:
+def delete(state: State, scope: Scope, endpoint: LowerName, name: LowerName) -> Response:
     """Delete a deployment."""
-    services.workspace.deployments.delete(endpoint, name)
-    return operations.accepted(services, place)
+    state.workspace.deployments.delete(endpoint, name)
+    return operations.accepted(state, scope)
 
 
-def _yaml(asked: Document) -> dict[str, Any]:
+def _yaml(asked: DeploymentSchema) -> dict[str, Any]:
     """What the deployment's YAML says."""
     code = asked.code_configuration
     return _present(
@@ -76,7 +76,7 @@ def _yaml(asked: Document) -> dict[str, Any]:
     )
 
 
-def _settings(asked: Document) -> dict[str, Any]:
+def _settings(asked: DeploymentSchema) -> dict[str, Any]:
     retry = asked.retry_settings
     action = ACTIONS.get(asked.output_action or "", asked.output_action)
     return _present(
@@ -96,12 +96,12 @@ def _reference(text: str) -> str:
     return text if text.startswith("azureml:") else f"azureml:{text}"
 
 
-def _document(place: WorkspaceScope, deployment: DeploymentRecord) -> dict[str, Any]:
+def _resource(scope: WorkspaceScope, deployment: DeploymentRecord) -> dict[str, Any]:
     spec, settings = deployment.spec, deployment.spec.settings
     about = described(spec.description or "", spec.tags, spec.properties)
     writes = settings.output_action == "append_row"
     return {
-        "id": place.id("batchEndpoints", deployment.endpoint, "deployments", deployment.name),
+        "id": scope.id("batchEndpoints", deployment.endpoint, "deployments", deployment.name),
         "name": deployment.name,
         "type": f"{PROVIDER}/workspaces/batchEndpoints/deployments",
         "location": LOCATION,
@@ -111,11 +111,11 @@ def _document(place: WorkspaceScope, deployment: DeploymentRecord) -> dict[str, 
         "properties": {
             "description": about["description"],
             "properties": about["properties"],
-            "model": {"referenceType": "Id", "assetId": asset_id(place, deployment.model)},
-            "codeConfiguration": _code(place, deployment),
-            "environmentId": _environment(place, deployment),
+            "model": {"referenceType": "Id", "assetId": asset_id(scope, deployment.model)},
+            "codeConfiguration": _code(scope, deployment),
+            "environmentId": _environment(scope, deployment),
             "environmentVariables": dict(settings.environment_variables),
-            "compute": place.id("computes", Reference.parse("compute", spec.compute).name),
+            "compute": scope.id("computes", Reference.parse("compute", spec.compute).name),
             "resources": {"instanceCount": spec.instance_count, "properties": {}},
             "miniBatchSize": settings.mini_batch_size,
             "maxConcurrencyPerInstance": settings.max_concurrency_per_instance,
@@ -132,16 +132,16 @@ def _document(place: WorkspaceScope, deployment: DeploymentRecord) -> dict[str, 
     }
 
 
-def _code(place: WorkspaceScope, deployment: DeploymentRecord) -> dict[str, Any] | None:
+def _code(scope: WorkspaceScope, deployment: DeploymentRecord) -> dict[str, Any] | None:
     asked = deployment.spec.code_configuration
     if asked is None or deployment.code is None:
         return None
-    return {"codeId": asset_id(place, deployment.code), "scoringScript": asked.scoring_script}
+    return {"codeId": asset_id(scope, deployment.code), "scoringScript": asked.scoring_script}
 
 
-def _environment(place: WorkspaceScope, deployment: DeploymentRecord) -> str | None:
+def _environment(scope: WorkspaceScope, deployment: DeploymentRecord) -> str | None:
     if deployment.environment:
-        return asset_id(place, deployment.environment)
+        return asset_id(scope, deployment.environment)
     return deployment.spec.environment if isinstance(deployment.spec.environment, str) else None
 
 

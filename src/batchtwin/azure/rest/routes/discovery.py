@@ -10,7 +10,7 @@ router = APIRouter()
 
 
 @router.get(f"/discovery{WORKSPACE_PATH}")
-def discovery(place: Scope) -> dict[str, str]:
+def discovery(scope: Scope) -> dict[str, str]:
     """The addresses: all are this server's."""
     names = ("api", "history", "experimentation", "modelmanagement", "pipelines", "hyperdrive", "studio")
-    return dict.fromkeys(names, place.origin)
+    return dict.fromkeys(names, scope.origin)

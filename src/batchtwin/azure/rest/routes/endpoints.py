@@ -9,10 +9,10 @@ from fastapi import APIRouter, Response
 
 from batchtwin.azure.rest.resources import described, system_data
 from batchtwin.azure.rest.routes import operations
-from batchtwin.azure.rest.schemas import Endpoint as Document
-from batchtwin.azure.rest.schemas import Resource
+from batchtwin.azure.rest.schemas.base import Resource
+from batchtwin.azure.rest.schemas.endpoints import EndpointSchema
 from batchtwin.azure.rest.scope import LOCATION, PROVIDER, WORKSPACE_PATH, LowerName, Scope, WorkspaceScope
-from batchtwin.azure.rest.state import AppState
+from batchtwin.azure.rest.state import State
 from batchtwin.workspace.entities import Endpoint
 from batchtwin.workspace.errors import NotFoundError
 
@@ -22,45 +22,45 @@ router = APIRouter()
 
 
 @router.get(PATH)
-def list_all(services: AppState, place: Scope) -> dict[str, Any]:
+def list_all(state: State, scope: Scope) -> dict[str, Any]:
     """All endpoints."""
-    return {"value": [_document(place, endpoint) for endpoint in services.workspace.endpoints.list()]}
+    return {"value": [_resource(scope, endpoint) for endpoint in state.workspace.endpoints.list()]}
 
 
 @router.get(f"{PATH}/{{name}}")
-def show(services: AppState, place: Scope, name: LowerName) -> dict[str, Any]:
+def show(state: State, scope: Scope, name: LowerName) -> dict[str, Any]:
     """An endpoint."""
-    return _document(place, services.workspace.endpoints.get(name))
+    return _resource(scope, state.workspace.endpoints.get(name))
 
 
 @router.put(f"{PATH}/{{name}}")
-def create(services: AppState, place: Scope, name: LowerName, body: Resource[Document]) -> Response:
+def create(state: State, scope: Scope, name: LowerName, body: Resource[EndpointSchema]) -> Response:
     """Create an endpoint, or change it."""
     there = None
     with suppress(NotFoundError):
-        there = services.workspace.endpoints.get(name)
+        there = state.workspace.endpoints.get(name)
     asked = body.properties
-    made = services.workspace.endpoints.create(
+    made = state.workspace.endpoints.create(
         name,
         description=asked.description,
         tags=body.tags,
         properties=asked.properties,
         default_deployment=(asked.defaults.deployment_name or None) if asked.defaults else None,
     )
-    return operations.created(services, place, _document(place, made), is_new=there is None)
+    return operations.created(state, scope, _resource(scope, made), is_new=there is None)
 
 
 @router.delete(f"{PATH}/{{name}}")
-def delete(services: AppState, place: Scope, name: LowerName) -> Response:
+def delete(state: State, scope: Scope, name: LowerName) -> Response:
     """Delete an endpoint with its deployments."""
-    services.workspace.endpoints.delete(name)
-    return operations.accepted(services, place)
+    state.workspace.endpoints.delete(name)
+    return operations.accepted(state, scope)
 
 
-def _document(place: WorkspaceScope, endpoint: Endpoint) -> dict[str, Any]:
+def _resource(scope: WorkspaceScope, endpoint: Endpoint) -> dict[str, Any]:
     about = described(endpoint.description, endpoint.tags, endpoint.properties)
     return {
-        "id": place.id("batchEndpoints", endpoint.name),
+        "id": scope.id("batchEndpoints", endpoint.name),
         "name": endpoint.name,
         "type": f"{PROVIDER}/workspaces/batchEndpoints",
         "location": LOCATION,
@@ -72,7 +72,7 @@ def _document(place: WorkspaceScope, endpoint: Endpoint) -> dict[str, Any]:
             "properties": about["properties"],
             "authMode": "AADToken",
             "defaults": {"deploymentName": endpoint.default_deployment},
-            "scoringUri": place.url("batchEndpoints", endpoint.name, "jobs"),
+            "scoringUri": scope.url("batchEndpoints", endpoint.name, "jobs"),
             "swaggerUri": None,
             "provisioningState": "Succeeded",
         },

@@ -8,14 +8,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import Field
 
-from batchtwin.azure.rest import sources
-from batchtwin.azure.rest.errors import Refusal
+from batchtwin.azure.rest import content
+from batchtwin.azure.rest.errors import ArmError
 from batchtwin.azure.rest.resources import USER
 from batchtwin.azure.rest.routes import logs
 from batchtwin.azure.rest.routes.jobs import studio, tags
-from batchtwin.azure.rest.schemas import Body, Text
+from batchtwin.azure.rest.schemas.base import RequestBody, Text
 from batchtwin.azure.rest.scope import LOCATION, WORKSPACE_PATH, Scope, WorkspaceScope
-from batchtwin.azure.rest.state import AppState
+from batchtwin.azure.rest.state import State
 from batchtwin.workspace.entities import JobRecord, JobStatus
 from batchtwin.workspace.names import CHILD_SUFFIX
 
@@ -25,28 +25,28 @@ _OUTPUT = re.compile(r"azureml://locations/[^/]+/workspaces/[^/]+/data/azureml_(
 router = APIRouter()
 
 
-class RunDataBody(Body):
+class RunDataBody(RequestBody):
     """Which run."""
 
     run_id: Text
 
 
-class ResolveBody(Body):
+class ResolveBody(RequestBody):
     """Which outputs."""
 
     values: Annotated[list[Text], Field(max_length=1000)]
 
 
 @router.get(f"{PATH}/runs/{{name}}")
-def run(services: AppState, place: Scope, name: str) -> dict[str, Any]:
+def run(state: State, scope: Scope, name: str) -> dict[str, Any]:
     """A run."""
-    return _run(place, services.workspace.jobs.get(name))
+    return _run(scope, state.workspace.jobs.get(name))
 
 
 @router.get(f"{PATH}/runs/{{name}}/details")
-def details(services: AppState, place: Scope, name: str) -> dict[str, Any]:
+def details(state: State, scope: Scope, name: str) -> dict[str, Any]:
     """How a run stands, and where its log is. A failed one says why."""
-    job = services.workspace.jobs.get(name)
+    job = state.workspace.jobs.get(name)
     return {
         "runId": job.name,
         "target": "local",
@@ -59,45 +59,45 @@ def details(services: AppState, place: Scope, name: str) -> dict[str, Any]:
         "properties": {},
         "inputDatasets": [],
         "outputDatasets": [],
-        "logFiles": {logs.STREAMED: logs.address(services, place, job)},
+        "logFiles": {logs.STREAMED: logs.address(state, scope, job)},
     }
 
 
 @router.get(f"{PATH}/runs/{{name}}/children")
-def children(services: AppState, place: Scope, name: str) -> dict[str, Any]:
+def children(state: State, scope: Scope, name: str) -> dict[str, Any]:
     """The one child of a job."""
     if name.endswith(CHILD_SUFFIX):
-        services.workspace.jobs.get(name)
+        state.workspace.jobs.get(name)
         return {"value": []}
-    return {"value": [_run(place, services.workspace.jobs.child(name))]}
+    return {"value": [_run(scope, state.workspace.jobs.child(name))]}
 
 
 @router.post(f"{PATH}/rundata")
-def run_data(services: AppState, place: Scope, body: RunDataBody) -> dict[str, Any]:
+def run_data(state: State, scope: Scope, body: RunDataBody) -> dict[str, Any]:
     """A run, asked for by POST: its output and logs can be downloaded from then on.
 
     SDKs that do not know the type of an output, as 1.28, look for `azureml/{run}/score/` in the default datastore.
     """
-    job = services.workspace.jobs.get(body.run_id)
-    services.workspace.datastores.share_output(job)
-    services.workspace.datastores.share_logs(job)
-    return {"runMetadata": _run(place, job)}
+    job = state.workspace.jobs.get(body.run_id)
+    state.workspace.datastores.share_output(job)
+    state.workspace.datastores.share_logs(job)
+    return {"runMetadata": _run(scope, job)}
 
 
 @router.post(f"/data/v1.0{WORKSPACE_PATH}/dataversion/batchGetResolvedUris")
-def resolve(services: AppState, place: Scope, body: ResolveBody) -> dict[str, Any]:
+def resolve(state: State, scope: Scope, body: ResolveBody) -> dict[str, Any]:
     """Where the outputs of runs are."""
     values = {}
     for asked in body.values:
         found = _OUTPUT.fullmatch(asked)
         if found is None:
-            raise Refusal(404, "ResourceNotFound", f"{asked[:200]}: is no output of a job here")
-        path = services.workspace.datastores.share_output(services.workspace.jobs.get(found["job"]))
-        values[asked] = {"uri": sources.datastore_uri(place.workspace_id, path), "type": "uri_folder"}
+            raise ArmError(404, "ResourceNotFound", f"{asked[:200]}: is no output of a job here")
+        path = state.workspace.datastores.share_output(state.workspace.jobs.get(found["job"]))
+        values[asked] = {"uri": content.datastore_uri(scope.workspace_id, path), "type": "uri_folder"}
     return {"values": values}
 
 
-def _run(place: WorkspaceScope, job: JobRecord) -> dict[str, Any]:
+def _run(scope: WorkspaceScope, job: JobRecord) -> dict[str, Any]:
     parent = job.properties.get("parent")
     user = {"userName": USER, "userObjectId": USER}
     return {
@@ -120,14 +120,14 @@ def _run(place: WorkspaceScope, job: JobRecord) -> dict[str, Any]:
         "properties": {},
         "compute": {"target": "local", "targetType": "AmlCompute"},
         "error": _error(job),
-        "outputs": _outputs(place, job),
-        "services": {"Studio": {"type": "Studio", "endpoint": studio(place, job)}},
+        "outputs": _outputs(scope, job),
+        "services": {"Studio": {"type": "Studio", "endpoint": studio(scope, job)}},
     }
 
 
-def _outputs(place: WorkspaceScope, job: JobRecord) -> dict[str, Any]:
+def _outputs(scope: WorkspaceScope, job: JobRecord) -> dict[str, Any]:
     parent = job.properties.get("parent", job.name)
-    asset = f"azureml://locations/{LOCATION}/workspaces/{place.workspace}/data/azureml_{parent}_output_score/versions/1"
+    asset = f"azureml://locations/{LOCATION}/workspaces/{scope.workspace}/data/azureml_{parent}_output_score/versions/1"
     return {"score": {"assetId": asset, "type": "uri_folder"}} if job.status.is_final else {}
 
 

@@ -10,11 +10,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Response
 from fastapi.responses import JSONResponse
 
-from batchtwin.azure.rest import sources
+from batchtwin.azure.rest import content
 from batchtwin.azure.rest.resources import system_data, whole_seconds
-from batchtwin.azure.rest.schemas_jobs import InvocationBody, InvocationProperties, JobOutput
+from batchtwin.azure.rest.schemas.invocations import InvocationBody, InvocationProperties, JobOutputSchema
 from batchtwin.azure.rest.scope import PROVIDER, WORKSPACE_PATH, LowerName, Scope, WorkspaceScope
-from batchtwin.azure.rest.state import AppState
+from batchtwin.azure.rest.state import State
 from batchtwin.workspace.entities import JobRecord
 from batchtwin.workspace.errors import InputTypeError, InvalidError
 from batchtwin.workspace.jobs.invocation import Invocation
@@ -34,8 +34,8 @@ router = APIRouter()
 
 @router.post(f"{PATH}/jobs")
 def invoke(
-    services: AppState,
-    place: Scope,
+    state: State,
+    scope: Scope,
     endpoint: LowerName,
     body: InvocationBody,
     azureml_model_deployment: Annotated[LowerName | None, Header()] = None,
@@ -43,8 +43,8 @@ def invoke(
 ) -> Response:
     """Start a job. The same name, or the same request id, is the same job."""
     asked = body.properties
-    address, kind = _input(services.workspace, asked)
-    target = _target(services.workspace, asked)
+    address, kind = _input(state.workspace, asked)
+    target = _target(state.workspace, asked)
     compute = asked.compute or asked.resources
     retry = asked.retry_settings
     invocation = Invocation(
@@ -63,32 +63,32 @@ def invoke(
         error_threshold=asked.error_threshold,
         request_id=repeatability_request_id or None,
     )
-    job = services.workspace.jobs.invoke(invocation)
-    headers = {"Location": place.url("jobs", job.name)}
-    return JSONResponse(document(place, job), 201, headers)
+    job = state.workspace.jobs.invoke(invocation)
+    headers = {"Location": scope.url("jobs", job.name)}
+    return JSONResponse(document(scope, job), 201, headers)
 
 
 @router.get(f"{PATH}/jobs")
 @router.get(f"{FRONT_END}{PATH}/jobs")
-def of_endpoint(services: AppState, place: Scope, endpoint: LowerName) -> dict[str, Any]:
+def of_endpoint(state: State, scope: Scope, endpoint: LowerName) -> dict[str, Any]:
     """The jobs of an endpoint, newest first."""
-    services.workspace.endpoints.get(endpoint)
-    return {"value": [document(place, job) for job in services.workspace.jobs.list(endpoint=endpoint)]}
+    state.workspace.endpoints.get(endpoint)
+    return {"value": [document(scope, job) for job in state.workspace.jobs.list(endpoint=endpoint)]}
 
 
 @router.get(f"{PATH}/deployments/{{deployment}}/jobs")
 @router.get(f"{FRONT_END}{PATH}/deployments/{{deployment}}/jobs")
-def of_deployment(services: AppState, place: Scope, endpoint: LowerName, deployment: LowerName) -> dict[str, Any]:
+def of_deployment(state: State, scope: Scope, endpoint: LowerName, deployment: LowerName) -> dict[str, Any]:
     """The jobs of a deployment, newest first."""
-    services.workspace.deployments.get(endpoint, deployment)
-    found = services.workspace.jobs.list(endpoint=endpoint, deployment=deployment)
-    return {"value": [document(place, job) for job in found]}
+    state.workspace.deployments.get(endpoint, deployment)
+    found = state.workspace.jobs.list(endpoint=endpoint, deployment=deployment)
+    return {"value": [document(scope, job) for job in found]}
 
 
-def document(place: WorkspaceScope, job: JobRecord) -> dict[str, Any]:
+def document(scope: WorkspaceScope, job: JobRecord) -> dict[str, Any]:
     """What an invocation answers of its job."""
     return {
-        "id": place.id("batchEndpoints", job.endpoint, "jobs", job.name),
+        "id": scope.id("batchEndpoints", job.endpoint, "jobs", job.name),
         "name": job.name,
         "type": f"{PROVIDER}/workspaces/batchEndpoints/jobs",
         "systemData": system_data(job.created, job.ended or job.started or job.created),
@@ -125,9 +125,9 @@ def _input(workspace: Workspace, asked: InvocationProperties) -> tuple[str | Non
 
 def _address(workspace: Workspace, text: str) -> str:
     """What is asked for as input, in the form that the workspace knows. A path of this machine is none."""
-    in_store = sources.datastore_path(text)
+    in_store = content.datastore_path(text)
     if in_store:
-        sources.stored(workspace, text)
+        content.stored(workspace, text)
         return "azureml://datastores/{}/paths/{}".format(*in_store)
     found = _ASSET.fullmatch(text)
     if found:
@@ -151,7 +151,7 @@ def _target(workspace: Workspace, asked: InvocationProperties) -> Target:
     return Target(None, asked.output_file_name)
 
 
-def _output(workspace: Workspace, given: JobOutput, file_name: str | None) -> Target:
+def _output(workspace: Workspace, given: JobOutputSchema, file_name: str | None) -> Target:
     """A folder; or a file in one."""
     if not given.uri:
         return Target(None, file_name)
@@ -162,7 +162,7 @@ def _output(workspace: Workspace, given: JobOutput, file_name: str | None) -> Ta
 
 
 def _folder(workspace: Workspace, address: str) -> str:
-    found = sources.datastore_path(address)
+    found = content.datastore_path(address)
     if found is None:
         raise InvalidError(f"{address[:200]}: output goes to a datastore: azureml://datastores/NAME/paths/FOLDER")
     store, path = found

@@ -8,11 +8,11 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from batchtwin.azure.rest import sources
+from batchtwin.azure.rest import content
 from batchtwin.azure.rest.resources import described, system_data
 from batchtwin.azure.rest.routes import operations
 from batchtwin.azure.rest.scope import PROVIDER, WORKSPACE_PATH, Scope, WorkspaceScope
-from batchtwin.azure.rest.state import AppState, Services
+from batchtwin.azure.rest.state import AppState, State
 from batchtwin.workspace.entities import JobRecord
 from batchtwin.workspace.errors import NotFoundError
 from batchtwin.workspace.names import CHILD_SUFFIX, Reference
@@ -23,26 +23,26 @@ router = APIRouter()
 
 
 @router.get(PATH)
-def list_all(services: AppState, place: Scope) -> dict[str, Any]:
+def list_all(state: State, scope: Scope) -> dict[str, Any]:
     """All jobs, newest first."""
-    return {"value": [_document(services, place, job) for job in services.workspace.jobs.list()]}
+    return {"value": [_resource(state, scope, job) for job in state.workspace.jobs.list()]}
 
 
 @router.get(f"{PATH}/{{name}}")
-def show(services: AppState, place: Scope, name: str) -> dict[str, Any]:
+def show(state: State, scope: Scope, name: str) -> dict[str, Any]:
     """A job. A child has no properties here: so the SDK knows that it is one, and asks the run history [A]."""
-    job = services.workspace.jobs.get(name)
+    job = state.workspace.jobs.get(name)
     if name.endswith(CHILD_SUFFIX):
-        return {**_head(place, job), "properties": None}
-    services.workspace.datastores.share_output(job)
-    return _document(services, place, job)
+        return {**_head(scope, job), "properties": None}
+    state.workspace.datastores.share_output(job)
+    return _resource(state, scope, job)
 
 
 @router.post(f"{PATH}/{{name}}/cancel")
-def cancel(services: AppState, place: Scope, name: str) -> Response:
+def cancel(state: State, scope: Scope, name: str) -> Response:
     """Ask a job to end in order."""
-    services.workspace.jobs.cancel(name)
-    return operations.accepted(services, place)
+    state.workspace.jobs.cancel(name)
+    return operations.accepted(state, scope)
 
 
 def tags(job: JobRecord) -> dict[str, str]:
@@ -56,24 +56,24 @@ def tags(job: JobRecord) -> dict[str, str]:
     }
 
 
-def studio(place: WorkspaceScope, job: JobRecord) -> str:
+def studio(scope: WorkspaceScope, job: JobRecord) -> str:
     """The address at which a job can be looked at: here its document."""
-    return place.url("jobs", job.name)
+    return scope.url("jobs", job.name)
 
 
-def _head(place: WorkspaceScope, job: JobRecord) -> dict[str, Any]:
+def _head(scope: WorkspaceScope, job: JobRecord) -> dict[str, Any]:
     return {
-        "id": place.id("jobs", job.name),
+        "id": scope.id("jobs", job.name),
         "name": job.name,
         "type": f"{PROVIDER}/workspaces/jobs",
         "systemData": system_data(job.created, job.ended or job.started or job.created),
     }
 
 
-def _document(services: Services, place: WorkspaceScope, job: JobRecord) -> dict[str, Any]:
-    output = sources.datastore_uri(place.workspace_id, services.workspace.datastores.output_path(job))
+def _resource(state: AppState, scope: WorkspaceScope, job: JobRecord) -> dict[str, Any]:
+    output = content.datastore_uri(scope.workspace_id, state.workspace.datastores.output_path(job))
     return {
-        **_head(place, job),
+        **_head(scope, job),
         "properties": {
             "jobType": "Pipeline",
             "status": job.status.value,
@@ -83,22 +83,22 @@ def _document(services: Services, place: WorkspaceScope, job: JobRecord) -> dict
             "isArchived": False,
             "tags": tags(job),
             "properties": described("", {}, job.properties)["properties"],
-            "inputs": {"job_data_path": _input(services, place, job)},
+            "inputs": {"job_data_path": _input(state, scope, job)},
             "outputs": {"score": {"jobOutputType": "uri_folder", "mode": "Upload", "uri": output}},
             "jobs": {},
             "settings": {},
-            "services": {"Studio": {"jobServiceType": "Studio", "endpoint": studio(place, job)}},
+            "services": {"Studio": {"jobServiceType": "Studio", "endpoint": studio(scope, job)}},
         },
     }
 
 
-def _input(services: Services, place: WorkspaceScope, job: JobRecord) -> dict[str, Any]:
+def _input(state: AppState, scope: WorkspaceScope, job: JobRecord) -> dict[str, Any]:
     kind, uri = "uri_folder", f"file://{job.input}"
     if job.input.startswith("azureml:"):
         named = Reference.parse("data", job.input)
-        uri = place.id("data", named.name, "versions", named.version or "")
+        uri = scope.id("data", named.name, "versions", named.version or "")
         with suppress(NotFoundError):
-            kind = services.workspace.assets.resolve("data", job.input).type or kind
+            kind = state.workspace.assets.resolve("data", job.input).type or kind
     elif Path(job.input).is_file():
         kind = "uri_file"
     return {"jobInputType": kind, "mode": "ReadOnlyMount", "uri": uri}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse
 
-from batchtwin.azure.rest.errors import Refusal
+from batchtwin.azure.rest.errors import ArmError
 from batchtwin.azure.rest.scope import WorkspaceScope
-from batchtwin.azure.rest.state import AppState, Services
+from batchtwin.azure.rest.state import AppState, State
 from batchtwin.workspace.entities import JobRecord
 
 # The name that the SDK streams from a pipeline job.
@@ -17,19 +17,19 @@ SECONDS = 3600
 router = APIRouter()
 
 
-def address(services: Services, place: WorkspaceScope, job: JobRecord) -> str:
+def address(state: AppState, scope: WorkspaceScope, job: JobRecord) -> str:
     """The address of the log, for an hour."""
-    return f"{place.origin}/logs/{job.name}/executionlogs.txt?{services.sas.token(_subject(job.name), SECONDS, 'r')}"
+    return f"{scope.origin}/logs/{job.name}/executionlogs.txt?{state.sas.token(_subject(job.name), SECONDS, 'r')}"
 
 
 @router.get("/logs/{name}/executionlogs.txt")
-def log(services: AppState, request: Request, name: str) -> PlainTextResponse:
+def log(state: State, request: Request, name: str) -> PlainTextResponse:
     """What the job has told so far."""
-    if not services.sas.check(_subject(name), request.query_params, "r"):
-        raise Refusal(
+    if not state.sas.check(_subject(name), request.query_params, "r"):
+        raise ArmError(
             403, "AuthenticationFailed", "the signature is not for this log, or has expired; ask for the run's details"
         )
-    lines, _ = services.workspace.jobs.log_lines(name)
+    lines, _ = state.workspace.jobs.log_lines(name)
     return PlainTextResponse("".join(f"{line}\n" for line in lines))
 
 

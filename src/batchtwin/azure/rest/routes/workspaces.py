@@ -9,7 +9,7 @@ from fastapi import APIRouter
 
 from batchtwin.azure.connection import SUBSCRIPTION
 from batchtwin.azure.rest.auth import TENANT
-from batchtwin.azure.rest.errors import Refusal
+from batchtwin.azure.rest.errors import ArmError
 from batchtwin.azure.rest.scope import (
     ACCOUNT,
     GROUP_PATH,
@@ -22,7 +22,7 @@ from batchtwin.azure.rest.scope import (
     Scope,
     WorkspaceScope,
 )
-from batchtwin.azure.rest.state import AppState
+from batchtwin.azure.rest.state import State
 from batchtwin.workspace.datastores import ARTIFACTS, DEFAULT
 
 # What a client may do in a datastore: add and look; logs only to look at.
@@ -69,25 +69,25 @@ def workspaces(subscription: Name, group: Name) -> dict[str, Any]:
 
 
 @router.get(WORKSPACE_PATH)
-def workspace(place: Scope, services: AppState) -> dict[str, Any]:
+def workspace(scope: Scope, state: State) -> dict[str, Any]:
     """The workspace. `mlFlowTrackingUri` is where its jobs are recorded."""
     return {
-        "id": place.workspace_id,
-        "name": place.workspace,
+        "id": scope.workspace_id,
+        "name": scope.workspace,
         "type": f"{PROVIDER}/workspaces",
         "location": LOCATION,
         "tags": {},
         "identity": {"type": "SystemAssigned", "tenantId": TENANT, "principalId": TENANT},
         "properties": {
-            "friendlyName": place.workspace,
+            "friendlyName": scope.workspace,
             "description": "The local workspace of batchtwin",
-            "workspaceId": str(uuid.uuid5(uuid.NAMESPACE_URL, place.workspace_id)),
-            "discoveryUrl": f"{place.origin}/discovery{place.workspace_id}",
-            "mlFlowTrackingUri": services.workspace.jobs.mlflow_uri(),
+            "workspaceId": str(uuid.uuid5(uuid.NAMESPACE_URL, scope.workspace_id)),
+            "discoveryUrl": f"{scope.origin}/discovery{scope.workspace_id}",
+            "mlFlowTrackingUri": state.workspace.jobs.mlflow_uri(),
             "provisioningState": "Succeeded",
             "hbiWorkspace": False,
             "publicNetworkAccess": "Enabled",
-            "storageAccount": f"{place.group}/{ACCOUNT}",
+            "storageAccount": f"{scope.group}/{ACCOUNT}",
             "keyVault": "",
             "applicationInsights": "",
         },
@@ -95,38 +95,38 @@ def workspace(place: Scope, services: AppState) -> dict[str, Any]:
 
 
 @router.get(f"{WORKSPACE_PATH}/datastores")
-def datastores(place: Scope, isDefault: bool = False) -> dict[str, Any]:
+def datastores(scope: Scope, isDefault: bool = False) -> dict[str, Any]:
     """All datastores, or the default one."""
-    return {"value": [_datastore(place, name) for name in PERMISSIONS if name == DEFAULT or not isDefault]}
+    return {"value": [_datastore(scope, name) for name in PERMISSIONS if name == DEFAULT or not isDefault]}
 
 
 @router.get(f"{WORKSPACE_PATH}/datastores/{{name}}")
-def datastore(place: Scope, name: str) -> dict[str, Any]:
+def datastore(scope: Scope, name: str) -> dict[str, Any]:
     """A datastore."""
     _require(name)
-    return _datastore(place, name)
+    return _datastore(scope, name)
 
 
 @router.post(f"{WORKSPACE_PATH}/datastores/{{name}}/listSecrets")
-def secrets(services: AppState, place: Scope, name: str) -> dict[str, Any]:
+def secrets(state: State, scope: Scope, name: str) -> dict[str, Any]:
     """A token for the datastore's container that expires."""
     _require(name)
-    return {"secretsType": "Sas", "sasToken": services.sas.token(name, SAS_SECONDS, PERMISSIONS[name])}
+    return {"secretsType": "Sas", "sasToken": state.sas.token(name, SAS_SECONDS, PERMISSIONS[name])}
 
 
 def _require(name: str) -> None:
     if name not in PERMISSIONS:
-        raise Refusal(404, "ResourceNotFound", f"datastore '{name}': there are {', '.join(PERMISSIONS)}")
+        raise ArmError(404, "ResourceNotFound", f"datastore '{name}': there are {', '.join(PERMISSIONS)}")
 
 
-def _datastore(place: WorkspaceScope, name: str) -> dict[str, Any]:
+def _datastore(scope: WorkspaceScope, name: str) -> dict[str, Any]:
     return {
-        "id": place.id("datastores", name),
+        "id": scope.id("datastores", name),
         "name": name,
         "type": f"{PROVIDER}/workspaces/datastores",
         "properties": {
             "datastoreType": "AzureBlob",
-            "accountName": f"{place.host}/{ACCOUNT}",
+            "accountName": f"{scope.host}/{ACCOUNT}",
             "containerName": name,
             "endpoint": STORAGE_SUFFIX,
             "protocol": "https",

@@ -11,10 +11,11 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from batchtwin.azure.rest.schemas import Body, Document, Facts, ResourceSettings, RetrySettings, Text, Whole
+from batchtwin.azure.rest.schemas.base import FreeMapping, RequestBody, Schema, Text, Whole
+from batchtwin.azure.rest.schemas.endpoints import ResourceSettings, RetrySettings
 
 
-class AnyCase(Document):
+class AnyCase(Schema):
     """Keys begin with a small or with a capital letter."""
 
     @model_validator(mode="before")
@@ -25,14 +26,14 @@ class AnyCase(Document):
         return {key[:1].lower() + key[1:] if isinstance(key, str) else key: inner for key, inner in value.items()}
 
 
-class JobInput(AnyCase):
+class JobInputSchema(AnyCase):
     """An input: data, or a literal."""
 
     job_input_type: Text
     uri: Text | None = None
 
 
-class JobOutput(AnyCase):
+class JobOutputSchema(AnyCase):
     """Where an output goes."""
 
     job_output_type: Text = "UriFolder"
@@ -50,8 +51,8 @@ class InvocationProperties(AnyCase):
     """A job that is asked for."""
 
     name: Text | None = None
-    input_data: dict[str, JobInput] = Field(default_factory=dict)
-    output_data: dict[str, JobOutput] = Field(default_factory=dict)
+    input_data: dict[str, JobInputSchema] = Field(default_factory=dict)
+    output_data: dict[str, JobOutputSchema] = Field(default_factory=dict)
     output_dataset: OutputDataset | None = None
     output_file_name: Text | None = None
     mini_batch_size: Whole | None = None
@@ -59,10 +60,10 @@ class InvocationProperties(AnyCase):
     retry_settings: RetrySettings | None = None
     compute: ResourceSettings | None = None
     resources: ResourceSettings | None = None
-    properties: Facts = Field(default_factory=dict)
+    properties: FreeMapping = Field(default_factory=dict)
 
 
-class InvocationBody(AnyCase, Body):
+class InvocationBody(AnyCase, RequestBody):
     """The body of the POST."""
 
     properties: InvocationProperties

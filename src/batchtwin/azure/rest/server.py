@@ -17,8 +17,8 @@ from fastapi import FastAPI
 from batchtwin.azure.blob.sas import Sas
 from batchtwin.azure.connection import FOLDER, LOOPBACK, Connection, NoServerError, secret_of
 from batchtwin.azure.rest import app
-from batchtwin.azure.rest.state import Services
-from batchtwin.azure.rest.tls import Identity
+from batchtwin.azure.rest.state import AppState
+from batchtwin.azure.rest.tls import ServerCertificate
 from batchtwin.azure.rest.tokens import Tokens
 from batchtwin.locks import hold_folder
 from batchtwin.workspace.datastores import ARTIFACTS, DEFAULT
@@ -47,14 +47,14 @@ def serve(workspace: Workspace, host: str, https_port: int, http_port: int, tell
     # A workspace is one state, with one set of ports.
     with hold_folder(folder, served), _listen(host, https_port) as secure, _listen(LOOPBACK, http_port) as plain:
         connection = Connection(folder, _name(host), secure.getsockname()[1], plain.getsockname()[1])
-        identity = Identity.make(_names(host))
-        identity.write_bundle(connection.bundle)
+        certificate = ServerCertificate.issue(_names(host))
+        certificate.write_bundle(connection.bundle)
         for name in (DEFAULT, ARTIFACTS):
             workspace.datastores.make(name)
-        services = Services(workspace, Tokens(secrets.token_bytes(32)), Sas(secrets.token_bytes(32)))
+        state = AppState(workspace, Tokens(secrets.token_bytes(32)), Sas(secrets.token_bytes(32)))
         connection.write()
-        service = _Listener(app.service(services), secure, identity.context())
-        beside = _Listener(app.without_tls(services, connection.origin, secret_of(folder)), plain)
+        service = _Listener(app.arm_app(state), secure, certificate.context())
+        beside = _Listener(app.plain_app(state, connection.origin, secret_of(folder)), plain)
         asyncio.run(_run((service, beside), lambda: tell(connection)))
 
 

@@ -15,8 +15,8 @@ from fastapi.responses import StreamingResponse
 
 from batchtwin.azure.blob import headers as blob_headers
 from batchtwin.azure.blob import xml as blob_xml
-from batchtwin.azure.blob.details import CONTENT_TYPE, Blob
 from batchtwin.azure.blob.errors import BlobError, header_refused
+from batchtwin.azure.blob.properties import CONTENT_TYPE, Blob
 from batchtwin.azure.blob.sas import VERSION
 
 _CHUNK = 1 << 20
@@ -111,10 +111,10 @@ def _version(blob: Blob) -> dict[str, str]:
 
 
 def _headers(blob: Blob) -> dict[str, str]:
-    metadata = {f"{blob_headers.METADATA}{name}": value for name, value in blob.details.metadata.items()}
+    metadata = {f"{blob_headers.METADATA}{name}": value for name, value in blob.properties.metadata.items()}
     return {
         "content-type": CONTENT_TYPE,
-        **blob.details.headers,
+        **blob.properties.headers,
         **metadata,
         **_version(blob),
         "accept-ranges": "bytes",

@@ -16,7 +16,7 @@ CONTENT_TYPE = "application/octet-stream"
 
 
 @dataclass(frozen=True)
-class Details:
+class BlobProperties:
     """Content headers by their lower case names (`content-type`, `content-md5` ...) and the user's metadata.
 
     `changed_ns` is when they were changed without the content, 0 for never.
@@ -36,18 +36,18 @@ class Blob:
     path: Path
     size: int
     mtime_ns: int
-    details: Details
+    properties: BlobProperties
 
     @property
     def etag(self) -> str:
         """Another one whenever content or metadata are changed; with the quotes that HTTP wants."""
-        seen = f"{self.mtime_ns} {self.size} {self.details.changed_ns}"
+        seen = f"{self.mtime_ns} {self.size} {self.properties.changed_ns}"
         return f'"0x{hashlib.sha256(seen.encode()).hexdigest()[:16].upper()}"'
 
     @property
     def modified(self) -> datetime:
         """When content or metadata were last changed, in whole seconds as HTTP has them."""
-        return datetime.fromtimestamp(max(self.mtime_ns, self.details.changed_ns) // 10**9, UTC)
+        return datetime.fromtimestamp(max(self.mtime_ns, self.properties.changed_ns) // 10**9, UTC)
 
     @property
     def last_modified(self) -> str:
@@ -55,8 +55,8 @@ class Blob:
         return format_datetime(self.modified, usegmt=True)
 
 
-class DetailsFolder:
-    """Details by container, blob, and the very content (its `size` and `mtime_ns`) that they belong to.
+class PropertiesFolder:
+    """BlobProperties by container, blob, and the very content (its `size` and `mtime_ns`) that they belong to.
 
     So those of a new content are written before it, and a blob has its own or, put there by someone else, none.
     """
@@ -64,21 +64,21 @@ class DetailsFolder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def read(self, container: str, name: str, size: int, mtime_ns: int) -> Details:
-        """Return the details of a blob with this content; empty ones if there are none."""
+    def read(self, container: str, name: str, size: int, mtime_ns: int) -> BlobProperties:
+        """Return the properties of a blob with this content; empty ones if there are none."""
         try:
-            return Details(**json.loads(self._file(container, name, size, mtime_ns).read_bytes()))
+            return BlobProperties(**json.loads(self._file(container, name, size, mtime_ns).read_bytes()))
         except FileNotFoundError:
-            return Details()
+            return BlobProperties()
 
     def write(self, blob: Blob) -> None:
-        """Keep the details of a blob, whole or not at all."""
+        """Keep the properties of a blob, whole or not at all."""
         file = self._file(blob.container, blob.name, blob.size, blob.mtime_ns)
         file.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write_text(file, json.dumps(asdict(blob.details)), sync=False)
+        atomic.write_text(file, json.dumps(asdict(blob.properties)), sync=False)
 
     def remove(self, blob: Blob) -> None:
-        """Forget the details of a content that is gone."""
+        """Forget the properties of a content that is gone."""
         self._file(blob.container, blob.name, blob.size, blob.mtime_ns).unlink(missing_ok=True)
 
     def _file(self, container: str, name: str, size: int, mtime_ns: int) -> Path:

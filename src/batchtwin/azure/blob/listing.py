@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from batchtwin.azure.blob.details import Blob
-from batchtwin.azure.blob.files import BlobFiles
+from batchtwin.azure.blob.containers import BlobFiles
 from batchtwin.azure.blob.names import is_blob
+from batchtwin.azure.blob.properties import Blob
 
 MOST = 5000
 
 
 @dataclass(frozen=True)
-class Asked:
+class ListRequest:
     """What to list. With `delimiter`, names that have it after `prefix` are given once, as the part up to it."""
 
     prefix: str = ""
@@ -32,7 +32,7 @@ class Page:
     next: str
 
 
-def page(files: BlobFiles, container: str, asked: Asked) -> Page:
+def page(files: BlobFiles, container: str, asked: ListRequest) -> Page:
     """Return a page of the blobs of a container.
 
     Raises:
@@ -49,7 +49,7 @@ def page(files: BlobFiles, container: str, asked: Asked) -> Page:
     return Page(tuple(entries), "")
 
 
-def _grouped(names: Iterator[str], asked: Asked) -> Iterator[str]:
+def _grouped(names: Iterator[str], asked: ListRequest) -> Iterator[str]:
     last = ""
     for name in names:
         at = name.find(asked.delimiter, len(asked.prefix)) if asked.delimiter else -1
@@ -59,7 +59,7 @@ def _grouped(names: Iterator[str], asked: Asked) -> Iterator[str]:
         last = group
 
 
-def _names(files: BlobFiles, container: str, asked: Asked) -> Iterator[str]:
+def _names(files: BlobFiles, container: str, asked: ListRequest) -> Iterator[str]:
     """The names that begin with the prefix, by code point; of folders that the delimiter closes, name and '/'."""
     top = files.folder(container)
     above = asked.prefix.rpartition("/")[0]
@@ -75,7 +75,7 @@ def _names(files: BlobFiles, container: str, asked: Asked) -> Iterator[str]:
 class _Walk:
     files: BlobFiles
     container: str
-    asked: Asked
+    asked: ListRequest
 
     def below(self, folder: Path, name: str, entered: frozenset[str]) -> Iterator[str]:
         """The names in a folder, which is called `name` with a '/' at its end; links are never entered in circles."""

@@ -19,7 +19,7 @@ def run_server(host: str, port: int, http_port: int) -> None:
         NoServerError: a port is taken, or the workspace has a server.
     """
     try:
-        from batchtwin.azure.rest.start import log_to_stderr, serve
+        from batchtwin.azure.rest.server import log_to_stderr, serve
         from batchtwin.workspace.workspace import Workspace
     except ModuleNotFoundError as error:
         if error.name not in NEEDED:

@@ -16,12 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from batchtwin.azure.blob.details import Blob, Details, DetailsFolder
 from batchtwin.azure.blob.errors import blob_not_found, container_not_found, path_conflict
+from batchtwin.azure.blob.properties import Blob, BlobProperties, PropertiesFolder
 
 STAGING = ".staging"
 BLOCKS = ".blocks"
-DETAILS = ".details"
+PROPERTIES = ".details"
 # As the service does with blocks that nobody commits.
 ABANDONED_SECONDS = 7 * 24 * 3600
 _CHUNK = 1 << 20
@@ -68,7 +68,7 @@ class BlobFiles:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._details = DetailsFolder(root / DETAILS)
+        self._properties = PropertiesFolder(root / PROPERTIES)
         # One change at a time: what a condition was checked against is what is changed.
         self._lock = threading.Lock()
         self.blocks = root / BLOCKS
@@ -149,8 +149,8 @@ class BlobFiles:
         finally:
             sink.close()
 
-    def settle(self, container: str, name: str, sink: Sink, details: Details, condition: Condition) -> Blob:
-        """Make what the sink holds the content of a blob, with its details: both or neither.
+    def commit(self, container: str, name: str, sink: Sink, properties: BlobProperties, condition: Condition) -> Blob:
+        """Make what the sink holds the content of a blob, with its properties: both or neither.
 
         Raises:
             BlobError: what `condition` raises; 404 without container; 409 where a file cannot be.
@@ -162,11 +162,11 @@ class BlobFiles:
             self._make_room(container, name, path)
             now = time.time_ns()
             os.utime(sink.path, ns=(now, now))
-            new = Blob(container, name, path, sink.size, now, details)
-            self._details.write(new)
+            new = Blob(container, name, path, sink.size, now, properties)
+            self._properties.write(new)
             sink.path.replace(path)
             if old is not None:
-                self._details.remove(old)
+                self._properties.remove(old)
             return new
 
     def change(self, container: str, name: str, metadata: dict[str, str], condition: Condition) -> Blob:
@@ -178,8 +178,8 @@ class BlobFiles:
         with self._lock:
             old = self.get(container, name)
             condition(old)
-            new = replace(old, details=replace(old.details, metadata=metadata, changed_ns=time.time_ns()))
-            self._details.write(new)
+            new = replace(old, properties=replace(old.properties, metadata=metadata, changed_ns=time.time_ns()))
+            self._properties.write(new)
             return new
 
     def delete(self, container: str, name: str, condition: Condition) -> None:
@@ -193,7 +193,7 @@ class BlobFiles:
             condition(old)
             self._make_room(container, name, old.path)
             old.path.unlink()
-            self._details.remove(old)
+            self._properties.remove(old)
             for above in old.path.parents[: name.count("/")]:
                 if any(above.iterdir()):
                     break
@@ -208,8 +208,8 @@ class BlobFiles:
         path.parent.mkdir(parents=True, exist_ok=True)
 
     def _blob(self, container: str, name: str, path: Path, seen: os.stat_result) -> Blob:
-        details = self._details.read(container, name, seen.st_size, seen.st_mtime_ns)
-        return Blob(container, name, path, seen.st_size, seen.st_mtime_ns, details)
+        properties = self._properties.read(container, name, seen.st_size, seen.st_mtime_ns)
+        return Blob(container, name, path, seen.st_size, seen.st_mtime_ns, properties)
 
     def _sweep(self) -> None:
         """Remove what uploads left behind that were never finished."""
