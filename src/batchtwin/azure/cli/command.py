@@ -38,7 +38,7 @@ class Command(TyperCommand):
     """A command that takes `--set a=b c=d` as `--set a=b --set c=d`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the words after the verb. As in `az`, the first letters of an option are enough if it is the only one."""
+        """Parse the words after the verb. As in `az`, the first letters of an option are enough if unique."""
         names = [name for parameter in self.params for name in parameter.opts]
         words = [whole_option(word, names) for word in args]
         return super().parse_args(ctx, list(repeated(words)))
