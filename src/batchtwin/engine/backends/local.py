@@ -79,6 +79,7 @@ def environment_for(python: Path, caller: Mapping[str, str]) -> dict[str, str]:
 def node_folder() -> str:
     """Make a folder that holds the packages of a node and nothing else: another interpreter gets none of ours."""
     folder = tempfile.mkdtemp(prefix="batchtwin-node-")
+    os.chmod(folder, 0o755)  # noqa: S103 - a container runs as another user; there is no secret in it
     for package in PACKAGES:
         source = Path(bootstrap.FOLDER) / package
         shutil.copytree(source, Path(folder) / package, ignore=shutil.ignore_patterns("__pycache__"))
