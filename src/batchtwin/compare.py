@@ -21,18 +21,7 @@ from typing import Any, NamedTuple
 
 from batchtwin.comparison import Comparison, Difference, Kind
 from batchtwin.errors import UsageError
-from batchtwin.predictions_file import (
-    CompareError,
-    Key,
-    Layout,
-    blocks,
-    head,
-    layout_of,
-    locate,
-    notes,
-    records,
-    split_floats,
-)
+from batchtwin.predictions_file import CompareError, Layout, head, layout_of, locate, notes, records, same_bytes, split
 
 __all__ = ["CompareError", "Comparison", "Difference", "Layout", "compare"]
 
@@ -78,7 +67,7 @@ def compare(left: Path, right: Path, rtol: float = 1e-9, atol: float = 0.0, most
     close = partial(math.isclose, rel_tol=rtol, abs_tol=atol)
     try:
         search = _Search((locate(left), locate(right)), close, most)
-        if same_bytes := search.same_bytes():
+        if same := same_bytes(*search.paths):
             rows = [sum(map(len, records(search.paths[0], search.layout)))] * 2
         else:
             with closing(sqlite3.connect("", isolation_level=None)) as database:
@@ -89,7 +78,7 @@ def compare(left: Path, right: Path, rtol: float = 1e-9, atol: float = 0.0, most
             layout=search.layout,
             rtol=rtol,
             atol=atol,
-            same_bytes=same_bytes,
+            same_bytes=same,
             left_rows=rows[0],
             right_rows=rows[1],
             only_left=search.counts["only left"],
@@ -119,7 +108,8 @@ class _Row(NamedTuple):
 
     @classmethod
     def load(cls, columns: tuple[Any, ...]) -> _Row:
-        return cls(*columns[:4], group=columns[4:])
+        record, net, value, is_last, *group = columns
+        return cls(record, net, value, is_last, tuple(group))
 
 
 class _Search:
@@ -130,15 +120,10 @@ class _Search:
         self.heads = (head(paths[0]), head(paths[1]))
         layouts = {layout_of(lines) for lines in self.heads} - {None}
         self.layout = (layouts.pop() if len(layouts) == 1 else None) or Layout.LINES
+        self.bucket_key = self.layout.bucket_key
         self.counts: Counter[Kind] = Counter()
         self.malformed: Counter[int] = Counter()
         self.first: list[tuple[Any, ...]] = []
-
-    def same_bytes(self) -> bool:
-        """Compare byte for byte."""
-        left, right = self.paths
-        same_size = left.stat().st_size == right.stat().st_size
-        return same_size and all(one == other for one, other in zip(blocks(left), blocks(right), strict=False))
 
     def run(self, database: sqlite3.Connection) -> list[int]:
         """Compare; return the number of rows by side."""
@@ -161,7 +146,7 @@ class _Search:
         total = 0
         for block in records(self.paths[side], self.layout):
             parts: list[list[bytes]] = [[] for _ in range(count)]
-            for number, record in zip(map(hash, map(self.layout.bucket_key, block)), block, strict=True):
+            for number, record in zip(map(hash, map(self.bucket_key, block)), block, strict=True):
                 parts[number % count].append(record)
             rows = ((bucket, side, marshal.dumps(part)) for bucket, part in enumerate(parts) if part)
             database.executemany("INSERT INTO part VALUES (?, ?, ?)", rows)
@@ -181,9 +166,9 @@ class _Search:
         named: defaultdict[bytes, list[_Row]] = defaultdict(list)
         for record, times in net.items():
             if times:
-                named[self.layout.bucket_key(record)].append(_Row(record, times))
+                named[self.bucket_key(record)].append(_Row(record, times))
         for rows in named.values():
-            left, right = max(rows, key=lambda row: row.net), min(rows, key=lambda row: row.net)
+            left, right = (rows[0], rows[-1]) if rows[0].net > 0 else (rows[-1], rows[0])
             keys = self.layout.key(left.record), self.layout.key(right.record)
             is_pair = len(rows) == 2 and left.net == -right.net and keys[0] == keys[1]
             if not is_whole or not keys[0] or (len(rows) > 1 and not is_pair):
@@ -195,12 +180,12 @@ class _Search:
 
     def _columns(self, row: _Row, level: int = 0, near: int = 0) -> tuple[Any, ...]:
         """Return what the table `row` holds."""
-        key, parts = self.layout.key(row.record), split_floats(row.record)
+        key, parts = self.layout.key(row.record), split(row.record)
         floats = [*map(float, parts[1 : 2 * LEVELS : 2]), *[None] * LEVELS][:LEVELS]
-        return level, key and b"%d,%b" % key[::-1], b"0.0".join(parts[::2]), near, *floats, row.record, row.net
+        return level, key and b"%d,%b" % key[::-1], b"\0".join(parts[::2]), near, *floats, row.record, row.net
 
     def _is_same(self, left: bytes, right: bytes) -> bool:
-        one, other = split_floats(left), split_floats(right)
+        one, other = split(left), split(right)
         return one[::2] == other[::2] and all(map(self.close, map(float, one[1::2]), map(float, other[1::2])))
 
     def _match(self, rows: Iterator[_Row], level: int) -> Iterator[tuple[Any, ...]]:
@@ -282,36 +267,31 @@ class _Search:
 
     def differences(self) -> Iterator[Difference]:
         """Look up in both files where the first differences stand, and how often."""
-        wanted = {self.layout.bucket_key(record) for found in self.first for record in found[3:5] if record is not None}
+        wanted = {record for found in self.first for record in found[3:5] if record is not None}
+        bucket_keys = set(map(self.bucket_key, wanted))
         lines: tuple[dict[bytes, int], ...] = ({}, {})
-        copies: tuple[Counter[Key | None], ...] = (Counter(), Counter())
+        copies: tuple[Counter[Any], ...] = (Counter(), Counter())
         for side, path in enumerate(self.paths):
             number = 1
             for record in chain.from_iterable(records(path, self.layout) if wanted else ()):
-                if self.layout.bucket_key(record) in wanted:
-                    lines[side].setdefault(record, number)
+                if self.bucket_key(record) in bucket_keys:
                     copies[side][self.layout.key(record)] += 1
+                    if record in wanted:
+                        lines[side].setdefault(record, number)
                 number += 1 + record.count(b"\n")
         for key, _, kind, left, right, times in self.first:
-            yield Difference(
-                kind=kind,
-                left=None if left is None else _text(left),
-                right=None if right is None else _text(right),
-                file=_text(key[0]) if key else None,
-                row=key[1] if key and key[1] >= 0 else None,
-                times=times,
-                left_line=lines[0].get(left),
-                right_line=lines[1].get(right),
-                left_copies=copies[0][key] if key else None,
-                right_copies=copies[1][key] if key else None,
-            )
+            name, row = key or (None, -1)
+            places = lines[0].get(left), lines[1].get(right)
+            stands = (copies[0][key], copies[1][key]) if key else (None, None)
+            texts = _text(left), _text(right), _text(name)
+            yield Difference(kind, *texts, None if row < 0 else row, times, *places, *stands)
+
+
+def _text(record: bytes | None) -> str | None:
+    return None if record is None else record.decode(errors="backslashreplace")
 
 
 def _offset(row: _Row, other: _Row) -> tuple[_Row, _Row]:
     """Take from rows of different sides as many as both have."""
     common = min(abs(row.net), abs(other.net)) * (1 if row.net > 0 else -1)
     return row._replace(net=row.net - common), other._replace(net=other.net + common)
-
-
-def _text(record: bytes) -> str:
-    return record.decode(errors="backslashreplace")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import re
 import stat
@@ -173,6 +174,15 @@ def blocks(path: Path, size: int = BLOCK) -> Iterator[bytes]:
             yield data
 
 
+def same_bytes(left: Path, right: Path) -> bool:
+    """Compare byte for byte.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    return left.stat().st_size == right.stat().st_size and all(map(operator.eq, blocks(left), blocks(right)))
+
+
 def records(path: Path, layout: Layout) -> Iterator[list[bytes]]:
     """Yield the records, a block of them at a time. A quoted field may hold line ends.
 
@@ -231,7 +241,7 @@ def _quoted(text: bytes) -> bytes:
     return b'"' + text.replace(b'"', b'""') + b'"' if re.search(rb'[,"\n\r]', text) else text
 
 
-def split_floats(record: bytes) -> list[bytes]:
+def split(record: bytes) -> list[bytes]:
     """Return the texts and the floats of a record, by turns."""
     if b"NaN" in record or b"Infinity" in record:
         record = NAMED_FLOAT.sub(lambda name: name[0][:3].lower(), record)
