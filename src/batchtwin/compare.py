@@ -9,176 +9,43 @@ from __future__ import annotations
 
 import marshal
 import math
-import os
-import re
 import sqlite3
-import stat
 from bisect import insort
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
-from enum import Enum
 from functools import partial
 from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from batchtwin.errors import BatchTwinError, UsageError
+from batchtwin.comparison import Comparison, Difference, Kind
+from batchtwin.errors import UsageError
+from batchtwin.predictions_file import CompareError, Layout, head, layout_of, locate, notes, records, same_bytes, split
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-INNER = "named-outputs/score"
-MAGIC = {b"PAR1": "a Parquet file", b"\x1f\x8b": "a gzip file", b"PK\x03\x04": "a zip file"}
-# Bytes: to recognise a file by, read at once, of the longest line, of a bucket, of a bucket held in memory.
-HEAD, BLOCK, LONGEST_LINE, BUCKET, LARGEST_BUCKET = 1 << 16, 1 << 22, 1 << 26, 1 << 20, 1 << 23
-# Lines of a quoted field (more: a stray quote); rows that wait for a partner; characters shown of a row.
-MOST_LINES, WINDOW, WIDTH = 1000, 256, 200
-# Whole numbers, words with digits and versions are text: the same to the byte or different.
-FLOAT = re.compile(rb"(?<![\w.])([-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?)(?![\w.])")
-NAMED_FLOAT = re.compile(rb"\b(?:NaN|Infinity)\b")
-FILE_NAME = re.compile(rb".*\.[A-Za-z][A-Za-z0-9]{0,9}", re.DOTALL)
-IMAGE_NAME = re.compile(rb".*\.(png|jpe?g|tiff|bmp|gif)", re.DOTALL | re.IGNORECASE)
-ROW_NUMBER = re.compile(rb"0|[1-9]\d{0,17}")
-_FIELD = {separator: rb'(?:"[^"]*+(?:""[^"]*+)*+"|[^"%b]*+)' % separator for separator in (b",", b" ")}
-FIELD = {separator: re.compile(rb"(?:\A|%b)(%b)" % (separator, field)) for separator, field in _FIELD.items()}
-RECORD = {separator: re.compile(rb"%b(?:%b%b)*+" % (field, separator, field)) for separator, field in _FIELD.items()}
-# Levels 0 to 3: rows that are sorted by this float; ALONE: rows of a name that have no near partner.
-LEVELS, ALONE = 4, 4
+__all__ = ["CompareError", "Comparison", "Difference", "Layout", "compare"]
+
+# Bytes of a bucket, and of a bucket that is held in memory.
+BUCKET, LARGEST_BUCKET = 1 << 20, 1 << 23
+# Rows that wait for a partner at most.
+WINDOW = 256
+# Level 0 to 3: rows that are sorted by the float of this number; ALONE: rows of a name without near partner.
+LEVELS = ALONE = 4
 SCHEMA = """
     PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -4096; PRAGMA temp_store = FILE; BEGIN;
-    CREATE TABLE part (bucket INTEGER, side INTEGER, records BLOB); CREATE INDEX part_bucket ON part (bucket);
+    CREATE TABLE part (bucket, side, records); CREATE INDEX part_bucket ON part (bucket);
     CREATE TABLE row (level, key, texts, near, f0, f1, f2, f3, record, net)"""
+INSERT = "INSERT INTO row VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 NEAR = """
-    SELECT key, texts, near, record, SUM(net) FROM row WHERE level = {0}
+    SELECT record, SUM(net), f{0}, f{1} IS NULL, key, texts, near FROM row WHERE level = {0}
     GROUP BY key, texts, near, f{0}, f{1}, f{2}, f{3}, record HAVING SUM(net) <> 0
     ORDER BY key, texts, near, f{0}, f{1}, f{2}, f{3}, record"""
-# A row's place is the number of rows before it on its side; rows of both sides at one place are shown as a pair.
-PLACED = f"""
-    SELECT key, record, net FROM (
-        SELECT key, record, net, SUM(ABS(net)) OVER (
+# A row's place is the number of rows before it on its side. Rows of both sides at one place are shown as a pair.
+PLACED = """
+    SELECT record, net, key FROM (
+        SELECT record, net, key, SUM(ABS(net)) OVER (
             PARTITION BY key, net > 0 ORDER BY texts, f0, f1, f2, f3, record) - ABS(net) AS place
-        FROM row WHERE level = {ALONE}) ORDER BY key, place"""  # noqa: S608
-Key = tuple[bytes, int]
-
-
-class CompareError(BatchTwinError):
-    """Two files cannot be compared: one is missing or not made of lines, or temporary files cannot be written."""
-
-
-class Layout(Enum):
-    """How the lines of a batch job's output are laid out. The value is the name for people."""
-
-    ROWS = "row,prediction,file_name"
-    IMAGES = "prediction,file_name"
-    FRAME = "fields separated by spaces"
-    LINES = "lines of text"
-
-    @property
-    def by(self) -> str:
-        """What rows are paired by."""
-        return {"ROWS": "by file and row", "IMAGES": "by file"}.get(self.name, "line by line")
-
-    def key(self, record: bytes) -> Key | None:
-        """Return the file and the row, -1 where a file is one row; None if the record has no name or is malformed."""
-        fields = _fields(record, b",") if self in KEYED else []
-        if self is Layout.ROWS and len(fields) == 3 and fields[2] and ROW_NUMBER.fullmatch(fields[0]):
-            return fields[2], int(fields[0])
-        return (fields[1], -1) if self is Layout.IMAGES and len(fields) == 2 and fields[1] else None
-
-    def bucket_key(self, record: bytes) -> bytes:
-        """Return, quickly, bytes that are the same for all records with one key."""
-        last = record[record.rfind(b",") :] if self in KEYED else record
-        return record[: record.find(b",")] + last if self is Layout.ROWS else last
-
-
-KEYED = {Layout.ROWS: FILE_NAME, Layout.IMAGES: IMAGE_NAME}
-# What separates fields that may be quoted; elsewhere a quote is a character like any other.
-SEPARATOR = {Layout.ROWS: b",", Layout.IMAGES: b",", Layout.FRAME: b" "}
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A row that differs, or that one side lacks; `times` where the same line stands so often without a partner.
-
-    `left` and `right` are the lines, `left_line` and `right_line` the numbers, from 1, of the first such lines.
-    `file` and `row` where rows have them; `left_copies` and `right_copies` say how often these stand there.
-    """
-
-    kind: str
-    left: str | None
-    right: str | None
-    file: str | None = None
-    row: int | None = None
-    times: int = 1
-    left_line: int | None = None
-    right_line: int | None = None
-    left_copies: int | None = None
-    right_copies: int | None = None
-
-    def lines(self) -> list[str]:
-        """Return it for people."""
-        sides = (("left ", self.left_line, self.left), ("right", self.right_line, self.right))
-        texts = [(side, f"line {line}: {_printable(text)}") for side, line, text in sides if text is not None]
-        often = f", {self.times} times" if self.times > 1 else ""
-        if self.file is None:
-            return [f"{self.kind}{often}, {text}" for _, text in texts]
-        copies = [self.left_copies or 0, self.right_copies or 0]
-        left, right = ("once" if count == 1 else f"{count} times" for count in copies)
-        stands = f" (stands {left} left, {right} right)" if max(copies) > 1 else ""
-        name = _printable(self.file) + ("" if self.row is None else f" row {self.row}")
-        return [f"{name}, {self.kind}{often}{stands}", *(f"  {side} {text}" for side, text in texts)]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The outcome; counts are of rows. `differences` are the first ones, by file and row, else by text."""
-
-    left: Path
-    right: Path
-    layout: Layout
-    rtol: float
-    atol: float
-    same_bytes: bool
-    left_rows: int
-    right_rows: int
-    only_left: int
-    only_right: int
-    differing: int
-    differences: tuple[Difference, ...]
-    notes: tuple[str, ...]
-
-    @property
-    def equal(self) -> bool:
-        """Whether no row differs."""
-        return not (self.only_left or self.only_right or self.differing)
-
-    @property
-    def exit_code(self) -> int:
-        """0 if equal, else 1."""
-        return 0 if self.equal else 1
-
-    def text(self) -> str:
-        """Return the outcome for people."""
-        if self.same_bytes:
-            return f"Equal, byte for byte: {self.left_rows} rows"
-        how = f"{self.layout.by}, floats within rtol {self.rtol:g} and atol {self.atol:g}"
-        if self.equal:
-            return "\n".join([f"Equal: {self.left_rows} rows, {how}", *self.notes])
-        counts = (
-            f"Different, {how}\n"
-            f"  left   {self.left_rows:>12} rows  {self.left}\n"
-            f"  right  {self.right_rows:>12} rows  {self.right}\n"
-            f"  differ {self.differing:>12}\n  only left {self.only_left:>9}\n  only right {self.only_right:>8}"
-        )
-        lines = [line for difference in self.differences for line in difference.lines()]
-        shown = sum(difference.times for difference in self.differences)
-        more = self.only_left + self.only_right + self.differing - shown
-        return "\n".join([counts, *self.notes, *lines, *([f"and {more} more: --most N shows N"] if more else [])])
-
-    def data(self) -> dict[str, Any]:
-        """Return the outcome for programs: what JSON can hold."""
-        names = {"left": str(self.left), "right": str(self.right), "layout": self.layout.value}
-        return asdict(self) | {"equal": self.equal} | names
+        FROM row WHERE level = ?) ORDER BY key, place"""
 
 
 def compare(left: Path, right: Path, rtol: float = 1e-9, atol: float = 0.0, most: int = 10) -> Comparison:
@@ -197,356 +64,234 @@ def compare(left: Path, right: Path, rtol: float = 1e-9, atol: float = 0.0, most
         raise UsageError(f"--atol {atol:g}: expected a number from 0")
     if most < 0:
         raise UsageError(f"--most {most}: expected a count from 0")
+    close = partial(math.isclose, rel_tol=rtol, abs_tol=atol)
     try:
-        with closing(sqlite3.connect("", isolation_level=None)) as database:
-            return _Search((_locate(left), _locate(right)), rtol, atol, most, database).run()
+        search = _Search((locate(left), locate(right)), close, most)
+        if same := same_bytes(*search.paths):
+            rows = [sum(map(len, records(search.paths[0], search.layout)))] * 2
+        else:
+            with closing(sqlite3.connect("", isolation_level=None)) as database:
+                rows = search.run(database)
+        return Comparison(
+            left=search.paths[0],
+            right=search.paths[1],
+            layout=search.layout,
+            rtol=rtol,
+            atol=atol,
+            same_bytes=same,
+            left_rows=rows[0],
+            right_rows=rows[1],
+            only_left=search.counts["only left"],
+            only_right=search.counts["only right"],
+            differing=search.counts["differs"],
+            differences=tuple(search.differences()),
+            notes=tuple(notes(search.heads, search.layout, search.malformed)),
+        )
     except OSError as error:
         why = error.strerror or "cannot be read"
         raise CompareError(f"{error.filename}: {why}; give a predictions file or the output folder of a job") from None
     except sqlite3.OperationalError as error:
-        hint = (
-            "a comparison needs about as much temporary space as the two files have: set TMPDIR to a folder that has it"
-        )
-        raise CompareError(f"temporary folder: {error}; {hint}") from None
+        raise CompareError(
+            f"temporary folder: {error}; a comparison needs about as much temporary space as the two files have: "
+            "set TMPDIR to a folder that has it"
+        ) from None
 
 
 class _Row(NamedTuple):
-    """A record, `net` times more on the left (or less, if negative) than on the right."""
+    """A record, `net` times more on the left than on the right; `value` is the float that it is sorted by."""
 
-    group: tuple[Any, ...]
     record: bytes
     net: int
+    value: float | None = None
+    is_last: bool = True
+    group: tuple[Any, ...] = ()
 
-    @property
-    def floats(self) -> list[float]:
-        return [float(text) for text in _split(self.record)[1::2]]
+    @classmethod
+    def load(cls, columns: tuple[Any, ...]) -> _Row:
+        record, net, value, is_last, *group = columns
+        return cls(record, net, value, is_last, tuple(group))
 
 
 class _Search:
-    """Two files being compared; `first` are the first differences: key (or nothing), text, kind, left, right, times."""
+    """Two files being compared. `first`: the first differences as key (or nothing), text, kind, left, right, times."""
 
-    def __init__(self, paths: tuple[Path, Path], rtol: float, atol: float, most: int, database: Any) -> None:
-        self.paths, self.rtol, self.atol, self.most, self.database = paths, rtol, atol, most, database
-        self.close = partial(math.isclose, rel_tol=rtol, abs_tol=atol)
-        self.heads = [_head(path) for path in paths]
-        self.layouts = [_layout(head) if head else None for head in self.heads]
-        layouts = set(self.layouts) - {None}
+    def __init__(self, paths: tuple[Path, Path], close: Callable[[float, float], bool], most: int) -> None:
+        self.paths, self.close, self.most = paths, close, most
+        self.heads = (head(paths[0]), head(paths[1]))
+        layouts = {layout_of(lines) for lines in self.heads} - {None}
         self.layout = (layouts.pop() if len(layouts) == 1 else None) or Layout.LINES
-        self.counts, self.malformed = Counter[str](), Counter[int]()
+        self.bucket_key = self.layout.bucket_key
+        self.counts: Counter[Kind] = Counter()
+        self.malformed: Counter[int] = Counter()
         self.first: list[tuple[Any, ...]] = []
 
-    def run(self) -> Comparison:
-        """Compare."""
-        left, right = self.paths
-        same = left.stat().st_size == right.stat().st_size
-        same = same and all(one == other for one, other in zip(_read(left, BLOCK), _read(right, BLOCK), strict=False))
-        rows = [sum(map(len, _records(left, self.layout)))] * 2 if same else self._compare()
-        return Comparison(
-            *self.paths,
-            self.layout,
-            self.rtol,
-            self.atol,
-            same,
-            *rows,
-            *(self.counts[kind] for kind in ("only left", "only right", "differs")),
-            tuple(self._differences()),
-            tuple(self._notes()),
-        )
-
-    def _compare(self) -> list[int]:
-        self.database.executescript(SCHEMA)
-        insert, count = (
-            f"INSERT INTO row VALUES ({'?, ' * 9}?)",
-            1 + max(path.stat().st_size for path in self.paths) // BUCKET,
-        )
-        rows = [self._divide(side, path, count) for side, path in enumerate(self.paths)]
-        self.database.executemany(insert, chain.from_iterable(map(self._cancel, range(count))))
+    def run(self, database: sqlite3.Connection) -> list[int]:
+        """Compare; return the number of rows by side."""
+        database.executescript(SCHEMA)
+        count = 1 + max(path.stat().st_size for path in self.paths) // BUCKET
+        rows = [self._divide(database, side, count) for side in (0, 1)]
+        buckets = (database.execute("SELECT side, records FROM part WHERE bucket = ?", [n]) for n in range(count))
+        database.executemany(INSERT, chain.from_iterable(map(self._cancel, buckets)))
         for level in range(LEVELS):
-            self.database.executemany(insert, self._match(level))
-        self._pair_alone()
+            order = [(level + number) % LEVELS for number in range(LEVELS)]
+            near = map(_Row.load, database.execute(NEAR.format(*order)))
+            database.executemany(INSERT, self._match(near, level))
+        alone = (_Row(record, net, group=(key,)) for record, net, key in database.execute(PLACED, [ALONE]))
+        for _, named in groupby(alone, key=lambda row: row.group):
+            self._add_placed(named)
         return rows
 
-    def _divide(self, side: int, path: Path, count: int) -> int:
+    def _divide(self, database: sqlite3.Connection, side: int, count: int) -> int:
         """Write the records of a file into `count` buckets; return how many there are."""
         total = 0
-        for records in _records(path, self.layout):
+        for block in records(self.paths[side], self.layout):
             parts: list[list[bytes]] = [[] for _ in range(count)]
-            for number, record in zip(map(hash, map(self.layout.bucket_key, records)), records, strict=True):
+            for number, record in zip(map(hash, map(self.bucket_key, block)), block, strict=True):
                 parts[number % count].append(record)
             rows = ((bucket, side, marshal.dumps(part)) for bucket, part in enumerate(parts) if part)
-            self.database.executemany("INSERT INTO part VALUES (?, ?, ?)", rows)
-            total += len(records)
+            database.executemany("INSERT INTO part VALUES (?, ?, ?)", rows)
+            total += len(block)
         return total
 
-    def _cancel(self, bucket: int) -> Iterator[tuple[Any, ...]]:
-        """Drop what both sides have; compare the two rows of a name, and yield rows that have a choice."""
-        net, size, whole = Counter[bytes](), 0, True
-        for side, data in self.database.execute("SELECT side, records FROM part WHERE bucket = ?", [bucket]):
-            records = marshal.loads(data)  # noqa: S302 - this process wrote it
-            net.subtract(records) if side else net.update(records)
+    def _cancel(self, parts: sqlite3.Cursor) -> Iterator[tuple[Any, ...]]:
+        """Drop what both sides of a bucket have; compare the two rows of a name, and yield those that have a choice."""
+        net: Counter[bytes] = Counter()
+        size, is_whole = 0, True
+        for side, data in parts:
+            (net.subtract if side else net.update)(marshal.loads(data))  # noqa: S302 - this process wrote it
             size += len(data)
             if size > LARGEST_BUCKET:
-                yield from (self._row(_Row((), *item), 0, 0) for item in net.items())
-                net, size, whole = Counter(), 0, False
-        named: dict[bytes, list[_Row]] = defaultdict(list)
+                yield from (self._columns(_Row(*item)) for item in net.items())
+                net, size, is_whole = Counter(), 0, False
+        named: defaultdict[bytes, list[_Row]] = defaultdict(list)
         for record, times in net.items():
             if times:
-                named[self.layout.bucket_key(record) if whole else b""].append(_Row((), record, times))
+                named[self.bucket_key(record)].append(_Row(record, times))
         for rows in named.values():
-            keys = [self.layout.key(row.record) for row in rows[:3]]
-            pair = len(rows) == 2 and rows[0].net == -rows[1].net and keys[0] == keys[1]
-            if whole and keys[0] and (pair or len(rows) == 1):
-                if not pair:
-                    self._add_alone(rows[0])
-                elif not self._same(*rows):
-                    left, right = sorted(rows, key=lambda row: -row.net)
-                    self._add(left.record, right.record, left.net)
-            else:
-                yield from (self._row(row, 0, 0) for row in rows)
+            left, right = (rows[0], rows[-1]) if rows[0].net > 0 else (rows[-1], rows[0])
+            keys = self.layout.key(left.record), self.layout.key(right.record)
+            is_pair = len(rows) == 2 and left.net == -right.net and keys[0] == keys[1]
+            if not is_whole or not keys[0] or (len(rows) > 1 and not is_pair):
+                yield from map(self._columns, rows)
+            elif not is_pair:
+                self._add_alone(left)
+            elif not self._is_same(left.record, right.record):
+                self._add(left.record, right.record, left.net)
 
-    def _row(self, row: _Row, level: int, near: int) -> tuple[Any, ...]:
-        """Return the columns of the table `row`."""
-        key, parts = self.layout.key(row.record), _split(row.record)
+    def _columns(self, row: _Row, level: int = 0, near: int = 0) -> tuple[Any, ...]:
+        """Return what the table `row` holds."""
+        key, parts = self.layout.key(row.record), split(row.record)
         floats = [*map(float, parts[1 : 2 * LEVELS : 2]), *[None] * LEVELS][:LEVELS]
-        return level, key and b"%d,%b" % key[::-1], b"0.0".join(parts[::2]), near, *floats, row.record, row.net
+        return level, key and b"%d,%b" % key[::-1], b"\0".join(parts[::2]), near, *floats, row.record, row.net
 
-    def _same(self, left: _Row, right: _Row) -> bool:
-        return _split(left.record)[::2] == _split(right.record)[::2] and all(map(self.close, left.floats, right.floats))
+    def _is_same(self, left: bytes, right: bytes) -> bool:
+        one, other = split(left), split(right)
+        return one[::2] == other[::2] and all(map(self.close, map(float, one[1::2]), map(float, other[1::2])))
 
-    def _match(self, level: int) -> Iterator[tuple[Any, ...]]:
-        """Cut sorted rows where the next float is too far away; pair those that remain together, or sort them again."""
-        rows = (_Row(row[:3], *row[3:]) for row in self.database.execute(NEAR.format(*self._order(level))))
-        for number, (_, near) in enumerate(groupby(rows, key=self._cut(level))):
+    def _match(self, rows: Iterator[_Row], level: int) -> Iterator[tuple[Any, ...]]:
+        """Cut sorted rows where the float is too far from the next; pair rows that are left together, or yield them.
+
+        What is yielded goes to the next level or, if it has a name and no partner, to the rows that stand alone.
+        """
+        for number, (_, near) in enumerate(groupby(rows, key=self._cutter())):
             first = list(islice(near, 3))
-            floats = first[0].floats
-            if len(first) < 3 or level + 1 >= min(len(floats), LEVELS):
-                for row in self._pair(chain(first, near), level if floats else None):
-                    if self.layout.key(row.record):
-                        yield self._row(row, ALONE, 0)
-                    else:
-                        self._add_alone(row)
-            else:
-                yield from (self._row(row, level + 1, number) for row in chain(first, near))
+            if len(first) == 3 and level + 1 < LEVELS and not first[0].is_last:
+                yield from (self._columns(row, level + 1, number) for row in chain(first, near))
+                continue
+            for row in self._unpaired(chain(first, near)):
+                if self.layout.key(row.record):
+                    yield self._columns(row, ALONE)
+                else:
+                    self._add_alone(row)
 
-    def _order(self, level: int) -> list[int]:
-        return [level, *(number for number in range(LEVELS) if number != level)]
+    def _cutter(self) -> Callable[[_Row], int]:
+        """Return a function that numbers sorted rows, with the same number for those that are near the one before."""
+        number, last = 0, _Row(b"", 0)
 
-    def _cut(self, level: int) -> Callable[[_Row], int]:
-        """Return a function that numbers sorted rows: a new number where texts change or the next float is not close."""
-        number, group, last = 0, (), 0.0
-
-        def near(row: _Row) -> int:
-            nonlocal number, group, last
-            value = row.floats[level] if row.floats else 0.0
-            number += row.group != group or not self.close(last, value)
-            group, last = row.group, value
+        def cut(row: _Row) -> int:
+            nonlocal number, last
+            number += row.group != last.group or not self._is_near(row, last)
+            last = row
             return number
 
-        return near
+        return cut
 
-    def _pair(self, rows: Iterable[_Row], level: int | None) -> Iterator[_Row]:
-        """Pair rows, sorted by one float, first come first served; yield rows, or what is left of them, without partner."""
+    def _is_near(self, row: _Row, other: _Row) -> bool:
+        return row.value is None or other.value is None or self.close(row.value, other.value)
+
+    def _unpaired(self, rows: Iterator[_Row]) -> Iterator[_Row]:
+        """Pair sorted rows, first come first served; yield rows, or how many of them, that have no partner."""
         waiting: tuple[deque[_Row], deque[_Row]] = (deque(), deque())
         for row in rows:
-            mine, others = waiting if row.net > 0 else waiting[::-1]
-            while others and level is not None and not self.close(others[0].floats[level], row.floats[level]):
+            same_side, others = waiting if row.net > 0 else waiting[::-1]
+            while others and not self._is_near(others[0], row):
                 yield others.popleft()
             for _ in range(len(others)):
                 other = others.popleft()
-                if row.net and self._same(other, row):
+                if row.net and self._is_same(other.record, row.record):
                     row, other = _offset(row, other)
                 if other.net:
                     others.append(other)
             if row.net:
-                mine.append(row)
-            if len(mine) > WINDOW:
-                yield mine.popleft()
+                same_side.append(row)
+            if len(same_side) > WINDOW:
+                yield same_side.popleft()
         yield from chain(*waiting)
 
-    def _pair_alone(self) -> None:
-        """Show rows of one name that have no near partner in pairs; only rows of both sides at one place make a pair."""
-        rows = (_Row((key,), record, net) for key, record, net in self.database.execute(PLACED))
-        for _, named in groupby(rows, key=lambda row: row.group):
-            waiting = _Row((), b"", 0)
-            for row in named:
-                if waiting.net * row.net < 0:
-                    left, right = (waiting, row) if row.net < 0 else (row, waiting)
-                    self._add(left.record, right.record, min(left.net, -right.net))
-                    waiting = max(_offset(row, waiting), key=lambda rest: abs(rest.net))
-                else:
-                    self._add_alone(waiting)
-                    waiting = row
-            self._add_alone(waiting)
+    def _add_placed(self, rows: Iterator[_Row]) -> None:
+        """Add the rows of one name that have no near partner: in pairs as far as there are as many on both sides."""
+        waiting = _Row(b"", 0)
+        for row in rows:
+            if waiting.net * row.net < 0:
+                left, right = (waiting, row) if row.net < 0 else (row, waiting)
+                self._add(left.record, right.record, min(left.net, -right.net))
+                waiting = max(_offset(row, waiting), key=lambda rest: abs(rest.net))
+            else:
+                self._add_alone(waiting)
+                waiting = row
+        self._add_alone(waiting)
 
     def _add_alone(self, row: _Row) -> None:
         if row.net:
-            self._add(*((row.record, None) if row.net > 0 else (None, row.record)), abs(row.net))
+            self._add(row.record if row.net > 0 else None, row.record if row.net < 0 else None, abs(row.net))
 
     def _add(self, left: bytes | None, right: bytes | None, times: int) -> None:
         """Count a difference, and keep it if it is among the first ones."""
         record = left if left is not None else right or b""
         key = self.layout.key(record)
-        kind = "only right" if left is None else "only left" if right is None else "differs"
+        kind: Kind = "only right" if left is None else "only left" if right is None else "differs"
         self.counts[kind] += times
         self.malformed[left is None] += times * (key is None)
         insort(self.first, (key or (), record, kind, left, right, times))
         del self.first[self.most :]
 
-    def _differences(self) -> Iterator[Difference]:
+    def differences(self) -> Iterator[Difference]:
         """Look up in both files where the first differences stand, and how often."""
-        records = {record for difference in self.first for record in difference[3:5] if record is not None}
-        quick = {self.layout.bucket_key(record) for record in records}
+        wanted = {record for found in self.first for record in found[3:5] if record is not None}
+        bucket_keys = set(map(self.bucket_key, wanted))
         lines: tuple[dict[bytes, int], ...] = ({}, {})
-        copies = (Counter[Key | None](), Counter[Key | None]())
+        copies: tuple[Counter[Any], ...] = (Counter(), Counter())
         for side, path in enumerate(self.paths):
             number = 1
-            for record in chain.from_iterable(_records(path, self.layout)) if records else ():
-                if self.layout.bucket_key(record) in quick:
-                    lines[side].setdefault(record, number)
+            for record in chain.from_iterable(records(path, self.layout) if wanted else ()):
+                if self.bucket_key(record) in bucket_keys:
                     copies[side][self.layout.key(record)] += 1
+                    if record in wanted:
+                        lines[side].setdefault(record, number)
                 number += 1 + record.count(b"\n")
         for key, _, kind, left, right, times in self.first:
-            texts = [None if record is None else record.decode(errors="backslashreplace") for record in (left, right)]
-            file, row = (
-                (key[0].decode(errors="backslashreplace"), key[1] if key[1] >= 0 else None) if key else (None, None)
-            )
-            stands = [count[key] if key else None for count in copies]
-            yield Difference(kind, *texts, file, row, times, lines[0].get(left), lines[1].get(right), *stands)
+            name, row = key or (None, -1)
+            places = lines[0].get(left), lines[1].get(right)
+            stands = (copies[0][key], copies[1][key]) if key else (None, None)
+            texts = _text(left), _text(right), _text(name)
+            yield Difference(kind, *texts, None if row < 0 else row, times, *places, *stands)
 
-    def _notes(self) -> Iterator[str]:
-        """Say in words what explains many differences at once."""
-        for side, name in enumerate(("Left", "Right")):
-            own, other = self.heads[side], self.heads[1 - side]
-            if not own and other:
-                yield f"{name} is empty."
-            if not own or not other:
-                continue
-            if self.layouts[side] != self.layout and self.layouts[side] in KEYED:
-                value = self.layouts[side].value
-                yield f"{name} has lines `{value}` and the other one has not: compared line by line."
-            if _has_header(own) and not _has_header(other):
-                yield f"{name} seems to begin with a header; outputs of batch jobs have none."
-            if own[0].endswith(b"\r") and not other[0].endswith(b"\r"):
-                yield f"{name} has lines that end with CR LF instead of LF."
-            if own[0].startswith(BYTE_ORDER_MARK) and not other[0].startswith(BYTE_ORDER_MARK):
-                yield f"{name} begins with a byte order mark."
-            if self.malformed[side] and self.layout in KEYED:
-                yield f"{name}: rows without partner that are not `{self.layout.value}`: {self.malformed[side]}."
+
+def _text(record: bytes | None) -> str | None:
+    return None if record is None else record.decode(errors="backslashreplace")
 
 
 def _offset(row: _Row, other: _Row) -> tuple[_Row, _Row]:
-    """Take from rows of different sides what they have in common."""
+    """Take from rows of different sides as many as both have."""
     common = min(abs(row.net), abs(other.net)) * (1 if row.net > 0 else -1)
     return row._replace(net=row.net - common), other._replace(net=other.net + common)
-
-
-def _split(record: bytes) -> list[bytes]:
-    """Return texts and floats by turns; JSON's names for nan and inf become Python's."""
-    if b"NaN" in record or b"Infinity" in record:
-        record = NAMED_FLOAT.sub(lambda name: name[0][:3].lower(), record)
-    return FLOAT.split(record)
-
-
-def _locate(path: Path) -> Path:
-    """Return the predictions file: the path itself, or the only one in a job's output folder."""
-    if path.is_dir():
-        folder = path / INNER
-        names = sorted(name for name in os.listdir(folder) if name[0] != ".") if folder.is_dir() else []
-        if len(names) == 1 and (folder / names[0]).is_file():
-            return folder / names[0]
-        what = f"{INNER} holds {len(names)} files ({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})"
-        what = what if names else f"no predictions file in {INNER} (a failed job has none)"
-        raise CompareError(f"{path}: {what}; name the file to compare")
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise CompareError(f"{path}: is no regular file; give a predictions file or the output folder of a job")
-    return path
-
-
-def _head(path: Path) -> list[bytes]:
-    """Return the first lines of a file of text."""
-    data = next(_read(path, HEAD), b"")
-    kind = next((kind for magic, kind in MAGIC.items() if data.startswith(magic)), None)
-    if kind or b"\0" in data:
-        kind = kind or "a binary file"
-        raise CompareError(f"{path}: looks like {kind}; expected the text lines of a predictions file")
-    # The last line is empty or, in a larger file, cut.
-    return data.split(b"\n")[: data.count(b"\n") or 1] if data else []
-
-
-def _has_header(lines: list[bytes]) -> bool:
-    """Whether the first line seems to be one: a row has digits, a header has none."""
-    return [re.search(rb"\d", line) is not None for line in lines[:2]] == [False, True]
-
-
-def _layout(lines: list[bytes]) -> Layout:
-    """Return the layout that most of a file's first lines have."""
-    records = _join(lines, b",", False)[0]
-    for layout, pattern in KEYED.items():
-        keys = [layout.key(record) for record in records]
-        if 2 * sum(key is not None and pattern.fullmatch(key[0]) is not None for key in keys) > len(keys):
-            return layout
-    # A frame: most rows have as many fields, and all those with a quote: elsewhere a quote is a mere character.
-    widths = [(len(_fields(record, b" ")), b'"' in record) for record in _join(lines, b" ", False)[0]]
-    width, times = Counter(width for width, _ in widths).most_common(1)[0]
-    quoted = all(other == width for other, quote in widths if quote)
-    return Layout.FRAME if width > 1 and 2 * times > len(widths) and quoted else Layout.LINES
-
-
-def _read(path: Path, size: int) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while data := file.read(size):
-            yield data
-
-
-def _records(path: Path, layout: Layout) -> Iterator[list[bytes]]:
-    """Yield the records of a file, a block at a time. A quoted field may hold line ends."""
-    held: list[bytes] = []
-    rest, separator = b"", SEPARATOR.get(layout)
-    for data in chain(_read(path, BLOCK), [b""]):
-        text = rest + data
-        *lines, rest = text.split(b"\n")
-        if len(rest) > LONGEST_LINE:
-            what = f"a line of more than {LONGEST_LINE:,} bytes; expected the text lines of a predictions file"
-            raise CompareError(f"{path}: {what}")
-        lines += [rest] if rest and not data else []
-        if separator and (held or b'"' in text):
-            lines, held = _join(held + lines, separator, bool(data))
-        yield lines
-
-
-def _join(lines: list[bytes], separator: bytes, more: bool) -> tuple[list[bytes], list[bytes]]:
-    """Return the records of these lines, and the last lines if their record may go on. A malformed line is a record."""
-    records, at = [], 0
-    while at < len(lines):
-        end, quotes = at + 1, lines[at].count(b'"')
-        while quotes % 2 and end < len(lines) and end - at <= MOST_LINES:
-            quotes, end = quotes + lines[end].count(b'"'), end + 1
-        if quotes % 2 and more and end - at <= MOST_LINES:
-            return records, lines[at:]
-        record = b"\n".join(lines[at:end])
-        if quotes % 2 or not RECORD[separator].fullmatch(record):
-            record, end = lines[at], at + 1
-        elif quotes and separator == b",":
-            record = b",".join(map(_quoted, _fields(record, b",")))
-        records.append(record)
-        at = end
-    return records, []
-
-
-def _fields(record: bytes, separator: bytes) -> list[bytes]:
-    """Return the fields, unquoted; one field, the record itself, where it is malformed."""
-    if b'"' not in record:
-        return record.split(separator)
-    if not RECORD[separator].fullmatch(record):
-        return [record]
-    return [text[1:-1].replace(b'""', b'"') if text[:1] == b'"' else text for text in FIELD[separator].findall(record)]
-
-
-def _quoted(text: bytes) -> bytes:
-    return b'"' + text.replace(b'"', b'""') + b'"' if re.search(rb'[,"\n\r]', text) else text
-
-
-def _printable(text: str) -> str:
-    """Return one line of text that harms no terminal, cut in the middle where it is long."""
-    text = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-    return text if len(text) <= WIDTH else f"{text[: WIDTH // 2]} ... {text[-WIDTH // 2 :]}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support import DEADLINE
+from support import DEADLINE, batchtwin
 
 PROGRAM = """
 import resource, sys
@@ -30,9 +30,11 @@ def peak(folder: Path, line: str, count: int) -> float:
     return int(done.stdout) / 1024
 
 
-@pytest.mark.parametrize("line", ["{row},{value!r},part-{file}.csv\n", "{value!r}\n", "same\n"])
+@pytest.mark.parametrize(
+    "line", ["{row},{value!r},a/folder/with/a/name/part-{file}.csv\n", "{value!r} and some words more\n", "same\n"]
+)
 def test_ten_times_the_lines_need_no_more_memory(tmp_path: Path, line: str) -> None:
-    assert peak(tmp_path, line, 2_000_000) < peak(tmp_path, line, 200_000) + 15
+    assert peak(tmp_path, line, 800_000) < peak(tmp_path, line, 80_000) + 15
 
 
 FULL = """
@@ -50,7 +52,17 @@ except CompareError as error:
 def test_a_full_temporary_folder_is_told(tmp_path: Path) -> None:
     paths = tmp_path / "left", tmp_path / "right"
     for path, first in zip(paths, (0, 1), strict=True):
-        path.write_text("".join(f"{number}\n" for number in range(first, 100_000)))
+        path.write_text("".join(f"{number:0200}\n" for number in range(first, 40_000)))
     words = [sys.executable, "-c", FULL, *map(str, paths)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=DEADLINE, check=True)
-    assert "File too large; a comparison needs about as much temporary space" in done.stdout
+    assert "temporary folder: disk I/O error; a comparison needs about as much temporary space" in done.stdout
+
+
+def test_temporary_files_are_in_tmpdir_and_go(tmp_path: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    paths = tmp_path / "left", tmp_path / "right"
+    for path, first in zip(paths, (0, 1), strict=True):
+        path.write_text("".join(f"{number:0200}\n" for number in range(first, 40_000)))
+    result = batchtwin("compare", *paths, env={"TMPDIR": str(temporary)})
+    assert (result.code, list(temporary.iterdir())) == (1, [])
