@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,10 @@ def call(environment: Environment, *words: str | Path) -> str:
     return done.stdout
 
 
-def test_every_module_imports_nothing_but_the_standard_library(environment: Environment, packages: Path) -> None:
+def test_every_module_imports_nothing_but_the_standard_library(
+    environment: Environment, packages: Path, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("said", f"Python {environment.python}, {', '.join(environment.packages)}")
     command = [str(environment.interpreter), "-I", "-c", IMPORT_ALL, str(packages)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stderr == ""

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -20,7 +20,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batchtwin_node.driver import prefetch
 from batchtwin_node.readers import csv_file, endings, read
+from batchtwin_node.readers.arrow import has_arrow
 from batchtwin_node.readers.bad_file import BadFileError
 from batchtwin_node.readers.csv_locate import line_of
 from batchtwin_node.readers.signature import Column, Signature, Tensor
@@ -78,6 +80,30 @@ def test_endings_are_known_without_heavy_imports() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
     assert {".csv", ".parquet", ".pqt", ".png", ".jpg", ".jpeg", ".tiff", ".bmp", ".gif"} == set(endings())
+
+
+@pytest.fixture
+def no_arrow(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An environment that has no pyarrow."""
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    has_arrow.cache_clear()
+    yield
+    has_arrow.cache_clear()
+
+
+def test_parquet_without_pyarrow_names_what_is_missing(parquet: Write, no_arrow: None) -> None:
+    error = bad(parquet(x=pa.array([1])), asked(("x", "long")))
+    assert "Parquet files need pyarrow 6 or later, which the deployment's environment does not have" in str(error)
+
+
+def test_nothing_is_prefetched_without_pyarrow(
+    csv: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setenv(prefetch.FOLDER, str(tmp_path))
+    path = csv("x\n1\n")
+    prefetch.keep(str(tmp_path), path, asked(("x", "long")))
+    request.getfixturevalue("no_arrow")
+    assert prefetch.load(path) is None
 
 
 @pytest.mark.parametrize(("name", "ending"), [("notes.avro", ".avro"), ("NOTES", ""), ("a.csv.gz", ".gz")])
