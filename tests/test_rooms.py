@@ -17,7 +17,7 @@ FLOORS = [
     {"engine"},
     {"workspace"},
     {"azure"},
-    {"api", "cli", "compare", "options"},
+    {"api", "cli", "compare", "environment_commands", "options"},
 ]
 # What the controller needs to know of the node.
 OPEN_TO_CONTROLLER = {"protocol", "codec", "lines", "bootstrap", "errors", "failpoints", "script", "readers"}

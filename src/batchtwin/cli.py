@@ -14,7 +14,7 @@ import typer
 
 from batchtwin import __version__
 from batchtwin.deployment.overrides import parse_set
-from batchtwin.environments.commands import app as environments_app
+from batchtwin.environment_commands import app as environments_app
 from batchtwin.errors import FAILED, BatchTwinError
 from batchtwin.inputs.location import parse_location
 from batchtwin.options import (
@@ -292,7 +292,7 @@ def image(
         bool, typer.Option("--allow-builds", help="Build source packages too; that runs their code, in the build.")
     ] = False,
 ) -> None:
-    """Build the image with the environment that a deployment asks for, and print its tag for `score --image`."""
+    """Build the image with the environment that a deployment asks for, and print its tag for `--env image:TAG`."""
     import shlex
 
     from batchtwin.engine.prepare import Request, resolve

@@ -114,11 +114,10 @@ def test_what_workers_write_can_be_written(inside: Inside, prepared: Prepared) -
 @pytest.mark.parametrize("uid", [0, 10001, 12345])
 def test_nothing_else_can_be_written(inside: Inside, prepared: Prepared, uid: int) -> None:
     """Root, whom no permission stops, is told that the file systems are read-only."""
-    data, folder = Path(prepared.inputs.root), prepared.folder
+    data = Path(prepared.inputs.root)
     for path in (
         data / "new",
         data / "00.txt",
-        folder / "model/new",
         prepared.output.root / "new",
         prepared.output.models / "model/new",
         prepared.output.models / "model/weights.txt",

@@ -198,8 +198,10 @@ def place_request(
     from batchtwin.environments.placement import place
 
     options = request.environment
-    if request.ray is not None and options.env == "auto":
-        options = replace(options, env="here")  # machines of a cluster have their own
+    if request.ray is not None:
+        if options.env not in {"auto", "here"}:
+            raise UsageError(f"--env {options.env}: with --pool ray, jobs run in what the machines of the cluster have")
+        options = replace(options, env="here")
     return place(resolved.deployment, resolved.folder, resolved.model, options, note, may_build=may_build)
 
 

@@ -1,6 +1,6 @@
 """Workers on a Ray cluster: an actor for each node of the job, spread over machines.
 
-Each actor hosts an ordinary pool of processes (`ray_host.py`). Tasks are handed to whoever has room; what an actor or
+Each actor hosts an ordinary pool of processes (`node_actor.py`). Tasks are handed to whoever has room; what an actor or
 a machine that is lost was given goes back to the queue, and another takes its place.
 """
 
