@@ -17,7 +17,7 @@ FLOORS = [
     {"engine"},
     {"workspace"},
     {"azure"},
-    {"api", "cli", "compare", "environment_commands", "options"},
+    {"api", "cli", "compare"},
 ]
 # What the controller needs to know of the node.
 OPEN_TO_CONTROLLER = {"protocol", "codec", "lines", "bootstrap", "errors", "failpoints", "script", "readers"}
@@ -29,22 +29,13 @@ NODE_IMPORTS_CONTROLLER: set[tuple[str, str]] = set()
 CONTROLLER_IMPORTS_NODE: set[tuple[str, str]] = {
     ("batchtwin.inputs.fetch", "batchtwin_node.children"),
 }
-LONG: set[str] = {
-    "batchtwin.cli",
-    "batchtwin.engine.backends.ray.pool",
-}
-FULL: set[str] = {
-    "batchtwin/azure/cli",
-    "batchtwin/workspace",
-    "batchtwin_node",
-}
+LONG: set[str] = set()
+FULL: set[str] = set()
 WIDE: set[str] = {
     "batchtwin.azure.cli.assets.create_data",
     "batchtwin.azure.cli.assets.create_model",
     "batchtwin.azure.cli.computes.create",
     "batchtwin.azure.cli.endpoints.invoke",
-    "batchtwin.workspace.assets.create_asset",
-    "batchtwin.workspace.jobs.invoke",
 }
 
 

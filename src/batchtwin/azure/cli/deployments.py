@@ -11,9 +11,8 @@ from typer import Typer
 
 from batchtwin.azure.cli import options
 from batchtwin.azure.cli import views as shapes
-from batchtwin.azure.cli.changes import overrides, refuse_add
 from batchtwin.azure.cli.command import confirm, group, verb
-from batchtwin.azure.cli.files import Source, drop
+from batchtwin.azure.cli.files import Source, drop, overrides, refuse_add
 from batchtwin.errors import UsageError
 from batchtwin.workspace.entities import DeploymentRecord
 from batchtwin.workspace.workspace import Workspace

@@ -9,10 +9,9 @@ from typer import Option, Typer
 
 from batchtwin.azure.cli import options
 from batchtwin.azure.cli import views as shapes
-from batchtwin.azure.cli.changes import changed
 from batchtwin.azure.cli.command import confirm, group, verb
 from batchtwin.azure.cli.documents import EndpointDocument
-from batchtwin.azure.cli.files import Source, pairs
+from batchtwin.azure.cli.files import Source, changed, pairs
 from batchtwin.azure.cli.invocation import complete
 from batchtwin.errors import UsageError
 from batchtwin.workspace.jobs.invocation import Invocation

@@ -6,12 +6,11 @@ a machine that is lost was given goes back to the queue, and another takes its p
 
 from __future__ import annotations
 
-import math
 import re
 import time
 import traceback
 from collections import Counter, deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from batchtwin.engine.backends.ray.head import call_with_timeout
 from batchtwin.engine.backends.ray.node import Node, Try
 from batchtwin.engine.backends.ray.node_actor import NodeActor
 from batchtwin.engine.backends.ray.options import RayOptions
+from batchtwin.engine.backends.ray.resources import counted_in_words, in_words, resources_for
 from batchtwin.engine.backends.ray.sync import apply_deltas
 from batchtwin.engine.backends.ray.transfer import pack, shared_paths
 from batchtwin.engine.logs import Logs
@@ -78,7 +78,7 @@ class RayPool:
         self._checked = Checked(context.run)
         self._queue: deque[Try] = deque()
         self._sizes = [(context.workers - number + nodes - 1) // nodes for number in range(nodes)]
-        self._asked = [_resources(options, size) for size in self._sizes]
+        self._asked = [resources_for(options, size) for size in self._sizes]
         self._host = ray.remote(max_restarts=0, max_task_retries=0)(NodeActor)
         self._nodes: list[Node] = []
         self._numbers = 0
@@ -86,7 +86,7 @@ class RayPool:
         self._fruitless = 0
         self._seconds = 0.0  # of a mini-batch, on the average of the last ones
         self._alone_since = time.monotonic()
-        self._told = False
+        self.in_words = False
         self._shared = shared_paths(context)
         self._root = Path(context.root)
         self._pieces: list[Any] = []  # of model and code, if a node has to be sent them
@@ -246,7 +246,7 @@ class RayPool:
         if self._fruitless >= FRUITLESS * len(self._sizes):
             raise PoolError(f"{self._fruitless} nodes in a row were lost, and no try ended; the last: {why}")
         if not any(other.up for other in self._nodes):
-            self._alone_since, self._told = time.monotonic(), False
+            self._alone_since, self.in_words = time.monotonic(), False
         self._start_actor(node.place)
         for given in reversed(node.given.values()):
             number = given[0].id
@@ -262,41 +262,26 @@ class RayPool:
         if any(node.up for node in self._nodes):
             return
         waited = now - self._alone_since
-        if waited > PATIENCE_SECONDS and not self._told:
-            self._told = True
+        if waited > PATIENCE_SECONDS and not self.in_words:
+            self.in_words = True
             self._note(f"Waiting for Ray, {self._options.wait:g} seconds at most: {self._wanted()}")
         if waited > self._options.wait:
             raise PoolError(f"no room on the Ray cluster for {self._options.wait:g} seconds: {self._wanted()}")
 
     def _wanted(self) -> str:
         """What was asked for, and what there is."""
-        asked = Counter(map(_told, self._asked))
-        text = f"asked for {_listed(asked)} ({self._context.workers} workers on {len(self._sizes)} nodes)"
+        asked = Counter(map(in_words, self._asked))
+        text = f"asked for {counted_in_words(asked)} ({self._context.workers} workers on {len(self._sizes)} nodes)"
         found = call_with_timeout(lambda: (ray.nodes(), ray.available_resources()))
         if found is None:
             return f"{text}; the head of the cluster does not answer"
-        there = Counter(_told(machine["Resources"]) for machine in found[0] if machine["Alive"])
-        return f"{text}; there is {_listed(there) or 'nothing'}, of which {_told(found[1])} are free"
+        there = Counter(in_words(machine["Resources"]) for machine in found[0] if machine["Alive"])
+        return f"{text}; there is {counted_in_words(there) or 'nothing'}, of which {in_words(found[1])} are free"
 
 
 def _done(calls: Collection[Any], seconds: float) -> list[Any]:
     """Return the calls that are answered within so many seconds."""
     return list(ray.wait(list(calls), num_returns=len(calls), timeout=seconds)[0]) if calls else []
-
-
-def _resources(options: RayOptions, workers: int) -> dict[str, float]:
-    """What a node asks for: Ray counts in ten-thousandths, and GPUs above one as a whole."""
-    cpus, gpus = round(options.cpus * workers, 4), round(options.gpus * workers, 4)
-    asked = {"CPU": cpus, "GPU": math.ceil(gpus) if gpus > 1 else gpus}
-    return {name: amount for name, amount in asked.items() if amount}
-
-
-def _told(resources: Mapping[str, Any]) -> str:
-    return " and ".join(f"{resources.get(name, 0):g} {name}" for name in ("CPU", "GPU") if name in resources) or "0 CPU"
-
-
-def _listed(counted: Counter[str]) -> str:
-    return ", ".join(f"{count} x {text}" for text, count in counted.items())
 
 
 def reason(error: Exception) -> str:

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
+from batchtwin.cli.messages import note
+from batchtwin.cli.options import AllowBuilds, DeploymentFile, ModelPath, PythonVersion
 from batchtwin.environments import cache
 from batchtwin.errors import UsageError
 from batchtwin.inputs.location import parse_location
-from batchtwin.options import AllowBuilds, DeploymentFile, ModelPath, PythonVersion
 
 app = typer.Typer(help="The environments that were made for deployments.", no_args_is_help=True, add_completion=False)
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
@@ -65,7 +66,7 @@ def build(
     if requested is None:
         raise UsageError(f"environment: {reason or 'nothing says what to install'}")
     version = python or requested.python_minor or HERE
-    environment = make(requested, version, _note, allow_builds=allow_builds, upgrade=upgrade)
+    environment = make(requested, version, note, allow_builds=allow_builds, upgrade=upgrade)
     typer.echo(environment.path)
 
 
@@ -99,7 +100,3 @@ def _facts(environment: cache.Environment) -> dict[str, Any]:
         "lines": list(record.lines),
         "left_out": list(record.left_out),
     }
-
-
-def _note(text: str) -> None:
-    typer.echo(text, err=True)

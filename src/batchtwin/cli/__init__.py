@@ -1,0 +1,72 @@
+"""The command line. Nothing heavy is imported before it is needed; nothing else in the package exits or prints."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+import traceback
+from typing import Annotated, NoReturn
+
+import typer
+
+from batchtwin import __version__
+from batchtwin.cli import azure, deployments, environments, jobs
+from batchtwin.errors import FAILED, BatchTwinError
+
+app = typer.Typer(
+    name="batchtwin",
+    help="Run Azure Machine Learning batch deployments on this machine: same files, same result.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"batchtwin {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+) -> None:
+    """Run Azure Machine Learning batch deployments on this machine: same files, same result."""
+
+
+for _command in (
+    *(jobs.score, jobs.resume, jobs.verify, jobs.compare),
+    *(deployments.plan, deployments.image, azure.serve, azure.env),
+):
+    app.command()(_command)
+app.add_typer(environments.app, name="environments")
+# `ml`, and what scripts ask of `az` before they use it.
+for _name in ("ml", "account", "config", "configure", "extension", "version"):
+    app.command(
+        _name,
+        help="Models, data, endpoints, deployments and jobs by name: the words and flags of `az ml`.",
+        hidden=_name != "ml",
+        add_help_option=False,
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False},
+    )(azure.as_azure)
+
+
+def main() -> NoReturn:
+    """Entry point: run the command; an error is its text and its exit code, with `--debug` its traceback too."""
+    # `--debug` may stand before or after the verb.
+    arguments = [word for word in sys.argv[1:] if word != "--debug"]
+    try:
+        app(arguments)
+    except BatchTwinError as error:
+        if len(arguments) < len(sys.argv) - 1:
+            traceback.print_exc()
+        typer.echo(str(error), err=True)
+        sys.exit(error.exit_code)
+    except (OSError, sqlite3.Error) as error:
+        if len(arguments) < len(sys.argv) - 1:
+            traceback.print_exc()
+        typer.echo(f"{type(error).__name__}: {error}; --debug shows where", err=True)
+        sys.exit(FAILED)
+    sys.exit(0)

@@ -1,0 +1,194 @@
+"""The commands for jobs: score, resume, verify, compare."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from batchtwin.cli.messages import note, warn
+from batchtwin.cli.options import (
+    AllowBuilds,
+    BadFiles,
+    DeploymentFile,
+    Engine,
+    Env,
+    FollowLinks,
+    Force,
+    Image,
+    InputPath,
+    JobPath,
+    Memory,
+    ModelPath,
+    Overrides,
+    PoolKind,
+    PythonVersion,
+    RayAddress,
+    RayCpus,
+    RayGpus,
+    RayVariables,
+    RayWait,
+    StrictEnvironment,
+    Workers,
+    environment_options,
+    ray_options,
+)
+from batchtwin.deployment.overrides import parse_set
+from batchtwin.inputs.location import parse_location
+
+if TYPE_CHECKING:
+    from batchtwin.engine.backends.base import Backend
+    from batchtwin.engine.prepare import Prepared, Request
+    from batchtwin.engine.resume import Pooling
+    from batchtwin.engine.run import Result
+
+
+def score(
+    deployment: DeploymentFile,
+    input: InputPath,
+    model: ModelPath = None,
+    output: Annotated[
+        str | None, typer.Option("--output", metavar="DIR", help="Or a URL. Default: a new one in outputs/.")
+    ] = None,
+    workers: Workers = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the job that DIR holds.")] = False,
+    bad_files: BadFiles = "fail",
+    overrides: Overrides = None,
+    hash_inputs: Annotated[bool, typer.Option("--hash-inputs", help="Know inputs by content, not by time.")] = False,
+    coalesce: Annotated[
+        bool, typer.Option("--coalesce", help="One predict for all files of a mini-batch, if the model allows it.")
+    ] = False,
+    env: Env = "auto",
+    python: PythonVersion = None,
+    force: Force = False,
+    strict_environment: StrictEnvironment = False,
+    allow_builds: AllowBuilds = False,
+    follow_links: FollowLinks = False,
+    memory: Memory = None,
+    image: Image = None,
+    engine: Engine = "docker",
+    pool: PoolKind = None,
+    ray_address: RayAddress = None,
+    ray_cpus: RayCpus = 1,
+    ray_gpus: RayGpus = 0,
+    ray_wait: RayWait = 300,
+    ray_env: RayVariables = None,
+) -> None:
+    """Score a folder of files as the deployment's batch job would."""
+    from batchtwin.engine.output.remote import work_folder
+    from batchtwin.engine.prepare import Request
+
+    location = parse_location(output) if output else None
+    request = Request(
+        deployment=deployment,
+        input=parse_location(input),
+        model=parse_location(model) if model else None,
+        output=work_folder(location) if location else None,
+        publish=location if isinstance(location, str) else None,
+        workers=workers,
+        overwrite=overwrite,
+        quarantine=bad_files == "quarantine",
+        hash_inputs=hash_inputs,
+        coalesce=coalesce,
+        overrides=parse_set(overrides),
+        ray=ray_options(pool, ray_address, ray_cpus, ray_gpus, ray_wait, ray_env),
+        environment=environment_options(
+            env,
+            image,
+            python=python,
+            force=force,
+            strict=strict_environment,
+            allow_builds=allow_builds,
+            engine=engine,
+            memory=memory,
+            follow_links=follow_links,
+        ),
+    )
+    raise typer.Exit(_run(request))
+
+
+def _run(request: Request) -> int:
+    from batchtwin.engine.backends.choice import backend_for
+    from batchtwin.engine.prepare import place_request, prepare, resolve
+
+    resolved = resolve(request)
+    placement = place_request(request, resolved, note)
+    with closing(backend_for(request, resolved, placement)) as backend:
+        prepared = prepare(request, resolved)
+        warn(placement.warnings)
+        result = _score(prepared, backend)
+    if result.cause and placement.differences:
+        warn(tuple(f"environment: {text}" for text in placement.differences))
+    return _tell(result)
+
+
+def _score(prepared: Prepared, backend: Backend) -> Result:
+    from batchtwin.engine.new_job import new_job
+    from batchtwin.engine.progress import progress_for
+
+    warn(prepared.warnings)
+    with closing(progress_for()) as progress:
+        return new_job(prepared, progress, backend)
+
+
+def _tell(result: Result) -> int:
+    if result.cause:
+        typer.echo(result.cause, err=True)
+    for line in (result.status.value, result.summary, f"{result.files} files, {result.rows} rows", result.written):
+        typer.echo(line)
+    return result.exit_code
+
+
+def resume(
+    output: JobPath,
+    workers: Workers = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run the failed mini-batches again too.")
+    ] = False,
+    pool: PoolKind = None,
+    ray_address: RayAddress = None,
+    ray_cpus: RayCpus = 1,
+    ray_gpus: RayGpus = 0,
+    ray_wait: RayWait = 300,
+    ray_env: RayVariables = None,
+) -> None:
+    """Finish an interrupted or failed job: run only what was not committed."""
+    from batchtwin.engine.output.remote import work_folder
+    from batchtwin.engine.progress import progress_for
+    from batchtwin.engine.resume import resume
+
+    where: Pooling | None = ray_options(pool, ray_address, ray_cpus, ray_gpus, ray_wait, ray_env) or (
+        "local" if pool else None
+    )
+    with closing(progress_for()) as progress:
+        result = resume(work_folder(parse_location(output)), progress, workers, retry_failed=retry_failed, where=where)
+    raise typer.Exit(_tell(result))
+
+
+def verify(output: JobPath) -> None:
+    """Prove that the output is whole and is what these inputs, model and script gave."""
+    from batchtwin.engine.output.remote import work_folder
+    from batchtwin.engine.verify import verify
+
+    verdict = verify(work_folder(parse_location(output)))
+    for problem in verdict.problems:
+        typer.echo(problem, err=True)
+    typer.echo(f"{'Wrong' if verdict.problems else 'Verified'}: {verdict.checked}")
+    raise typer.Exit(1 if verdict.problems else 0)
+
+
+def compare(
+    left: Annotated[Path, typer.Argument(metavar="LEFT", help="A predictions file, or a job's output folder.")],
+    right: Annotated[Path, typer.Argument(metavar="RIGHT", help="The other one.")],
+    rtol: Annotated[float, typer.Option("--rtol", help="Relative tolerance for floats.")] = 1e-9,
+    atol: Annotated[float, typer.Option("--atol", help="Absolute tolerance for floats.")] = 0.0,
+    most: Annotated[int, typer.Option("--most", help="How many differences to show.")] = 10,
+) -> None:
+    """Compare two prediction files, whatever the order of their lines: equal (0), or what differs (1)."""
+    from batchtwin.compare import compare
+
+    comparison = compare(left, right, rtol, atol, most)
+    typer.echo(comparison.text())
+    raise typer.Exit(comparison.exit_code)
