@@ -31,7 +31,11 @@ CONTROLLER_IMPORTS_NODE: set[tuple[str, str]] = {
 }
 LONG: set[str] = set()
 FULL: set[str] = set()
+# Commands of Typer list their options as parameters.
 WIDE: set[str] = {
+    "batchtwin.cli.deployments.plan",
+    "batchtwin.cli.jobs.resume",
+    "batchtwin.cli.jobs.score",
     "batchtwin.azure.cli.assets.create_data",
     "batchtwin.azure.cli.assets.create_model",
     "batchtwin.azure.cli.computes.create",
