@@ -17,7 +17,7 @@ from batchtwin.errors import BatchTwinError
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 INNER = "named-outputs/score"
 MAGIC = {b"PAR1": "a Parquet file", b"\x1f\x8b": "a gzip file", b"PK\x03\x04": "a zip file"}
-HEAD, BLOCK, LONGEST_LINE = 1 << 16, 1 << 22, 1 << 26
+HEAD, BLOCK, LONGEST_LINE = 1 << 16, 1 << 20, 1 << 26
 # A quoted field with more lines than this is taken for a stray quote.
 MOST_LINES = 1000
 FILE_NAME = re.compile(rb".*\.[A-Za-z][A-Za-z0-9]{0,9}", re.DOTALL)
