@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -50,6 +51,8 @@ class RemoteStore:
             raise RemoteError(f"{redact(url)}: '::' puts one store into another; name one store alone")
         import fsspec
 
+        # It says on stderr what it guesses of a bucket.
+        logging.getLogger("gcsfs").setLevel(logging.ERROR)
         try:
             with self.refusals(url):
                 self.files, self.at = fsspec.core.url_to_fs(url)

@@ -102,7 +102,7 @@ def verb(
             if not shown["only_show_errors"]:
                 _warn(option for option in ignored if dropped[_plain_name(option)] is not None)
             with _as_azure():
-                _refuse_empty(given)
+                _refuse_empty(given, own.parameters)
                 check_query(shown["query"])
                 result = _call(function, given, "workspace" in own.parameters)
                 text = text_of(select(result, shown["query"]), shown["output"], queried=shown["query"] is not None)
@@ -166,10 +166,10 @@ def _as_azure() -> Iterator[None]:
         raise CommandError(str(error), REFUSED if isinstance(error, UsageError) else code) from error
 
 
-def _refuse_empty(given: Mapping[str, Any]) -> None:
+def _refuse_empty(given: Mapping[str, Any], parameters: Mapping[str, inspect.Parameter]) -> None:
     """A variable of a shell that is not set gives an empty text, which is no name."""
     for name, value in given.items():
-        if value == "":
+        if value == "" != parameters[name].default:
             raise UsageError(f"--{name.replace('_', '-')}: is empty; is the variable set that it comes from?")
 
 

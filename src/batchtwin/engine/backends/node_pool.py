@@ -11,6 +11,7 @@ from typing import Protocol
 from batchtwin.engine.backends.base import Note, PoolError, task_of
 from batchtwin.engine.backends.node_client import NodeLostError
 from batchtwin.engine.logs import Logs
+from batchtwin.inputs.location import is_url
 from batchtwin.inputs.plan import MiniBatch
 from batchtwin_node.protocol import (
     Event,
@@ -29,6 +30,8 @@ from batchtwin_node.protocol import (
 WAITING = 2
 # ... and more where they are short: as many as take so many seconds, at most so many.
 AHEAD_SECONDS, LONG_SECONDS, MOST_AHEAD = 0.1, 1.0, 64
+# A node on this machine answers at once.
+MOST_HERE = 8
 # At least so many in all: the node looks at them to see which files are worth reading ahead.
 FEWEST = 16
 # How often one mini-batch may be with a node that is lost before that counts as a failed try; and how many nodes in a
@@ -125,12 +128,17 @@ class NodePool:
         self._node.close()
 
     def _feed(self) -> None:
-        workers = self._context.workers
-        window = max(FEWEST, workers * (1 + WAITING + room_ahead(self._seconds)))
-        while self._queue and len(self._in_flight) < window:
+        while self._queue and len(self._in_flight) < self._window():
             task = self._queue.popleft()
             self._in_flight[task[0].id] = task
             self._node.send(task_of(*task))
+
+    def _window(self) -> int:
+        """How many mini-batches may be at the node: what is there when a job is killed may have to run again."""
+        workers = self._context.workers
+        if is_url(self._queue[0][0].files[0].path):
+            return 2 * workers  # a copy takes disk, and its object may change meanwhile
+        return max(FEWEST, workers * (1 + WAITING + min(room_ahead(self._seconds), MOST_HERE)))
 
     def _handle(self, messages: Sequence[FromNode]) -> Iterator[Event]:
         for message in messages:
