@@ -1,0 +1,1 @@
+"""deployment.yml and MLmodel: read, checked and explained."""

@@ -1,1 +1,1 @@
-"""What runs in the parent: the job's rules, the pool of workers, output and logs. No pandas, no mlflow."""
+"""What runs in the controller: the job's rules, backends, output and logs. No pandas, no mlflow."""

@@ -1,4 +1,4 @@
-"""The rules of a batch job as a state machine: events in, commands out. No process, file or clock here."""
+"""The rules of a batch job as a state machine: events in, tries to submit out. No process, file or clock here."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Job:
         )
 
     def start(self) -> list[Submit]:
-        """The first commands: every mini-batch that has not ended, in plan order."""
+        """The first tries: every mini-batch that has not ended, in plan order."""
         if self.status is not Status.RUNNING:
             return []
         ended = self.outcomes.keys() | self.out_of_tries.keys()

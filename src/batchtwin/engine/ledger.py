@@ -1,4 +1,4 @@
-"""What is planned, tried and committed: SQLite in the output folder. The parent is its only writer.
+"""What is planned, tried and committed: SQLite in the output folder. The controller is its only writer.
 
 What is not in the ledger does not exist: a torn tail of a segment, the rows of a worker that was given up for dead.
 """

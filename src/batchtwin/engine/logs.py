@@ -32,7 +32,7 @@ sys/node/<node>/<process>.txt           what each worker did, mini-batch by mini
 sys/job_report/processed_mini-batches.csv  one line per mini-batch that ended
 perf/<node>/                            CPU and memory over time
 """
-# How long the parent keeps what workers did before it is written: each has a file, and there may be a thousand.
+# How long the controller keeps what workers did before it is written: each has a file, and there may be a thousand.
 KEEP_SECONDS = 0.5
 # One line for each mini-batch that ended.
 JOB_RESULT = "job_result.txt"

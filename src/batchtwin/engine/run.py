@@ -95,7 +95,7 @@ class Run:
             return self._finish(report, logs)
 
     def _drive(self, pool: Pool, report: Report, caught: list[int]) -> None:
-        """Pass events to the job, commit them, and give the job's commands to the pool, until the job has ended."""
+        """Pass events to the job, commit them, and submit the job's tries to the pool, until the job has ended."""
         self._apply(pool, sorted(self._job.start(), key=self._longest_first))
         while self._job.status is Status.RUNNING:
             happened = [event for event in pool.events(TICK_SECONDS) if not isinstance(event, Ready)]

@@ -1,0 +1,1 @@
+"""Which packages a deployment requests, and where it finds them."""

@@ -1,0 +1,1 @@
+"""Input files: listed, fetched from a store, cut into mini-batches."""

@@ -1,0 +1,1 @@
+"""The scoring script for MLflow models that come without one."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from batchtwin_node.driver import prefetch as ahead
+from batchtwin_node.driver import prefetch
 from batchtwin_node.driver.coalesce import Coalescer
 from batchtwin_node.protocol import BadFile
 from batchtwin_node.readers import read
@@ -72,7 +72,7 @@ def _data(paths: list[str]) -> Iterator[tuple[str, Any]]:
 
 
 def _read(path: str) -> Any:
-    table = ahead.load(path)
+    table = prefetch.load(path)
     if table is not None:
         return table
     try:

@@ -1,4 +1,4 @@
-"""Large CSV files, read while the template process still imports: a second core has nothing else to do then.
+"""Large CSV files, read while the fork server still imports: a second core is idle then.
 
 Started with the pid of its node and one PrefetchRequest on its standard input. Each table
 is left in a file of its own, whole or not at all; a worker that finds none reads for itself. Nothing waits for this

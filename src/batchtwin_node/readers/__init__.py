@@ -1,7 +1,7 @@
 """file ending -> reader. A reader types the data by the model's signature while it reads.
 
 A new format is one function with `@reader(...)` and one test. What reads is imported by the reader that needs it,
-so that the parent can ask which endings there are.
+so that the controller can ask which endings there are.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Predictions to lines of the output."""

@@ -1,4 +1,4 @@
-"""The last step of a job whose output is a URL: bring what is complete there, once for each run."""
+"""The last step of a job whose output is a URL: upload the complete output, once for each run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A node of a job on Ray, seen from the parent: the actor, what it was given, and the call that is under way."""
+"""A node of a job on Ray, seen from the controller: the actor, what it was given, and the call that is under way."""
 
 from __future__ import annotations
 

@@ -66,9 +66,9 @@ COLOURS, MACHINE = re.compile(r"\x1b\[[\d;]*m"), re.compile(r"\bip[=:] ?([\w.:]+
 
 
 class RayPool:
-    """The pool of one run: `crew.workers` workers, dealt to as many nodes as the deployment says.
+    """The pool of one run: `context.workers` workers, dealt to as many nodes as the deployment says.
 
-    `carried` is an object of variables for all workers, as JSON. `note` tells the person what befalls the cluster.
+    `carried` is an object of variables for all workers, as JSON. `note` tells the person what happens to the cluster.
     """
 
     def __init__(self, context: JobContext, options: RayOptions, carried: str, logs: Logs, note: Note) -> None:

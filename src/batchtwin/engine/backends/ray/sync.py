@@ -1,7 +1,7 @@
-"""A node that does not see the job's folder: model and code travel to it, what its files grow by travels back.
+"""A node that does not see the job's folder: it gets model and code, and sends back what its files grow by.
 
 Such a node has a folder of its own in the place of the job's. What workers append to segments and logs there, the
-parent appends to files of the same names here, before it hears of it: so ledger, assembly and resume notice nothing.
+controller appends to files of the same names here, before it takes the events. So ledger, assembly and resume are the same.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class RemoteWorkdir:
                     raise FileNotFoundError(errno.ENOENT, text, file)
 
     def answer(self, happened: Iterable[FromNode]) -> Answer:
-        """Return what has grown, and the events whose rows are thereby with the parent.
+        """Return what has grown, and the events whose rows the controller thereby has.
 
         Raises:
             OSError: the script has written files of its own, or one cannot be read.

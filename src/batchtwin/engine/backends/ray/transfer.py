@@ -120,7 +120,7 @@ def unpack(pieces: Iterable[bytes], root: Path) -> None:
 
 
 def relocate(context: JobContext, root: Path) -> JobContext:
-    """Return the crew whose job's folder is `root`, with the code in it. The deployment's own variables stay."""
+    """Return the context whose job's folder is `root`, with the code in it. The deployment's own variables stay."""
     code = str(root / CODE)
     places = [*([(context.script[0], code)] if context.script else []), (context.root, str(root))]
     places.sort(key=lambda place: -len(place[0]))  # one may be in the other
