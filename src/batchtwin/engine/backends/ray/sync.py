@@ -1,7 +1,8 @@
 """A node that does not see the job's folder: it gets model and code, and sends back what its files grow by.
 
 Such a node has a folder of its own in the place of the job's. What workers append to segments and logs there, the
-controller appends to files of the same names here, before it takes the events. So ledger, assembly and resume are the same.
+controller appends to files of the same names here, before it takes the events. So ledger, assembly and resume are the
+same.
 """
 
 from __future__ import annotations
