@@ -14,11 +14,12 @@ from urllib.parse import quote
 from fastapi import Depends, Path, Request
 from pydantic import AfterValidator
 
-PROVIDER = "Microsoft.MachineLearningServices"
+from batchtwin.deployment.reference import PROVIDER, WORKSPACE_ID
+
 SUBSCRIPTION_PATH = "/subscriptions/{subscription}"
 GROUP_PATH = f"{SUBSCRIPTION_PATH}/resourceGroups/{{group}}"
 WORKSPACES_PATH = f"{GROUP_PATH}/providers/{PROVIDER}/workspaces"
-WORKSPACE_PATH = f"{WORKSPACES_PATH}/{{workspace}}"
+WORKSPACE_PATH = WORKSPACE_ID
 # The blob service's account, as a path: its host name needs no DNS. The SDK puts `.blob.` between the two.
 ACCOUNT = "devstore"
 STORAGE_SUFFIX = "batchtwin"
