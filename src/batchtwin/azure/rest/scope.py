@@ -26,7 +26,7 @@ STORAGE_SUFFIX = "batchtwin"
 BLOBS = f"/{ACCOUNT}.blob.{STORAGE_SUFFIX}"
 LOCATION = "local"
 
-HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:]{2,45}\])(?::[0-9]{1,5})?")
+HOST = re.compile(r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:]{2,45}\])(?::[0-9]{1,5})?")
 Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._()-]{0,89}$")]
 # The name of an endpoint or deployment: the service knows it in lower case. So does the SDK when it creates one, but
 # not when it asks for one.
