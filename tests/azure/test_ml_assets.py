@@ -53,6 +53,20 @@ def test_a_model_with_other_content_becomes_the_next_version(az: Az) -> None:
     assert az.json("model", "list", "--query", "[].[name,latest_version]") == [["m", "2"]]
 
 
+@pytest.mark.parametrize("store", ["azureml://datastores/blobs", f"{WORKSPACE}/datastores/blobs"])
+def test_data_in_a_datastore_of_the_workspace_is_registered_as_a_copy(az: Az, store: str) -> None:
+    uploaded = az.folder / "workspace/datastores/blobs/data"
+    uploaded.mkdir(parents=True)
+    (uploaded / "a.csv").write_text("1\n")
+    made = az.json("data", "create", "-n", "d", "-p", f"{store}/paths/data")
+    assert made["path"] == str(az.folder / "workspace/data/d/1/data")
+
+
+def test_data_in_a_datastore_of_the_cloud_is_noted(az: Az) -> None:
+    uri = "azureml://datastores/blobs/paths/data"
+    assert az.json("data", "create", "-n", "d", "-p", uri)["path"] == uri
+
+
 def test_a_model_that_is_not_there_is_exit_3(az: Az) -> None:
     done = az("model", "show", "-n", "m", "-v", "1")
     assert (done.code, done.out) == (3, "")

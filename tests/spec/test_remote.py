@@ -67,6 +67,12 @@ def test_a_url_with_a_key_is_refused_and_not_repeated(url: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["azureml:heart:1", "azureml://datastores/blobs/paths/x", "/subscriptions/s/x"])
+def test_a_reference_of_azure_ml_is_no_path(text: str) -> None:
+    with pytest.raises(UsageError, match="names a resource of Azure ML"):
+        parse_location(text)
+
+
 def test_what_is_shown_of_a_url() -> None:
     assert redact("GET https://a/b?key=1 failed") == "GET https://a/b?... failed"
     assert redact("abfs://container@account.dfs.core.windows.net/a?b") == (

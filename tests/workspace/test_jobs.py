@@ -35,6 +35,8 @@ def run(files):
     return [open(file).read().strip() for file in files]
 """
 
+ARM_WORKSPACE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"
+
 
 @pytest.fixture
 def go(tmp_path: Path) -> Path:
@@ -243,12 +245,30 @@ def test_output_goes_where_the_invocation_says(rehearsal: Rehearsal, tmp_path: P
     assert (tmp_path / "far/away/predictions.csv").read_text() == "0\n1\n"
 
 
-def test_output_to_a_datastore_is_input_again(rehearsal: Rehearsal, where: str) -> None:
+@pytest.mark.parametrize(
+    "store",
+    [
+        "azureml://datastores/workspaceblobstore",
+        f"{ARM_WORKSPACE}/datastores/workspaceblobstore",
+        f"azureml:{ARM_WORKSPACE}/datastores/workspaceblobstore",
+    ],
+)
+def test_output_to_a_datastore_is_input_again(rehearsal: Rehearsal, where: str, store: str) -> None:
+    """The documentation writes `<data-store-ID>/paths/...`."""
     rehearsal.deploy()
-    address = "azureml://datastores/workspaceblobstore/paths/scored"
+    address = f"{store}/paths/scored"
     rehearsal.end(rehearsal.invoke(output_path=address))
     assert (Path(where) / "datastores/workspaceblobstore/scored/predictions.csv").exists()
     assert rehearsal.end(rehearsal.invoke(input=address)).status is JobStatus.COMPLETED
+
+
+@pytest.mark.parametrize(
+    "path", ["/subscriptions/s/x", f"{ARM_WORKSPACE}/data/d/versions/1", "azureml:d:1", "azureml:/x", "azureml://x/y"]
+)
+def test_an_id_of_no_datastore_takes_no_output(rehearsal: Rehearsal, path: str) -> None:
+    rehearsal.deploy()
+    with pytest.raises(InvalidError, match="azureml://datastores/NAME/paths/"):
+        rehearsal.invoke(output_path=path)
 
 
 def test_a_script_that_fails(rehearsal: Rehearsal) -> None:

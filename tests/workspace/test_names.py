@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batchtwin.workspace.errors import InvalidError
-from batchtwin.workspace.names import Named, Reference, check_name, check_version
+from batchtwin.workspace.names import Named, asset_reference, check_name, check_version
 
 ARM = (
     "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w/models/heart/versions/3"
@@ -79,11 +79,11 @@ def test_no_version(version: str) -> None:
     ],
 )
 def test_a_reference(text: str, expected: tuple[str, str | None, str | None]) -> None:
-    found = Reference.parse("model", text)
+    found = asset_reference("model", text)
     assert (found.name, found.version, found.label) == expected
 
 
 @pytest.mark.parametrize("text", ["azureml:", "azureml:a:b:c", "azureml:../a:1", "a b", ARM.replace("models", "data")])
 def test_no_reference(text: str) -> None:
     with pytest.raises(InvalidError):
-        Reference.parse("model", text)
+        asset_reference("model", text)

@@ -25,16 +25,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from batchtwin.deployment.reference import PREFIX, PROVIDER, AssetReference, InvalidReferenceError, parse_reference
 from batchtwin.deployment.yaml_file import YamlFile
 
 INT_MAX = 2**31 - 1
-# A named asset or a full ARM id, as `ArmVersionedStr` of azure-ai-ml reads them; a registry or workspace URI.
-_REFERENCE = re.compile(
-    r"azureml:(?:[^/:@\s]+(?:[:@][^/\s]+)?"
-    r"|/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.MachineLearningServices"
-    r"/workspaces/[^/]+/[^/]+/[^/]+/versions/[^/]+"
-    r"|//[^\s/]+/\S+)"
-)
 _WEB_ADDRESS = re.compile(r"https?://([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}(:\d+)?([/?#]\S*)?", re.IGNORECASE)
 
 
@@ -97,9 +91,22 @@ def _bare_name(value: str) -> str:
 
 
 def _reference(value: str) -> str:
-    if not _REFERENCE.fullmatch(value):
+    """Take an asset by name, ARM id or URI, with the prefix, as `ArmVersionedStr` of azure-ai-ml does."""
+    if not _names_asset(value):
         raise ValueError("must be azureml:NAME:VERSION, azureml:NAME@latest, a full azureml: id, or a mapping")
     return value
+
+
+def _names_asset(value: str) -> bool:
+    try:
+        reference = parse_reference(value) if value.startswith(PREFIX) else None
+    except InvalidReferenceError:
+        return False
+    if not isinstance(reference, AssetReference):
+        return False
+    # The SDK compares the fixed parts of an ARM id by case; the service does not.
+    is_id = value.startswith(f"{PREFIX}/subscriptions/")
+    return not is_id or ("/resourceGroups/" in value and f"/{PROVIDER}/workspaces/" in value and "/versions/" in value)
 
 
 def reference_or_inline(value: object) -> str | None:

@@ -7,7 +7,6 @@ with the curated names of Microsoft's documentation. Each maps `azureml:NAME[:VE
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -16,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from batchtwin.deployment.reference import PREFIX, AssetReference, InvalidReferenceError, is_reference, parse_reference
 from batchtwin.environments.requested import RequestedEnvironment, RequestedEnvironmentError, parse_conda, read_conda
 
 FILE = "environments.yml"
@@ -47,12 +47,11 @@ def look_up(reference: str, folder: Path) -> NamedEnvironment | None:
 
 def parts(reference: str) -> tuple[str, str | None]:
     """Return name and version of `azureml:NAME:VERSION`, of `NAME@latest` and of a registry's URI or an ARM id."""
-    match = re.search(r"/environments/([^/]+)(?:/(?:versions|labels)/([^/]+))?$", reference)
-    if match:
-        return match[1], None if match[2] == "latest" else match[2]
-    text = reference.removeprefix("azureml:")
-    name, separator, version = text.partition("@") if "@" in text else text.partition(":")
-    return name, version if separator and version != "latest" else None
+    try:
+        asset = parse_reference(reference if is_reference(reference) else PREFIX + reference)
+    except InvalidReferenceError:
+        return reference, None
+    return (asset.name, asset.version) if isinstance(asset, AssetReference) else (reference, None)
 
 
 def advice(reference: str) -> str:

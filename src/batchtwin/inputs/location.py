@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from urllib.parse import parse_qsl
 
+from batchtwin.deployment.reference import is_reference
 from batchtwin.errors import UsageError
 
 # The extra that brings a protocol's driver.
@@ -34,8 +35,13 @@ def parse_location(text: str) -> Path | str:
     """Return what a person gave as a path, or as the URL that it is.
 
     Raises:
-        UsageError: the URL holds a key: it would be written to the ledger.
+        UsageError: the URL holds a key: it would be written to the ledger; or a reference of Azure ML.
     """
+    if is_reference(text):
+        raise UsageError(
+            f"{text[:300]}: names a resource of Azure ML; give a path or a URL, or use it with: batchtwin ml "
+            "batch-endpoint invoke"
+        )
     if not is_url(text):
         return Path(text)
     if _has_key(text):

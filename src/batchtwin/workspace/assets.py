@@ -16,7 +16,7 @@ from batchtwin.workspace.database.store import Store
 from batchtwin.workspace.database.tables import assets
 from batchtwin.workspace.entities import NO_METADATA, Asset, Kind, Metadata
 from batchtwin.workspace.errors import ConflictError, InvalidError, NotFoundError
-from batchtwin.workspace.names import ANONYMOUS, Reference, check_name, check_version
+from batchtwin.workspace.names import ANONYMOUS, asset_reference, check_name, check_version
 from batchtwin.workspace.snapshot import Staged
 
 TYPES: Mapping[Kind, tuple[str, ...]] = {
@@ -143,7 +143,7 @@ class Assets:
             InvalidError: it is no reference, or has neither version nor label, which the SDK refuses too.
             NotFoundError: there is no such asset.
         """
-        parsed = Reference.parse(kind, reference)
+        parsed = asset_reference(kind, reference)
         if parsed.version is None and parsed.label is None:
             raise InvalidError(
                 f"Failed to extract version when parsing asset {reference} of type {kind} as arm id. "

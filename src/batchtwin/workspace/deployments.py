@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, delete, select, update
 
+from batchtwin.deployment.reference import AssetReference, is_reference, parse_reference
 from batchtwin.errors import DeploymentError
 from batchtwin.workspace.assets import NOTHING, Assets
 from batchtwin.workspace.computes import Computes
@@ -19,13 +20,13 @@ from batchtwin.workspace.database.store import Store
 from batchtwin.workspace.endpoints import Endpoints
 from batchtwin.workspace.entities import Asset, DeploymentRecord, Metadata
 from batchtwin.workspace.errors import InvalidError, NotFoundError
-from batchtwin.workspace.names import Reference
+from batchtwin.workspace.names import asset_reference
 
 if TYPE_CHECKING:
     from batchtwin.deployment.schema import Deployment, InlineEnvironment, InlineModel
 
-# Azure's own environments: they are there without being registered, and nothing here knows what they hold.
-CURATED = ("azureml:AzureML-", "azureml://")
+# Names of environments that every workspace of the service has.
+CURATED = "AzureML-"
 
 
 class Deployments:
@@ -85,7 +86,7 @@ class Deployments:
 
     def _create(self, spec: Deployment, yaml_file: Path, set_default: bool) -> DeploymentRecord:
         self._endpoints.get(spec.endpoint_name)
-        self._computes.get(Reference.parse("compute", spec.compute).name)
+        self._computes.get(asset_reference("compute", spec.compute).name)
         folder = yaml_file.absolute().parent
         model = self._model(spec, folder)
         code = self._code(spec, folder)
@@ -169,7 +170,7 @@ class Deployments:
         code = spec.code_configuration
         if code is None:
             return None
-        if code.code.startswith("azureml:"):
+        if is_reference(code.code):
             return self._registered_code(code.code, code.scoring_script)
         if not (folder / code.code / code.scoring_script).is_file():
             raise InvalidError(
@@ -190,7 +191,7 @@ class Deployments:
 
     def _environment(self, spec: Deployment, folder: Path) -> Asset | None:
         environment = spec.environment
-        if environment is None or (isinstance(environment, str) and environment.startswith(CURATED)):
+        if environment is None or (isinstance(environment, str) and _is_curated(environment)):
             return None
         if isinstance(environment, str):
             return self._assets.resolve("environment", environment)
@@ -226,8 +227,16 @@ def _require_registered(spec: Deployment) -> None:
         raise InvalidError("model: must be registered; name its version")
     if spec.environment is not None and not isinstance(spec.environment, str):
         raise InvalidError("environment: must be registered; name its version")
-    if spec.code_configuration and not spec.code_configuration.code.startswith("azureml:"):
+    if spec.code_configuration and not is_reference(spec.code_configuration.code):
         raise InvalidError("code_configuration.code: must be registered; name its version")
+
+
+def _is_curated(environment: str) -> bool:
+    """Whether a reference names an environment of Azure's own or of a registry, which is not registered here."""
+    reference = parse_reference(environment)
+    return isinstance(reference, AssetReference) and (
+        reference.registry is not None or reference.name.startswith(CURATED)
+    )
 
 
 def _is_below(file: Path, folder: Path) -> bool:

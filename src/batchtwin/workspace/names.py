@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal
 
+from batchtwin.deployment.reference import PREFIX, AssetReference, InvalidReferenceError, is_reference, parse_reference
 from batchtwin.workspace.entities import Kind
 from batchtwin.workspace.errors import InvalidError
 
@@ -27,20 +27,6 @@ _COMPUTE = (
 _JOB = (r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,254}", "1-255 letters, digits, '-', '_', the first a letter or digit")
 # An experiment is named as the service has it [A], but for a 256th character. It serves as a folder's name, too.
 _RULES = {"compute": _COMPUTE, "endpoint": _ENDPOINT, "deployment": _ENDPOINT, "job": _JOB, "experiment": _JOB}
-# The kind of an asset, as ARM ids write it.
-_COLLECTIONS = {
-    "models": "model",
-    "data": "data",
-    "codes": "code",
-    "environments": "environment",
-    "computes": "compute",
-}
-_ARM = re.compile(
-    r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.MachineLearningServices/workspaces/[^/]+"
-    r"/(?P<collection>[^/]+)/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+)|/labels/(?P<label>[^/]+))?",
-    re.IGNORECASE,
-)
-_SHORT = re.compile(r"(?P<name>[^/:@\s]+)(?::(?P<version>[^/:@\s]+)|@(?P<label>[^/:@\s]+))?")
 
 
 def check_name(kind: Named, name: str) -> str:
@@ -68,30 +54,22 @@ def check_version(version: str) -> str:
     return version
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A thing by name. With neither version nor label it is a name alone."""
+def asset_reference(kind: Kind | Literal["compute"], text: str) -> AssetReference:
+    """Read a reference to an asset or compute of this kind; `NAME` and `NAME:VERSION` are taken without prefix, too.
 
-    kind: str
-    name: str
-    version: str | None = None
-    label: str | None = None
-
-    @classmethod
-    def parse(cls, kind: Kind | Literal["compute"], text: str) -> Reference:
-        """Read `azureml:NAME:VERSION`, `azureml:NAME@LABEL`, `NAME`, or an ARM id, with or without `azureml:`.
-
-        Raises:
-            InvalidError: it is none of these, or an id of another kind of thing.
-        """
-        bare = text.removeprefix("azureml:")
-        arm = _ARM.fullmatch(bare)
-        if arm:
-            kind_of_id = _COLLECTIONS.get(arm["collection"].lower(), arm["collection"])
-            if kind_of_id != kind:
-                raise InvalidError(f"{kind} {text!r}: is the id of a {kind_of_id}")
-            return cls(kind, check_name(kind, arm["name"]), arm["version"], arm["label"])
-        short = _SHORT.fullmatch(bare)
-        if not short:
-            raise InvalidError(f"{kind} {text!r}: must be azureml:NAME:VERSION, azureml:NAME@latest, or a full id")
-        return cls(kind, check_name(kind, short["name"]), short["version"], short["label"])
+    Raises:
+        InvalidError: no reference, or one to a resource of another kind.
+    """
+    try:
+        reference = parse_reference(text if is_reference(text) else PREFIX + text)
+    except InvalidReferenceError:
+        raise InvalidError(
+            f"{kind} {text!r}: must be azureml:NAME:VERSION, azureml:NAME@latest, or a full id"
+        ) from None
+    if not isinstance(reference, AssetReference) or reference.kind not in {kind, None}:
+        other = reference.kind if isinstance(reference, AssetReference) else "path"
+        raise InvalidError(f"{kind} {text!r}: is the id of a {other}")
+    if reference.registry is not None:
+        raise InvalidError(f"{kind} {text!r}: is in the registry {reference.registry}; register a copy, and name that")
+    check_name(kind, reference.name)
+    return reference

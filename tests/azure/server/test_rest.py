@@ -53,12 +53,24 @@ def test_invoke_poll_and_read_the_output(deployed: Sdk, data: str) -> None:
         "azureml:{0}@latest",
         "azureml:/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w/data/{0}/versions/1",
         "azureml://datastores/workspaceblobstore/paths/assets/data/{0}/1/inputs",
+        "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w/datastores/workspaceblobstore/paths/assets/data/{0}/1/inputs",
     ],
 )
 def test_each_way_to_name_the_input(deployed: Sdk, data: str, uri: str) -> None:
     answer = deployed.server.call("POST", f"/batchEndpoints/{deployed.name}/jobs", body(uri.format(data)))
     assert answer.status == 201, answer.text
     assert deployed.server.end(answer.data["name"]) == "Completed"
+
+
+@pytest.mark.sdk("`OutputData`", "a path below the ARM id of a datastore")
+def test_output_below_the_id_of_a_datastore(deployed: Sdk, data: str) -> None:
+    server = deployed.server
+    store = server.call("GET", "/datastores/workspaceblobstore").data["id"]
+    output = {"score": {"JobOutputType": "UriFolder", "Uri": f"{store}/paths/{data}/by-id"}}
+    answer = server.call("POST", f"/batchEndpoints/{deployed.name}/jobs", body(f"azureml:{data}:1", OutputData=output))
+    assert server.end(answer.data["name"]) == "Completed"
+    written = server.folder / "datastores/workspaceblobstore" / data / "by-id/predictions.csv"
+    assert written.read_text() == "0\n1\n2\n"
 
 
 @pytest.mark.sdk("`repeatability-request-id`", "a request that is sent twice starts one job")

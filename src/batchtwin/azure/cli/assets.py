@@ -13,6 +13,7 @@ from batchtwin.azure.cli import views as shapes
 from batchtwin.azure.cli.command import CommandError, group, verb
 from batchtwin.azure.cli.documents import DataDocument, ModelDocument
 from batchtwin.azure.cli.files import REMOTE, Source, given_pairs, located, pairs
+from batchtwin.deployment.reference import datastore_path, is_reference
 from batchtwin.errors import UsageError
 from batchtwin.workspace.entities import Asset, Metadata
 from batchtwin.workspace.jobs.results import copy_below
@@ -83,18 +84,27 @@ def _flags(path: str | None, tags: list[str] | None, **others: object) -> dict[s
 def _create(
     workspace: Workspace, kind: Literal["model", "data"], document: ModelDocument | DataDocument
 ) -> dict[str, Any]:
-    remote = REMOTE.match(document.path) or document.path.startswith("azureml:")
+    path = _local(workspace, document.path)
     properties = document.properties if isinstance(document, ModelDocument) else {}
     asset = workspace.assets.create(
         kind,
         document.name,
-        path=None if remote else Path(document.path),
-        uri=document.path if remote else None,
+        path=path,
+        uri=None if path else document.path,
         type=document.type,
         version=document.version,
         metadata=Metadata(document.description or "", document.tags, properties),
     )
     return shapes.asset(asset)
+
+
+def _local(workspace: Workspace, path: str) -> Path | None:
+    """Return the file or folder on this machine; None for an address that is only noted."""
+    if not is_reference(path):
+        return None if REMOTE.match(path) else Path(path)
+    location = datastore_path(path)
+    local = workspace.datastores.path(location.datastore, location.path) if location else None
+    return local if local and local.exists() else None
 
 
 def show_model(

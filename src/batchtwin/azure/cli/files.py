@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from batchtwin.deployment.messages import describe_error, error_location
 from batchtwin.deployment.overrides import parse_pairs, set_dotted
+from batchtwin.deployment.reference import is_reference
 from batchtwin.deployment.yaml_file import Key, YamlFile
 from batchtwin.errors import DeploymentError, Problem, UsageError
 
@@ -129,7 +130,7 @@ def drop(data: dict[str, Any], dotted: str) -> None:
 
 def located(path: str, folder: Path) -> str:
     """Return a local path as absolute, seen from `folder`; a remote one as it is."""
-    if REMOTE.match(path) or path.startswith("azureml:"):
+    if REMOTE.match(path) or is_reference(path):
         return path
     return os.path.abspath(folder / Path(path).expanduser())
 

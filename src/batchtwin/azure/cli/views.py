@@ -10,15 +10,13 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
+from batchtwin.deployment.reference import COLLECTIONS, PREFIX, WORKSPACE_ID
 from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.workspace.entities import Asset, Compute, DeploymentRecord, Endpoint, JobRecord
-from batchtwin.workspace.names import CHILD_SUFFIX
+from batchtwin.workspace.names import CHILD_SUFFIX, asset_reference
 
 LOCAL = "local"
-WORKSPACE = (
-    f"/subscriptions/{LOCAL}/resourceGroups/{LOCAL}/providers/Microsoft.MachineLearningServices/workspaces/{LOCAL}"
-)
-COLLECTIONS = {"model": "models", "data": "data", "code": "codes", "environment": "environments"}
+WORKSPACE = WORKSPACE_ID.format(subscription=LOCAL, group=LOCAL, workspace=LOCAL)
 # Where a viewer that was started with `mlflow ui` listens.
 VIEWER = "http://127.0.0.1:5000"
 BATCH_JOB = "Microsoft.MachineLearningServices/workspaces/batchEndpoints/jobs"
@@ -26,7 +24,7 @@ BATCH_JOB = "Microsoft.MachineLearningServices/workspaces/batchEndpoints/jobs"
 
 def asset_id(asset: Asset) -> str:
     """The full id of a version of a model, of data, code or an environment."""
-    return f"azureml:{WORKSPACE}/{COLLECTIONS[asset.kind]}/{asset.name}/versions/{asset.version}"
+    return f"{PREFIX}{WORKSPACE}/{COLLECTIONS[asset.kind]}/{asset.name}/versions/{asset.version}"
 
 
 def endpoint_id(name: str) -> str:
@@ -41,7 +39,7 @@ def compute_id(name: str) -> str:
 
 def job_id(name: str) -> str:
     """The full id of a job."""
-    return f"azureml:{WORKSPACE}/jobs/{name}"
+    return f"{PREFIX}{WORKSPACE}/jobs/{name}"
 
 
 def asset(asset: Asset) -> dict[str, Any]:
@@ -185,15 +183,14 @@ def web_address(job: JobRecord, tracking: str) -> str:
 
 def compute_name(reference: str) -> str:
     """The full id of the compute that a deployment names."""
-    name = reference.removeprefix("azureml:").rpartition("/")[2]
-    return f"azureml:{compute_id(name)}"
+    return f"{PREFIX}{compute_id(asset_reference('compute', reference).name)}"
 
 
 def _code(deployment: DeploymentRecord) -> dict[str, str] | None:
     asked = deployment.spec.code_configuration
     if asked is None:
         return None
-    code = asset_id(deployment.code).removeprefix("azureml:") if deployment.code else asked.code
+    code = asset_id(deployment.code).removeprefix(PREFIX) if deployment.code else asked.code
     return {"code": code, "scoring_script": asked.scoring_script}
 
 

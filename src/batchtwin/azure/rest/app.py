@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastapi import FastAPI
 
 from batchtwin import __version__
 from batchtwin.azure.blob import routes as blobs
 from batchtwin.azure.rest import auth, errors
 from batchtwin.azure.rest.auth import BearerAuth
-from batchtwin.azure.rest.middleware import BodyLimit
+from batchtwin.azure.rest.middleware import BodyLimit, HostCheck
 from batchtwin.azure.rest.routes import (
     assets,
     codes,
@@ -46,22 +48,24 @@ GUARDED = (
 )
 
 
-def arm_app(state: AppState) -> FastAPI:
-    """The service: ARM, run history, blobs."""
+def arm_app(state: AppState, hosts: Sequence[str]) -> FastAPI:
+    """Return the service: ARM, run history, blobs. `hosts` are the names that clients may call it by."""
     app = _application("batchtwin", state)
     for module in (discovery, logs, *GUARDED):
         app.include_router(module.router)
     app.include_router(blobs.router(state.workspace.datastores.root, state.sas), prefix=BLOBS)
     app.add_middleware(BearerAuth, tokens=state.tokens, open=OPEN)
     app.add_middleware(BodyLimit)
+    app.add_middleware(HostCheck, hosts=hosts)
     return app
 
 
-def plain_app(state: AppState, origin: str, secret: str) -> FastAPI:
-    """What the SDK asks for without TLS; `origin` is the service's."""
+def plain_app(state: AppState, hosts: Sequence[str], origin: str, secret: str) -> FastAPI:
+    """Return what the SDK asks for without TLS; `origin` is that of the service."""
     app = _application("batchtwin identity", state)
     app.include_router(auth.router(origin, secret))
     app.add_middleware(BodyLimit)
+    app.add_middleware(HostCheck, hosts=hosts)
     return app
 
 

@@ -19,7 +19,8 @@ def run_server(host: str, port: int, http_port: int) -> None:
         NoServerError: a port is taken, or the workspace has a server.
     """
     try:
-        from batchtwin.azure.rest.server import log_to_stderr, serve
+        from batchtwin.azure.rest.log import log_to_stderr
+        from batchtwin.azure.rest.server import serve
         from batchtwin.workspace.workspace import Workspace
     except ModuleNotFoundError as error:
         if error.name not in NEEDED:

@@ -1,5 +1,6 @@
-"""Addresses of content, as clients write them, and where it is. Only what was uploaded here is content: no path of
-this machine is, whoever names it.
+"""Where uploaded content is, by the addresses that clients write.
+
+Content is only what was uploaded to this server. No address gives access to another path of this machine.
 """
 
 from __future__ import annotations
@@ -10,55 +11,54 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from batchtwin.azure.rest.scope import BLOBS
+from batchtwin.deployment import reference
+from batchtwin.deployment.reference import DatastorePath
 from batchtwin.workspace.datastores import DEFAULT
 from batchtwin.workspace.errors import InvalidError
 from batchtwin.workspace.workspace import Workspace
 
-# Before `datastores` names and values come in pairs; data can be called `datastores`, and so can a folder of a path.
-_DATASTORE = re.compile(
-    r"azureml:/?/?(?:[^/]+/[^/]+/)*?datastores/(?P<store>[A-Za-z0-9_-]+)/(?:paths(?:/|\Z))?(?P<path>.*)", re.DOTALL
-)
 _WEB = re.compile(r"https?://", re.IGNORECASE)
 
 
 def stored(workspace: Workspace, address: str) -> Path:
-    """Return where the content at an address is: in a datastore, or in a container of this server.
+    """Return the file or folder at an address: in a datastore, or in a container of this server.
 
     Raises:
-        InvalidError: it is elsewhere, or not there.
+        InvalidError: it is elsewhere, or nothing is there.
+        InvalidReferenceError: a reference in no known form, or one that leads out of its datastore.
     """
-    found = datastore_path(address)
-    if found is None:
+    location = datastore_path(address)
+    if location is None:
         raise InvalidError(f"{address}: is not in a datastore of this workspace; upload it, and give that address")
-    path = workspace.datastores.path(*found)
+    path = workspace.datastores.path(location.datastore, location.path)
     if not os.path.exists(path):
         raise InvalidError(f"{address}: nothing was uploaded there")
     return path
 
 
 def is_web(address: str) -> bool:
-    """Whether an address is one of the web that is not of this server."""
+    """Whether an address is a web address of another server."""
     return bool(_WEB.match(address)) and datastore_path(address) is None
 
 
-def datastore_path(address: str) -> tuple[str, str] | None:
-    """Return the datastore that an address is in, and the path in it, empty for all of it; None for what is elsewhere.
+def datastore_path(address: str) -> DatastorePath | None:
+    """Return the path in a datastore that a reference or the URL of a blob names; None for anything else.
 
-    The blob service of another host is not told apart: clients reach this one by several names.
+    The host of a blob's URL is not compared: clients reach this server by several names.
+
+    Raises:
+        InvalidReferenceError: a reference in no known form, or one that leads out of its datastore.
     """
-    found = _DATASTORE.fullmatch(address)
-    if found:
-        return found["store"], unquote(found["path"]).strip("/")
     if not _WEB.match(address):
-        return None
+        return reference.datastore_path(address)
     path = urlsplit(address).path
     if not path.startswith(f"{BLOBS}/"):
         return None
     container, _, blob = path.removeprefix(f"{BLOBS}/").partition("/")
-    return (container, unquote(blob).strip("/")) if re.fullmatch(r"[a-z0-9-]+", container) and blob else None
+    is_blob = blob and re.fullmatch(r"[a-z0-9-]+", container)
+    return DatastorePath(container, unquote(blob).strip("/")) if is_blob else None
 
 
-def datastore_uri(workspace_id: str, path: str, store: str = DEFAULT) -> str:
-    """The long address of what is in a datastore."""
-    short = workspace_id.replace("/providers/Microsoft.MachineLearningServices", "")
-    return f"azureml:/{short}/datastores/{store}/paths/{path}"
+def datastore_uri(workspace_id: str, path: str, datastore: str = DEFAULT) -> str:
+    """Return the long URI of a path in a datastore."""
+    return DatastorePath(datastore, path).long_uri(workspace_id)

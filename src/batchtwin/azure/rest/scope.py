@@ -14,18 +14,19 @@ from urllib.parse import quote
 from fastapi import Depends, Path, Request
 from pydantic import AfterValidator
 
-PROVIDER = "Microsoft.MachineLearningServices"
+from batchtwin.deployment.reference import PROVIDER, WORKSPACE_ID
+
 SUBSCRIPTION_PATH = "/subscriptions/{subscription}"
 GROUP_PATH = f"{SUBSCRIPTION_PATH}/resourceGroups/{{group}}"
 WORKSPACES_PATH = f"{GROUP_PATH}/providers/{PROVIDER}/workspaces"
-WORKSPACE_PATH = f"{WORKSPACES_PATH}/{{workspace}}"
+WORKSPACE_PATH = WORKSPACE_ID
 # The blob service's account, as a path: its host name needs no DNS. The SDK puts `.blob.` between the two.
 ACCOUNT = "devstore"
 STORAGE_SUFFIX = "batchtwin"
 BLOBS = f"/{ACCOUNT}.blob.{STORAGE_SUFFIX}"
 LOCATION = "local"
 
-HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:]{2,45}\])(?::[0-9]{1,5})?")
+HOST = re.compile(r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:]{2,45}\])(?::[0-9]{1,5})?")
 Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._()-]{0,89}$")]
 # The name of an endpoint or deployment: the service knows it in lower case. So does the SDK when it creates one, but
 # not when it asks for one.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 import signal
 import socket
@@ -17,6 +16,7 @@ from fastapi import FastAPI
 from batchtwin.azure.blob.sas import Sas
 from batchtwin.azure.connection import FOLDER, LOOPBACK, Connection, NoServerError, secret_of
 from batchtwin.azure.rest import app
+from batchtwin.azure.rest.connections import BoundedSocket, HandshakeTimeoutLoop, HeaderTimeoutProtocol
 from batchtwin.azure.rest.state import AppState
 from batchtwin.azure.rest.tls import ServerCertificate
 from batchtwin.azure.rest.tokens import Tokens
@@ -47,15 +47,17 @@ def serve(workspace: Workspace, host: str, https_port: int, http_port: int, tell
     # A workspace is one state, with one set of ports.
     with hold_folder(folder, served), _listen(host, https_port) as secure, _listen(LOOPBACK, http_port) as plain:
         connection = Connection(folder, _name(host), secure.getsockname()[1], plain.getsockname()[1])
-        certificate = ServerCertificate.issue(_names(host))
+        names = _names(host)
+        certificate = ServerCertificate.issue(names)
         certificate.write_bundle(connection.bundle)
         for name in (DEFAULT, ARTIFACTS):
             workspace.datastores.make(name)
         state = AppState(workspace, Tokens(secrets.token_bytes(32)), Sas(secrets.token_bytes(32)))
         connection.write()
-        service = _Listener(app.arm_app(state), secure, certificate.context())
-        beside = _Listener(app.plain_app(state, connection.origin, secret_of(folder)), plain)
-        asyncio.run(_run((service, beside), lambda: tell(connection)))
+        service = _Listener(app.arm_app(state, names), secure, certificate.context())
+        beside = _Listener(app.plain_app(state, names, connection.origin, secret_of(folder)), plain)
+        with asyncio.Runner(loop_factory=HandshakeTimeoutLoop) as runner:
+            runner.run(_run((service, beside), lambda: tell(connection)))
 
 
 class _Listener(uvicorn.Server):
@@ -65,6 +67,7 @@ class _Listener(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 application,
+                http=HeaderTimeoutProtocol,
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -110,7 +113,7 @@ def _listen(host: str, port: int) -> Iterator[socket.socket]:
     """Give a socket that is bound; it is closed at the end."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio sends small answers at once (TCP_NODELAY) on sockets that say their protocol; else each takes 40 ms more.
-    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as sock:
+    with BoundedSocket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind((host, port))
@@ -128,13 +131,6 @@ def _name(host: str) -> str:
 
 
 def _names(host: str) -> list[str]:
-    """What the certificate is for."""
+    """The hosts that clients may call: the certificate is for them."""
     own = [socket.gethostname()] if host in ANY else []
     return list(dict.fromkeys(["localhost", LOOPBACK, "::1", _name(host), *own]))
-
-
-def log_to_stderr() -> None:
-    """Tell on stderr what went wrong, and nothing else."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # That connections were open when it ended is no error.
-    logging.getLogger("uvicorn.error").addFilter(lambda record: "graceful shutdown" not in record.getMessage())

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from batchtwin.deployment.reference import (
+    AssetReference,
+    InvalidReferenceError,
+    datastore_path,
+    is_reference,
+    parse_reference,
+)
 from batchtwin.workspace import snapshot
 from batchtwin.workspace.assets import Assets
 from batchtwin.workspace.entities import DeploymentRecord
@@ -34,7 +40,6 @@ REFUSED = {
     "triton_model": "TritonModelJobInput",
 }
 TAKEN = ("uri_folder", "uri_file")
-_DATASTORE = re.compile(r"azureml://(?:[^/]+/[^/]+/)*?datastores/(?P<store>[A-Za-z0-9_]+)/paths/(?P<path>.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,7 @@ def resolve_input(assets: Assets, root: Path, text: str | None, type: str | None
         raise InvalidError(f"input type {type!r}: must be {' or '.join(TAKEN)}")
     if not text:
         raise InvalidError("the invocation names no input: --input azureml:DATA@latest, or a folder, or a file")
-    if re.match(r"azureml:(?!//)|/subscriptions/", text):
+    if _is_asset(text):
         return _registered(assets, text, type)
     path = local_path(root, text)
     if path is None:
@@ -114,6 +119,13 @@ def resolve_input(assets: Assets, root: Path, text: str | None, type: str | None
         _check_type(text, path, type)
     copy = snapshot.upload(root, path)
     return ResolvedInput(str(copy), copy)
+
+
+def _is_asset(text: str) -> bool:
+    try:
+        return is_reference(text) and isinstance(parse_reference(text), AssetReference)
+    except InvalidReferenceError as error:
+        raise InvalidError(str(error)) from None
 
 
 def _registered(assets: Assets, text: str, type: str | None) -> ResolvedInput:
@@ -137,17 +149,23 @@ def local_path(root: Path, text: str) -> Path | None:
     """The place of a path or URI on this machine; datastores are folders of the workspace. None for remote places.
 
     Raises:
-        InvalidError: a path in a datastore that leads out of it.
+        InvalidError: a reference, but not to a path in a datastore.
     """
-    match = _DATASTORE.fullmatch(text)
-    if match:
-        parts = Path(unquote(match["path"])).parts
-        if ".." in parts or Path(*parts).is_absolute():
-            raise InvalidError(f"{text}: leads out of the datastore")
-        return root / snapshot.DATASTORES / match["store"] / Path(*parts)
+    if is_reference(text):
+        return _in_datastore(root, text)
     if text.startswith("file://"):
         return Path(unquote(urlsplit(text).path))
     return None if "://" in text else Path(text)
+
+
+def _in_datastore(root: Path, text: str) -> Path:
+    try:
+        location = datastore_path(text)
+    except InvalidReferenceError as error:
+        raise InvalidError(str(error)) from None
+    if location is None:
+        raise InvalidError(f"{text}: names no path; write a folder, or azureml://datastores/NAME/paths/FOLDER")
+    return root / snapshot.DATASTORES / location.datastore / location.path
 
 
 def fingerprint(facts: object) -> str:

@@ -14,14 +14,15 @@ from batchtwin.azure.rest.errors import ArmError
 from batchtwin.azure.rest.resources import described, system_data
 from batchtwin.azure.rest.schemas.assets import AssetVersionSchema, DataVersionSchema, ModelVersionSchema
 from batchtwin.azure.rest.schemas.base import Resource
-from batchtwin.azure.rest.scope import PROVIDER, WORKSPACE_PATH, Scope, WorkspaceScope
+from batchtwin.azure.rest.scope import WORKSPACE_PATH, Scope, WorkspaceScope
 from batchtwin.azure.rest.state import AppState, State
+from batchtwin.deployment.reference import COLLECTIONS, PROVIDER
 from batchtwin.workspace.entities import Asset, Kind, Metadata
 from batchtwin.workspace.errors import NotFoundError
 
-COLLECTIONS: dict[Kind, str] = {"model": "models", "data": "data", "code": "codes", "environment": "environments"}
-# What is asked for in one way; code is not.
-KINDS: dict[str, Kind] = {"models": "model", "data": "data", "environments": "environment"}
+# The kinds whose collections share these routes; code has routes of its own.
+SHARED: tuple[Kind, ...] = ("model", "data", "environment")
+KINDS = {COLLECTIONS[kind]: kind for kind in SHARED}
 PATH = f"{WORKSPACE_PATH}/{{collection}}"
 
 router = APIRouter()

@@ -10,8 +10,9 @@ from batchtwin.azure.rest.resources import duration
 from batchtwin.azure.rest.routes import operations
 from batchtwin.azure.rest.schemas.base import Resource
 from batchtwin.azure.rest.schemas.computes import ClusterProperties, ComputeSchema, ScaleSettings
-from batchtwin.azure.rest.scope import LOCATION, PROVIDER, WORKSPACE_PATH, Scope, WorkspaceScope
+from batchtwin.azure.rest.scope import LOCATION, WORKSPACE_PATH, Scope, WorkspaceScope
 from batchtwin.azure.rest.state import State
+from batchtwin.deployment.reference import PROVIDER
 from batchtwin.workspace.entities import Compute
 
 PATH = f"{WORKSPACE_PATH}/computes"

@@ -12,11 +12,12 @@ from batchtwin.azure.rest.routes import operations
 from batchtwin.azure.rest.routes.assets import asset_id
 from batchtwin.azure.rest.schemas.base import Resource
 from batchtwin.azure.rest.schemas.endpoints import DeploymentSchema
-from batchtwin.azure.rest.scope import LOCATION, PROVIDER, WORKSPACE_PATH, LowerName, Scope, WorkspaceScope
+from batchtwin.azure.rest.scope import LOCATION, WORKSPACE_PATH, LowerName, Scope, WorkspaceScope
 from batchtwin.azure.rest.state import State
+from batchtwin.deployment.reference import PREFIX, PROVIDER
 from batchtwin.workspace.entities import DeploymentRecord
 from batchtwin.workspace.errors import NotFoundError
-from batchtwin.workspace.names import Reference
+from batchtwin.workspace.names import asset_reference
 
 PATH = f"{WORKSPACE_PATH}/batchEndpoints/{{endpoint}}/deployments"
 ACTIONS = {"AppendRow": "append_row", "SummaryOnly": "summary_only"}
@@ -92,8 +93,8 @@ def _settings(asked: DeploymentSchema) -> dict[str, Any]:
 
 
 def _reference(text: str) -> str:
-    """As YAML has it. An ARM id says where in the cloud, too."""
-    return text if text.startswith("azureml:") else f"azureml:{text}"
+    """Return a reference with the prefix that YAML has and ARM leaves out."""
+    return text if text.startswith(PREFIX) else PREFIX + text
 
 
 def _resource(scope: WorkspaceScope, deployment: DeploymentRecord) -> dict[str, Any]:
@@ -115,7 +116,7 @@ def _resource(scope: WorkspaceScope, deployment: DeploymentRecord) -> dict[str, 
             "codeConfiguration": _code(scope, deployment),
             "environmentId": _environment(scope, deployment),
             "environmentVariables": dict(settings.environment_variables),
-            "compute": scope.id("computes", Reference.parse("compute", spec.compute).name),
+            "compute": scope.id("computes", asset_reference("compute", spec.compute).name),
             "resources": {"instanceCount": spec.instance_count, "properties": {}},
             "miniBatchSize": settings.mini_batch_size,
             "maxConcurrencyPerInstance": settings.max_concurrency_per_instance,

@@ -11,8 +11,9 @@ from batchtwin.azure.rest.resources import described, system_data
 from batchtwin.azure.rest.routes import operations
 from batchtwin.azure.rest.schemas.base import Resource
 from batchtwin.azure.rest.schemas.endpoints import EndpointSchema
-from batchtwin.azure.rest.scope import LOCATION, PROVIDER, WORKSPACE_PATH, LowerName, Scope, WorkspaceScope
+from batchtwin.azure.rest.scope import LOCATION, WORKSPACE_PATH, LowerName, Scope, WorkspaceScope
 from batchtwin.azure.rest.state import State
+from batchtwin.deployment.reference import PROVIDER
 from batchtwin.workspace.entities import Endpoint
 from batchtwin.workspace.errors import NotFoundError
 

@@ -16,11 +16,13 @@ from batchtwin.azure.rest.routes.jobs import studio, tags
 from batchtwin.azure.rest.schemas.base import RequestBody, Text
 from batchtwin.azure.rest.scope import LOCATION, WORKSPACE_PATH, Scope, WorkspaceScope
 from batchtwin.azure.rest.state import State
+from batchtwin.deployment.reference import AssetReference, is_reference, parse_reference
 from batchtwin.workspace.entities import JobRecord, JobStatus
 from batchtwin.workspace.names import CHILD_SUFFIX
 
 PATH = f"/history/v1.0{WORKSPACE_PATH}"
-_OUTPUT = re.compile(r"azureml://locations/[^/]+/workspaces/[^/]+/data/azureml_(?P<job>.+)_output_score/versions/1")
+# The data asset that the service registers for the output of a job.
+_OUTPUT = re.compile(r"azureml_(?P<job>.+)_output_score")
 
 router = APIRouter()
 
@@ -88,13 +90,20 @@ def run_data(state: State, scope: Scope, body: RunDataBody) -> dict[str, Any]:
 def resolve(state: State, scope: Scope, body: ResolveBody) -> dict[str, Any]:
     """Where the outputs of runs are."""
     values = {}
-    for asked in body.values:
-        found = _OUTPUT.fullmatch(asked)
-        if found is None:
-            raise ArmError(404, "ResourceNotFound", f"{asked[:200]}: is no output of a job here")
-        path = state.workspace.datastores.share_output(state.workspace.jobs.get(found["job"]))
-        values[asked] = {"uri": content.datastore_uri(scope.workspace_id, path), "type": "uri_folder"}
+    for asset_id in body.values:
+        job = state.workspace.jobs.get(_job_of(asset_id))
+        path = state.workspace.datastores.share_output(job)
+        values[asset_id] = {"uri": content.datastore_uri(scope.workspace_id, path), "type": "uri_folder"}
     return {"values": values}
+
+
+def _job_of(asset_id: str) -> str:
+    """The name of the job whose output is this data asset."""
+    asset = parse_reference(asset_id) if is_reference(asset_id) else None
+    match = _OUTPUT.fullmatch(asset.name) if isinstance(asset, AssetReference) else None
+    if match is None:
+        raise ArmError(404, "ResourceNotFound", f"{asset_id[:200]}: is not the output of a job here")
+    return match["job"]
 
 
 def _run(scope: WorkspaceScope, job: JobRecord) -> dict[str, Any]:

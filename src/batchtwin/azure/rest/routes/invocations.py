@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Annotated, Any
@@ -13,8 +12,9 @@ from fastapi.responses import JSONResponse
 from batchtwin.azure.rest import content
 from batchtwin.azure.rest.resources import system_data, whole_seconds
 from batchtwin.azure.rest.schemas.invocations import InvocationBody, InvocationProperties, JobOutputSchema
-from batchtwin.azure.rest.scope import PROVIDER, WORKSPACE_PATH, LowerName, Scope, WorkspaceScope
+from batchtwin.azure.rest.scope import WORKSPACE_PATH, LowerName, Scope, WorkspaceScope
 from batchtwin.azure.rest.state import State
+from batchtwin.deployment.reference import PROVIDER, is_reference
 from batchtwin.workspace.entities import JobRecord
 from batchtwin.workspace.errors import InputTypeError, InvalidError
 from batchtwin.workspace.jobs.invocation import Invocation
@@ -24,9 +24,6 @@ PATH = f"{WORKSPACE_PATH}/batchEndpoints/{{endpoint}}"
 # The service of the SDK's `list_jobs`.
 FRONT_END = "/mferp/managementfrontend"
 TYPES = {"urifolder": "uri_folder", "urifile": "uri_file"}
-_ASSET = re.compile(
-    r"azureml:/?/?(?:.*/)?data/(?P<name>[^/]+)/(?:versions/(?P<version>[^/]+)|(?:versions/)?labels/(?P<label>[^/]+))"
-)
 LONGEST_ID = 255
 
 router = APIRouter()
@@ -124,15 +121,12 @@ def _input(workspace: Workspace, asked: InvocationProperties) -> tuple[str | Non
 
 
 def _address(workspace: Workspace, text: str) -> str:
-    """What is asked for as input, in the form that the workspace knows. A path of this machine is none."""
-    in_store = content.datastore_path(text)
-    if in_store:
+    """Return the address of the input in the form that the workspace knows. A path of this machine is refused."""
+    location = content.datastore_path(text)
+    if location:
         content.stored(workspace, text)
-        return "azureml://datastores/{}/paths/{}".format(*in_store)
-    found = _ASSET.fullmatch(text)
-    if found:
-        return f"azureml:{found['name']}" + (f"@{found['label']}" if found["label"] else f":{found['version']}")
-    if text and not re.match(r"azureml:|/subscriptions/|https?://", text):
+        return location.uri
+    if text and not is_reference(text) and not content.is_web(text):
         raise InvalidError(f"{text[:200]}: is neither a data asset nor in a datastore; register or upload it")
     return text
 
@@ -145,9 +139,9 @@ def _target(workspace: Workspace, asked: InvocationProperties) -> Target:
         return _output(workspace, given, asked.output_file_name)
     dataset = asked.output_dataset
     if dataset and dataset.path:
-        store = (dataset.datastore_id or "").removeprefix("azureml:").rpartition("/")[2]
-        folder = f"azureml://datastores/{store}/paths/{dataset.path.strip('/')}"
-        return Target(_folder(workspace, folder), asked.output_file_name)
+        datastore = dataset.datastore_id or ""
+        folder = datastore if is_reference(datastore) else f"azureml://datastores/{datastore}"
+        return Target(_folder(workspace, f"{folder}/paths/{dataset.path.strip('/')}"), asked.output_file_name)
     return Target(None, asked.output_file_name)
 
 
@@ -162,13 +156,12 @@ def _output(workspace: Workspace, given: JobOutputSchema, file_name: str | None)
 
 
 def _folder(workspace: Workspace, address: str) -> str:
-    found = content.datastore_path(address)
-    if found is None:
+    location = content.datastore_path(address)
+    if location is None:
         raise InvalidError(f"{address[:200]}: output goes to a datastore: azureml://datastores/NAME/paths/FOLDER")
-    store, path = found
-    if path:
-        workspace.datastores.path(store, path)
-    return f"azureml://datastores/{store}/paths/{path}"
+    if location.path:
+        workspace.datastores.path(location.datastore, location.path)
+    return location.uri
 
 
 def _experiment(asked: InvocationProperties) -> str | None:

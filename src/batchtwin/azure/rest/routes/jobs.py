@@ -11,11 +11,12 @@ from fastapi import APIRouter, Response
 from batchtwin.azure.rest import content
 from batchtwin.azure.rest.resources import described, system_data
 from batchtwin.azure.rest.routes import operations
-from batchtwin.azure.rest.scope import PROVIDER, WORKSPACE_PATH, Scope, WorkspaceScope
+from batchtwin.azure.rest.scope import WORKSPACE_PATH, Scope, WorkspaceScope
 from batchtwin.azure.rest.state import AppState, State
+from batchtwin.deployment.reference import PROVIDER, is_reference
 from batchtwin.workspace.entities import JobRecord
 from batchtwin.workspace.errors import NotFoundError
-from batchtwin.workspace.names import CHILD_SUFFIX, Reference
+from batchtwin.workspace.names import CHILD_SUFFIX, asset_reference
 
 PATH = f"{WORKSPACE_PATH}/jobs"
 
@@ -94,8 +95,8 @@ def _resource(state: AppState, scope: WorkspaceScope, job: JobRecord) -> dict[st
 
 def _input(state: AppState, scope: WorkspaceScope, job: JobRecord) -> dict[str, Any]:
     kind, uri = "uri_folder", f"file://{job.input}"
-    if job.input.startswith("azureml:"):
-        named = Reference.parse("data", job.input)
+    if is_reference(job.input):
+        named = asset_reference("data", job.input)
         uri = scope.id("data", named.name, "versions", named.version or "")
         with suppress(NotFoundError):
             kind = state.workspace.assets.resolve("data", job.input).type or kind

@@ -13,9 +13,10 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
 from batchtwin.azure.rest.errors import ArmError
-from batchtwin.azure.rest.scope import LOCATION, PROVIDER, SUBSCRIPTION_PATH, Name, WorkspaceScope
+from batchtwin.azure.rest.scope import LOCATION, SUBSCRIPTION_PATH, Name, WorkspaceScope
 from batchtwin.azure.rest.state import AppState, State
 from batchtwin.azure.rest.tokens import OPERATION
+from batchtwin.deployment.reference import PROVIDER
 
 SECONDS = 3600
 # Without it the SDK waits for half a minute. `Retry-After` has whole seconds, and each creation would cost one.

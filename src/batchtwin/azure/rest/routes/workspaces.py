@@ -14,7 +14,6 @@ from batchtwin.azure.rest.scope import (
     ACCOUNT,
     GROUP_PATH,
     LOCATION,
-    PROVIDER,
     STORAGE_SUFFIX,
     WORKSPACE_PATH,
     WORKSPACES_PATH,
@@ -23,6 +22,7 @@ from batchtwin.azure.rest.scope import (
     WorkspaceScope,
 )
 from batchtwin.azure.rest.state import State
+from batchtwin.deployment.reference import PROVIDER
 from batchtwin.workspace.datastores import ARTIFACTS, DEFAULT
 
 # What a client may do in a datastore: add and look; logs only to look at.
