@@ -7,6 +7,7 @@ import binascii
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -93,6 +94,8 @@ class _BlobService:
         if request.scope["path"].endswith("\n"):
             # Routes are matched without it.
             raise BlobError(400, "InvalidResourceName", "The path must not end in a line break.")
+        if not _is_utf8(request.scope["raw_path"]):
+            raise BlobError(400, "InvalidResourceName", "The path must be UTF-8, percent-encoded.")
         container = check_container(request.path_params["container"])
         call = _Call(request, container, request.path_params.get("blob", ""))
         about = "blob" if call.blob else call.query("restype")
@@ -206,6 +209,15 @@ class _BlobService:
                 buffer = bytearray()
         await run_in_threadpool(sink.write, buffer)
         blob_headers.check_content_md5(call.request.headers, sink.md5.digest())
+
+
+def _is_utf8(path: bytes) -> bool:
+    """Whether a percent-encoded path is text; the HTTP server decodes it with replacement characters if it is not."""
+    try:
+        unquote_to_bytes(path).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _length(call: _Call, most: int) -> int:
