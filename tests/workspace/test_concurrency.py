@@ -186,3 +186,29 @@ def test_an_address_that_leads_nowhere(address: str, text: str) -> None:
     with pytest.raises(StoreError, match=text) as caught:
         Workspace.open(address)
     assert "secret" not in str(caught.value)
+
+
+def test_a_create_that_races_a_delete_finds_what_it_made(rehearsal: Rehearsal, where: str, crowd: Crowd) -> None:
+    """An endpoint, a compute and a deployment are returned as they were written, even if they are deleted at once."""
+    rehearsal.deploy()
+    body = f"""
+        from contextlib import suppress
+        from pathlib import Path
+        from batchtwin.workspace.errors import NotFoundError
+        yaml = Path({str(rehearsal.project.folder / "deployment.yml")!r})
+        parts = workspace.endpoints, workspace.computes
+        for _ in range(40):
+            if number < 4:
+                for part in parts:
+                    assert part.create("raced").name == "raced"
+                made = workspace.deployments.create(yaml, name="raced")
+                assert made.name == "raced"
+            else:
+                for part in parts:
+                    with suppress(NotFoundError):
+                        part.delete("raced")
+                with suppress(NotFoundError):
+                    workspace.deployments.delete("test-endpoint", "raced")
+        return number
+    """
+    assert sorted(crowd(8, where, body)) == list(range(8))

@@ -51,8 +51,7 @@ class Computes:
             "idle_time_before_scale_down": idle_time,
         }
         with self._store.write() as connection:
-            upsert(connection, tables.computes, {"name": name}, values)
-        return self.get(name)
+            return compute_of(upsert(connection, tables.computes, {"name": name}, values))
 
     def get(self, name: str) -> Compute:
         """Return a compute.

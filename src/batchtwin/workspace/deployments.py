@@ -101,10 +101,10 @@ class Deployments:
             }
             if not first(connection, select(tables.endpoints).where(tables.endpoints.c.name == spec.endpoint_name)):
                 raise NotFoundError("endpoint", spec.endpoint_name)  # deleted meanwhile
-            upsert(connection, tables.deployments, key, {"spec": stored, **ids})
+            row = upsert(connection, tables.deployments, key, {"spec": stored, **ids})
             if set_default:
                 _set_default(connection, spec.endpoint_name, spec.name)
-        return self.get(spec.endpoint_name, spec.name)
+            return deployment_of(row, connection, self._store.root)
 
     def get(self, endpoint: str, name: str) -> DeploymentRecord:
         """Return a deployment.

@@ -45,8 +45,7 @@ class Endpoints:
             if default_deployment is not None:
                 _require_deployment(connection, name, default_deployment)
                 values["default_deployment"] = default_deployment
-            upsert(connection, tables.endpoints, {"name": name}, values)
-        return self.get(name)
+            return endpoint_of(upsert(connection, tables.endpoints, {"name": name}, values))
 
     def update(self, name: str, **changes: Any) -> Endpoint:
         """Change `description`, `tags`, `properties` or `default_deployment` (None for none).

@@ -63,13 +63,15 @@ def test_each_way_to_name_the_input(deployed: Sdk, data: str, uri: str) -> None:
 
 
 @pytest.mark.sdk("`OutputData`", "a path below the ARM id of a datastore")
-def test_output_below_the_id_of_a_datastore(deployed: Sdk, data: str) -> None:
+@pytest.mark.parametrize(("type", "file"), [("UriFolder", "predictions.csv"), ("UriFile", "numbers.csv")])
+def test_output_below_the_id_of_a_datastore(deployed: Sdk, data: str, type: str, file: str) -> None:
     server = deployed.server
     store = server.call("GET", "/datastores/workspaceblobstore").data["id"]
-    output = {"score": {"JobOutputType": "UriFolder", "Uri": f"{store}/paths/{data}/by-id"}}
+    path = f"{data}/by-id" if type == "UriFolder" else f"{data}/by-id/{file}"
+    output = {"score": {"JobOutputType": type, "Uri": f"{store}/paths/{path}"}}
     answer = server.call("POST", f"/batchEndpoints/{deployed.name}/jobs", body(f"azureml:{data}:1", OutputData=output))
     assert server.end(answer.data["name"]) == "Completed"
-    written = server.folder / "datastores/workspaceblobstore" / data / "by-id/predictions.csv"
+    written = server.folder / "datastores/workspaceblobstore" / data / "by-id" / file
     assert written.read_text() == "0\n1\n2\n"
 
 

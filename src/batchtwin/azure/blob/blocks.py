@@ -1,4 +1,4 @@
-"""Uploads in blocks: each is kept as a file until a list says which ones, in which order, are the blob."""
+"""Uploads in blocks. Each block is a file until a block list joins some of them to the blob."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _folder(files: BlobFiles, container: str, name: str) -> Path:
 
 
 def _drop(folder: Path) -> None:
-    """Remove the blocks at one stroke, so that one that comes meanwhile is not lost with them."""
+    """Remove the blocks by one rename, so that a block that arrives at the same time is not lost with them."""
     gone = folder.parents[1].parent / STAGING / uuid.uuid4().hex
     try:
         folder.rename(gone)

@@ -1,4 +1,7 @@
-"""Containers as folders and blobs as plain files in them, which others read straight from the disk."""
+"""Containers are folders and blobs are files in them. The workspace and jobs read them from the disk.
+
+A blob is never changed in place: new content is a new file that replaces the old one. So files may be hard-linked.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,11 @@ from batchtwin.azure.blob.properties import Blob, BlobProperties, PropertiesFold
 STAGING = ".staging"
 BLOCKS = ".blocks"
 PROPERTIES = ".details"
-# As the service does with blocks that nobody commits.
+# Azure Storage drops uncommitted blocks after a week, too.
 ABANDONED_SECONDS = 7 * 24 * 3600
 _CHUNK = 1 << 20
 
-# Given what is there, raises BlobError if it is not to be changed.
+# Gets the existing blob, and raises BlobError if it must not be changed.
 Condition = Callable[[Blob | None], None]
 
 
@@ -56,7 +59,7 @@ class Sink:
         self.path.unlink(missing_ok=True)
 
     def _append(self, data: bytes | bytearray) -> None:
-        # One write takes less than it is given where the disk fills up; only the next one says so.
+        # When the disk fills up, a write takes fewer bytes than it got; only the next write raises.
         rest = memoryview(data)
         while rest:
             rest = rest[self._file.write(rest) :]
@@ -101,10 +104,10 @@ class BlobFiles:
         Raises:
             BlobError: 404, there is no such blob or container.
         """
-        found = self.look(container, name)
-        if found is None:
+        blob = self.look(container, name)
+        if blob is None:
             raise blob_not_found(container, name)
-        return found
+        return blob
 
     def look(self, container: str, name: str) -> Blob | None:
         """Return a blob, or None.
@@ -114,14 +117,14 @@ class BlobFiles:
         """
         path = self.folder(container) / name
         try:
-            seen = path.stat()
+            status = path.stat()
         except OSError as error:
             if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
                 return None
             raise
-        if not stat.S_ISREG(seen.st_mode) or not self.may_read(container, path):
+        if not stat.S_ISREG(status.st_mode) or not self.may_read(container, path):
             return None
-        return self._blob(container, name, path, seen)
+        return self._blob(container, name, path, status)
 
     def open(self, container: str, name: str) -> tuple[Blob, BinaryIO]:
         """Return a blob with its open file: the content stays the same whatever happens to the blob meanwhile.
@@ -129,12 +132,12 @@ class BlobFiles:
         Raises:
             BlobError: 404, there is no such blob or container.
         """
-        found = self.get(container, name)
+        blob = self.get(container, name)
         try:
-            file = found.path.open("rb", buffering=0)
+            file = blob.path.open("rb", buffering=0)
         except FileNotFoundError:
             raise blob_not_found(container, name) from None
-        return self._blob(container, name, found.path, os.fstat(file.fileno())), file
+        return self._blob(container, name, blob.path, os.fstat(file.fileno())), file
 
     def may_read(self, container: str, path: Path) -> bool:
         """Whether a path, its links followed, lies in the container."""
@@ -207,12 +210,12 @@ class BlobFiles:
             raise path_conflict(container, name)
         path.parent.mkdir(parents=True, exist_ok=True)
 
-    def _blob(self, container: str, name: str, path: Path, seen: os.stat_result) -> Blob:
-        properties = self._properties.read(container, name, seen.st_size, seen.st_mtime_ns)
-        return Blob(container, name, path, seen.st_size, seen.st_mtime_ns, properties)
+    def _blob(self, container: str, name: str, path: Path, status: os.stat_result) -> Blob:
+        properties = self._properties.read(container, name, status.st_size, status.st_mtime_ns)
+        return Blob(container, name, path, status.st_size, status.st_mtime_ns, properties)
 
     def _sweep(self) -> None:
-        """Remove what uploads left behind that were never finished."""
+        """Remove files of uploads that were never completed."""
         for left in (*(self._root / STAGING).iterdir(), *self.blocks.glob("*/*")):
             if time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
                 shutil.rmtree(left) if left.is_dir() else left.unlink()

@@ -1,4 +1,4 @@
-"""What the headers of a blob request mean: conditions, ranges, content headers, metadata. Pure."""
+"""Headers of blob requests: conditions, ranges, content headers, metadata. Pure."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from batchtwin.azure.blob.properties import CONTENT_TYPE, Blob, BlobProperties
 
 METADATA = "x-ms-meta-"
 METADATA_BYTES = 8192
-# What a blob's content is sent with again, where the upload said so by `x-ms-blob-{name}`.
+# Content headers that an upload sets by `x-ms-blob-{name}` and that a download returns.
 _CONTENT = ("content-type", "content-encoding", "content-language", "content-disposition", "cache-control")
-# Headers that ask for what is not imitated: without it the request would do something else than it says.
+# Headers of features that are not imitated. Ignoring them would change what the request does.
 _UNKNOWN = re.compile(
     r"x-ms-(copy-source.*|source-.*|lease-id|if-tags|encryption-.*|structured-body|content-crc64|tags|access-tier|"
     r"immutability-policy-.*|legal-hold)"
@@ -25,7 +25,7 @@ _RANGE = re.compile(r"bytes=(\d{1,18})-(\d{1,18})?")
 
 
 def refuse_unknown(headers: Mapping[str, str]) -> None:
-    """Refuse headers that ask for what is not imitated.
+    """Refuse headers of features that are not imitated.
 
     Raises:
         BlobError: 400, naming the header.
@@ -43,33 +43,33 @@ def properties(headers: Mapping[str, str], content_type: str = "", md5: bytes | 
     """
     content = {name: headers[f"x-ms-blob-{name}"] for name in _CONTENT if headers.get(f"x-ms-blob-{name}")}
     content.setdefault("content-type", content_type or CONTENT_TYPE)
-    given = headers.get("x-ms-blob-content-md5")
-    if given:
-        _check_md5("x-ms-blob-content-md5", given)
-    if md5 or given:
-        content["content-md5"] = given or base64.b64encode(md5 or b"").decode()
+    md5_header = headers.get("x-ms-blob-content-md5")
+    if md5_header:
+        _check_md5("x-ms-blob-content-md5", md5_header)
+    if md5 or md5_header:
+        content["content-md5"] = md5_header or base64.b64encode(md5 or b"").decode()
     return BlobProperties(content, metadata(headers))
 
 
 def metadata(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the user's metadata; names are lower case, for so HTTP servers give them.
+    """Return the user's metadata, with names in lower case.
 
     Raises:
         BlobError: 400, a name is no identifier, or it is too much.
     """
-    found = {
+    values = {
         name[len(METADATA) :].lower(): value for name, value in headers.items() if name.lower().startswith(METADATA)
     }
-    for name in found:
+    for name in values:
         if not re.fullmatch(r"[a-z_][a-z0-9_]*", name):
             raise BlobError(
                 400,
                 "InvalidMetadata",
                 f"{METADATA}{name}: the name must be a letter or '_', then letters, digits, '_'.",
             )
-    if sum(len(name) + len(value) for name, value in found.items()) > METADATA_BYTES:
+    if sum(len(name) + len(value) for name, value in values.items()) > METADATA_BYTES:
         raise BlobError(400, "MetadataTooLarge", f"Names and values of metadata: at most {METADATA_BYTES} bytes.")
-    return found
+    return values
 
 
 def check_content_md5(headers: Mapping[str, str], md5: bytes) -> None:
@@ -79,26 +79,26 @@ def check_content_md5(headers: Mapping[str, str], md5: bytes) -> None:
         BlobError: 400, they differ.
     """
     for name in ("x-ms-blob-content-md5", "content-md5"):
-        if given := headers.get(name):
-            if _check_md5(name, given) != md5:
+        if md5_header := headers.get(name):
+            if _check_md5(name, md5_header) != md5:
                 raise BlobError(
                     400, "Md5Mismatch", f"{name}: the bytes that arrived have another MD5; send them again."
                 )
             return
 
 
-def _check_md5(name: str, given: str) -> bytes:
+def _check_md5(name: str, md5_header: str) -> bytes:
     try:
-        value = base64.b64decode(given, validate=True)
+        value = base64.b64decode(md5_header, validate=True)
     except (binascii.Error, ValueError):
         value = b""
     if len(value) != 16:
-        raise BlobError(400, "InvalidMd5", f"{name}: {given[:80]!r} is not the base64 of 16 bytes.")
+        raise BlobError(400, "InvalidMd5", f"{name}: {md5_header[:80]!r} is not the base64 of 16 bytes.")
     return value
 
 
 def byte_range(headers: Mapping[str, str], size: int) -> tuple[int, int] | None:
-    """Return the first byte and the end (exclusive) of what is asked for, None for all.
+    """Return the first byte and the end (exclusive) of the requested range; None for all.
 
     Raises:
         BlobError: 400, it is none; 416, it begins after the end.
@@ -106,15 +106,15 @@ def byte_range(headers: Mapping[str, str], size: int) -> tuple[int, int] | None:
     text = headers.get("x-ms-range") or headers.get("range")
     if not text:
         return None
-    found = _RANGE.fullmatch(text)
-    if not found or (found[2] and int(found[2]) < int(found[1])):
+    match = _RANGE.fullmatch(text)
+    if not match or (match[2] and int(match[2]) < int(match[1])):
         raise header_refused("range", text[:80], "bytes=FIRST-LAST or bytes=FIRST-")
-    first = int(found[1])
+    first = int(match[1])
     if first >= size:
         raise BlobError(
             416, "InvalidRange", f"The range {text} begins after {size} bytes.", {"content-range": f"bytes */{size}"}
         )
-    return first, min(int(found[2]) + 1, size) if found[2] else size
+    return first, min(int(match[2]) + 1, size) if match[2] else size
 
 
 def check_read(headers: Mapping[str, str], blob: Blob) -> None:
@@ -132,7 +132,7 @@ def check_read(headers: Mapping[str, str], blob: Blob) -> None:
 
 
 def check_write(headers: Mapping[str, str], blob: Blob | None) -> None:
-    """Check the conditions of a request that writes; `blob` is what is there.
+    """Check the conditions of a request that writes; `blob` is the existing one.
 
     Raises:
         BlobError: 409 if nothing should be there; 412; 400 for what is no date.

@@ -16,7 +16,7 @@ MOST = 5000
 
 @dataclass(frozen=True)
 class ListRequest:
-    """What to list. With `delimiter`, names that have it after `prefix` are given once, as the part up to it."""
+    """A request for a list. With `delimiter`, names that contain it after `prefix` are grouped by the part up to it."""
 
     prefix: str = ""
     delimiter: str = ""
@@ -32,41 +32,41 @@ class Page:
     next: str
 
 
-def page(files: BlobFiles, container: str, asked: ListRequest) -> Page:
+def page(files: BlobFiles, container: str, request: ListRequest) -> Page:
     """Return a page of the blobs of a container.
 
     Raises:
         BlobError: 404, there is no such container.
     """
     entries: list[Blob | str] = []
-    for name in _grouped(_names(files, container, asked), asked):
-        if len(entries) == asked.most:
+    for name in _grouped(_names(files, container, request), request):
+        if len(entries) == request.most:
             return Page(tuple(entries), name)
-        if asked.delimiter and name.endswith(asked.delimiter) and name != asked.prefix:
+        if request.delimiter and name.endswith(request.delimiter) and name != request.prefix:
             entries.append(name)
         elif blob := files.look(container, name):
             entries.append(blob)
     return Page(tuple(entries), "")
 
 
-def _grouped(names: Iterator[str], asked: ListRequest) -> Iterator[str]:
+def _grouped(names: Iterator[str], request: ListRequest) -> Iterator[str]:
     last = ""
     for name in names:
-        at = name.find(asked.delimiter, len(asked.prefix)) if asked.delimiter else -1
-        group = name if at < 0 else name[: at + len(asked.delimiter)]
-        if group != last and group >= asked.marker:
+        at = name.find(request.delimiter, len(request.prefix)) if request.delimiter else -1
+        group = name if at < 0 else name[: at + len(request.delimiter)]
+        if group != last and group >= request.marker:
             yield group
         last = group
 
 
-def _names(files: BlobFiles, container: str, asked: ListRequest) -> Iterator[str]:
+def _names(files: BlobFiles, container: str, request: ListRequest) -> Iterator[str]:
     """The names that begin with the prefix, by code point; of folders that the delimiter closes, name and '/'."""
     top = files.folder(container)
-    above = asked.prefix.rpartition("/")[0]
+    above = request.prefix.rpartition("/")[0]
     if above and not is_blob(above):
         return
     folder = top / above
-    walk = _Walk(files, container, asked)
+    walk = _Walk(files, container, request)
     if files.may_read(container, folder):
         yield from walk.below(folder, f"{above}/" if above else "", frozenset())
 
@@ -75,7 +75,7 @@ def _names(files: BlobFiles, container: str, asked: ListRequest) -> Iterator[str
 class _Walk:
     files: BlobFiles
     container: str
-    asked: ListRequest
+    request: ListRequest
 
     def below(self, folder: Path, name: str, entered: frozenset[str]) -> Iterator[str]:
         """The names in a folder, which is called `name` with a '/' at its end; links are never entered in circles."""
@@ -83,7 +83,7 @@ class _Walk:
         if real in entered:
             return
         for child, is_folder in self._children(folder, name):
-            if not is_folder or self.asked.delimiter == "/":
+            if not is_folder or self.request.delimiter == "/":
                 yield child
             else:
                 yield from self.below(folder / child[len(name) : -1], child, entered | {real})
@@ -98,7 +98,7 @@ class _Walk:
 
     def _wanted(self, child: str, is_folder: bool) -> bool:
         """Whether there can be something to list: within the prefix, not before the marker, readable."""
-        prefix, marker = self.asked.prefix, self.asked.marker
+        prefix, marker = self.request.prefix, self.request.marker
         if not child.startswith(prefix) or not is_blob(child.rstrip("/")):
             return False
         if child < marker and not (is_folder and marker.startswith(child)):

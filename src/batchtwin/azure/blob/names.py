@@ -1,4 +1,4 @@
-"""Which names containers, blobs and blocks can have: those of the service that are safe as names of files. Pure."""
+"""Rules for names of containers, blobs and blocks: those of Azure Storage that are safe as file names. Pure."""
 
 from __future__ import annotations
 

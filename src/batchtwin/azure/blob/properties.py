@@ -1,4 +1,4 @@
-"""A blob is a file; what a file cannot carry lies beside it, in a folder of its own."""
+"""Properties and metadata of blobs. A blob is a file; its properties are in a JSON file in another folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CONTENT_TYPE = "application/octet-stream"
 class BlobProperties:
     """Content headers by their lower case names (`content-type`, `content-md5` ...) and the user's metadata.
 
-    `changed_ns` is when they were changed without the content, 0 for never.
+    `changed_ns` is the time of the last change without new content, 0 for never.
     """
 
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -29,7 +29,7 @@ class BlobProperties:
 
 @dataclass(frozen=True)
 class Blob:
-    """A blob as it was when it was looked at; `path` is its file, `size` its bytes."""
+    """A blob at one moment; `path` is its file, `size` is in bytes."""
 
     container: str
     name: str
@@ -40,13 +40,13 @@ class Blob:
 
     @property
     def etag(self) -> str:
-        """Another one whenever content or metadata are changed; with the quotes that HTTP wants."""
+        """The entity tag, in quotes. It changes with content and metadata."""
         seen = f"{self.mtime_ns} {self.size} {self.properties.changed_ns}"
         return f'"0x{hashlib.sha256(seen.encode()).hexdigest()[:16].upper()}"'
 
     @property
     def modified(self) -> datetime:
-        """When content or metadata were last changed, in whole seconds as HTTP has them."""
+        """The time of the last change of content or metadata, in whole seconds."""
         return datetime.fromtimestamp(max(self.mtime_ns, self.properties.changed_ns) // 10**9, UTC)
 
     @property
@@ -56,9 +56,9 @@ class Blob:
 
 
 class PropertiesFolder:
-    """BlobProperties by container, blob, and the very content (its `size` and `mtime_ns`) that they belong to.
+    """Properties by container, blob and content (`size` and `mtime_ns`).
 
-    So those of a new content are written before it, and a blob has its own or, put there by someone else, none.
+    The properties of new content are written before the content. A file that another program wrote has none.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -78,7 +78,7 @@ class PropertiesFolder:
         atomic.write_text(file, json.dumps(asdict(blob.properties)), sync=False)
 
     def remove(self, blob: Blob) -> None:
-        """Forget the properties of a content that is gone."""
+        """Remove the properties of content that was replaced or deleted."""
         self._file(blob.container, blob.name, blob.size, blob.mtime_ns).unlink(missing_ok=True)
 
     def _file(self, container: str, name: str, size: int, mtime_ns: int) -> Path:

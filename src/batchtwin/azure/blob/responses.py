@@ -1,4 +1,4 @@
-"""What the blob service answers with: a blob's headers, its bytes, a refusal."""
+"""Responses of the blob service: a blob's headers, its bytes, errors."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
-def stamp(response: Response, asked: Mapping[str, str]) -> Response:
-    """Add the headers that every answer bears."""
-    response.headers["x-ms-version"] = asked.get("x-ms-version", VERSION)
+def stamp(response: Response, request_headers: Mapping[str, str]) -> Response:
+    """Add the headers of every answer."""
+    response.headers["x-ms-version"] = request_headers.get("x-ms-version", VERSION)
     response.headers["x-ms-request-id"] = str(uuid.uuid4())
     response.headers["x-content-type-options"] = "nosniff"
-    if client_id := asked.get("x-ms-client-request-id"):
+    if client_id := request_headers.get("x-ms-client-request-id"):
         response.headers["x-ms-client-request-id"] = client_id
     return response
 
@@ -47,14 +47,14 @@ def refusal(error: BlobError, method: str) -> Response:
 
 def of_system(error: OSError) -> BlobError:
     """Return the refusal for what the file system refused."""
-    said = error.strerror or type(error).__name__
+    reason = error.strerror or type(error).__name__
     if error.errno in _NAMES_TOO_LONG:
-        return BlobError(400, "InvalidResourceName", f"The name is too long for this file system: {said}.")
+        return BlobError(400, "InvalidResourceName", f"The name is too long for this file system: {reason}.")
     if error.errno in _FULL:
-        return BlobError(409, "OutOfSpace", f"The server cannot store it: {said}. Make room, then send it again.")
+        return BlobError(409, "OutOfSpace", f"The server cannot store it: {reason}. Make room, then send it again.")
     if error.errno in _FORBIDDEN:
-        return BlobError(409, "NotWritable", f"The server may not write or read its own folder: {said}.")
-    return BlobError(503, "ServerBusy", f"The server could not reach its files: {said}.")
+        return BlobError(409, "NotWritable", f"The server may not write or read its own folder: {reason}.")
+    return BlobError(503, "ServerBusy", f"The server could not reach its files: {reason}.")
 
 
 def created(blob: Blob, headers: Mapping[str, str] | None = None) -> Response:
@@ -74,15 +74,15 @@ def properties(blob: Blob) -> Response:
     return Response(status_code=200, headers=_headers(blob) | {"content-length": str(blob.size)})
 
 
-async def content(blob: Blob, file: BinaryIO, asked: Mapping[str, str]) -> Response:
+async def content(blob: Blob, file: BinaryIO, request_headers: Mapping[str, str]) -> Response:
     """Return the bytes that a GET asks for, all or a range; the file is closed when they are sent.
 
     Raises:
         BlobError: 400 or 416, the range cannot be sent.
     """
     headers = _headers(blob)
-    part = blob_headers.byte_range(asked, blob.size)
-    if asked.get("x-ms-range-get-content-md5", "").lower() == "true":
+    part = blob_headers.byte_range(request_headers, blob.size)
+    if request_headers.get("x-ms-range-get-content-md5", "").lower() == "true":
         if part is None or part[1] - part[0] > _MD5_BYTES:
             raise header_refused("x-ms-range-get-content-md5", "true", f"a range of at most {_MD5_BYTES} bytes with it")
     if part is None:
@@ -91,7 +91,7 @@ async def content(blob: Blob, file: BinaryIO, asked: Mapping[str, str]) -> Respo
     if md5 := headers.pop("content-md5", None):
         headers["x-ms-blob-content-md5"] = md5
     file.seek(first)
-    if "x-ms-range-get-content-md5" in asked:
+    if "x-ms-range-get-content-md5" in request_headers:
         body = await run_in_threadpool(file.read, end - first)
         file.seek(first)
         headers["content-md5"] = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()

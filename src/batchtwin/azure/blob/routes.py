@@ -1,4 +1,4 @@
-"""The blob service's face: the part of Azure Storage that the SDKs of Azure ML use, over plain folders."""
+"""The routes of the blob service: the part of Azure Storage that the SDKs of Azure ML use, over plain folders."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import binascii
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -43,7 +44,7 @@ def router(root: Path, sas: Sas, put_bytes: int = PUT_BYTES) -> APIRouter:
 
 @dataclass(frozen=True)
 class _Call:
-    """A request that is allowed; `blob` is empty where the container is meant."""
+    """An authorized request; `blob` is empty for a request about the container."""
 
     request: Request
     container: str
@@ -93,14 +94,16 @@ class _BlobService:
         if request.scope["path"].endswith("\n"):
             # Routes are matched without it.
             raise BlobError(400, "InvalidResourceName", "The path must not end in a line break.")
+        if not _is_utf8(request.scope["raw_path"]):
+            raise BlobError(400, "InvalidResourceName", "The path must be UTF-8, percent-encoded.")
         container = check_container(request.path_params["container"])
         call = _Call(request, container, request.path_params.get("blob", ""))
         about = "blob" if call.blob else call.query("restype")
-        found = self._operations.get((request.method, about, call.query("comp")))
-        self._authorize(call, found[0] if found else "")
-        if found is None:
-            asked = f"{request.method} restype={call.query('restype')} comp={call.query('comp')}"
-            raise BlobError(405, "UnsupportedHttpVerb", f"{asked}: is not imitated here.")
+        operation = self._operations.get((request.method, about, call.query("comp")))
+        self._authorize(call, operation[0] if operation else "")
+        if operation is None:
+            text = f"{request.method} restype={call.query('restype')} comp={call.query('comp')}"
+            raise BlobError(405, "UnsupportedHttpVerb", f"{text}: is not imitated here.")
         for name in ("snapshot", "versionid"):
             if call.query(name):
                 raise query_refused(name, call.query(name)[:80], "none: there are no snapshots or versions here")
@@ -109,7 +112,7 @@ class _BlobService:
             raise blob_not_found(container, call.blob)  # so the SDK asks whether a folder is a blob
         if call.blob:
             check_blob(call.blob)
-        return await found[1](call)
+        return await operation[1](call)
 
     def _authorize(self, call: _Call, permission: str) -> None:
         query = call.request.query_params
@@ -131,10 +134,10 @@ class _BlobService:
         include = set(filter(None, call.query("include").split(",")))
         if include - {"metadata"}:
             raise query_refused("include", call.query("include")[:80], "metadata")
-        asked = ListRequest(call.query("prefix"), call.query("delimiter"), _marker(call), _most(call))
-        found = await run_in_threadpool(page, self._files, call.container, asked)
-        marker = base64.urlsafe_b64encode(found.next.encode()).decode()
-        body = blob_xml.list_body(call.container, asked, found, marker, "metadata" in include)
+        request = ListRequest(call.query("prefix"), call.query("delimiter"), _marker(call), _most(call))
+        listed = await run_in_threadpool(page, self._files, call.container, request)
+        marker = base64.urlsafe_b64encode(listed.next.encode()).decode()
+        body = blob_xml.list_body(call.container, request, listed, marker, "metadata" in include)
         return Response(body, media_type=blob_xml.MEDIA_TYPE)
 
     async def _get(self, call: _Call) -> Response:
@@ -208,11 +211,20 @@ class _BlobService:
         blob_headers.check_content_md5(call.request.headers, sink.md5.digest())
 
 
+def _is_utf8(path: bytes) -> bool:
+    """Whether a percent-encoded path is text; the HTTP server decodes it with replacement characters if it is not."""
+    try:
+        unquote_to_bytes(path).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _length(call: _Call, most: int) -> int:
-    """Return the bytes that the body has; the HTTP server sees to it that they are no more.
+    """Return the length of the body in bytes; the HTTP server enforces it.
 
     Raises:
-        BlobError: 411, it is not said; 400, it is chunked all the same, and then may have any length; 413.
+        BlobError: 411, no length; 400, a chunked body, which may have any length; 413, too long.
     """
     text = call.request.headers.get("content-length", "")
     if not text.isdecimal():

@@ -1,4 +1,4 @@
-"""Tokens for one container that expire: the query parameters of a shared access signature, signed with our own key."""
+"""Shared access signatures (SAS): query parameters that open one container until they expire."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
-# What a token allows: read, add, create, write, delete, list; the service asks for them in this order.
+# Read, add, create, write, delete, list, in the order of Azure Storage.
 PERMISSIONS = "racwdl"
 VERSION = "2021-12-02"
 _CONTAINER = "c"
@@ -20,7 +20,7 @@ _SIGNED = ("sv", "sr", "sp", "se")
 
 
 class Sas:
-    """Makes and checks tokens. Who has the `key` (16 bytes at least) can make them."""
+    """Issues and checks tokens with a secret `key` (16 bytes at least)."""
 
     def __init__(self, key: bytes) -> None:
         if len(key) < 16:
@@ -31,7 +31,7 @@ class Sas:
         """Return a query string that opens `container` for so many seconds, rounded up.
 
         Raises:
-            ValueError: a permission that there is not.
+            ValueError: an unknown permission.
         """
         if not permissions or set(permissions) - set(PERMISSIONS):
             raise ValueError(f"permissions {permissions!r}: must be letters of {PERMISSIONS}")
@@ -41,11 +41,11 @@ class Sas:
         return urlencode(query | {"sig": self._signature(container, query)})
 
     def check(self, container: str, query: Mapping[str, str], permission: str = "") -> bool:
-        """Whether `query` holds a token of ours for this container that has not expired, and allows `permission`."""
+        """Whether `query` holds a valid token of this server for this container that allows `permission`."""
         signed = {name: query.get(name, "") for name in _SIGNED}
-        given = query.get("sig", "").encode(errors="replace")
-        # First of all, so that nothing of a forged token is looked at.
-        if not hmac.compare_digest(given, self._signature(container, signed).encode()):
+        signature = query.get("sig", "").encode(errors="replace")
+        # First, so that nothing of a forged token is parsed.
+        if not hmac.compare_digest(signature, self._signature(container, signed).encode()):
             return False
         end = datetime.strptime(signed["se"], _TIME).replace(tzinfo=UTC)
         return time.time() < end.timestamp() and set(permission) <= set(signed["sp"])

@@ -1,4 +1,4 @@
-"""The bodies of the blob service: lists, block lists and errors as XML."""
+"""XML bodies of the blob service: lists, block lists and errors."""
 
 from __future__ import annotations
 
@@ -18,17 +18,21 @@ BLOCK_LIST_BYTES = 8 << 20
 
 
 def error_body(error: BlobError) -> bytes:
-    """Return the body that goes with a refusal."""
+    """Return the body of an error."""
     root = Element("Error")
     SubElement(root, "Code").text = error.code
     SubElement(root, "Message").text = _printable(error.message)
     return _bytes(root)
 
 
-def list_body(container: str, asked: ListRequest, page: Page, marker: str, with_metadata: bool) -> bytes:
-    """Return a page of a list; `marker` is where the next one begins, as it is to be sent back."""
+def list_body(container: str, request: ListRequest, page: Page, marker: str, with_metadata: bool) -> bytes:
+    """Return a page of a list; `marker` is the start of the next page, as the client sends it back."""
     root = Element("EnumerationResults", {"ContainerName": container})
-    for name, value in (("Prefix", asked.prefix), ("MaxResults", str(asked.most)), ("Delimiter", asked.delimiter)):
+    for name, value in (
+        ("Prefix", request.prefix),
+        ("MaxResults", str(request.most)),
+        ("Delimiter", request.delimiter),
+    ):
         if value:
             SubElement(root, name).text = _printable(value)
     blobs = SubElement(root, "Blobs")
@@ -68,7 +72,7 @@ def block_keys(body: bytes) -> list[str]:
     """Return the keys of the blocks that a block list names, in its order.
 
     Raises:
-        BlobError: 400, it is no block list, or names committed blocks, which are not kept apart here.
+        BlobError: 400, no block list, or one with committed blocks, which are not stored separately here.
     """
     try:
         root = fromstring(body, forbid_dtd=True)
@@ -92,7 +96,7 @@ def _no_list(what: str) -> BlobError:
 
 
 def _printable(text: str) -> str:
-    """Text without what XML cannot carry."""
+    """Return text without characters that XML does not allow."""
     return (
         "".join(letter if letter >= " " and letter not in "\ufffe\uffff" else "\ufffd" for letter in text)
         .encode(errors="replace")

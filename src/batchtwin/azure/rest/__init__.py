@@ -1,1 +1,1 @@
-"""The REST face that the Azure SDK talks to."""
+"""The REST service for the Azure SDK: ARM, run history, tokens."""

@@ -1,4 +1,4 @@
-"""The two applications put together: the service, and what the SDK asks for without TLS."""
+"""The two ASGI applications: the service, and the metadata and tokens that the SDK fetches without TLS."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ from batchtwin.azure.rest.routes import (
 from batchtwin.azure.rest.scope import BLOBS
 from batchtwin.azure.rest.state import AppState
 
-# Asked for without a token: blobs and logs have a signature in their address, and who is to get a token has to be told
-# where from.
+# Paths without a token: URLs of blobs and logs carry a signature, and a client without a token needs discovery.
 OPEN = (f"{BLOBS}/", "/logs/", "/discovery/")
 GUARDED = (
     workspaces,
@@ -43,7 +42,7 @@ GUARDED = (
     jobs,
     history,
     operations,
-    # Last, for its routes are for any collection.
+    # Last: its routes match any collection.
     assets,
 )
 

@@ -1,7 +1,7 @@
-"""Who may use the service: those who hold a token, which the identity endpoint gives to those who know its header.
+"""Bearer tokens: the check of each request, and the identity endpoint that issues tokens.
 
-The SDK asks for both over plain http: what the cloud is called and where it lies, and, as `DefaultAzureCredential` does
-in an App Service, a token (https://learn.microsoft.com/azure/app-service/overview-managed-identity, REST protocol).
+The SDK uses two addresses over plain HTTP: the metadata of the cloud, and the identity endpoint of an App Service, as
+`DefaultAzureCredential` does (https://learn.microsoft.com/azure/app-service/overview-managed-identity, REST protocol).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TENANT = str(uuid.uuid5(uuid.NAMESPACE_DNS, "batchtwin"))
 
 
 class BearerAuth:
-    """ASGI middleware that refuses requests without a token of ours, but for what lies below the paths `open`."""
+    """ASGI middleware that refuses requests without a token of this server. Paths below `open` need none."""
 
     def __init__(self, app: ASGIApp, tokens: Tokens, open: Sequence[str]) -> None:
         self._app = app
@@ -53,12 +53,12 @@ def _unauthorized() -> ArmError:
 
 
 def router(origin: str, secret: str) -> APIRouter:
-    """The routes of the listener without TLS. `origin` is that of the one with, `secret` the header of the identity."""
+    """Return the routes of the listener without TLS. `origin` is the service with TLS, `secret` the identity header."""
     routes = APIRouter()
 
     @routes.get(METADATA_PATH)
     async def metadata(list: Annotated[str | None, Query()] = None) -> Any:
-        """The clouds that there are: this one. azure-cli wants a list, the SDK takes both."""
+        """The metadata of this cloud. azure-cli requests a list, the SDK takes both forms."""
         cloud = _cloud(origin)
         return [cloud] if list else cloud
 
@@ -68,7 +68,7 @@ def router(origin: str, secret: str) -> APIRouter:
         resource: Annotated[str, Query(max_length=500)],
         x_identity_header: Annotated[str, Header()] = "",
     ) -> JSONResponse:
-        """A token for `resource`, to whoever shows the header that `batchtwin env` prints."""
+        """A token for `resource`. The request needs the header that `batchtwin env` prints."""
         if not hmac.compare_digest(x_identity_header.encode(errors="replace"), secret.encode()):
             raise ArmError(401, "Unauthorized", 'X-IDENTITY-HEADER is not this server\'s; eval "$(batchtwin env)"')
         ends = int(time.time()) + TOKEN_SECONDS
@@ -80,7 +80,7 @@ def router(origin: str, secret: str) -> APIRouter:
 
 
 def _cloud(origin: str) -> dict[str, Any]:
-    """What Azure's metadata say of a cloud, with addresses of ours."""
+    """The metadata of a cloud in Azure's form, with the addresses of this server."""
     return {
         "name": CLOUD,
         "portal": origin,

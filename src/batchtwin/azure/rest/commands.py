@@ -7,15 +7,15 @@ import sys
 from batchtwin.azure.connection import Connection, config
 from batchtwin.errors import UsageError
 
-# What the extras `workspace` and `serve` bring.
+# Packages of the extras `workspace` and `serve`.
 NEEDED = ("certifi", "fastapi", "jwt", "sqlalchemy", "trustme", "uvicorn")
 
 
 def run_server(host: str, port: int, http_port: int) -> None:
-    """Serve the workspace of the environment until the process is told to end.
+    """Serve the workspace of the environment until SIGINT or SIGTERM.
 
     Raises:
-        UsageError: the extra that it needs is not installed.
+        UsageError: a package of the extra is not installed.
         NoServerError: a port is taken, or the workspace has a server.
     """
     try:
@@ -32,7 +32,7 @@ def run_server(host: str, port: int, http_port: int) -> None:
 
 
 def environment(*, check: bool = False, config: bool = False, unset: bool = False) -> str:
-    """What `batchtwin env` prints.
+    """Return the output of `batchtwin env`.
 
     Raises:
         NoServerError: no server has run in this workspace; with `check`, it cannot be reached.

@@ -1,4 +1,4 @@
-"""What is refused, and what went wrong, as ARM says it: a status and `{"error": {"code", "message"}}`."""
+"""Errors in ARM's form: a status and `{"error": {"code", "message"}}`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from batchtwin.errors import BatchTwinError
 from batchtwin.workspace.errors import ConflictError, NotFoundError, StoreError
 
-# The disk, or a quota, has no room.
+# A full disk or quota.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 log = logging.getLogger("batchtwin.serve")
 STATUSES: Mapping[type[BatchTwinError], tuple[int, str]] = {
@@ -27,7 +27,7 @@ STATUSES: Mapping[type[BatchTwinError], tuple[int, str]] = {
 
 
 class ArmError(Exception):
-    """A request that is refused. `status` is of HTTP, `code` is ARM's."""
+    """A refused request. `status` is the HTTP status, `code` ARM's error code."""
 
     def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
         self.status = status
@@ -37,18 +37,18 @@ class ArmError(Exception):
         super().__init__(message)
 
     def response(self) -> JSONResponse:
-        """What the client gets."""
+        """Return the response for the client."""
         return answer(self.status, self.code, self.message, self.headers)
 
 
 def answer(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """An ARM error."""
+    """Return an ARM error as a response."""
     text = message.encode(errors="backslashreplace").decode()
     return JSONResponse({"error": {"code": code, "message": text}}, status, dict(headers or {}))
 
 
 def add_handlers(app: FastAPI) -> None:
-    """Answer every error of the application so; none of them shows a traceback."""
+    """Register handlers that answer every error of the application in this form, without a traceback."""
     app.add_exception_handler(ArmError, _on_arm_error)
     app.add_exception_handler(BatchTwinError, _on_batchtwin_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
@@ -65,7 +65,7 @@ async def _on_arm_error(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _on_batchtwin_error(request: Request, error: Exception) -> JSONResponse:
-    status, code = next(found for kind, found in STATUSES.items() if isinstance(error, kind))
+    status, code = next(pair for kind, pair in STATUSES.items() if isinstance(error, kind))
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("%s %s: %s", request.method, request.url.path, error)
     return answer(status, code, str(error))
@@ -73,7 +73,7 @@ async def _on_batchtwin_error(request: Request, error: Exception) -> JSONRespons
 
 async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
-    problems = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+    problems = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
     return answer(400, "InvalidRequest", "; ".join(problems[:5]))
 
 
@@ -92,7 +92,7 @@ async def _on_recursion_error(request: Request, error: Exception) -> JSONRespons
 
 
 async def _on_os_error(request: Request, error: Exception) -> JSONResponse:
-    """The file system of the workspace refuses: it is full, or a client has put a file where a folder has to be."""
+    """The file system of the workspace is full, or a client has put a file in the place of a folder."""
     assert isinstance(error, OSError)  # noqa: S101 - registered for it
     log.error("%s %s", request.method, request.url.path, exc_info=error)
     text = f"the workspace cannot be written: {error.strerror or type(error).__name__}"

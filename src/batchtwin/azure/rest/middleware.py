@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from batchtwin.azure.rest.errors import answer
 from batchtwin.azure.rest.scope import BLOBS, HOST
 
-# For documents; blobs have limits of their own.
+# In bytes.
 LARGEST_BODY = 4 * 1024 * 1024
 # The part of a refused body that is read: a client that is still sending does not read the answer.
 DRAINED = 64 * 1024 * 1024
@@ -21,7 +21,7 @@ DRAIN_SECONDS = 10
 
 
 class HostCheck:
-    """ASGI middleware that refuses requests for other hosts: pages of the web reach this machine by names of theirs."""
+    """ASGI middleware that refuses requests for other hosts, so that web pages cannot reach it by DNS rebinding."""
 
     def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
         self._app = app
@@ -41,7 +41,7 @@ class HostCheck:
 
 
 class BodyLimit:
-    """ASGI middleware. The largest body in bytes."""
+    """ASGI middleware that refuses bodies above `largest` bytes. Blobs have limits of their own."""
 
     def __init__(self, app: ASGIApp, largest: int = LARGEST_BODY) -> None:
         self._app = app
@@ -65,13 +65,13 @@ class BodyLimit:
         return length.isdecimal() and int(length[:20]) > self._largest
 
     def _counted(self, receive: Receive) -> Receive:
-        got = 0
+        size = 0
 
         async def counted() -> Message:
-            nonlocal got
+            nonlocal size
             message = await receive()
-            got += len(message.get("body", b""))
-            if got > self._largest:
+            size += len(message.get("body", b""))
+            if size > self._largest:
                 if message.get("more_body", False):
                     await _drain(receive)
                 raise HTTPException(413, self._text())

@@ -1,4 +1,4 @@
-"""What all resources have in their documents."""
+"""Parts of ARM resources that all collections share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DURATION = TypeAdapter(timedelta)
 
 
 def system_data(created: datetime, changed: datetime) -> dict[str, str]:
-    """Who made a resource, and when."""
+    """Return creator and times of a resource."""
     return {
         "createdAt": created.isoformat(),
         "createdBy": USER,
@@ -25,17 +25,17 @@ def system_data(created: datetime, changed: datetime) -> dict[str, str]:
 
 
 def duration(seconds: int) -> str:
-    """Seconds as ISO 8601 has them, as in PT300S."""
+    """Return seconds as an ISO 8601 duration, such as PT300S."""
     return f"PT{seconds}S"
 
 
 def whole_seconds(time: timedelta | None) -> int | None:
-    """Whole seconds, 0 too: that is for the check of the deployment to refuse. None where nothing was said."""
+    """Return whole seconds; None for None. 0 stays 0: the deployment's check refuses it."""
     return None if time is None else int(time.total_seconds())
 
 
 def described(description: str, tags: Mapping[str, Any], properties: Mapping[str, Any]) -> dict[str, Any]:
-    """What a user says about a resource. Their values are text on the wire."""
+    """Return description, tags and properties; values are text on the wire."""
     return {"description": description, "tags": _texts(tags), "properties": _texts(properties)}
 
 

@@ -1,7 +1,7 @@
-"""Where a request came to: the address that answers it, and the names under which its client knows the workspace.
+"""The scope of a request: the server's address and the client's names of subscription, group and workspace.
 
-There is one workspace, whatever subscription, group and workspace a client says: its code needs no change. What it gets
-is called by the names that it uses, and lies at the host that it asked.
+The server has one workspace and takes any names, so that client code needs no change. Answers carry the client's names
+and the host of the request.
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ class WorkspaceScope:
         return WORKSPACE_PATH.format(subscription=self.subscription, group=self.group, workspace=self.workspace)
 
     def id(self, *parts: str) -> str:
-        """The ARM id of what is in the workspace."""
+        """The ARM id of a resource of the workspace."""
         return "/".join((self.workspace_id, *parts))
 
     def url(self, *parts: str) -> str:
-        """The address of what is in the workspace."""
+        """The URL of a resource of the workspace."""
         return self.origin + "/".join((self.workspace_id, *(quote(part, safe="") for part in parts)))
 
     def blobs(self, container: str) -> str:
-        """The address of a container."""
+        """The URL of a blob container."""
         return f"{self.origin}{BLOBS}/{container}"
 
 
@@ -71,7 +71,7 @@ def origin_of(request: Request) -> str:
 
 
 async def workspace_scope(request: Request, subscription: Name, group: Name, workspace: Name) -> WorkspaceScope:
-    """The place that a request of the workspace came to."""
+    """Return the scope of a request."""
     return WorkspaceScope(origin_of(request), subscription, group, workspace)
 
 

@@ -1,4 +1,4 @@
-"""`batchtwin serve`: two listeners in one process, until it is told to end. Jobs are processes of their own."""
+"""`batchtwin serve`: two listeners in one process, until SIGINT or SIGTERM. Jobs are separate processes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from batchtwin.workspace.datastores import ARTIFACTS, DEFAULT
 from batchtwin.workspace.workspace import Workspace
 
 ANY = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not listened on
-# For requests that are being answered; clients keep connections open for ever.
+# For running requests. Idle connections of clients stay open without end.
 GRACE_SECONDS = 1
 BACKLOG = 2048
 
@@ -33,7 +33,7 @@ BACKLOG = 2048
 def serve(workspace: Workspace, host: str, https_port: int, http_port: int, tell: Callable[[Connection], None]) -> None:
     """Serve a workspace until SIGINT or SIGTERM; `tell` is called once it listens. Port 0 is any that is free.
 
-    What clients get without TLS is for this machine alone, whatever `host` says.
+    The listener without TLS is for this machine alone, whatever `host` is.
 
     Raises:
         NoServerError: a port is taken, or the workspace has a server already.
@@ -61,7 +61,7 @@ def serve(workspace: Workspace, host: str, https_port: int, http_port: int, tell
 
 
 class _Listener(uvicorn.Server):
-    """A server on a socket that leaves signals to whoever runs several."""
+    """A uvicorn server on a bound socket. Signals are handled once, for all listeners."""
 
     def __init__(self, application: FastAPI, sock: socket.socket, context: ssl.SSLContext | None = None) -> None:
         super().__init__(
@@ -81,11 +81,11 @@ class _Listener(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Do not."""
+        """Leave signals to `_run`."""
         yield
 
     async def listen(self) -> None:
-        """Answer until `should_exit`."""
+        """Serve until `should_exit`."""
         await self.serve([self._sock])
 
 
@@ -110,9 +110,9 @@ async def _run(listeners: tuple[_Listener, ...], tell: Callable[[], None]) -> No
 
 @contextmanager
 def _listen(host: str, port: int) -> Iterator[socket.socket]:
-    """Give a socket that is bound; it is closed at the end."""
+    """Yield a listening socket; it is closed at the end."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio sends small answers at once (TCP_NODELAY) on sockets that say their protocol; else each takes 40 ms more.
+    # asyncio sets TCP_NODELAY only on sockets with an explicit protocol; without it each small answer takes 40 ms more.
     with BoundedSocket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -126,11 +126,11 @@ def _listen(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def _name(host: str) -> str:
-    """How a client on this machine calls the server."""
+    """Return the server's name for clients on this machine."""
     return "localhost" if host in (LOOPBACK, "::1", *ANY) else host
 
 
 def _names(host: str) -> list[str]:
-    """The hosts that clients may call: the certificate is for them."""
+    """Return the names of the server: its certificate holds them, and `Host` must be one of them."""
     own = [socket.gethostname()] if host in ANY else []
     return list(dict.fromkeys(["localhost", LOOPBACK, "::1", _name(host), *own]))

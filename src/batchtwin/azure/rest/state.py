@@ -1,4 +1,4 @@
-"""What handlers need: the workspace, and what makes and checks signatures."""
+"""The state that request handlers share: the workspace and the keys for tokens and signatures."""
 
 from __future__ import annotations
 

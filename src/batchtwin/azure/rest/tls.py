@@ -1,6 +1,6 @@
-"""TLS for the address that a client asks for: an authority made at start, its certificate in a bundle for clients.
+"""TLS: an authority made at start, and its certificate in a bundle for clients.
 
-The authority's key is forgotten once it has signed, and no key ever lies in a file.
+The authority's key is dropped after it has signed. No key is written to a file.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ class ServerCertificate:
 
     @classmethod
     def issue(cls, names: Sequence[str]) -> ServerCertificate:
-        """Make an authority, let it sign one certificate for these host names and addresses, and forget its key."""
+        """Make an authority, sign one certificate for these host names and addresses, and drop the authority's key."""
         authority = trustme.CA(organization_name="batchtwin")
         certificate = authority.issue_cert(*names, organization_name="batchtwin")
         return cls(certificate.private_key_and_cert_chain_pem.bytes(), authority.cert_pem.bytes())
 
     def context(self) -> ssl.SSLContext:
-        """What a listener needs."""
+        """Return the context for a listener."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         _load(context, self.pem)
         return context
 
     def write_bundle(self, path: Path) -> None:
-        """Write what clients trust: the usual authorities and this one. It replaces theirs, so both have to be there.
+        """Write the bundle for clients: the usual authorities and this one, for it replaces the client's own bundle.
 
-        It is there whole or not at all, for clients may read it at any time.
+        The write is atomic: clients may read the file at any time.
         """
         import certifi
 
@@ -49,7 +49,7 @@ class ServerCertificate:
 
 
 def _load(context: ssl.SSLContext, pem: bytes) -> None:
-    """Load a key, which OpenSSL reads from files only: one in memory where the system has them."""
+    """Load a key. OpenSSL reads files only: use a file in memory where the system has them."""
     if not hasattr(os, "memfd_create"):
         with NamedTemporaryFile(suffix=".pem") as file:
             file.write(pem)

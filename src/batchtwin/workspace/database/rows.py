@@ -22,14 +22,15 @@ def first(connection: Connection, query: Select[Any]) -> RowMapping | None:
     return connection.execute(query).mappings().first()
 
 
-def upsert(connection: Connection, table: Table, key: dict[str, Any], values: dict[str, Any]) -> None:
-    """Update the row with this key, or insert it; set `changed` and, for a new row, `created`."""
+def upsert(connection: Connection, table: Table, key: dict[str, Any], values: dict[str, Any]) -> RowMapping:
+    """Update the row with this key, or insert it; set `changed` and, for a new row, `created`. Return the row."""
     moment = now()
     matches = [table.c[name] == value for name, value in key.items()]
     if first(connection, select(table).where(*matches)):
         connection.execute(update(table).where(*matches).values(**values, changed=moment))
     else:
         connection.execute(insert(table).values(**key, **values, created=moment, changed=moment))
+    return connection.execute(select(table).where(*matches)).mappings().one()
 
 
 def asset_of(row: RowMapping, root: Path) -> Asset:

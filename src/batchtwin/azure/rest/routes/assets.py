@@ -1,4 +1,4 @@
-"""Models and data: names with versions, whose content was uploaded to a datastore before they are registered."""
+"""Models and data by name and version. Clients upload the content to a datastore, then register it."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def list_all(state: State, scope: Scope, kind: Collection) -> dict[str, Any]:
 
 @router.get(f"{PATH}/{{name}}")
 def show_container(state: State, scope: Scope, kind: Collection, name: str) -> dict[str, Any]:
-    """A name: its latest version and the next one. With all its versions archived it still is a name: to clients 404
-    means that the next version is 1.
+    """A name: its latest version and the next one. A name whose versions are all archived is no 404, because clients
+    take 404 to mean that the next version is 1.
     """
-    found = state.workspace.assets.list(kind, name, include_archived=True)
-    if not found:
+    versions = state.workspace.assets.list(kind, name, include_archived=True)
+    if not versions:
         raise NotFoundError(kind, name)
-    newest = next((asset for asset in found if not asset.archived), found[0])
+    newest = next((asset for asset in versions if not asset.archived), versions[0])
     return container(scope, newest, state.workspace.assets.next_version(kind, name))
 
 
@@ -68,13 +68,13 @@ def list_versions(
     listViewType: str = "ActiveOnly",
     top: Annotated[int | None, Query(alias="$top", ge=1)] = None,
 ) -> dict[str, Any]:
-    """The versions of a name, newest first. One that is asked for alone, as by the SDK for `latest`, can be downloaded
-    from then on; sharing all of them would link every file of every version.
+    """The versions of a name, newest first. With `$top=1`, as the SDK requests `latest`, the version can be downloaded
+    from then on. Sharing all versions would link every file of each.
     """
-    found = state.workspace.assets.list(kind, name, include_archived=listViewType != "ActiveOnly")[:top]
+    versions = state.workspace.assets.list(kind, name, include_archived=listViewType != "ActiveOnly")[:top]
     if top == 1:
-        _share(state, found)
-    return {"value": [version(scope, state, asset) for asset in found]}
+        _share(state, versions)
+    return {"value": [version(scope, state, asset) for asset in versions]}
 
 
 @router.get(f"{PATH}/{{name}}/versions/{{number}}")
@@ -87,16 +87,16 @@ def show_version(state: State, scope: Scope, kind: Collection, name: str, number
 
 @router.put(f"{WORKSPACE_PATH}/models/{{name}}/versions/{{number}}")
 def put_model(state: State, scope: Scope, name: str, number: str, body: Resource[ModelVersionSchema]) -> JSONResponse:
-    """Register a version of a model, or describe it anew."""
-    asked = body.properties
-    return _put(state, scope, "model", name, number, asked, asked.model_uri, asked.model_type)
+    """Register a version of a model, or change its description."""
+    spec = body.properties
+    return _put(state, scope, "model", name, number, spec, spec.model_uri, spec.model_type)
 
 
 @router.put(f"{WORKSPACE_PATH}/data/{{name}}/versions/{{number}}")
 def put_data(state: State, scope: Scope, name: str, number: str, body: Resource[DataVersionSchema]) -> JSONResponse:
-    """Register a version of data, or describe it anew. What lies on the web is noted, not fetched."""
-    asked = body.properties
-    return _put(state, scope, "data", name, number, asked, asked.data_uri, asked.data_type)
+    """Register a version of data, or change its description. A web address is noted, not fetched."""
+    spec = body.properties
+    return _put(state, scope, "data", name, number, spec, spec.data_uri, spec.data_type)
 
 
 def _put(
@@ -105,7 +105,7 @@ def _put(
     kind: Kind,
     name: str,
     number: str,
-    asked: AssetVersionSchema,
+    spec: AssetVersionSchema,
     address: str,
     type: str | None,
 ) -> JSONResponse:
@@ -119,13 +119,13 @@ def _put(
         path=None if remote else content.stored(workspace, address),
         uri=address if remote else None,
         type=type,
-        metadata=Metadata(asked.description, asked.tags, asked.properties),
+        metadata=Metadata(spec.description, spec.tags, spec.properties),
     )
-    return answer(state, scope, kind, name, number, is_new=is_new, archived=asked.is_archived)
+    return answer(state, scope, kind, name, number, is_new=is_new, archived=spec.is_archived)
 
 
 def is_there(state: AppState, kind: Kind, name: str, number: str) -> bool:
-    """Whether there is this version."""
+    """Whether this version exists."""
     with suppress(NotFoundError):
         state.workspace.assets.get(kind, name, number)
         return True
@@ -135,7 +135,7 @@ def is_there(state: AppState, kind: Kind, name: str, number: str) -> bool:
 def answer(
     state: AppState, scope: WorkspaceScope, kind: Kind, name: str, number: str, *, is_new: bool, archived: bool
 ) -> JSONResponse:
-    """The answer to the PUT of a version, which is archived or not, as was asked. Its content can be downloaded."""
+    """Archive or restore a version, and return the answer to its PUT. Its content can be downloaded from then on."""
     if archived or not is_new:
         state.workspace.assets.archive(kind, name, number, archived=archived)
     asset = state.workspace.assets.get(kind, name, number)
@@ -143,9 +143,9 @@ def answer(
     return JSONResponse(version(scope, state, asset), 201 if is_new else 200)
 
 
-def _share(state: AppState, found: Iterable[Asset]) -> None:
-    """Give content its place in the datastore, which the documents name."""
-    for asset in found:
+def _share(state: AppState, versions: Iterable[Asset]) -> None:
+    """Link content to its path in the datastore, which the resources name."""
+    for asset in versions:
         if asset.kind != "environment":
             state.workspace.datastores.share_asset(asset)
 
@@ -156,7 +156,7 @@ def asset_id(scope: WorkspaceScope, asset: Asset) -> str:
 
 
 def container(scope: WorkspaceScope, asset: Asset, following: str) -> dict[str, Any]:
-    """The document of a name, of which `asset` is the newest version."""
+    """Return the resource of a name, of which `asset` is the newest version."""
     properties = {
         **described("", {}, {}),
         "isArchived": asset.archived,
@@ -176,7 +176,7 @@ def container(scope: WorkspaceScope, asset: Asset, following: str) -> dict[str, 
 
 
 def version(scope: WorkspaceScope, state: AppState, asset: Asset) -> dict[str, Any]:
-    """The document of a version."""
+    """Return the resource of a version."""
     return {
         "id": asset_id(scope, asset),
         "name": asset.version,

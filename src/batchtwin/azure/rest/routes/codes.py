@@ -1,4 +1,4 @@
-"""Code: a folder with a scoring script. It is known by a hash of its content, and uploaded if that is not known."""
+"""Code: a folder with a scoring script. The SDK looks it up by a hash of its content, and uploads it if unknown."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ router = APIRouter()
 def list_versions(state: State, scope: Scope, name: str, hash: str | None = None) -> dict[str, Any]:
     """The versions of a name; with `hash` any code with this content, whatever its name [A]."""
     if hash is None:
-        found = state.workspace.assets.list("code", name)
+        versions = state.workspace.assets.list("code", name)
     else:
-        found = state.workspace.assets.with_property("code", "hash_sha256", hash)
-    return {"value": [assets.version(scope, state, asset) for asset in found]}
+        versions = state.workspace.assets.with_property("code", "hash_sha256", hash)
+    return {"value": [assets.version(scope, state, asset) for asset in versions]}
 
 
 @router.get(f"{PATH}/{{number}}")
@@ -43,10 +43,10 @@ def show(state: State, scope: Scope, name: str, number: str) -> dict[str, Any]:
 
 @router.post(f"{PATH}/{{number}}/startPendingUpload")
 def start_upload(state: State, scope: Scope, name: str, number: str) -> dict[str, Any]:
-    """Give a container of its own to upload to, with a token for it."""
+    """Create a container for the upload, and return it with a token."""
     check_name("code", name)
     check_version(number)
-    # Names of containers are shorter than those of assets, and know no capitals.
+    # Names of containers are shorter than those of assets, and lower case.
     container = "code-" + hashlib.sha256(f"{name}:{number}".encode()).hexdigest()[:40]
     state.workspace.datastores.make(container)
     address = scope.blobs(container)
@@ -64,14 +64,14 @@ def start_upload(state: State, scope: Scope, name: str, number: str) -> dict[str
 
 @router.put(f"{PATH}/{{number}}")
 def put(state: State, scope: Scope, name: str, number: str, body: Resource[CodeVersionSchema]) -> Response:
-    """Register what was uploaded."""
-    asked = body.properties
+    """Register the upload."""
+    spec = body.properties
     is_new = not assets.is_there(state, "code", name, number)
     state.workspace.assets.create(
         "code",
         name,
         version=number,
-        path=content.stored(state.workspace, asked.code_uri),
-        metadata=Metadata(asked.description, asked.tags, asked.properties),
+        path=content.stored(state.workspace, spec.code_uri),
+        metadata=Metadata(spec.description, spec.tags, spec.properties),
     )
-    return assets.answer(state, scope, "code", name, number, is_new=is_new, archived=asked.is_archived)
+    return assets.answer(state, scope, "code", name, number, is_new=is_new, archived=spec.is_archived)

@@ -35,7 +35,7 @@ def show(state: State, scope: Scope, name: str) -> dict[str, Any]:
 @router.put(f"{PATH}/{{name}}")
 def create(state: State, scope: Scope, name: str, body: Resource[ComputeSchema]) -> Response:
     """Create a compute, or change it."""
-    there = {compute.name for compute in state.workspace.computes.list()}
+    existing = {compute.name for compute in state.workspace.computes.list()}
     cluster = body.properties.properties or ClusterProperties()
     scale = cluster.scale_settings or ScaleSettings()
     made = state.workspace.computes.create(
@@ -46,7 +46,7 @@ def create(state: State, scope: Scope, name: str, body: Resource[ComputeSchema])
         max_instances=scale.max_node_count,
         idle_time=int(scale.node_idle_time_before_scale_down.total_seconds()),
     )
-    return operations.created(state, scope, _resource(scope, made), is_new=name not in there)
+    return operations.created(state, scope, _resource(scope, made), is_new=name not in existing)
 
 
 @router.delete(f"{PATH}/{{name}}")

@@ -1,4 +1,4 @@
-"""Batch deployments: the body of a PUT as the YAML that it came from, and back. Nothing runs when one is created."""
+"""Batch deployments: the body of a PUT becomes the data of a deployment YAML, and back. Nothing runs on creation."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ router = APIRouter()
 @router.get(PATH)
 def list_all(state: State, scope: Scope, endpoint: LowerName) -> dict[str, Any]:
     """The deployments of an endpoint."""
-    return {"value": [_resource(scope, each) for each in state.workspace.deployments.list(endpoint)]}
+    return {"value": [_resource(scope, deployment) for deployment in state.workspace.deployments.list(endpoint)]}
 
 
 @router.get(f"{PATH}/{{name}}")
@@ -42,12 +42,12 @@ def create(
     state: State, scope: Scope, endpoint: LowerName, name: LowerName, body: Resource[DeploymentSchema]
 ) -> Response:
     """Create a deployment, or replace it."""
-    there = None
+    existing = None
     with suppress(NotFoundError):
-        there = state.workspace.deployments.get(endpoint, name)
+        existing = state.workspace.deployments.get(endpoint, name)
     data = {"name": name, "endpoint_name": endpoint, "tags": body.tags, **_yaml(body.properties)}
     made = state.workspace.deployments.put(data)
-    return operations.created(state, scope, _resource(scope, made), is_new=there is None)
+    return operations.created(state, scope, _resource(scope, made), is_new=existing is None)
 
 
 @router.delete(f"{PATH}/{{name}}")
@@ -57,37 +57,37 @@ def delete(state: State, scope: Scope, endpoint: LowerName, name: LowerName) -> 
     return operations.accepted(state, scope)
 
 
-def _yaml(asked: DeploymentSchema) -> dict[str, Any]:
-    """What the deployment's YAML says."""
-    code = asked.code_configuration
+def _yaml(spec: DeploymentSchema) -> dict[str, Any]:
+    """Return the data of the deployment YAML."""
+    code = spec.code_configuration
     return _present(
         type="model",
-        description=asked.description or None,
-        properties=asked.properties or None,
-        model=_reference(asked.model.asset_id) if asked.model else None,
-        compute=_reference(asked.compute) if asked.compute else None,
-        environment=_reference(asked.environment_id) if asked.environment_id else None,
+        description=spec.description or None,
+        properties=spec.properties or None,
+        model=_reference(spec.model.asset_id) if spec.model else None,
+        compute=_reference(spec.compute) if spec.compute else None,
+        environment=_reference(spec.environment_id) if spec.environment_id else None,
         code_configuration=(
             _present(code=_reference(code.code_id) if code.code_id else None, scoring_script=code.scoring_script)
             if code
             else None
         ),
-        resources=_present(instance_count=asked.resources.instance_count) if asked.resources else None,
-        settings=_settings(asked),
+        resources=_present(instance_count=spec.resources.instance_count) if spec.resources else None,
+        settings=_settings(spec),
     )
 
 
-def _settings(asked: DeploymentSchema) -> dict[str, Any]:
-    retry = asked.retry_settings
-    action = ACTIONS.get(asked.output_action or "", asked.output_action)
+def _settings(spec: DeploymentSchema) -> dict[str, Any]:
+    retry = spec.retry_settings
+    action = ACTIONS.get(spec.output_action or "", spec.output_action)
     return _present(
-        mini_batch_size=10 if asked.mini_batch_size is None else asked.mini_batch_size,
-        max_concurrency_per_instance=asked.max_concurrency_per_instance,
+        mini_batch_size=10 if spec.mini_batch_size is None else spec.mini_batch_size,
+        max_concurrency_per_instance=spec.max_concurrency_per_instance,
         output_action=action,
-        output_file_name=None if action == "summary_only" else asked.output_file_name,
-        error_threshold=asked.error_threshold,
-        logging_level=asked.logging_level,
-        environment_variables=asked.environment_variables,
+        output_file_name=None if action == "summary_only" else spec.output_file_name,
+        error_threshold=spec.error_threshold,
+        logging_level=spec.logging_level,
+        environment_variables=spec.environment_variables,
         retry_settings=_present(max_retries=retry.max_retries, timeout=whole_seconds(retry.timeout)) if retry else None,
     )
 
@@ -134,10 +134,10 @@ def _resource(scope: WorkspaceScope, deployment: DeploymentRecord) -> dict[str, 
 
 
 def _code(scope: WorkspaceScope, deployment: DeploymentRecord) -> dict[str, Any] | None:
-    asked = deployment.spec.code_configuration
-    if asked is None or deployment.code is None:
+    configuration = deployment.spec.code_configuration
+    if configuration is None or deployment.code is None:
         return None
-    return {"codeId": asset_id(scope, deployment.code), "scoringScript": asked.scoring_script}
+    return {"codeId": asset_id(scope, deployment.code), "scoringScript": configuration.scoring_script}
 
 
 def _environment(scope: WorkspaceScope, deployment: DeploymentRecord) -> str | None:

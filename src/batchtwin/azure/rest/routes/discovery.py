@@ -1,4 +1,4 @@
-"""Where the services of a workspace are. Asked for without a token."""
+"""The addresses of a workspace's services. Needs no token."""
 
 from __future__ import annotations
 

@@ -37,18 +37,18 @@ def show(state: State, scope: Scope, name: LowerName) -> dict[str, Any]:
 @router.put(f"{PATH}/{{name}}")
 def create(state: State, scope: Scope, name: LowerName, body: Resource[EndpointSchema]) -> Response:
     """Create an endpoint, or change it."""
-    there = None
+    existing = None
     with suppress(NotFoundError):
-        there = state.workspace.endpoints.get(name)
-    asked = body.properties
+        existing = state.workspace.endpoints.get(name)
+    spec = body.properties
     made = state.workspace.endpoints.create(
         name,
-        description=asked.description,
+        description=spec.description,
         tags=body.tags,
-        properties=asked.properties,
-        default_deployment=(asked.defaults.deployment_name or None) if asked.defaults else None,
+        properties=spec.properties,
+        default_deployment=(spec.defaults.deployment_name or None) if spec.defaults else None,
     )
-    return operations.created(state, scope, _resource(scope, made), is_new=there is None)
+    return operations.created(state, scope, _resource(scope, made), is_new=existing is None)
 
 
 @router.delete(f"{PATH}/{{name}}")

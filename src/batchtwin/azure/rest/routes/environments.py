@@ -19,15 +19,15 @@ router = APIRouter()
 @router.put(f"{WORKSPACE_PATH}/environments/{{name}}/versions/{{number}}")
 def put(state: State, scope: Scope, name: str, number: str, body: Resource[EnvironmentVersionSchema]) -> JSONResponse:
     """Register a version of an environment: an image, perhaps with a conda file, or a build context."""
-    asked = body.properties
+    spec = body.properties
     is_new = not assets.is_there(state, "environment", name, number)
     state.workspace.environments.create(
         name,
         version=number,
-        image=asked.image,
-        conda=asked.conda_file,
-        context=content.stored(state.workspace, asked.build.context_uri) if asked.build else None,
-        dockerfile=asked.build.dockerfile_path if asked.build else None,
-        metadata=Metadata(asked.description, asked.tags),
+        image=spec.image,
+        conda=spec.conda_file,
+        context=content.stored(state.workspace, spec.build.context_uri) if spec.build else None,
+        dockerfile=spec.build.dockerfile_path if spec.build else None,
+        metadata=Metadata(spec.description, spec.tags),
     )
-    return assets.answer(state, scope, "environment", name, number, is_new=is_new, archived=asked.is_archived)
+    return assets.answer(state, scope, "environment", name, number, is_new=is_new, archived=spec.is_archived)

@@ -1,4 +1,4 @@
-"""The run history: what `jobs.stream`, `jobs.list(parent_job_name=)` and `jobs.download` ask for."""
+"""The run history, for `jobs.stream`, `jobs.list(parent_job_name=)` and `jobs.download`."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ router = APIRouter()
 
 
 class RunDataBody(RequestBody):
-    """Which run."""
+    """The id of a run."""
 
     run_id: Text
 
 
 class ResolveBody(RequestBody):
-    """Which outputs."""
+    """The ids of outputs."""
 
     values: Annotated[list[Text], Field(max_length=1000)]
 
@@ -47,7 +47,7 @@ def run(state: State, scope: Scope, name: str) -> dict[str, Any]:
 
 @router.get(f"{PATH}/runs/{{name}}/details")
 def details(state: State, scope: Scope, name: str) -> dict[str, Any]:
-    """How a run stands, and where its log is. A failed one says why."""
+    """The state of a run, its error, and the address of its log."""
     job = state.workspace.jobs.get(name)
     return {
         "runId": job.name,
@@ -76,9 +76,9 @@ def children(state: State, scope: Scope, name: str) -> dict[str, Any]:
 
 @router.post(f"{PATH}/rundata")
 def run_data(state: State, scope: Scope, body: RunDataBody) -> dict[str, Any]:
-    """A run, asked for by POST: its output and logs can be downloaded from then on.
+    """A run, requested by POST. Its output and logs can be downloaded from then on.
 
-    SDKs that do not know the type of an output, as 1.28, look for `azureml/{run}/score/` in the default datastore.
+    SDKs that do not know the type of an output, such as 1.28, read `azureml/{run}/score/` in the default datastore.
     """
     job = state.workspace.jobs.get(body.run_id)
     state.workspace.datastores.share_output(job)
@@ -88,7 +88,7 @@ def run_data(state: State, scope: Scope, body: RunDataBody) -> dict[str, Any]:
 
 @router.post(f"/data/v1.0{WORKSPACE_PATH}/dataversion/batchGetResolvedUris")
 def resolve(state: State, scope: Scope, body: ResolveBody) -> dict[str, Any]:
-    """Where the outputs of runs are."""
+    """The URIs of the outputs of runs."""
     values = {}
     for asset_id in body.values:
         job = state.workspace.jobs.get(_job_of(asset_id))

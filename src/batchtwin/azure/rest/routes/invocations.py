@@ -1,9 +1,8 @@
-"""`POST <scoring URI>`: a job is started, and named at once. And the lists of an endpoint's and a deployment's jobs."""
+"""`POST <scoring URI>` starts a job and returns its name at once. Also the jobs of an endpoint or a deployment."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Response
@@ -14,7 +13,7 @@ from batchtwin.azure.rest.resources import system_data, whole_seconds
 from batchtwin.azure.rest.schemas.invocations import InvocationBody, InvocationProperties, JobOutputSchema
 from batchtwin.azure.rest.scope import WORKSPACE_PATH, LowerName, Scope, WorkspaceScope
 from batchtwin.azure.rest.state import State
-from batchtwin.deployment.reference import PROVIDER, is_reference
+from batchtwin.deployment.reference import PROVIDER, DatastorePath, is_reference
 from batchtwin.workspace.entities import JobRecord
 from batchtwin.workspace.errors import InputTypeError, InvalidError
 from batchtwin.workspace.jobs.invocation import Invocation
@@ -39,25 +38,25 @@ def invoke(
     repeatability_request_id: Annotated[str | None, Header(max_length=LONGEST_ID)] = None,
 ) -> Response:
     """Start a job. The same name, or the same request id, is the same job."""
-    asked = body.properties
-    address, kind = _input(state.workspace, asked)
-    target = _target(state.workspace, asked)
-    compute = asked.compute or asked.resources
-    retry = asked.retry_settings
+    request = body.properties
+    address, kind = _input(state.workspace, request)
+    target = _target(state.workspace, request)
+    compute = request.compute or request.resources
+    retry = request.retry_settings
     invocation = Invocation(
         endpoint,
         deployment=azureml_model_deployment or None,
         input=address,
         input_type=kind,
-        job_name=asked.name,
-        experiment=_experiment(asked),
+        job_name=request.name,
+        experiment=_experiment(request),
         output_file_name=target.file_name,
         output_path=target.folder,
         instance_count=compute.instance_count if compute else None,
-        mini_batch_size=asked.mini_batch_size,
+        mini_batch_size=request.mini_batch_size,
         max_retries=retry.max_retries if retry else None,
         timeout=whole_seconds(retry.timeout) if retry else None,
-        error_threshold=asked.error_threshold,
+        error_threshold=request.error_threshold,
         request_id=repeatability_request_id or None,
     )
     job = state.workspace.jobs.invoke(invocation)
@@ -78,12 +77,12 @@ def of_endpoint(state: State, scope: Scope, endpoint: LowerName) -> dict[str, An
 def of_deployment(state: State, scope: Scope, endpoint: LowerName, deployment: LowerName) -> dict[str, Any]:
     """The jobs of a deployment, newest first."""
     state.workspace.deployments.get(endpoint, deployment)
-    found = state.workspace.jobs.list(endpoint=endpoint, deployment=deployment)
-    return {"value": [document(scope, job) for job in found]}
+    jobs = state.workspace.jobs.list(endpoint=endpoint, deployment=deployment)
+    return {"value": [document(scope, job) for job in jobs]}
 
 
 def document(scope: WorkspaceScope, job: JobRecord) -> dict[str, Any]:
-    """What an invocation answers of its job."""
+    """Return the resource of a job, as an invocation answers it."""
     return {
         "id": scope.id("batchEndpoints", job.endpoint, "jobs", job.name),
         "name": job.name,
@@ -101,22 +100,22 @@ def document(scope: WorkspaceScope, job: JobRecord) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where the output goes: a folder of a datastore, a file's name, or nothing said."""
+    """The target of the output: a folder of a datastore, a file name; None for the default."""
 
     folder: str | None = None
     file_name: str | None = None
 
 
-def _input(workspace: Workspace, asked: InvocationProperties) -> tuple[str | None, str | None]:
-    """The one data input, as the workspace calls it: its address and type."""
-    for given in asked.input_data.values():
-        if given.job_input_type.lower() not in TYPES:
-            raise InputTypeError(f"{given.job_input_type[:40]}JobInput")
-    if len(asked.input_data) > 1:
-        names = ", ".join(sorted(asked.input_data))[:200]
+def _input(workspace: Workspace, request: InvocationProperties) -> tuple[str | None, str | None]:
+    """Return the address and type of the one data input, as the workspace names them."""
+    for item in request.input_data.values():
+        if item.job_input_type.lower() not in TYPES:
+            raise InputTypeError(f"{item.job_input_type[:40]}JobInput")
+    if len(request.input_data) > 1:
+        names = ", ".join(sorted(request.input_data))[:200]
         raise InvalidError(f"a model deployment takes one data input; given are {names}")
-    for given in asked.input_data.values():
-        return _address(workspace, given.uri or ""), TYPES[given.job_input_type.lower()]
+    for item in request.input_data.values():
+        return _address(workspace, item.uri or ""), TYPES[item.job_input_type.lower()]
     return None, None
 
 
@@ -131,39 +130,47 @@ def _address(workspace: Workspace, text: str) -> str:
     return text
 
 
-def _target(workspace: Workspace, asked: InvocationProperties) -> Target:
-    if len(asked.output_data) > 1:
-        names = ", ".join(sorted(asked.output_data))[:200]
+def _target(workspace: Workspace, request: InvocationProperties) -> Target:
+    if len(request.output_data) > 1:
+        names = ", ".join(sorted(request.output_data))[:200]
         raise InvalidError(f"a model deployment has one output; given are {names}")
-    for given in asked.output_data.values():
-        return _output(workspace, given, asked.output_file_name)
-    dataset = asked.output_dataset
+    for item in request.output_data.values():
+        return _output(workspace, item, request.output_file_name)
+    dataset = request.output_dataset
     if dataset and dataset.path:
         datastore = dataset.datastore_id or ""
         folder = datastore if is_reference(datastore) else f"azureml://datastores/{datastore}"
-        return Target(_folder(workspace, f"{folder}/paths/{dataset.path.strip('/')}"), asked.output_file_name)
-    return Target(None, asked.output_file_name)
+        return Target(
+            _folder(workspace, _location(f"{folder}/paths/{dataset.path.strip('/')}")), request.output_file_name
+        )
+    return Target(None, request.output_file_name)
 
 
-def _output(workspace: Workspace, given: JobOutputSchema, file_name: str | None) -> Target:
-    """A folder; or a file in one."""
-    if not given.uri:
+def _output(workspace: Workspace, output: JobOutputSchema, file_name: str | None) -> Target:
+    """A folder of a datastore; or a file in one."""
+    if not output.uri:
         return Target(None, file_name)
-    if given.job_output_type.lower() != "urifile" or given.uri.endswith("/"):
-        return Target(_folder(workspace, given.uri), file_name)
-    path = PurePosixPath(given.uri.partition("://")[2])
-    return Target(_folder(workspace, given.uri.removesuffix(path.name)), file_name or path.name)
+    location = _location(output.uri)
+    if output.job_output_type.lower() != "urifile" or output.uri.endswith("/"):
+        return Target(_folder(workspace, location), file_name)
+    folder, _, name = location.path.rpartition("/")
+    return Target(_folder(workspace, DatastorePath(location.datastore, folder)), file_name or name or None)
 
 
-def _folder(workspace: Workspace, address: str) -> str:
+def _location(address: str) -> DatastorePath:
     location = content.datastore_path(address)
     if location is None:
         raise InvalidError(f"{address[:200]}: output goes to a datastore: azureml://datastores/NAME/paths/FOLDER")
+    return location
+
+
+def _folder(workspace: Workspace, location: DatastorePath) -> str:
+    """Return the URI of a folder for output that does not lead out of its datastore."""
     if location.path:
         workspace.datastores.path(location.datastore, location.path)
     return location.uri
 
 
-def _experiment(asked: InvocationProperties) -> str | None:
-    name = asked.properties.get("experimentName")
+def _experiment(request: InvocationProperties) -> str | None:
+    name = request.properties.get("experimentName")
     return name if isinstance(name, str) and name else None

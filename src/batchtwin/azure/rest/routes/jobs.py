@@ -1,4 +1,4 @@
-"""Jobs as ARM shows them: a pipeline with one child, `batchscoring`."""
+"""Jobs in ARM's form: a pipeline with one child, `batchscoring`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def list_all(state: State, scope: Scope) -> dict[str, Any]:
 
 @router.get(f"{PATH}/{{name}}")
 def show(state: State, scope: Scope, name: str) -> dict[str, Any]:
-    """A job. A child has no properties here: so the SDK knows that it is one, and asks the run history [A]."""
+    """A job. A child has no properties: the SDK then reads the run history [A]."""
     job = state.workspace.jobs.get(name)
     if name.endswith(CHILD_SUFFIX):
         return {**_head(scope, job), "properties": None}
@@ -41,13 +41,13 @@ def show(state: State, scope: Scope, name: str) -> dict[str, Any]:
 
 @router.post(f"{PATH}/{{name}}/cancel")
 def cancel(state: State, scope: Scope, name: str) -> Response:
-    """Ask a job to end in order."""
+    """Cancel a job; completed mini-batches stay."""
     state.workspace.jobs.cancel(name)
     return operations.accepted(state, scope)
 
 
 def tags(job: JobRecord) -> dict[str, str]:
-    """The tags of a job. With them the SDK sees a pipeline, whose outputs it downloads by name."""
+    """Return the tags of a job. They make the SDK treat it as a pipeline, whose outputs it downloads by name."""
     own = described("", job.tags, {})["tags"]
     return {
         "azureml.batchrun": "true",
@@ -58,7 +58,7 @@ def tags(job: JobRecord) -> dict[str, str]:
 
 
 def studio(scope: WorkspaceScope, job: JobRecord) -> str:
-    """The address at which a job can be looked at: here its document."""
+    """Return the address of a job's page: here its resource."""
     return scope.url("jobs", job.name)
 
 

@@ -1,4 +1,4 @@
-"""The log of a job as a file at an address that needs no token but its own signature, as the SDK asks for it."""
+"""The log of a job at an address with a signature, which the SDK fetches without a token."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def address(state: AppState, scope: WorkspaceScope, job: JobRecord) -> str:
 
 @router.get("/logs/{name}/executionlogs.txt")
 def log(state: State, request: Request, name: str) -> PlainTextResponse:
-    """What the job has told so far."""
+    """The log so far."""
     if not state.sas.check(_subject(name), request.query_params, "r"):
         raise ArmError(
             403, "AuthenticationFailed", "the signature is not for this log, or has expired; ask for the run's details"
@@ -34,5 +34,5 @@ def log(state: State, request: Request, name: str) -> PlainTextResponse:
 
 
 def _subject(name: str) -> str:
-    """What is signed: no container can be called so."""
+    """Return the subject of the signature. No container can have this name."""
     return f"log of {name}"

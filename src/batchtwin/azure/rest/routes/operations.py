@@ -1,7 +1,7 @@
-"""Long-running operations, as ARM has them: an answer at once, an address to ask, and an end.
+"""Long-running operations in ARM's form: an immediate answer, an address to poll, a final state.
 
-What they do is done when the answer is given; so an operation is a signed name and there is nothing to keep. Clients
-see one all the same: older SDKs misread a creation that has ended when it is answered.
+The work is done before the answer is sent. So an operation is only a signed name, and the server keeps no list. Clients
+get one all the same, because older SDKs misread a creation that is complete at once.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ router = APIRouter()
 
 
 def created(state: AppState, scope: WorkspaceScope, resource: dict[str, Any], *, is_new: bool) -> Response:
-    """The answer to a PUT: the resource, which is not yet what it will be."""
+    """Return the answer to a PUT: the resource, in the state Creating or Updating."""
     provisioning = "Creating" if is_new else "Updating"
     body = {**resource, "properties": {**resource["properties"], "provisioningState": provisioning}}
     return JSONResponse(body, 201 if is_new else 200, _headers(state, scope))
 
 
 def accepted(state: AppState, scope: WorkspaceScope) -> Response:
-    """The answer to a DELETE or to an action."""
+    """Return the answer to a DELETE or an action."""
     headers = _headers(state, scope)
     return Response(status_code=202, headers={**headers, "Location": headers["Azure-AsyncOperation"]})
 
@@ -47,8 +47,8 @@ def _headers(state: AppState, scope: WorkspaceScope) -> dict[str, str]:
 
 @router.get(f"{SUBSCRIPTION_PATH}{PATH}/{{operation}}")
 def operation(state: State, subscription: Name, operation: str) -> dict[str, Any]:
-    """How an operation stands."""
-    found = state.tokens.claims(OPERATION, operation)
-    if found is None:
+    """The state of an operation."""
+    claims = state.tokens.claims(OPERATION, operation)
+    if claims is None:
         raise ArmError(404, "ResourceNotFound", "there is no such operation, or it ended long ago")
-    return {"id": f"{SUBSCRIPTION_PATH.format(subscription=subscription)}{PATH}/{found['jti']}", "status": "Succeeded"}
+    return {"id": f"{SUBSCRIPTION_PATH.format(subscription=subscription)}{PATH}/{claims['jti']}", "status": "Succeeded"}

@@ -1,4 +1,4 @@
-"""The workspace itself, its datastores, and what azure-cli asks for before it."""
+"""The workspace, its datastores, and the tenant, subscription and group that azure-cli reads first."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from batchtwin.azure.rest.state import State
 from batchtwin.deployment.reference import PROVIDER
 from batchtwin.workspace.datastores import ARTIFACTS, DEFAULT
 
-# What a client may do in a datastore: add and look; logs only to look at.
+# Permissions of a client in each datastore. Logs are read-only.
 PERMISSIONS = {DEFAULT: "racwl", ARTIFACTS: "rl"}
 SAS_SECONDS = 3600
 
@@ -46,13 +46,13 @@ def subscriptions() -> dict[str, Any]:
 
 @router.get("/subscriptions/{subscription}")
 def subscription(subscription: Name) -> dict[str, Any]:
-    """The one subscription, whatever it is called."""
+    """The one subscription, under any name."""
     return _subscription(subscription)
 
 
 @router.get(GROUP_PATH)
 def group(subscription: Name, group: Name) -> dict[str, Any]:
-    """The one resource group, whatever it is called."""
+    """The one resource group, under any name."""
     return {
         "id": GROUP_PATH.format(subscription=subscription, group=group),
         "name": group,
@@ -64,13 +64,13 @@ def group(subscription: Name, group: Name) -> dict[str, Any]:
 
 @router.get(WORKSPACES_PATH)
 def workspaces(subscription: Name, group: Name) -> dict[str, Any]:
-    """No list: any name will do."""
+    """An empty list: the server takes any name."""
     return {"value": []}
 
 
 @router.get(WORKSPACE_PATH)
 def workspace(scope: Scope, state: State) -> dict[str, Any]:
-    """The workspace. `mlFlowTrackingUri` is where its jobs are recorded."""
+    """The workspace. `mlFlowTrackingUri` is the MLflow store of its jobs."""
     return {
         "id": scope.workspace_id,
         "name": scope.workspace,
@@ -109,7 +109,7 @@ def datastore(scope: Scope, name: str) -> dict[str, Any]:
 
 @router.post(f"{WORKSPACE_PATH}/datastores/{{name}}/listSecrets")
 def secrets(state: State, scope: Scope, name: str) -> dict[str, Any]:
-    """A token for the datastore's container that expires."""
+    """A SAS token for the datastore's container."""
     _require(name)
     return {"secretsType": "Sas", "sasToken": state.sas.token(name, SAS_SECONDS, PERMISSIONS[name])}
 

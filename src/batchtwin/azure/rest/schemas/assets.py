@@ -10,7 +10,7 @@ from batchtwin.azure.rest.schemas.base import Described, Schema, Text
 
 
 class AssetVersionSchema(Described):
-    """What all assets have."""
+    """Keys of all assets."""
 
     is_archived: bool = False
 

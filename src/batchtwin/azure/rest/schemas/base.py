@@ -1,6 +1,7 @@
-"""What clients send, checked: ARM resources as azure-ai-ml 1.35.2 and 1.28.1 write them.
+"""Parts of request bodies that all collections share.
 
-What a document holds beyond that is ignored, as by the service: SDKs of other versions send more.
+Source: ARM resources as azure-ai-ml 1.35.2 and 1.28.1 write them. Unknown keys are ignored, as by the service: SDKs of
+other versions send more.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ Properties = TypeVar("Properties", bound=Schema)
 
 
 class RequestBody(Schema):
-    """The whole of what was sent: text that every database can keep, and numbers that JSON has."""
+    """A whole request body: text that every database can store, and numbers that JSON allows."""
 
     @model_validator(mode="before")
     @classmethod
     def _can_be_kept(cls, value: Any) -> Any:
         if isinstance(value, bytes):
-            # So it comes with another content type.
+            # FastAPI passes bytes for another content type.
             raise ValueError("must be JSON, sent with the content type application/json")
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
         if _NUL.search(text) or (not text.isprintable() and _SURROGATE.search(text)):
@@ -54,7 +55,7 @@ class Resource(RequestBody, Generic[Properties]):
 
 
 class Described(Schema):
-    """What a user says about a resource."""
+    """Description, tags and properties of a resource."""
 
     description: OptionalText = ""
     tags: FreeMapping = Field(default_factory=dict)

@@ -8,7 +8,7 @@ from batchtwin.azure.rest.schemas.base import Schema, Text, Whole
 
 
 class ScaleSettings(Schema):
-    """How far a cluster grows, and when it shrinks."""
+    """Limits of a cluster's size, and the idle time before it shrinks."""
 
     min_node_count: Whole = 0
     max_node_count: Whole = 4

@@ -11,7 +11,7 @@ from batchtwin.azure.rest.schemas.base import Described, Schema, Text, Whole
 
 
 class Defaults(Schema):
-    """Where an endpoint routes to."""
+    """The default deployment of an endpoint."""
 
     deployment_name: Annotated[Text, AfterValidator(str.lower)] | None = None
 
@@ -23,33 +23,33 @@ class EndpointSchema(Described):
 
 
 class ModelReference(Schema):
-    """How a deployment names its model."""
+    """The model of a deployment, by id."""
 
     asset_id: Text
 
 
 class CodeConfiguration(Schema):
-    """How a deployment names its script."""
+    """The script of a deployment, and the id of its code."""
 
     code_id: Text | None = None
     scoring_script: Text
 
 
 class RetrySettings(Schema):
-    """Tries, and the time for each."""
+    """Number of tries, and the timeout of each."""
 
     max_retries: Whole | None = None
     timeout: timedelta | None = None
 
 
 class ResourceSettings(Schema):
-    """How many nodes."""
+    """The number of nodes."""
 
     instance_count: Whole | None = None
 
 
 class DeploymentSchema(Described):
-    """A batch deployment. What is None is the service's to fill in."""
+    """A batch deployment. The service fills in defaults for None."""
 
     model: ModelReference | None = None
     compute: Text | None = None

@@ -1,4 +1,4 @@
-"""What an invocation says: as the SDK writes it, and as the documentation writes it for other clients.
+"""Body of an invocation: as the SDK writes it, and as the documentation writes it for other clients.
 
 Source: azure-ai-ml 1.35.2 (`BatchJobSchema`), and "Create jobs and input data for batch endpoints", tab REST,
 https://learn.microsoft.com/azure/machine-learning/how-to-access-data-batch-endpoints-jobs: there keys are `InputData`,
@@ -34,21 +34,21 @@ class JobInputSchema(AnyCase):
 
 
 class JobOutputSchema(AnyCase):
-    """Where an output goes."""
+    """The target of an output."""
 
     job_output_type: Text = "UriFolder"
     uri: Text | None = None
 
 
 class OutputDataset(AnyCase):
-    """Where the output goes, as older clients say it."""
+    """The target of the output in the form of older clients."""
 
     datastore_id: Text | None = None
     path: Text | None = None
 
 
 class InvocationProperties(AnyCase):
-    """A job that is asked for."""
+    """A requested job."""
 
     name: Text | None = None
     input_data: dict[str, JobInputSchema] = Field(default_factory=dict)
