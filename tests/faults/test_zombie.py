@@ -43,6 +43,9 @@ ZOMBIE = (
     def zombie(worker):
         os.setsid()
         segment, events = held(".segment"), held("pipe:")
+        # Only now is it no process of the worker's group, which is killed with the worker.
+        (home / "pid.new").write_text(str(os.getpid()))
+        (home / "pid.new").rename(home / "pid")
         while os.getppid() == worker or not (home / "again").exists():
             if (home / "end").exists():
                 return
@@ -70,8 +73,6 @@ ZOMBIE = (
                     zombie(worker)
                 finally:
                     os._exit(0)
-            (home / "pid.new").write_text(str(child))
-            (home / "pid.new").rename(home / "pid")
             time.sleep(600)
         if number == 1:
             (home / "again").touch()
