@@ -53,6 +53,7 @@ class WorkerPool:
         self._launch = launch
         self._launched = 0
         self._queue: deque[Task] = deque()
+        self._retries: deque[Task] = deque()
         self._workers: list[WorkerProcess] = []
         self._selector = selector
         self._forkserver = forkserver
@@ -63,8 +64,8 @@ class WorkerPool:
             selector.register(self._settled_fd, selectors.EVENT_READ, self._scale_up)
 
     def put(self, task: Task) -> None:
-        """Queue a task; a retry goes before the rest [A: the next try starts at once, in any worker]."""
-        (self._queue.append if task.attempt == 1 else self._queue.appendleft)(task)
+        """Queue a task; retries go before the rest, in their order [A: the next try starts at once, in any worker]."""
+        (self._queue if task.attempt == 1 else self._retries).append(task)
 
     def workers(self) -> dict[str, int]:
         """The pid of each living worker, by name."""
@@ -109,14 +110,14 @@ class WorkerPool:
         if self._settled_fd is not None:
             self._selector.unregister(self._settled_fd)
             self._settled_fd = None
-        if self._queue:
+        if self._queue or self._retries:
             self._stop_prefetching()
         for process in [process for process in self._workers if process.retired and process.task is None]:
             process.finish()
             process.wait(SHUTDOWN_SECONDS)
             self._forget(process)
         busy = sum(process.task is not None for process in self._workers)
-        while len(self._workers) < min(self._size, len(self._queue) + busy):
+        while len(self._workers) < min(self._size, len(self._queue) + len(self._retries) + busy):
             self._start_worker()
 
     def _start_worker(self) -> None:
@@ -136,8 +137,9 @@ class WorkerPool:
     def _feed(self) -> None:
         for process in self._workers:
             process.tasks.flush()
-            if self._queue and process.ready and process.task is None and not process.retired:
-                process.run(self._queue.popleft(), time.monotonic() + self._timeout)
+            waiting = self._retries or self._queue
+            if waiting and process.ready and process.task is None and not process.retired:
+                process.run(waiting.popleft(), time.monotonic() + self._timeout)
 
     def _on_readable(self, process: WorkerProcess) -> None:
         self._happened += self._read(process)
