@@ -98,9 +98,9 @@ class Logs:
         """Note that a worker process was started, or forked from the fork server."""
         self._node(worker, f"{how}, pid {pid}")
 
-    def usage(self, usage: Usage, node: str = "") -> None:
-        """Add a sample of CPU and memory; without `node`, of every node that has a worker in it: one machine is all."""
-        nodes = {process.worker.partition("/")[0] for process in usage.processes} or ({node} if node else set())
+    def usage(self, usage: Usage) -> None:
+        """Add a sample of CPU and memory, of every node that has a worker in it: one machine may stand for several."""
+        nodes = {process.worker.partition("/")[0] for process in usage.processes}
         stamp = now()
         for name in sorted(nodes):
             line = f"{stamp},{usage.cpu_percent},{usage.memory_used},{usage.memory_total}\n"

@@ -78,8 +78,8 @@ def place(
         return _venv(requested, options, note, may_build)
     differences = tuple(mismatches(requested)) if requested else ()
     if options.kind == "auto":
-        if differences or (options.python and not HERE == options.python and requested):
-            return _venv(requested or RequestedEnvironment("--python"), options, note, may_build, differences)
+        if requested and (differences or options.python not in (None, HERE)):
+            return _venv(requested, options, note, may_build, differences)
         warnings = (f"environment: {unknown}; the job runs here",) if unknown else ()
         return Placement("here", warnings=warnings, identity=f"here, Python {HERE}")
     _refuse_silently_wrong(requested, model, options)
