@@ -1,4 +1,4 @@
-"""Environments that are really made, by uv, of small wheels that lie in a folder."""
+"""What an environment holds and refuses, made by uv of small wheels. test_venv.py has how it is made and found."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -61,12 +60,6 @@ def test_it_is_made_once(request_for: Request) -> None:
     assert existing(request_for("tiny==1.0"), HERE) is None
 
 
-def test_a_console_script_runs_where_the_environment_is(request_for: Request, tmp_path: Path) -> None:
-    environment = environment_for(request_for("tiny"))
-    done = subprocess.run([environment.path / "bin/tiny"], capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert done.stdout == "2.0\n"
-
-
 def test_upgrade_resolves_again(request_for: Request, wheels: Path) -> None:
     first = environment_for(request_for("tiny"))
     assert "tiny==2.0" in versions(first)
@@ -77,47 +70,6 @@ def test_upgrade_resolves_again(request_for: Request, wheels: Path) -> None:
     renewed = environment_for(requested, upgrade=True)
     assert renewed.path == first.path
     assert renewed.record.created > first.record.created
-
-
-PROCESS = """\
-import sys
-from pathlib import Path
-from batchtwin.environments.requested import RequestedEnvironment
-from batchtwin.environments.venv import environment_for
-options = ("--no-index", "--find-links ./wheels")
-requested = RequestedEnvironment("conda.yaml", pip=("tiny",), options=options, folder=Path(sys.argv[1]))
-notes = []
-print(environment_for(requested, progress=notes.append).python, len(notes))
-"""
-
-
-def test_of_ten_at_once_one_makes_it(request_for: Request, tmp_path: Path) -> None:
-    assert request_for("tiny")
-    command = [sys.executable, "-c", PROCESS, str(tmp_path)]
-
-    def start(_: int) -> str:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-    with ThreadPoolExecutor(10) as pool:
-        lines = [line.split() for line in pool.map(start, range(10))]
-    assert len({python for python, _ in lines}) == 1
-    assert sorted(notes for _, notes in lines) == ["0"] * 9 + ["1"]
-
-
-def test_one_that_was_not_finished_is_made_again(request_for: Request) -> None:
-    environment = environment_for(request_for("tiny"))
-    (environment.path / environments.RECORD).unlink()
-    (environment.path / "bin/tiny").unlink()
-    assert existing(request_for("tiny"), HERE) is None
-    assert (environment_for(request_for("tiny")).path / "bin/tiny").exists()
-
-
-def test_one_whose_base_interpreter_is_gone_is_made_again(request_for: Request) -> None:
-    environment = environment_for(request_for("tiny"))
-    environment.python.unlink()
-    environment.python.symlink_to("/no/such/python")
-    assert existing(request_for("tiny"), HERE) is None
-    assert says(environment_for(request_for("tiny")), "import tiny; print(tiny.VERSION)") == "2.0"
 
 
 def test_the_seeds_are_what_the_lines_say(request_for: Request) -> None:
@@ -246,12 +198,6 @@ printf '%s\\n' "$@" >"$KEEP"
 while [ "$1" != --prefix ]; do shift; done
 exec {python} -m venv --without-pip "$2"
 """
-
-
-def test_what_only_conda_has_needs_conda(request_for: Request, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/nonexistent")
-    with pytest.raises(EnvironmentBuildError, match=r"libgomp=12: only conda can install this.*--env image:TAG"):
-        environment_for(request_for("tiny", conda=("libgomp=12",)))
 
 
 def test_conda_makes_what_only_conda_has(request_for: Request, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ SPEC = re.compile(
     r"""^(?:[^\s=<>!~\[]+::)?                 # channel, or channel/subfolder
     (?P<name>[A-Za-z0-9_.-]+?)\s*
     (?:\[.*?version\s*=\s*['"]?(?P<bracket>[^'"\]]+)['"]?.*\])?
-    (?P<version>[=<>!~\d*][^\[]*)?
+    (?P<version>[=<>!~][^\[]*|(?<=\s)[\d*][^\[]*)?   # a bare version stands behind a space
     (?:\[.*\])?$""",
     re.VERBOSE,
 )
