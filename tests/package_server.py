@@ -1,10 +1,11 @@
-"""A hostile source package, and a web server of this machine that serves it."""
+"""Packages that tests make: wheels, a hostile source package, and a web server of this machine that serves it."""
 
 from __future__ import annotations
 
 import io
 import tarfile
 import threading
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +22,26 @@ def sdist(touched: Path) -> bytes:
             entry.size = len(text)
             archive.addfile(entry, io.BytesIO(text.encode()))
     return buffer.getvalue()
+
+
+def wheel(folder: Path, name: str, version: str = "1.0", requires: tuple[str, ...] = (), script: str = "") -> Path:
+    """Write a wheel with one module of its name; `script` is a console script that prints the module's version."""
+    module = name.replace("-", "_")
+    info = f"{module}-{version}.dist-info"
+    metadata = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}", *(f"Requires-Dist: {r}" for r in requires)]
+    files = {
+        f"{module}.py": f"VERSION = {version!r}\ndef main():\n    print(VERSION)\n",
+        f"{info}/METADATA": "\n".join(metadata) + "\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    if script:
+        files[f"{info}/entry_points.txt"] = f"[console_scripts]\n{script} = {module}:main\n"
+    files[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in (*files, f"{info}/RECORD"))
+    path = folder / f"{module}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, text in files.items():
+            archive.writestr(member, text)
+    return path
 
 
 class Shop(ThreadingHTTPServer):

@@ -58,15 +58,14 @@ def build(
 ) -> None:
     """Make the environment of a deployment, and print its folder."""
     from batchtwin.engine.prepare import Request, resolve
-    from batchtwin.environments.placement import HERE, requested_or_reason
-    from batchtwin.environments.venv import build as make
+    from batchtwin.environments.placement import requested_or_reason
+    from batchtwin.environments.venv import environment_for
 
     resolved = resolve(Request(deployment, Path(), parse_location(model) if model else None))
     requested, reason = requested_or_reason(resolved.deployment, resolved.folder, resolved.model)
     if requested is None:
         raise UsageError(f"environment: {reason or 'nothing says what to install'}")
-    version = python or requested.python_minor or HERE
-    environment = make(requested, version, note, allow_builds=allow_builds, upgrade=upgrade)
+    environment = environment_for(requested, python=python, allow_builds=allow_builds, upgrade=upgrade, progress=note)
     typer.echo(environment.path)
 
 

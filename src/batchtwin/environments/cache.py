@@ -12,6 +12,7 @@ from pathlib import Path
 
 from batchtwin import atomic
 from batchtwin.errors import UsageError
+from batchtwin.locks import hold
 
 FOLDER = "BATCHTWIN_ENVIRONMENTS"
 RECORD = "environment.json"
@@ -23,7 +24,8 @@ DAY = 86_400.0
 class Record:
     """What is kept beside an environment: `lines` as they were requested, `base` the interpreter it stands on.
 
-    `created` is in seconds since the epoch, `size` in bytes. `left_out` are lines that could not be installed.
+    `created` is in seconds since the epoch, `size` in bytes. `left_out` are lines that could not be installed, and
+    options of pip that uv does not have. No line holds a password.
     """
 
     key: str
@@ -90,7 +92,7 @@ def save(path: Path, record: Record) -> Environment:
 def environments() -> Iterator[Environment]:
     """Yield all environments, the one used last first."""
     folder = cache_folder()
-    paths = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    paths = [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
     whole = [environment for path in paths if (environment := load(path)) is not None]
     yield from sorted(whole, key=lambda environment: -environment.last_used)
 
@@ -108,15 +110,37 @@ def find(key: str) -> Environment:
     return matching[0]
 
 
+def lock_of(key: str) -> Path:
+    """Return the file that is locked while the environment of a key is made or removed."""
+    return cache_folder() / f".{key}.lock"
+
+
 def remove(environment: Environment) -> None:
-    """Remove an environment."""
-    (environment.path / RECORD).unlink(missing_ok=True)  # from here on it is not whole
-    shutil.rmtree(environment.path, ignore_errors=True)
+    """Remove an environment; it is gone for others at once.
+
+    Raises:
+        OSError: the file system refuses.
+    """
+    with hold(lock_of(environment.record.key)):
+        discard(environment.path)
+
+
+def discard(path: Path) -> None:
+    """Remove a folder of the cache, whole at once. The caller holds its lock.
+
+    Raises:
+        OSError: the file system refuses.
+    """
+    gone = path.with_name(f".{path.name.lstrip('.')}.gone")
+    shutil.rmtree(gone, ignore_errors=True)
+    if path.exists():
+        path.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
 
 
 def unused(days: float) -> list[Environment]:
     """Return the environments that nothing has used for so many days."""
-    return [found for found in environments() if time.time() - found.last_used > days * DAY]
+    return [environment for environment in environments() if time.time() - environment.last_used > days * DAY]
 
 
 def size_of(path: Path) -> int:

@@ -3,54 +3,115 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from batchtwin.environments.conda_specs import parse_spec
 from batchtwin.environments.installed import Installed, installed_here
-from batchtwin.environments.requested import RequestedEnvironment, as_specifier
+from batchtwin.environments.pip_lines import PipLine
+from batchtwin.environments.requested import RequestedEnvironment
+
+# Options that request nothing: what is installed cannot differ from them.
+REQUESTING = {"--requirement", "--editable"}
 
 
 def mismatches(requested: RequestedEnvironment, installed: Installed | None = None) -> list[str]:
-    """Name each difference between what is requested and what is installed (here, by default); empty for none."""
-    there = installed or installed_here()
-    texts = [_python_mismatch(requested.python, there)] if requested.python else []
-    texts += [_pip_mismatch(line, there) for line in requested.pip]
-    texts += [_conda_mismatch(line, there) for line in requested.conda]
+    """Name each difference between what is requested and what is installed (here, by default); empty for none.
+
+    The versions of Python differ if their minor versions do.
+
+    Raises:
+        RequirementsFileError: a file that a line names cannot be read.
+    """
+    present = installed or installed_here()
+    texts = [_python_mismatch(requested.python, present)] if requested.python else []
+    texts += [_pip_mismatch(line, present) for line in requested.expanded()]
+    texts += [_conda_mismatch(line, present) for line in requested.conda_only]
     return [f"{text} ({requested.source})" for text in texts if text]
+
+
+def doubts(
+    requested: RequestedEnvironment, installed: Installed | None = None, differences: Iterable[str] = ()
+) -> list[str]:
+    """Name the libraries, and Python, of which the model was saved with another version than is installed.
+
+    What the deployment requests may say the same as what is installed, and predictions may be wrong all the same.
+    What `differences`, the result of `mismatches`, tell is not told again.
+    """
+    present = installed or installed_here()
+    told = {text.split(" ")[0] for text in differences}
+    texts = []
+    minor = _minor(requested.saved_python)
+    if minor and minor != present.python_minor and "python" not in told:
+        texts.append(f"the model was saved by Python {minor}, it runs under Python {present.python_minor}")
+    for line in requested.saved_with:
+        name, _, saved = line.partition("==")
+        version = present.version(name)
+        if version is not None and version != saved and name not in told:
+            texts.append(f"the model was saved by {name} {saved}, it runs with {name} {version}")
+    return texts
+
+
+def may_be_silently_wrong(requested: RequestedEnvironment | None, installed: Installed | None = None) -> str | None:
+    """Return the minor version of Python that a model was made for if the installed one differs, else None.
+
+    A pickled or cloudpickled model may then load, and predict something else.
+    """
+    if requested is None:
+        return None
+    present = installed or installed_here()
+    minor = requested.python_minor if requested.python else _minor(requested.saved_python)
+    return minor if minor and minor != present.python_minor else None
+
+
+def _minor(version: str) -> str | None:
+    match = re.match(r"\d+\.\d+", version)
+    return match[0] if match else None
 
 
 def _python_mismatch(text: str, installed: Installed) -> str | None:
     """Only the minor version counts: a patch of Python keeps its promises."""
-    match = re.search(r"(=+)\s*(\d+\.\d+)(?:\.\d+)*", text)
-    version = re.sub(r"^(?:.*::)?python", "", text)
-    if match:
-        return _version_mismatch("python", f"=={match[2]}.*", installed.python)
-    return _version_mismatch("python", as_specifier(version), installed.python)
+    spec = parse_spec(text)
+    specifier = spec.specifier if spec else ""
+    exact = re.match(r"==(\d+\.\d+)", specifier)
+    return _version_mismatch("python", f"=={exact[1]}.*" if exact else specifier, installed.python)
 
 
-def _pip_mismatch(line: str, installed: Installed) -> str | None:
-    try:
-        requirement = Requirement(line)
-    except InvalidRequirement:
-        return f"'{line}' cannot be compared with what is installed"
-    if requirement.marker and not requirement.marker.evaluate():
+def _pip_mismatch(line: PipLine, installed: Installed) -> str | None:
+    if line.kind == "option":
+        name, _ = line.option
+        return f"'{line.written}' cannot be compared with what is installed" if name in REQUESTING else None
+    requirement = line.requirement
+    if requirement is None:
+        return None if line.kind == "constraint" else f"'{line.written}' cannot be compared with what is installed"
+    if not _applies(requirement, installed):
         return None
     version = installed.version(requirement.name)
     if version is None:
-        return f"{requirement.name} is requested and not installed"
+        is_requested = line.kind == "requirement"
+        return f"{requirement.name} is requested and not installed" if is_requested else None
     if requirement.url:
         return f"{requirement.name} is requested from {requirement.url}; installed is {version}"
     return _version_mismatch(requirement.name, str(requirement.specifier), version)
 
 
+def _applies(requirement: Requirement, installed: Installed) -> bool:
+    """Whether the marker of a requirement holds for the Python of this environment."""
+    if requirement.marker is None:
+        return True
+    python = {"python_version": installed.python_minor, "python_full_version": installed.python}
+    return requirement.marker.evaluate(python)
+
+
 def _conda_mismatch(text: str, installed: Installed) -> str | None:
     """A conda package is compared if a Python package of its name is installed; the rest is not Python's to know."""
-    match = re.match(r"^(?:.*::)?([A-Za-z0-9_.-]+?)\s*([=<>!~].*)?$", text.strip())
-    version = installed.version(match[1]) if match else None
-    if match is None or version is None:
+    spec = parse_spec(text)
+    version = installed.version(spec.name) if spec else None
+    if spec is None or version is None:
         return None
-    return _version_mismatch(match[1], as_specifier(match[2] or ""), version)
+    return _version_mismatch(spec.name, spec.specifier, version)
 
 
 def _version_mismatch(name: str, specifier: str, version: str) -> str | None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
+import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
+from batchtwin import atomic
+from batchtwin.environments.cache import cache_folder
 from batchtwin.errors import BatchTwinError
 
 ASK = """\
@@ -21,6 +26,7 @@ versions = {d.metadata["Name"]: d.version for d in metadata.distributions() if d
 print(json.dumps([platform.python_version(), versions]))
 """
 ASK_SECONDS = 60.0
+ANSWERS = "installed"
 
 
 class InterpreterError(BatchTwinError):
@@ -53,8 +59,8 @@ class Here(Mapping[str, str]):
         except metadata.PackageNotFoundError:
             raise KeyError(name) from None
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
-        return (canonicalize_name(found.metadata["Name"]) for found in metadata.distributions())
+    def __iter__(self) -> Iterator[str]:
+        return iter({canonicalize_name(found.metadata["Name"]) for found in metadata.distributions()})
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -66,16 +72,57 @@ def installed_here() -> Installed:
 
 
 def installed_in(python: Path) -> Installed:
-    """Ask another interpreter.
+    """Return what another interpreter has; it is asked once, and again when something was installed.
 
     Raises:
         InterpreterError: it is not there, or does not answer.
     """
     if str(python) == sys.executable:
         return installed_here()
+    stamp = _stamp(python)
+    answer = cache_folder() / ANSWERS / f"{hashlib.sha256(str(python).encode()).hexdigest()[:20]}.json"
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        content = json.loads(answer.read_bytes())
+        if stamp and content["stamp"] == stamp:
+            return Installed(content["python"], content["versions"])
+    installed = _ask(python)
+    if stamp:
+        content = {"stamp": stamp, "python": installed.python, "versions": dict(installed.versions)}
+        with suppress(OSError):  # a cache that cannot be written is no reason to stop
+            answer.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            atomic.write_text(answer, json.dumps(content), sync=False)
+    return installed
+
+
+def from_lock(python: str, lock: str) -> Installed:
+    """Return what the lines `name==version` of a lock say."""
+    pairs = (line.strip().split("==") for line in lock.splitlines() if re.match(r"[\w.-]+==\S+$", line.strip()))
+    return Installed(python, {canonicalize_name(name): version for name, version in pairs})
+
+
+def _stamp(python: Path) -> list[str]:
+    """What changes when something is installed; empty if nobody can know, as with packages of another environment."""
+    prefix = python.parent.parent
+    with suppress(OSError):
+        if re.search(r"include-system-site-packages\s*=\s*true", (prefix / "pyvenv.cfg").read_text()):
+            return []
+    folders = sorted(prefix.glob("lib*/python*/*-packages"))
+    with suppress(OSError):
+        return [f"{path} {path.stat().st_mtime_ns}" for path in (python, *folders)] if folders else []
+    return []
+
+
+def _ask(python: Path) -> Installed:
+    from batchtwin.environments.uv import variables
+
     try:
         done = subprocess.run(  # noqa: S603
-            [str(python), "-I", "-c", ASK], capture_output=True, text=True, timeout=ASK_SECONDS, check=True
+            [str(python), "-I", "-c", ASK],
+            env=variables(),
+            capture_output=True,
+            text=True,
+            timeout=ASK_SECONDS,
+            check=True,
         )
         version, versions = json.loads(done.stdout)
     except OSError as error:

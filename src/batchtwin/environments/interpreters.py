@@ -2,46 +2,75 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+from batchtwin import atomic
+from batchtwin.environments.cache import cache_folder
+from batchtwin.environments.requested import HERE
+from batchtwin.environments.uv import UvError, program, variables
 from batchtwin.errors import BatchTwinError
 
 CHECK = "import sys; print('%d.%d' % sys.version_info[:2])"
 CHECK_SECONDS = 20.0
 INSTALL_SECONDS = 600.0
-CONDA_FOLDERS = ("miniconda3", "anaconda3", "miniforge3", "mambaforge", ".conda")
+CONDA_FOLDERS = ("miniconda3", "anaconda3", "miniforge3", "mambaforge", "micromamba", ".conda")
+# What was found last time, so that a shim or a slow `uv python find` is asked once.
+ANSWERS = "pythons.json"
 
 
 class NoPythonError(BatchTwinError):
     """No interpreter of the version that is requested."""
 
-    def __init__(self, version: str) -> None:
-        super().__init__(
-            f"Python {version} is not on this machine, and uv could not install it; install it "
-            f"(`pyenv install {version}`, `uv python install {version}`, your system's package), "
-            "or run in an image or here: --env image:TAG, --env here"
-        )
 
-
-def find_python(version: str) -> Path:
+def find_python(version: str, note: Callable[[str], None] = lambda _: None) -> Path:
     """Return an interpreter of a minor version such as `3.8`, one that really runs.
+
+    `note` tells that one is downloaded.
 
     Raises:
         NoPythonError: there is none, and none can be installed.
     """
+    answers = _answers()
+    path = Path(answers.get(version, ""))
+    if version in answers and os.access(path, os.X_OK) and runs(path, version):
+        return path
+    path = _search(version, note)
+    with suppress(OSError):  # a cache that cannot be written is no reason to stop
+        cache_folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+        atomic.write_text(cache_folder() / ANSWERS, json.dumps({**_answers(), version: str(path)}), sync=False)
+    return path
+
+
+def _answers() -> dict[str, str]:
+    try:
+        answers = json.loads((cache_folder() / ANSWERS).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return answers if isinstance(answers, dict) else {}
+
+
+def _search(version: str, note: Callable[[str], None]) -> Path:
     for path in _candidates(version):
         if runs(path, version):
             return path
     known = _uv("find", version)
-    if known is None and _uv("install", version) is not None:
-        known = _uv("find", version)
+    if known is None:
+        note(f"Python {version} is not on this machine; uv downloads it")
+        if _uv("install", version) is not None:
+            known = _uv("find", version)
     if known is None or not runs(known, version):
-        raise NoPythonError(version)
+        raise NoPythonError(
+            f"Python {version} is not on this machine, and uv could not install it; install it "
+            f"(`pyenv install {version}`, `uv python install {version}`, your system's package), "
+            "or run in an image or here: --env image:TAG, --env here"
+        )
     return known
 
 
@@ -49,7 +78,12 @@ def runs(path: Path, version: str) -> bool:
     """Whether an interpreter runs and is of this minor version: a shim on PATH may be of none."""
     try:
         done = subprocess.run(  # noqa: S603
-            [str(path), "-I", "-S", "-c", CHECK], capture_output=True, text=True, timeout=CHECK_SECONDS, check=False
+            [str(path), "-I", "-S", "-c", CHECK],
+            env=variables(),
+            capture_output=True,
+            text=True,
+            timeout=CHECK_SECONDS,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
@@ -57,14 +91,15 @@ def runs(path: Path, version: str) -> bool:
 
 
 def _candidates(version: str) -> Iterator[Path]:
-    if version == f"{sys.version_info.major}.{sys.version_info.minor}":
+    if version == HERE:
         yield Path(getattr(sys, "_base_executable", None) or sys.executable)
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
     yield from sorted(pyenv.glob(f"{version}.*/bin/python"), key=_patch, reverse=True)
-    roots = [Path(os.environ["CONDA_PREFIX"])] if os.environ.get("CONDA_PREFIX") else []
-    roots += [Path.home() / name for name in CONDA_FOLDERS] + [Path("/opt/conda")]
+    roots = [Path(os.environ[name]) for name in ("CONDA_PREFIX", "MAMBA_ROOT_PREFIX") if os.environ.get(name)]
+    roots += [Path.home() / name for name in CONDA_FOLDERS] + [Path("/opt/conda"), Path("/opt/miniconda3")]
     for root in roots:
-        yield from (path for path in (root / f"bin/python{version}", *root.glob(f"envs/*/bin/python{version}")))
+        yield from (path for path in [root / f"bin/python{version}", *root.glob(f"envs/*/bin/python{version}")])
+        yield from sorted(root.glob(f"pkgs/python-{version}.*/bin/python{version}"), reverse=True)
     on_path = shutil.which(f"python{version}")
     if on_path:
         yield Path(on_path)
@@ -77,11 +112,18 @@ def _patch(path: Path) -> int:
 
 def _uv(verb: str, version: str) -> Path | None:
     """Return what `uv python find` prints, or anything at all if `uv python install` succeeds."""
-    command = [sys.executable, "-m", "uv", "python", verb, "--quiet" if verb == "install" else "--no-project", version]
+    allowed = {"UV_PYTHON_DOWNLOADS": os.environ.get("UV_PYTHON_DOWNLOADS", "manual")}
+    words = ["--quiet"] if verb == "install" else ["--no-project"]
     try:
         done = subprocess.run(  # noqa: S603
-            command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
+            [program(), "python", verb, *words, version],
+            env={**variables(), **allowed},
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_SECONDS,
+            check=False,
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except (OSError, subprocess.TimeoutExpired, UvError):
         return None
     return Path(done.stdout.strip() or ".") if done.returncode == 0 else None

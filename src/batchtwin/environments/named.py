@@ -1,13 +1,14 @@
 """Environments that a deployment names (`azureml:NAME:VERSION`): the files that say what is in them.
 
-First `environments.yml` beside the deployment, then the user's (`~/.config/batchtwin/environments.yml`), then ours,
-with the curated names of Microsoft's documentation. Each maps `azureml:NAME[:VERSION]` to a conda file or an image.
+First what the workspace has registered, then `environments.yml` beside the deployment, then the user's
+(`~/.config/batchtwin/environments.yml`), then ours, with the curated names of Microsoft's documentation. Each file maps
+`azureml:NAME[:VERSION]` to a conda file or an image.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -30,12 +31,19 @@ class NamedEnvironment:
     image: str | None = None
 
 
-def look_up(reference: str, folder: Path) -> NamedEnvironment | None:
-    """Return what a reference stands for; None if no file says it.
+# What a workspace has registered under a reference; None if it has no such environment.
+Registered = Callable[[str], NamedEnvironment | None]
+
+
+def look_up(reference: str, folder: Path, registered: Registered | None = None) -> NamedEnvironment | None:
+    """Return what a reference stands for; None if neither the workspace nor a file says it.
 
     Raises:
         RequestedEnvironmentError: a mapping file, or the conda file that it names, cannot be read.
     """
+    known = registered(reference) if registered else None
+    if known is not None:
+        return known
     name, version = parts(reference)
     for path, content in _mappings(folder):
         entries = {parts(str(key)): value for key, value in content.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,13 +11,19 @@ from typing import Literal
 from batchtwin.deployment.model import Model
 from batchtwin.deployment.schema import Deployment, InlineEnvironment
 from batchtwin.environments import named
-from batchtwin.environments.differences import mismatches
-from batchtwin.environments.installed import installed_in
+from batchtwin.environments.differences import doubts, may_be_silently_wrong, mismatches
+from batchtwin.environments.installed import Installed, from_lock, installed_in
+from batchtwin.environments.named import Registered
 from batchtwin.environments.options import EnvironmentOptions
-from batchtwin.environments.requested import RequestedEnvironment, RequestedEnvironmentError, requested_environment
+from batchtwin.environments.requested import (
+    HERE,
+    RequestedEnvironment,
+    RequestedEnvironmentError,
+    requested_environment,
+    with_model,
+)
 from batchtwin.errors import UsageError
 
-HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 # Files of a model that Python's own machinery reads: their code objects are of one minor version of Python.
 PICKLES = {".pkl", ".pickle", ".joblib", ".cloudpickle"}
 Note = Callable[[str], None]
@@ -57,45 +62,54 @@ def place(
     note: Note,
     *,
     may_build: bool = True,
+    registered: Registered | None = None,
 ) -> Placement:
     """Decide, and make the environment if one of its own is needed and `may_build`.
 
-    `folder` is the YAML's. `note` tells of what is made.
+    `folder` is the YAML's. `note` tells of what is made. `registered` looks up environments of a workspace.
 
     Raises:
         BatchTwinError: the environment is refused, or cannot be made.
     """
     if options.kind == "image":
         return Placement("image", image=options.image, identity=f"image {options.image}")
-    requested, unknown = requested_or_reason(deployment, folder, model)
+    requested, unknown = requested_or_reason(deployment, folder, model, registered)
     if options.strict and unknown:
         raise RequestedEnvironmentError(f"environment: {unknown}")
     if options.kind == "path":
-        return _checked(_at_path(options.env, requested), options)
+        return _checked(_at_path(options, requested, model), options)
     if options.kind == "venv":
         if requested is None:
             raise RequestedEnvironmentError(f"environment: {unknown or 'nothing says what to install'}")
         return _venv(requested, options, note, may_build)
     differences = tuple(mismatches(requested)) if requested else ()
     if options.kind == "auto":
-        if requested and (differences or options.python not in (None, HERE)):
+        if requested and (differences or (options.python and requested.minor(options.python) != HERE)):
             return _venv(requested, options, note, may_build, differences)
-        warnings = (f"environment: {unknown}; the job runs here",) if unknown else ()
+        warnings = (f"environment: {unknown}; the job runs here",) if unknown else _doubts(requested)
         return Placement("here", warnings=warnings, identity=f"here, Python {HERE}")
-    _refuse_silently_wrong(requested, model, options)
-    return _checked(Placement("here", differences=differences, identity=f"here, Python {HERE}"), options)
+    _refuse_silently_wrong(requested, model, options, None)
+    warnings = _doubts(requested, None, differences)
+    placement = Placement("here", differences=differences, warnings=warnings, identity=f"here, Python {HERE}")
+    return _checked(placement, options)
 
 
-def requested_or_reason(deployment: Deployment, folder: Path, model: Model) -> tuple[RequestedEnvironment | None, str]:
-    """Return what is requested, or a sentence on why nothing here can tell; both empty if nothing is said."""
+def requested_or_reason(
+    deployment: Deployment, folder: Path, model: Model, registered: Registered | None = None
+) -> tuple[RequestedEnvironment | None, str]:
+    """Return what is requested, or a sentence on why nothing here can tell; both empty if nothing is said.
+
+    Raises:
+        BatchTwinError: a file that says it cannot be read.
+    """
     environment = deployment.environment
     if isinstance(environment, str):
-        known = named.look_up(environment, folder)
+        known = named.look_up(environment, folder, registered)
         if known is None:
             return None, f"'{environment}' cannot be checked: {named.advice(environment)}"
         if known.requested is None:
             return None, f"'{environment}' is image {known.image}; run in it: --env image:{known.image}"
-        return known.requested, ""
+        return with_model(known.requested, model.path), ""
     requested = requested_environment(deployment, folder, model.path)
     if requested is None and isinstance(environment, InlineEnvironment):
         if environment.image:
@@ -112,17 +126,26 @@ def _checked(placement: Placement, options: EnvironmentOptions) -> Placement:
     return replace(placement, warnings=(*placement.warnings, *texts))
 
 
-def _at_path(text: str, requested: RequestedEnvironment | None) -> Placement:
-    path = Path(text).expanduser().absolute()
+def _doubts(
+    requested: RequestedEnvironment | None, installed: Installed | None = None, differences: tuple[str, ...] = ()
+) -> tuple[str, ...]:
+    texts = doubts(requested, installed, differences) if requested else []
+    return tuple(f"environment: {text}" for text in texts)
+
+
+def _at_path(options: EnvironmentOptions, requested: RequestedEnvironment | None, model: Model) -> Placement:
+    path = Path(options.env).expanduser().absolute()
     python = path / "bin/python" if path.is_dir() else path
     if not python.is_file():
         raise UsageError(
-            f"--env {text}: expected auto, here, venv, image:TAG, or the folder of a venv or conda environment"
+            f"--env {options.env}: expected auto, here, venv, image:TAG, or the folder of a venv or conda environment"
         )
     installed = installed_in(python)
+    _refuse_silently_wrong(requested, model, options, installed)
     differences = tuple(mismatches(requested, installed)) if requested else ()
     identity = f"{python}, Python {installed.python_minor}"
-    return Placement("path", python, differences=differences, identity=identity)
+    warnings = _doubts(requested, installed, differences)
+    return Placement("path", python, differences=differences, warnings=warnings, identity=identity)
 
 
 def _venv(
@@ -134,7 +157,7 @@ def _venv(
 ) -> Placement:
     from batchtwin.environments.venv import EnvironmentBuildError, build, existing
 
-    python = options.python or requested.python_minor or HERE
+    python = requested.minor(options.python)
     environment = existing(requested, python)
     if environment is None and not may_build:
         count = len(requested.pip_lines) + len(requested.conda_only)
@@ -151,7 +174,8 @@ def _venv(
     left_out = tuple(f"environment: {line} was left out" for line in environment.record.left_out)
     if left_out and options.strict:
         raise RequestedEnvironmentError("\n".join(left_out))
-    return Placement("venv", environment.python, warnings=left_out, identity=f"venv {environment.record.key} {digest}")
+    warnings = left_out + _doubts(requested, from_lock(environment.record.python, environment.lock))
+    return Placement("venv", environment.python, warnings=warnings, identity=f"venv {environment.record.key} {digest}")
 
 
 def _another_python(requested: RequestedEnvironment, python: str) -> str:
@@ -164,13 +188,16 @@ def _another_python(requested: RequestedEnvironment, python: str) -> str:
     return f"; {requested.source} says Python {python}, MLmodel says {other}: try --python {other}"
 
 
-def _refuse_silently_wrong(requested: RequestedEnvironment | None, model: Model, options: EnvironmentOptions) -> None:
+def _refuse_silently_wrong(
+    requested: RequestedEnvironment | None, model: Model, options: EnvironmentOptions, installed: Installed | None
+) -> None:
     """A pickled model under another minor version of Python may load, and give wrong numbers."""
-    saved = requested.python_minor if requested else None
-    if options.force or saved in (None, HERE) or not model.flavors or not is_pickled(model.path):
+    saved = may_be_silently_wrong(requested, installed)
+    if options.force or saved is None or not model.flavors or not is_pickled(model.path):
         return
+    running = f"this is Python {HERE}" if installed is None else f"{options.env} has Python {installed.python_minor}"
     raise RequestedEnvironmentError(
-        f"{model.path}: pickled by Python {saved}, this is Python {HERE}: its predictions can be wrong without an "
+        f"{model.path}: pickled by Python {saved}, {running}: its predictions can be wrong without an "
         "error; run it in its own environment (--env auto), or insist: --force"
     )
 

@@ -7,16 +7,23 @@ requirements.txt with python_env.yaml, else what MLmodel says of Python and of t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from batchtwin.deployment.schema import Deployment, InlineEnvironment
+from batchtwin.environments import pip_lines
+from batchtwin.environments.conda_specs import minor_versions, parse_spec
+from batchtwin.environments.pip_lines import PipLine
 from batchtwin.errors import BatchTwinError
 
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+# Of which a deployment's Python may be, the latest last.
+MINORS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 # Flavors of MLflow: the distribution that made the model, and the key that has its version.
 LIBRARIES = {
     "sklearn": ("scikit-learn", "sklearn_version"),
@@ -27,14 +34,6 @@ LIBRARIES = {
     "pytorch": ("torch", "pytorch_version"),
     "onnx": ("onnx", "onnx_version"),
     "spacy": ("spacy", "spacy_version"),
-}
-# conda packages whose name on PyPI is obvious.
-ON_PYPI = {
-    **{name: name for name in ("catboost", "cloudpickle", "joblib", "lightgbm", "matplotlib", "mlflow", "numpy")},
-    **{name: name for name in ("onnx", "onnxruntime", "pandas", "pillow", "psutil", "pyarrow", "pyyaml", "requests")},
-    **{name: name for name in ("scikit-learn", "scipy", "skops", "spacy", "statsmodels", "xgboost", "setuptools")},
-    **{name: name for name in ("azureml-core", "azureml-defaults", "azureml-mlflow", "python-dateutil", "wheel")},
-    **{"py-xgboost": "xgboost", "py-xgboost-cpu": "xgboost", "pytorch": "torch", "mlflow-skinny": "mlflow-skinny"},
 }
 
 
@@ -47,7 +46,10 @@ class RequestedEnvironment:
     """Requirements as pip and conda write them, and the file, `source`, that they come from.
 
     `python` is as conda has it (`python=3.8.5`), None where nothing is said. `options` are lines of pip that are no
-    requirements (`-r x`, `--find-links y`, `-e .`); relative paths in all lines start from `folder`.
+    requirements (`-r x`, `--find-links y`, `-e .`); relative paths in all lines start from `folder`. `channels` are
+    those of the conda file. `image` is the image that the environment is to be built on, or is.
+    `saved_with` has the versions of the libraries that saved the model, as `scikit-learn==1.5.2`, and `saved_python`
+    the version of Python, empty where nothing is known: what is requested may differ from both.
     """
 
     source: str
@@ -56,23 +58,49 @@ class RequestedEnvironment:
     conda: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     folder: Path = field(default_factory=Path, compare=False)
+    channels: tuple[str, ...] = field(default=(), compare=False)
+    image: str | None = field(default=None, compare=False)
+    saved_with: tuple[str, ...] = field(default=(), compare=False)
+    saved_python: str = field(default="", compare=False)
 
     @property
     def python_minor(self) -> str | None:
-        """`3.8` for `python=3.8.5`; None if no minor version is named."""
-        match = re.search(r"(\d+\.\d+)", self.python or "")
-        return match[1] if match else None
+        """`3.8` for `python=3.8.5`. Of a range: this Python's version if it is in there, else the latest that is.
+
+        None if no minor version is named, or none of the range is known.
+        """
+        if not self.python or not re.search(r"\d+\.\d+", self.python):
+            return None
+        spec = parse_spec(self.python)
+        specifier = spec.specifier if spec else ""
+        exact = re.match(r"^==(\d+\.\d+)(\.[\d*]\S*)?$", specifier)
+        if exact:
+            return exact[1]
+        minors = minor_versions(specifier, MINORS)
+        return HERE if HERE in minors else minors[-1] if minors else None
+
+    def minor(self, override: str | None = None) -> str:
+        """Return the minor version of Python that its environment gets: `override` (`3.8`), the requested, or ours."""
+        match = re.match(r"\d+\.\d+", override or "")
+        return (match[0] if match else override) or self.python_minor or HERE
 
     @property
     def pip_lines(self) -> tuple[str, ...]:
         """The requirements for pip, conda packages with an obvious name on PyPI among them."""
-        mapped = [(text, _on_pypi(text)) for text in self.conda]
-        return (*(line for _, line in mapped if line), *self.pip)
+        return (*(line for text in self.conda if (line := _on_pypi(text))), *self.pip)
 
     @property
     def conda_only(self) -> tuple[str, ...]:
         """The packages that only conda can give."""
         return tuple(text for text in self.conda if not _on_pypi(text))
+
+    def expanded(self) -> Iterator[PipLine]:
+        """Yield all lines for pip, with absolute paths, and those of `-r` files in their place.
+
+        Raises:
+            RequirementsFileError: a file that a line names cannot be read.
+        """
+        return pip_lines.expand((*self.pip_lines, *self.options), self.folder)
 
 
 def requested_environment(deployment: Deployment, folder: Path, model: Path) -> RequestedEnvironment | None:
@@ -87,49 +115,77 @@ def requested_environment(deployment: Deployment, folder: Path, model: Path) -> 
     if isinstance(environment, InlineEnvironment) and environment.conda_file is not None:
         conda = environment.conda_file
         if isinstance(conda, dict):
-            return parse_conda(conda, "environment.conda_file", folder)
-        return read_conda(folder / conda)
+            requested = parse_conda(conda, "environment.conda_file", folder)
+        else:
+            requested = read_conda(folder / conda)
+        return with_model(replace(requested, image=environment.image), model)
     return of_model(model) if environment is None else None
 
 
 def of_model(model: Path) -> RequestedEnvironment | None:
-    """Return what the files of an MLflow model ask for; None if it has none of them."""
-    mlmodel = _yaml(model / "MLmodel")
-    flavors = mlmodel.get("flavors")
-    flavors = flavors if isinstance(flavors, dict) else {}
-    pyfunc = flavors.get("python_function")
-    pyfunc = pyfunc if isinstance(pyfunc, dict) else {}
-    env = pyfunc.get("env")
+    """Return what the files of an MLflow model ask for; None if it has none of them.
+
+    Raises:
+        RequestedEnvironmentError: its conda.yaml is none.
+        RequirementsFileError: its requirements.txt is no text.
+    """
+    mlmodel = _MLmodel(model)
+    env = mlmodel.pyfunc.get("env")
     named = env.get("conda") if isinstance(env, dict) else env
     conda = model / (named if isinstance(named, str) else "conda.yaml")
     if conda.is_file():
-        return read_conda(conda)
-    python = _yaml(model / "python_env.yaml").get("python") or pyfunc.get("python_version")
+        requested = read_conda(conda)
+        python = mlmodel.pyfunc.get("python_version")
+        if requested.python is None and python:
+            requested = replace(requested, python=f"python={python}")
+        return _with_saved(requested, mlmodel)
+    python = _yaml(model / "python_env.yaml").get("python") or mlmodel.pyfunc.get("python_version")
     text = f"python={python}" if python else None
     requirements = model / "requirements.txt"
     if requirements.is_file():
-        lines = requirements.read_text(encoding="utf-8").splitlines()
-        return _requested(str(requirements), text, lines, (), model)
-    if not flavors:
+        lines = pip_lines.read(requirements)
+        return _with_saved(_requested(str(requirements), text, lines, (), model), mlmodel)
+    if not mlmodel.flavors:
         return None
-    return RequestedEnvironment(str(model / "MLmodel"), text, tuple(_libraries(mlmodel, flavors)), folder=model)
+    lines = [f"mlflow=={mlmodel.mlflow}" if mlmodel.mlflow else "mlflow", *mlmodel.libraries]
+    return _with_saved(RequestedEnvironment(str(mlmodel.path), text, tuple(lines), folder=model), mlmodel)
+
+
+def with_model(requested: RequestedEnvironment, model: Path) -> RequestedEnvironment:
+    """Add what saved the model, as its MLmodel file says."""
+    return _with_saved(requested, _MLmodel(model))
+
+
+def _with_saved(requested: RequestedEnvironment, mlmodel: _MLmodel) -> RequestedEnvironment:
+    python = str(mlmodel.pyfunc.get("python_version") or "")
+    return replace(requested, saved_with=tuple(mlmodel.libraries), saved_python=python)
 
 
 def python_of_mlmodel(model: Path) -> str | None:
     """Return the minor version of Python that an MLmodel file names."""
-    flavors = _yaml(model / "MLmodel").get("flavors")
-    pyfunc = flavors.get("python_function") if isinstance(flavors, dict) else None
-    match = re.match(r"\d+\.\d+", str(pyfunc.get("python_version"))) if isinstance(pyfunc, dict) else None
+    match = re.match(r"\d+\.\d+", str(_MLmodel(model).pyfunc.get("python_version")))
     return match[0] if match else None
 
 
-def _libraries(mlmodel: dict[str, Any], flavors: dict[str, Any]) -> Iterable[str]:
-    version = mlmodel.get("mlflow_version")
-    yield f"mlflow=={version}" if version else "mlflow"
-    for flavor, (distribution, key) in LIBRARIES.items():
-        facts = flavors.get(flavor)
-        if isinstance(facts, dict) and facts.get(key):
-            yield f"{distribution}=={facts[key]}"
+class _MLmodel:
+    """An MLmodel file, empty if there is none."""
+
+    def __init__(self, model: Path) -> None:
+        self.path = model / "MLmodel"
+        content = _yaml(self.path)
+        self.mlflow = content.get("mlflow_version")
+        flavors = content.get("flavors")
+        self.flavors: dict[str, Any] = flavors if isinstance(flavors, dict) else {}
+        pyfunc = self.flavors.get("python_function")
+        self.pyfunc: dict[str, Any] = pyfunc if isinstance(pyfunc, dict) else {}
+
+    @property
+    def libraries(self) -> Iterator[str]:
+        """The libraries that saved the model, as requirements."""
+        for flavor, (distribution, key) in LIBRARIES.items():
+            facts = self.flavors.get(flavor)
+            if isinstance(facts, dict) and facts.get(key):
+                yield f"{distribution}=={facts[key]}"
 
 
 def _yaml(path: Path) -> dict[str, Any]:
@@ -158,7 +214,7 @@ def read_conda(path: Path) -> RequestedEnvironment:
 
 
 def parse_conda(content: Any, source: str, folder: Path) -> RequestedEnvironment:
-    """Take the content of a conda environment file apart.
+    """Take the content of a conda environment file apart; relative paths in its lines start from `folder`.
 
     Raises:
         RequestedEnvironmentError: it has no list of dependencies.
@@ -169,32 +225,32 @@ def parse_conda(content: Any, source: str, folder: Path) -> RequestedEnvironment
             f"{source}: dependencies: missing or no list; this is not a conda environment file"
         )
     texts = [entry for entry in entries if isinstance(entry, str)]
-    python = next((text for text in texts if re.match(r"(.*::)?python\b(?![-_])", text)), None)
-    lines = [str(line) for entry in entries if isinstance(entry, dict) for line in entry.get("pip") or []]
-    conda = tuple(text for text in texts if text != python and not re.match(r"(.*::)?pip\b(?![-_])", text))
-    return _requested(source, python, lines, conda, folder)
+    names = {text: spec.name if (spec := parse_spec(text)) else "" for text in texts}
+    python = next((text for text in texts if names[text] == "python"), None)
+    lines = [line for entry in entries if isinstance(entry, dict) for line in _pip_list(entry, source)]
+    conda = tuple(text for text in texts if names[text] not in {"python", "pip"})
+    channels = content.get("channels")
+    named = tuple(map(str, channels)) if isinstance(channels, list) else ()
+    return replace(_requested(source, python, lines, conda, folder), channels=named)
+
+
+def _pip_list(entry: dict[Any, Any], source: str) -> list[str]:
+    lines = entry.get("pip") or []
+    if not isinstance(lines, list):
+        raise RequestedEnvironmentError(f"{source}: dependencies: pip: {lines!r} is no list; write one line for each")
+    return [str(line) for line in lines]
 
 
 def _requested(
     source: str, python: str | None, lines: Iterable[str], conda: tuple[str, ...], folder: Path
 ) -> RequestedEnvironment:
-    texts = [re.sub(r"(^|\s)#.*$", "", line).strip() for line in lines]
-    pip = tuple(text for text in texts if text and not text.startswith("-"))
+    texts = list(pip_lines.clean(lines))
+    pip = tuple(text for text in texts if not text.startswith("-"))
     options = tuple(text for text in texts if text.startswith("-"))
     return RequestedEnvironment(source, python, pip, conda, options, folder)
 
 
 def _on_pypi(text: str) -> str | None:
     """A conda package as pip would write it, if its name there is obvious."""
-    match = re.match(r"^(?:.*::)?([A-Za-z0-9_.-]+?)\s*([=<>!~].*)?$", text.strip())
-    name = ON_PYPI.get(match[1].lower()) if match else None
-    return f"{name}{as_specifier(match[2] or '')}" if match and name else None
-
-
-def as_specifier(conda: str) -> str:
-    """Return conda's `=1.2` (any 1.2.x) and `=1.2=build` as PEP 440 has them; other operators are the same."""
-    text = conda.strip()
-    if not re.match(r"^=[^=]", text):
-        return text
-    version = text[1:].split("=")[0].removesuffix(".*").removesuffix("*")
-    return f"=={version}.*"
+    spec = parse_spec(text)
+    return spec.on_pypi if spec else None
