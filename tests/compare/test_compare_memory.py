@@ -13,7 +13,7 @@ from support import DEADLINE, batchtwin
 PROGRAM = """
 import re, sys
 from pathlib import Path
-from batchtwin.compare import compare
+from batchtwin.predictions.compare import compare
 assert compare(Path(sys.argv[1]), Path(sys.argv[2])).equal
 # Not ru_maxrss: it begins with the memory of the process that started this one.
 print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
@@ -46,7 +46,7 @@ def test_ten_times_the_lines_need_no_more_memory(tmp_path: Path, line: str, coun
 FULL = """
 import resource, sys
 from pathlib import Path
-from batchtwin.compare import CompareError, compare
+from batchtwin.predictions.compare import CompareError, compare
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 try:
     compare(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from batchtwin.cli.messages import note, warn
+from batchtwin.cli.messages import note, print_json, warn
 from batchtwin.cli.options import (
+    AsJson,
     BadFiles,
     DeploymentFile,
     Engine,
@@ -22,7 +21,6 @@ from batchtwin.cli.options import (
     PythonVersion,
     StrictEnvironment,
     Workers,
-    environment_options,
 )
 from batchtwin.deployment.overrides import parse_set
 from batchtwin.inputs.location import parse_location
@@ -42,38 +40,30 @@ def plan(
     trial: Annotated[
         bool, typer.Option("--try", help="Run one mini-batch, and compare its time with the timeout.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what would run, and what is wrong, in a second; score nothing (or, with --try, one mini-batch)."""
-    from batchtwin.engine import preview
-    from batchtwin.engine.backends.choice import backend_for
-    from batchtwin.engine.prepare import Request, place_request, prepare, resolve
+    from batchtwin.api.options import ScoreOptions, request_of
+    from batchtwin.api.plans import look_ahead
+    from batchtwin.api.watch import Silent, Watch
 
-    request = Request(
-        deployment=deployment,
-        input=parse_location(input),
-        model=parse_location(model) if model else None,
+    options = ScoreOptions(
+        model=model,
         workers=workers,
-        quarantine=bad_files == "quarantine",
-        overrides=parse_set(overrides),
-        environment=environment_options(env, None, python=python, force=force, strict=strict_environment),
+        bad_files=bad_files,
+        env=env,
+        python=python,
+        force=force,
+        strict_environment=strict_environment,
     )
-    resolved = resolve(request)
-    placement = place_request(request, resolved, note, may_build=trial)
-    prepared = prepare(request, resolved)
-    facts, doubts = preview.summary(prepared), preview.warnings(prepared)
-    facts["environment"] = placement.text
-    if trial:
-        with closing(backend_for(request, resolved, placement)) as backend:
-            facts["trial"] = preview.dry_run(prepared, backend)
-    differing = list(placement.differences)
+    request = request_of(deployment, parse_location(input), options, parse_set(overrides))
+    preview = look_ahead(request, Watch(note, Silent), trial=trial)
     if as_json:
-        lists = {"doubts": doubts, "environment_differences": differing}
-        typer.echo(json.dumps(facts | preview.details(prepared) | lists, indent=2))
+        print_json(preview.data())
         return
-    for name, value in facts.items():
+    for name, value in preview.facts.items():
         typer.echo(f"{name.replace('_', ' '):22} {value}")
-    warn(placement.warnings + prepared.warnings + tuple(doubts))
+    warn(preview.warnings + preview.doubts)
 
 
 def image(

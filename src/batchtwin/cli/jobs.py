@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from batchtwin.cli.messages import note, warn
+from batchtwin.cli.messages import note, print_json
 from batchtwin.cli.options import (
     AllowBuilds,
+    AsJson,
     BadFiles,
     DeploymentFile,
     Engine,
@@ -32,17 +32,13 @@ from batchtwin.cli.options import (
     RayWait,
     StrictEnvironment,
     Workers,
-    environment_options,
-    ray_options,
 )
+from batchtwin.cli.summary import tell
 from batchtwin.deployment.overrides import parse_set
 from batchtwin.inputs.location import parse_location
 
 if TYPE_CHECKING:
-    from batchtwin.engine.backends.base import Backend
-    from batchtwin.engine.prepare import Prepared, Request
-    from batchtwin.engine.resume import Pooling
-    from batchtwin.engine.run import Result
+    from batchtwin.api.watch import Watch
 
 
 def score(
@@ -75,70 +71,47 @@ def score(
     ray_gpus: RayGpus = 0,
     ray_wait: RayWait = 300,
     ray_env: RayVariables = None,
+    as_json: AsJson = False,
 ) -> None:
     """Score a folder of files as the deployment's batch job would."""
-    from batchtwin.engine.output.remote import work_folder
-    from batchtwin.engine.prepare import Request
+    from batchtwin.api.jobs import run
+    from batchtwin.api.options import ScoreOptions, request_of
 
-    location = parse_location(output) if output else None
-    request = Request(
-        deployment=deployment,
-        input=parse_location(input),
-        model=parse_location(model) if model else None,
-        output=work_folder(location) if location else None,
-        publish=location if isinstance(location, str) else None,
+    options = ScoreOptions(
+        model=model,
+        output=output,
         workers=workers,
         overwrite=overwrite,
-        quarantine=bad_files == "quarantine",
+        bad_files=bad_files,
         hash_inputs=hash_inputs,
         coalesce=coalesce,
-        overrides=parse_set(overrides),
-        ray=ray_options(pool, ray_address, ray_cpus, ray_gpus, ray_wait, ray_env),
-        environment=environment_options(
-            env,
-            image,
-            python=python,
-            force=force,
-            strict=strict_environment,
-            allow_builds=allow_builds,
-            engine=engine,
-            memory=memory,
-            follow_links=follow_links,
-        ),
+        env=env,
+        python=python,
+        force=force,
+        strict_environment=strict_environment,
+        allow_builds=allow_builds,
+        follow_links=follow_links,
+        memory=memory,
+        image=image,
+        engine=engine,
+        pool=pool,
+        ray_address=ray_address,
+        ray_cpus=ray_cpus,
+        ray_gpus=ray_gpus,
+        ray_wait=ray_wait,
+        ray_env=ray_env,
     )
-    raise typer.Exit(_run(request))
+    request = request_of(deployment, parse_location(input), options, parse_set(overrides))
+    result = run(request, _watch())
+    tell(result, as_json=as_json)
+    raise typer.Exit(result.exit_code)
 
 
-def _run(request: Request) -> int:
-    from batchtwin.engine.backends.choice import backend_for
-    from batchtwin.engine.prepare import place_request, prepare, resolve
-
-    resolved = resolve(request)
-    placement = place_request(request, resolved, note)
-    with closing(backend_for(request, resolved, placement)) as backend:
-        prepared = prepare(request, resolved)
-        warn(placement.warnings)
-        result = _score(prepared, backend)
-    if result.cause and placement.differences:
-        warn(tuple(f"environment: {text}" for text in placement.differences))
-    return _tell(result)
-
-
-def _score(prepared: Prepared, backend: Backend) -> Result:
-    from batchtwin.engine.new_job import new_job
+def _watch() -> Watch:
+    from batchtwin.api.watch import Watch
     from batchtwin.engine.progress import progress_for
 
-    warn(prepared.warnings)
-    with closing(progress_for()) as progress:
-        return new_job(prepared, progress, backend)
-
-
-def _tell(result: Result) -> int:
-    if result.cause:
-        typer.echo(result.cause, err=True)
-    for line in (result.status.value, result.summary, f"{result.files} files, {result.rows} rows", result.written):
-        typer.echo(line)
-    return result.exit_code
+    return Watch(note, progress_for)
 
 
 def resume(
@@ -153,30 +126,39 @@ def resume(
     ray_gpus: RayGpus = 0,
     ray_wait: RayWait = 300,
     ray_env: RayVariables = None,
+    as_json: AsJson = False,
 ) -> None:
     """Finish an interrupted or failed job: run only what was not committed."""
-    from batchtwin.engine.output.remote import work_folder
-    from batchtwin.engine.progress import progress_for
-    from batchtwin.engine.resume import resume
+    from batchtwin.api.jobs import folder_of, run_again
+    from batchtwin.api.options import ResumeOptions
 
-    where: Pooling | None = ray_options(pool, ray_address, ray_cpus, ray_gpus, ray_wait, ray_env) or (
-        "local" if pool else None
+    options = ResumeOptions(
+        workers=workers,
+        retry_failed=retry_failed,
+        pool=pool,
+        ray_address=ray_address,
+        ray_cpus=ray_cpus,
+        ray_gpus=ray_gpus,
+        ray_wait=ray_wait,
+        ray_env=ray_env,
     )
-    with closing(progress_for()) as progress:
-        result = resume(work_folder(parse_location(output)), progress, workers, retry_failed=retry_failed, where=where)
-    raise typer.Exit(_tell(result))
+    result = run_again(folder_of(output), options, _watch())
+    tell(result, as_json=as_json)
+    raise typer.Exit(result.exit_code)
 
 
-def verify(output: JobPath) -> None:
+def verify(output: JobPath, as_json: AsJson = False) -> None:
     """Prove that the output is whole and is what these inputs, model and script gave."""
-    from batchtwin.engine.output.remote import work_folder
-    from batchtwin.engine.verify import verify
+    from batchtwin.api.jobs import verify
 
-    verdict = verify(work_folder(parse_location(output)))
+    verdict = verify(output)
+    if as_json:
+        print_json(verdict.data())
+        raise typer.Exit(verdict.exit_code)
     for problem in verdict.problems:
         typer.echo(problem, err=True)
-    typer.echo(f"{'Wrong' if verdict.problems else 'Verified'}: {verdict.checked}")
-    raise typer.Exit(1 if verdict.problems else 0)
+    typer.echo(f"{'Verified' if verdict.ok else 'Wrong'}: {verdict.checked}")
+    raise typer.Exit(verdict.exit_code)
 
 
 def compare(
@@ -185,10 +167,14 @@ def compare(
     rtol: Annotated[float, typer.Option("--rtol", help="Relative tolerance for floats.")] = 1e-9,
     atol: Annotated[float, typer.Option("--atol", help="Absolute tolerance for floats.")] = 0.0,
     most: Annotated[int, typer.Option("--most", help="How many differences to show.")] = 10,
+    as_json: AsJson = False,
 ) -> None:
     """Compare two prediction files, whatever the order of their lines: equal (0), or what differs (1)."""
-    from batchtwin.compare import compare
+    from batchtwin.predictions.compare import compare
 
     comparison = compare(left, right, rtol, atol, most)
-    typer.echo(comparison.text())
+    if as_json:
+        print_json(comparison.data())
+    else:
+        typer.echo(comparison.text())
     raise typer.Exit(comparison.exit_code)

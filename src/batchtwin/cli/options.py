@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from batchtwin.errors import UsageError
-
-if TYPE_CHECKING:
-    from batchtwin.engine.backends.ray.options import RayOptions
-    from batchtwin.environments.options import EnvironmentOptions
-
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 DeploymentFile = Annotated[Path, typer.Argument(metavar="DEPLOYMENT.yml", help="The deployment, as for `az ml`.")]
 InputPath = Annotated[str, typer.Option("--input", metavar="PATH", help="A folder of files, or one file; or a URL.")]
 ModelPath = Annotated[
@@ -65,36 +59,3 @@ RayWait = Annotated[float, typer.Option("--ray-wait", min=0, metavar="SECONDS", 
 RayVariables = Annotated[
     list[str] | None, typer.Option("--ray-env", metavar="NAME", help="A variable of yours that workers get too.")
 ]
-
-
-def environment_options(env: str, image: str | None, **more: Any) -> EnvironmentOptions:
-    """Return what was said of the environment; `image` is another word for `image:TAG`."""
-    from batchtwin.environments.options import EnvironmentOptions
-
-    return EnvironmentOptions(f"image:{image}" if image else env, **more)
-
-
-def ray_options(
-    pool: str | None, address: str | None, cpus: float, gpus: float, wait: float, variables: list[str] | None
-) -> RayOptions | None:
-    """Return what was said of Ray, None if it is not what to run on.
-
-    Raises:
-        UsageError: a variable that workers are to get is not there, or this is said of no Ray.
-    """
-    from batchtwin.engine.backends.ray.options import RayOptions
-
-    # RAY_ADDRESS is for whatever uses Ray, and says nothing of this job.
-    said = {
-        "--ray-address": address != os.environ.get("RAY_ADDRESS"),
-        "--ray-cpus": cpus != RayOptions.cpus,
-        "--ray-gpus": gpus != RayOptions.gpus,
-        "--ray-wait": wait != RayOptions.wait,
-        "--ray-env": variables,
-    }
-    if pool != "ray" and (idle := [name for name, is_said in said.items() if is_said]):
-        raise UsageError(f"{idle[0]}: is for --pool ray; add that, or leave it out")
-
-    if missing := [name for name in variables or () if name not in os.environ]:
-        raise UsageError(f"--ray-env {missing[0]}: there is no such variable here; set it, or leave the option out")
-    return RayOptions(address, cpus, gpus, wait, tuple(variables or ())) if pool == "ray" else None

@@ -22,7 +22,8 @@ class Model:
     """A model on disk. `flavors` is empty for one that MLflow did not save.
 
     `required_columns` are those of its signature, if that names columns; `inputs` is the JSON text that the signature
-    has for its input, empty for none. `skops` says that scikit-learn's flavor was saved in that format.
+    has for its input, empty for none. `skops` says that scikit-learn's flavor was saved in that format; `predicts_text`
+    that the signature has texts as predictions.
     """
 
     path: Path
@@ -30,6 +31,7 @@ class Model:
     required_columns: tuple[str, ...] = ()
     inputs: str = ""
     skops: bool = False
+    predicts_text: bool = False
 
     def require_pyfunc(self) -> None:
         """Refuse a model that the MLflow driver cannot score with.
@@ -98,7 +100,8 @@ def _read(path: Path, mlmodel: Path) -> Model:
     text = inputs if isinstance(inputs, str) else ""
     sklearn = flavors.get("sklearn")
     skops = isinstance(sklearn, dict) and sklearn.get("serialization_format") == "skops"
-    return Model(path, tuple(map(str, flavors)), tuple(_required(text)), text, skops)
+    outputs = signature.get("outputs") if isinstance(signature, dict) else None
+    return Model(path, tuple(map(str, flavors)), tuple(_required(text)), text, skops, _is_text(outputs))
 
 
 def _required(inputs: str) -> Iterator[str]:
@@ -108,3 +111,12 @@ def _required(inputs: str) -> Iterator[str]:
         yield from (str(spec["name"]) for spec in specs if spec["type"] != "tensor" and spec.get("required", True))
     except (TypeError, KeyError, ValueError):
         return
+
+
+def _is_text(outputs: object) -> bool:
+    """Whether the signature's JSON of the output is one column of texts."""
+    try:
+        [spec] = json.loads(outputs if isinstance(outputs, str) else "[]")
+        return bool(spec["type"] == "string")
+    except (TypeError, KeyError, ValueError):
+        return False

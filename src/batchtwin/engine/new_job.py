@@ -15,10 +15,14 @@ from batchtwin.engine.output.folder import failpoint
 from batchtwin.engine.prepare import Prepared, Request, requests
 from batchtwin.engine.progress import Progress
 from batchtwin.engine.run import Result, Run, job_of
+from batchtwin.errors import OutputError
 from batchtwin.inputs.location import is_url
+from batchtwin.interrupts import Interrupts, of_a_command
 
 
-def new_job(prepared: Prepared, progress: Progress, backend: Backend | None = None) -> Result:
+def new_job(
+    prepared: Prepared, progress: Progress, backend: Backend | None = None, interrupts: Interrupts = of_a_command
+) -> Result:
     """Run a prepared job from its beginning. Without `backend`, on this machine, by workers without a fork server.
 
     Raises:
@@ -26,7 +30,10 @@ def new_job(prepared: Prepared, progress: Progress, backend: Backend | None = No
     """
     if backend is None:
         with closing(LocalBackend()) as backend:
-            return new_job(prepared, progress, backend)
+            return new_job(prepared, progress, backend, interrupts)
+    if prepared.request.output is None:
+        own = replace(prepared.output, root=claim_folder(prepared.output.root))
+        prepared = replace(prepared, output=own)
     output = prepared.output
     with output.hold():
         output.check(prepared.request.overwrite)
@@ -46,7 +53,25 @@ def new_job(prepared: Prepared, progress: Progress, backend: Backend | None = No
         ledger = Ledger.create(output.ledger, facts, prepared.plan.mini_batches, dict(prepared.hashes))
         failpoint("plan in the ledger")
         with closing(ledger):
-            return Run(prepared, job_of(prepared), ledger, progress, backend)()
+            return Run(prepared, job_of(prepared), ledger, progress, backend, interrupts)()
+
+
+def claim_folder(root: Path) -> Path:
+    """Make the folder `root`, or one with a number behind its name where another job has made it meanwhile.
+
+    Raises:
+        OutputError: the file system refuses.
+    """
+    path, number = root, 1
+    while True:
+        try:
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError:
+            number += 1
+            path = root.with_name(f"{root.name}-{number}")
+        except OSError as error:
+            raise OutputError(f"{path}: {error.strerror}; choose another folder: --output DIR") from None
 
 
 def _absolute(request: Request, output: Path) -> Request:

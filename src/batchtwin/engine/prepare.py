@@ -169,7 +169,7 @@ def prepare(request: Request, resolved: Resolved | None = None) -> Prepared:
         _check_driver(deployment, resolved.model, inputs.files, request.quarantine)
     else:
         _refuse_driver_options(request)
-    root = (request.output or _fresh_folder(deployment.name)).absolute()
+    root = (request.output or fresh_folder(deployment.name)).absolute()
     OutputFolder(root, deployment.output_file).check(request.overwrite)
     if request.publish:
         RemoteOutput(request.publish).check(deployment.output_file, request.overwrite)
@@ -246,7 +246,8 @@ def workers_for(
     return available, [f"using {workers} instead of {deployment.workers}: {count} available (--workers N overrides)"]
 
 
-def _fresh_folder(name: str) -> Path:
+def fresh_folder(name: str) -> Path:
+    """Return a folder below `outputs/` that is not there, for a job of the deployment `name`."""
     stamp = f"outputs/{name}-{datetime.now():%Y%m%d-%H%M%S}"
     names = (Path(stamp if number == 1 else f"{stamp}-{number}") for number in count(1))
     return next(path for path in names if not path.exists())

@@ -25,6 +25,7 @@ from batchtwin.errors import BatchTwinError
 from batchtwin.inputs.listing import InputFile, Inputs, list_inputs
 from batchtwin.inputs.location import is_url
 from batchtwin.inputs.plan import Plan, content_hash
+from batchtwin.interrupts import Interrupts, of_a_command
 from batchtwin_node.protocol import Failure, Outcome
 
 
@@ -49,6 +50,7 @@ def resume(
     *,
     retry_failed: bool = False,
     where: Pooling | None = None,
+    interrupts: Interrupts = of_a_command,
 ) -> Result:
     """Finish an interrupted or failed job: run what the ledger lacks. A finished one is left as it is.
 
@@ -71,7 +73,7 @@ def resume(
             job.replay(ended)
             publish(prepared, job, ledger)
             prepared.output.tidy()
-            return Result(Status.COMPLETED, job.summary, "", result_location(prepared), job.processed_items, job.rows)
+            return replace(Result.of(prepared, job, "", result_location(prepared)), status=Status.COMPLETED)
         changes = changes_since(prepared, ledger)
         if changes:
             raise ChangedError(root, changes)
@@ -87,7 +89,7 @@ def resume(
             if retry_failed:
                 ended = [event for event in ended if isinstance(event, Outcome) and not event.failed]
             job.replay(_drop_damaged(prepared, ended, progress))
-            return Run(prepared, job, ledger, progress, backend)()
+            return Run(prepared, job, ledger, progress, backend, interrupts)()
 
 
 def _drop_damaged(

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from batchtwin import errors, safe_open
 from batchtwin.engine.backends.base import Backend, Pool, PoolError
@@ -19,12 +15,13 @@ from batchtwin.engine.ledger import Entry, Ledger
 from batchtwin.engine.logs import Logs
 from batchtwin.engine.output.build_manifest import write_manifest
 from batchtwin.engine.output.failures import write_failures
-from batchtwin.engine.output.folder import failpoint
+from batchtwin.engine.output.folder import OutputFolder, failpoint
 from batchtwin.engine.output.upload import publish, result_location
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import Progress
 from batchtwin.engine.report import Report
 from batchtwin.errors import OutputError
+from batchtwin.interrupts import Interrupts, of_a_command
 from batchtwin_node.protocol import Failure, Outcome, Ready
 
 TICK_SECONDS = 0.2
@@ -34,8 +31,9 @@ TICK_SECONDS = 0.2
 class Result:
     """How a job ended. `cause` says why, with the first real cause, where it did not complete.
 
-    `written` is the predictions file, a text if that is a URL, else the place to look at; `refused` means that the
-    script could not be run.
+    `written` is the predictions file, a text if that is a URL, else the place to look at; `output` is the job's folder;
+    `is_driver` says that the MLflow driver scored, no script, and `predicts_text` that its
+    model's signature has texts as predictions; `refused` means that the script could not be run.
     """
 
     status: Status
@@ -44,7 +42,28 @@ class Result:
     written: Path | str
     files: int
     rows: int
+    failed: int
+    output: OutputFolder
+    is_driver: bool
+    predicts_text: bool = False
     refused: bool = False
+
+    @classmethod
+    def of(cls, prepared: Prepared, job: Job, cause: str, written: Path | str) -> Result:
+        """Return the result of a job that has ended."""
+        return cls(
+            status=job.status,
+            summary=job.summary,
+            cause=cause,
+            written=written,
+            files=job.processed_items,
+            rows=job.rows,
+            failed=job.failed,
+            output=prepared.output,
+            is_driver=prepared.script is None,
+            predicts_text=prepared.script is None and prepared.model.predicts_text,
+            refused=job.fatal is not None and job.fatal.kind == "script",
+        )
 
     @property
     def exit_code(self) -> int:
@@ -57,8 +76,17 @@ class Result:
 class Run:
     """One run of a job, with what it needs open. `job` may have ended in part in an earlier run."""
 
-    def __init__(self, prepared: Prepared, job: Job, ledger: Ledger, progress: Progress, backend: Backend) -> None:
+    def __init__(
+        self,
+        prepared: Prepared,
+        job: Job,
+        ledger: Ledger,
+        progress: Progress,
+        backend: Backend,
+        interrupts: Interrupts = of_a_command,
+    ) -> None:
         self._backend = backend
+        self._interrupts = interrupts
         self._prepared = prepared
         self._job = job
         self._ledger = ledger
@@ -81,9 +109,11 @@ class Run:
             logs.progress(f"Scheduling finished. {scheduled} in {time.monotonic() - self._began:.3f} seconds.")
             context = job_context(prepared, self._number, self._ledger.fact("key") or prepared.plan.fingerprint)
             pool = self._backend.pool(context, logs, report.note)
-            with _signals() as caught, closing(self._progress), closing(pool):
+            with self._interrupts() as caught, closing(self._progress), closing(pool):
                 try:
                     self._drive(pool, report, caught)
+                except KeyboardInterrupt:
+                    job.cancel()
                 except OutputError as error:
                     job.fail(str(error))
                 except PoolError as error:
@@ -140,8 +170,7 @@ class Run:
             written = result_location(self._prepared)
         else:
             written = output.failures if any_failed else logs.root
-        refused = job.fatal is not None and job.fatal.kind == "script"
-        return Result(job.status, job.summary, cause, written, job.processed_items, job.rows, refused)
+        return Result.of(self._prepared, job, cause, written)
 
     def _complete(self, logs: Logs) -> bool:
         """Write failures, output and manifest, in this order; tell whether anything failed."""
@@ -195,21 +224,3 @@ def _cause(job: Job, report: Report) -> str:
     if job.status is Status.FAILED and job.first_failure is not None:
         return f"{job.cause}\nFirst cause: {report.told(job.first_failure)}"
     return job.cause
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM; a second one kills this process, and with it the workers."""
-    caught: list[int] = []
-
-    def catch(number: int, frame: FrameType | None) -> None:
-        if caught:
-            os._exit(errors.CANCELED)
-        caught.append(number)
-
-    before = {number: signal.signal(number, catch) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

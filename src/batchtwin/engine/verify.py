@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.output.folder import MANIFEST, SCORE, OutputFolder
@@ -16,7 +17,7 @@ from batchtwin.engine.output.remote import RemoteOutput
 from batchtwin.engine.output.segments import range_problem
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.resume import changes_since, load_prepared
-from batchtwin.errors import BatchTwinError
+from batchtwin.errors import COMPLETED, FAILED, BatchTwinError
 from batchtwin.inputs.plan import MiniBatch
 from batchtwin.inputs.remote import RemoteError
 from batchtwin.safe_open import open_file
@@ -31,6 +32,20 @@ class Verdict:
 
     problems: tuple[str, ...]
     checked: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+    @property
+    def exit_code(self) -> int:
+        """0 if nothing is wrong, else 1."""
+        return COMPLETED if self.ok else FAILED
+
+    def data(self) -> dict[str, Any]:
+        """Return the verdict for programs."""
+        return {"ok": self.ok, "exit_code": self.exit_code, "problems": list(self.problems), "checked": self.checked}
 
 
 def verify(root: Path) -> Verdict:

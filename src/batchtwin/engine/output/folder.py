@@ -29,6 +29,8 @@ LOGS = "logs"
 SEGMENTS = "segments"
 SCRATCH = "scratch"
 MODELS = "azureml-models"
+# What a job scores that was given as data, not as files. It is there before the job is, so clearing leaves it.
+NAMED_INPUTS = "named-inputs"
 # All that a job makes in its folder. Clearing removes these names, in this order, and nothing else: without a
 # manifest the job is not complete, without a ledger there is none.
 MADE = (LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm", MANIFEST, SCORE, LOGS, SEGMENTS, SCRATCH, MODELS, FAILURES)

@@ -19,9 +19,9 @@ from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from batchtwin.comparison import Comparison, Difference, Kind
 from batchtwin.errors import UsageError
-from batchtwin.predictions_file import CompareError, Layout, head, layout_of, locate, notes, records, same_bytes, split
+from batchtwin.predictions.comparison import Comparison, Difference, Kind
+from batchtwin.predictions.file import CompareError, Layout, head, layout_of, locate, notes, records, same_bytes, split
 
 __all__ = ["CompareError", "Comparison", "Difference", "Layout", "compare"]
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from batchtwin.predictions_file import Layout
+from batchtwin.predictions.file import Layout
 
 # Characters shown of a line.
 WIDTH = 200
@@ -95,7 +95,7 @@ class Comparison:
     def data(self) -> dict[str, Any]:
         """Return the outcome for programs: what JSON can hold."""
         names = {"left": str(self.left), "right": str(self.right), "layout": self.layout.value}
-        return asdict(self) | {"equal": self.equal} | names
+        return {"equal": self.equal, "exit_code": self.exit_code} | asdict(self) | names
 
 
 def _printable(text: str) -> str:

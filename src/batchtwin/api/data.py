@@ -1,0 +1,229 @@
+"""Input that is in memory, or a list of files -> a folder or file that a job can read, in the job's own folder.
+
+A frame becomes Parquet for the MLflow driver, which keeps every type. Without pyarrow, and for a scoring script, it
+becomes CSV: the model's signature, or the script, then says what the texts are.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import date
+from importlib.util import find_spec
+from numbers import Number
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from batchtwin import safe_open
+from batchtwin.engine.new_job import claim_folder
+from batchtwin.engine.output.folder import NAMED_INPUTS, OutputFolder
+from batchtwin.engine.prepare import Request, Resolved, fresh_folder
+from batchtwin.errors import InputError, OutputError
+from batchtwin.inputs.location import is_url, parse_location
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+Rows: TypeAlias = "pd.DataFrame | Sequence[Mapping[str, object]]"
+Input: TypeAlias = (
+    "str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | pd.DataFrame | Sequence[Mapping[str, object]]"
+)
+"""What `score` and `plan` take: a folder, a file, a URL, a list of files, a DataFrame, or a list of dicts."""
+EXPECTED = "expected a path, a URL, a list of files, a DataFrame or a list of dicts"
+NAME = "data"
+
+
+def location_of(value: Input) -> Path | str | None:
+    """Return the path or URL that an input is; None if it is data, or several files.
+
+    Raises:
+        UsageError: as of `parse_location`.
+    """
+    return parse_location(os.fspath(value)) if isinstance(value, str | os.PathLike) else None
+
+
+def as_rows(value: object) -> Rows | list[Path]:
+    """Return an input that is no location as the files, or the rows, that it is.
+
+    Raises:
+        InputError: it is neither.
+    """
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and isinstance(value, pandas.DataFrame):
+        return _usable_frame(value)
+    if isinstance(value, Mapping | bytes) or not isinstance(value, Iterable) or hasattr(value, "__array__"):
+        raise InputError(f"input: {type(value).__name__}: {EXPECTED}")
+    items = list(value)
+    if not items:
+        raise InputError(f"input: is empty; {EXPECTED}")
+    if all(isinstance(item, str | os.PathLike) for item in items):
+        return _files(items)
+    if all(isinstance(item, Mapping) for item in items):
+        return items
+    kinds = ", ".join(sorted({type(item).__name__ for item in items}))
+    raise InputError(f"input: a list of {kinds}: {EXPECTED}")
+
+
+def _usable_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    names = [str(name) for name in frame.columns]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(f"input: column {twice!r} stands twice; rename one of them")
+    if not names:
+        raise InputError("input: the DataFrame has no columns")
+    return frame.set_axis(names, axis=1)
+
+
+def _files(items: Sequence[str | os.PathLike[str]]) -> list[Path]:
+    paths: dict[str, Path] = {}
+    for item in items:
+        if is_url(item):
+            raise InputError(f"input: {item}: a list holds files of this machine; give the URL of their folder")
+        path = Path(item).absolute()
+        if not path.is_file():
+            what = "is no file; a list holds files" if path.exists() else "no such file"
+            raise InputError(f"input: {path}: {what}")
+        if path.name in paths:
+            raise InputError(f"input: {paths[path.name]} and {path} have one name, and predictions tell files by it")
+        if path.name.startswith("."):
+            raise InputError(f"input: {path}: is hidden, and hidden files of a folder are left out; rename it")
+        paths[path.name] = path
+    return list(paths.values())
+
+
+@contextmanager
+def with_data(
+    request: Request, resolved: Resolved, rows: Rows | list[Path] | None, *, is_here: bool
+) -> Iterator[Request]:
+    """Give the request with `rows` as its input, which then are in the folder of its job; without rows, as it is.
+
+    What was written is removed if no job comes of it. `is_here`: the job runs under this interpreter.
+
+    Raises:
+        BatchTwinError: the folder holds another job or cannot be written, or the rows have no place in a file.
+    """
+    if rows is None:
+        yield request
+        return
+    deployment, model = resolved.deployment, resolved.model
+    is_new = request.output is None
+    root = (
+        claim_folder(fresh_folder(deployment.name).absolute()) if request.output is None else request.output.absolute()
+    )
+    output = OutputFolder(root, deployment.output_file)
+    try:
+        output.check(request.overwrite)
+        is_typed = bool(model.required_columns) or resolved.script is not None
+        as_parquet = resolved.script is None and can_write_parquet() and (is_here or not is_typed)
+        with output.hold():
+            path = write_input(rows, root, as_parquet=as_parquet, is_typed=is_typed)
+        yield replace(request, input=path, output=root)
+    except OSError as error:
+        raise OutputError(f"{error.filename or root}: {error.strerror}; choose another folder: --output DIR") from None
+    finally:
+        if not output.ledger.exists():
+            _discard(output, whole=is_new)
+
+
+def _discard(output: OutputFolder, *, whole: bool) -> None:
+    """Remove the rows of a job that never began; its folder too, if that is new."""
+    safe_open.remove(output.root / NAMED_INPUTS, output.root, ignore_errors=True)
+    if whole:
+        with suppress(OSError):
+            output.lock.unlink(missing_ok=True)
+            output.root.rmdir()
+
+
+def write_input(value: Rows | list[Path], root: Path, *, as_parquet: bool, is_typed: bool) -> Path:
+    """Write rows to a file below `root`, or link files there; return the input of the job.
+
+    `is_typed`: whoever reads a CSV knows the types of its columns.
+
+    Raises:
+        InputError: a value has no place in the file.
+        OSError: it cannot be written.
+    """
+    folder = root / NAMED_INPUTS
+    safe_open.remove(folder, root)
+    folder.mkdir(parents=True)
+    if isinstance(value, list) and isinstance(value[0], Path):
+        for path in value:
+            os.symlink(path, folder / path.name)
+        return folder
+    if as_parquet:
+        return _write_parquet(value, folder / f"{NAME}.parquet")
+    return _write_csv(value, folder / f"{NAME}.csv", is_typed)
+
+
+def can_write_parquet() -> bool:
+    """Whether pyarrow is installed here."""
+    return find_spec("pyarrow") is not None
+
+
+def _write_parquet(rows: Any, path: Path) -> Path:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        if isinstance(rows, list):
+            table = pyarrow.table(_columns(rows))
+        else:
+            table = pyarrow.Table.from_pandas(rows, preserve_index=False)
+        parquet.write_table(table, path)
+    except (pyarrow.ArrowException, TypeError, ValueError, OverflowError) as error:
+        first = str(error).splitlines()[0]
+        raise InputError(f"input: cannot be written as Parquet: {first}; give each column values of one type") from None
+    return path
+
+
+def _columns(rows: Sequence[Mapping[str, object]]) -> dict[str, list[object]]:
+    names = dict.fromkeys(name for row in rows for name in row)
+    if not names:
+        raise InputError("input: the dicts are empty")
+    columns = {str(name): [row.get(name) for row in rows] for name in names}
+    if len(columns) < len(names):
+        raise InputError("input: two keys have the same text; rename one of them")
+    return columns
+
+
+def _write_csv(rows: Any, path: Path, is_typed: bool) -> Path:
+    columns = _columns(rows) if isinstance(rows, list) else {name: rows[name].tolist() for name in rows.columns}
+    for name, values in columns.items():
+        present = [value for value in values if not _is_missing(value)]
+        for value in present:
+            if not isinstance(value, str | Number | date):
+                raise InputError(f"input: column {name!r} holds a {type(value).__name__}, CSV cannot; {_advice()}")
+        if not is_typed and present and all(isinstance(value, str) and _reads_as_number(value) for value in present):
+            raise InputError(
+                f"input: column {name!r}: texts such as {present[0]!r} would be read as numbers from CSV, and the "
+                f"model has no signature that says otherwise; {_advice()}"
+            )
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(columns)
+        cells = zip(*columns.values(), strict=True)
+        writer.writerows([None if _is_missing(cell) else cell for cell in row] for row in cells)
+    return path
+
+
+def _is_missing(value: object) -> bool:
+    """Whether this is None, NaN, NaT or NA; the last can be compared with nothing, an array not as a whole."""
+    if value is None or type(value).__name__ in {"NAType", "NaTType"}:
+        return True
+    return isinstance(value, Number) and value != value
+
+
+def _reads_as_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return text in {"True", "False", "true", "false", "TRUE", "FALSE", ""}
+    return True
+
+
+def _advice() -> str:
+    return "install pyarrow, so that it is written as Parquet, or write a file yourself and give its path"

@@ -1,0 +1,213 @@
+"""The options of a job, by their names in Python -> the request that the engine takes. The commands come here too."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from batchtwin.engine.backends.ray.options import RayOptions
+from batchtwin.engine.output.remote import work_folder
+from batchtwin.engine.prepare import Request
+from batchtwin.environments.options import EnvironmentOptions
+from batchtwin.errors import UsageError
+from batchtwin.inputs.location import parse_location
+
+if TYPE_CHECKING:
+    from batchtwin.engine.resume import Pooling
+
+PathLike = str | os.PathLike[str]
+
+
+class RayChoice(TypedDict, total=False):
+    """Where workers run. `pool`: `"local"` (the default) or `"ray"`; the rest is for a Ray cluster.
+
+    `ray_address` is `host:port` or `"auto"`, None for a Ray of the job's own; each worker gets `ray_cpus` and
+    `ray_gpus`; the job waits `ray_wait` seconds for them; `ray_env` names variables that workers get, too.
+    """
+
+    pool: Literal["local", "ray"] | None
+    ray_address: str | None
+    ray_cpus: float
+    ray_gpus: float
+    ray_wait: float
+    ray_env: Sequence[str] | None
+
+
+class PlanOptions(TypedDict, total=False):
+    """`model`: the model's folder, or its URL. `set`: keys of the deployment to override, dotted, with their values.
+
+    `env` is `"auto"`, `"here"`, `"venv"`, the path of an environment, or `"image:TAG"`; `python` a version for it.
+    """
+
+    model: PathLike | None
+    workers: int | None
+    bad_files: Literal["fail", "quarantine"]
+    set: Mapping[str, object] | None
+    env: PathLike
+    python: str | None
+    force: bool
+    strict_environment: bool
+
+
+class ScoreOptions(PlanOptions, RayChoice, total=False):
+    """`output`: the folder of the job, or a URL; by default a new one in `outputs/`. `overwrite` replaces its job."""
+
+    output: PathLike | None
+    overwrite: bool
+    hash_inputs: bool
+    coalesce: bool
+    allow_builds: bool
+    follow_links: bool
+    memory: str | None
+    image: str | None
+    engine: str
+
+
+class ResumeOptions(RayChoice, total=False):
+    """`retry_failed` runs the failed mini-batches again, too."""
+
+    workers: int | None
+    retry_failed: bool
+
+
+CHOICES: Mapping[str, tuple[object, ...]] = {
+    "bad_files": ("fail", "quarantine"),
+    "pool": ("local", "ray", None),
+}
+LEAST: Mapping[str, float] = {"workers": 1, "ray_cpus": 0.01, "ray_gpus": 0, "ray_wait": 0}
+FLAGS = frozenset(
+    {"force", "strict_environment", "overwrite", "hash_inputs", "coalesce", "allow_builds", "follow_links"}
+) | {"retry_failed"}
+
+
+def check(options: Mapping[str, Any], known: type, function: str) -> None:
+    """Refuse unknown options, and values that the command line would refuse.
+
+    Raises:
+        TypeError: an option has no such name, as Python says it.
+        UsageError: a value is not allowed.
+    """
+    names = known.__annotations__
+    for name, value in options.items():
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(names))}"
+            raise TypeError(f"{function}() got an unexpected keyword argument '{name}'{hint}")
+        if name in CHOICES and value not in CHOICES[name]:
+            allowed = ", ".join(str(choice) for choice in CHOICES[name] if choice is not None)
+            raise UsageError(f"{name}={value!r}: expected one of {allowed}")
+        if name in FLAGS and not isinstance(value, bool):
+            raise UsageError(f"{name}={value!r}: expected True or False")
+        if name in LEAST and value is not None:
+            _check_number(name, value)
+
+
+def _check_number(name: str, value: object) -> None:
+    whole = name == "workers"
+    is_number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    if not is_number or not isinstance(value, int | float) or not value >= LEAST[name]:
+        raise UsageError(f"{name}={value!r}: expected a {'whole ' if whole else ''}number from {LEAST[name]:g}")
+
+
+def overrides_of(values: Mapping[str, object] | None) -> dict[str, str]:
+    """Return the values of `set` as the YAML texts that `--set` takes.
+
+    Raises:
+        UsageError: a value has no place in a YAML file.
+    """
+    texts = {}
+    for key, value in (values or {}).items():
+        if not key or not all(key.split(".")):
+            raise UsageError(f"set: {key!r}: expected a key such as settings.mini_batch_size")
+        try:
+            texts[key] = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"set: {key}: {error}; give text, a number, a list or a mapping") from None
+    return texts
+
+
+def request_of(deployment: PathLike, input: Path | str, options: ScoreOptions, overrides: Mapping[str, str]) -> Request:
+    """Return the request that these options make; what is not named has the default of the command line.
+
+    `overrides` are YAML texts by dotted key, in the place of the option `set`.
+
+    Raises:
+        UsageError: the options do not go together.
+    """
+    output, model = options.get("output"), options.get("model")
+    location = parse_location(os.fspath(output)) if output else None
+    return Request(
+        deployment=Path(deployment),
+        input=input,
+        model=parse_location(os.fspath(model)) if model else None,
+        output=work_folder(location) if location else None,
+        publish=location if isinstance(location, str) else None,
+        workers=options.get("workers"),
+        overwrite=options.get("overwrite", False),
+        quarantine=options.get("bad_files", "fail") == "quarantine",
+        hash_inputs=options.get("hash_inputs", False),
+        coalesce=options.get("coalesce", False),
+        overrides=overrides,
+        ray=ray_of(options),
+        environment=_environment_of(options),
+    )
+
+
+def _environment_of(options: ScoreOptions) -> EnvironmentOptions:
+    image = options.get("image")
+    env = options.get("env") or os.environ.get("BATCHTWIN_ENV") or "auto"
+    return EnvironmentOptions(
+        f"image:{image}" if image else os.fspath(env),
+        python=options.get("python"),
+        force=options.get("force", False),
+        strict=options.get("strict_environment", False),
+        allow_builds=options.get("allow_builds", False),
+        engine=options.get("engine") or os.environ.get("DOCKER") or "docker",
+        memory=options.get("memory"),
+        follow_links=options.get("follow_links", False),
+    )
+
+
+def ray_of(options: RayChoice) -> RayOptions | None:
+    """Return what is said of Ray, None if it is not what to run on.
+
+    Raises:
+        UsageError: a variable that workers are to get is not there, or this is said of no Ray.
+    """
+    # RAY_ADDRESS is for whatever uses Ray, and says nothing of this job.
+    default = os.environ.get("RAY_ADDRESS")
+    address = options.get("ray_address") or default
+    choice = RayOptions(
+        address,
+        options.get("ray_cpus", RayOptions.cpus),
+        options.get("ray_gpus", RayOptions.gpus),
+        options.get("ray_wait", RayOptions.wait),
+        tuple(options.get("ray_env") or ()),
+    )
+    if options.get("pool") != "ray":
+        said = {
+            "--ray-address": address != default,
+            "--ray-cpus": choice.cpus != RayOptions.cpus,
+            "--ray-gpus": choice.gpus != RayOptions.gpus,
+            "--ray-wait": choice.wait != RayOptions.wait,
+            "--ray-env": bool(choice.environment),
+        }
+        if idle := [name for name, is_said in said.items() if is_said]:
+            raise UsageError(f"{idle[0]}: is for --pool ray; add that, or leave it out")
+        return None
+    if missing := [name for name in choice.environment if name not in os.environ]:
+        raise UsageError(f"--ray-env {missing[0]}: there is no such variable here; set it, or leave the option out")
+    return choice
+
+
+def pooling_of(options: RayChoice) -> Pooling | None:
+    """Return where a resumed job is to run; None for where it ran before.
+
+    Raises:
+        UsageError: as of `ray_of`.
+    """
+    return ray_of(options) or ("local" if options.get("pool") else None)

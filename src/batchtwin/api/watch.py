@@ -1,0 +1,95 @@
+"""What a job tells while it runs: warnings are kept, and people see as much as they ask for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from batchtwin.engine.job import Job
+from batchtwin.engine.progress import Progress, progress_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+WARNING = "Warning: "
+
+
+class Silent:
+    """A progress that shows nothing."""
+
+    def update(self, job: Job) -> None:
+        """Show nothing."""
+
+    def note(self, text: str) -> None:
+        """Show nothing."""
+
+    def close(self) -> None:
+        """Nothing to put in order."""
+
+
+class Watch:
+    """The progress of one job. Before `begin` sentences go to `note`, afterwards to what `start` makes.
+
+    All warnings are kept in `warnings`, each once.
+    """
+
+    def __init__(self, note: Callable[[str], None], start: Callable[[], Progress]) -> None:
+        self._note = note
+        self._start = start
+        self._shown: Progress | None = None
+        self._warnings: dict[str, None] = {}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The warnings until now."""
+        return tuple(self._warnings)
+
+    def begin(self) -> None:
+        """The job starts."""
+        self._shown = self._start()
+
+    def warn(self, warnings: Iterable[str]) -> None:
+        """Tell warnings, a line each."""
+        for warning in warnings:
+            self.note(f"{WARNING}{warning}")
+
+    def update(self, job: Job) -> None:
+        """Show where the job stands."""
+        if self._shown is not None:
+            self._shown.update(job)
+
+    def note(self, text: str) -> None:
+        """Tell a sentence."""
+        if text.startswith(WARNING):
+            self._warnings[text.removeprefix(WARNING)] = None
+        (self._note if self._shown is None else self._shown.note)(text)
+
+    def close(self) -> None:
+        """Leave the screen in order; sentences that still come are written as before the start."""
+        if self._shown is not None:
+            self._shown.close()
+
+
+def watch_for(progress: bool | Progress) -> Watch:
+    """Return what shows a job: nothing, what fits the notebook or terminal that this is, or the caller's own."""
+    if progress is True:
+        return Watch(lambda text: print(text, file=sys.stderr, flush=True), notebook_or_terminal)
+    shown: Progress = Silent() if progress is False else progress
+    return Watch(shown.note, lambda: shown)
+
+
+def notebook_or_terminal() -> Progress:
+    """A bar in a notebook or on a terminal, else plain lines on stderr."""
+    if in_notebook():
+        from batchtwin.api.notebook import NotebookProgress
+
+        return NotebookProgress()
+    return progress_for(sys.stderr)
+
+
+def in_notebook() -> bool:
+    """Whether cells show pictures: a kernel of Jupyter, not IPython on a terminal."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell is not None and hasattr(shell, "kernel")

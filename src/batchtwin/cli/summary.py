@@ -1,0 +1,60 @@
+"""How a job ended, for people: a few plain lines, or on a terminal what happened, where it is, and what is next."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from shlex import quote
+from typing import TYPE_CHECKING
+
+import typer
+
+from batchtwin.cli.messages import print_json
+
+if TYPE_CHECKING:
+    from batchtwin.api.result import Result
+
+COLOURS = {"Completed": "green", "Failed": "red", "Canceled": "yellow"}
+
+
+def tell(result: Result, *, as_json: bool = False) -> None:
+    """Print how a job ended; its cause goes to stderr."""
+    if as_json:
+        print_json(result.data())
+        return
+    if result.cause:
+        typer.echo(result.cause, err=True)
+    for line in _on_terminal(result) if sys.stdout.isatty() else _plain(result):
+        typer.echo(line)
+
+
+def _plain(result: Result) -> Iterator[str]:
+    yield str(result.status)
+    yield result.summary
+    yield f"{result.files} files, {result.rows} rows"
+    yield str(result.written)
+
+
+def _on_terminal(result: Result) -> Iterator[str]:
+    rate = result.rows / result.seconds if result.seconds else 0.0
+    status = str(result.status)
+    # https://no-color.org
+    yield status if os.environ.get("NO_COLOR") else typer.style(status, fg=COLOURS.get(status), bold=True)
+    yield result.summary
+    yield f"{result.files} files, {result.rows} rows in {result.seconds:,.1f} s, {rate:,.0f} rows/s"
+    data = result.data()
+    for name in ("predictions", "failures", "report"):
+        if data[name]:
+            yield f"{name:12} {data[name]}"
+    if not result.ok:
+        yield f"{'logs':12} {result.folder / 'logs'}"
+    yield f"{'next':12} {next_command(result)}"
+
+
+def next_command(result: Result) -> str:
+    """Return the command that is likely the next one."""
+    folder = quote(str(result.folder))
+    if not result.ok:
+        return f"batchtwin resume {folder}"
+    return f"batchtwin resume {folder} --retry-failed" if result.failed else f"batchtwin verify {folder}"

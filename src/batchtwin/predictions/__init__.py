@@ -1,0 +1,1 @@
+"""Predictions files: their lines, their columns, and the comparison of two of them."""
