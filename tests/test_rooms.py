@@ -17,7 +17,8 @@ FLOORS = [
     {"engine"},
     {"workspace"},
     {"azure"},
-    {"api", "cli", "compare"},
+    {"api"},
+    {"cli", "pytest_plugin"},
 ]
 # What the controller needs to know of the node.
 OPEN_TO_CONTROLLER = {"protocol", "codec", "lines", "bootstrap", "errors", "failpoints", "script", "readers"}
@@ -87,7 +88,8 @@ def test_a_room_imports_from_its_own_floor_and_below() -> None:
     upward = {
         (room(name), room(imported))
         for name, imported in pairs()
-        if package(name) == package(imported) == CONTROLLER and floor(imported) > floor(name)
+        # The package itself is the front door: it gives what `api` has.
+        if package(name) == package(imported) == CONTROLLER and floor(imported) > floor(name) and name != CONTROLLER
     }
     assert upward <= REACHES_UP
 
