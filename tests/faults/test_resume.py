@@ -193,7 +193,18 @@ def flip(path: Path, position: int = 3) -> None:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (lambda job: flip(job / "named-outputs/score/predictions.csv", 9), "bytes 7 to 14 (mini batch 1, 01.txt)"),
+        (
+            lambda job: flip(job / "named-outputs/score/predictions.csv", 9),
+            "first difference at row 2 of predictions.csv: bytes 7 to 14 (mini batch 1, 01.txt) are not what was",
+        ),
+        (
+            lambda job: edit(job / "named-outputs/score/predictions.csv", "02.txt\n", "2.txt\n"),
+            "first difference at row 3 of predictions.csv: bytes 14 to 21",
+        ),
+        (
+            lambda job: edit(job / "named-outputs/score/predictions.csv", "05.txt\n", "05.txt\nmore\n"),
+            "first difference at row 6 of predictions.csv: what follows was not written by the job",
+        ),
         (
             lambda job: edit(job / "named-outputs/score/predictions.csv", "02.txt\n", ""),
             "has 28 bytes, 35 were written",

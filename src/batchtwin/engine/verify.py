@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from batchtwin.engine.ledger import Ledger
+from batchtwin.engine.output.difference import first_difference
 from batchtwin.engine.output.folder import MANIFEST, SCORE, OutputFolder
 from batchtwin.engine.output.manifest import Manifest
 from batchtwin.engine.output.remote import RemoteOutput
@@ -22,8 +23,6 @@ from batchtwin.inputs.plan import MiniBatch
 from batchtwin.inputs.remote import RemoteError
 from batchtwin.safe_open import open_file
 from batchtwin_node.protocol import Outcome
-
-SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def _counts(manifest: Manifest, prepared: Prepared, outcomes: list[Outcome]) -> 
 def _predictions(
     output: OutputFolder, manifest: Manifest, outcomes: list[Outcome], mini_batches: tuple[MiniBatch, ...]
 ) -> Iterator[str]:
-    """The output file, range by range, so that a change can be placed."""
+    """The output file, and where it first differs: what is missing or too much moves all that follows."""
     path = output.predictions
     if path is None or manifest.output is None:
         return
@@ -122,14 +121,7 @@ def _predictions(
         return
     if size != manifest.output.bytes:
         yield f"{path}: has {size} bytes, {manifest.output.bytes} were written"
-    offset, wrong = 0, []
-    for outcome in outcomes:
-        if problem := range_problem(path, output.root, outcome, offset, mini_batches):
-            wrong.append(problem)
-        offset += outcome.length
-    yield from wrong[:SHOWN]
-    if len(wrong) > SHOWN:
-        yield f"{path}: and {len(wrong) - SHOWN} more ranges, for what is missing or too much moves all that follows"
+    yield first_difference(path, output.root, outcomes, mini_batches, manifest.output.bytes)
 
 
 def _published(prepared: Prepared, manifest: Manifest) -> Iterator[str]:
