@@ -10,13 +10,12 @@ from typing import Annotated, NoReturn
 import typer
 
 from batchtwin import __version__
-from batchtwin.cli import azure, deployments, environments, jobs
+from batchtwin.cli import azure, deployments, environments, errors, jobs
 from batchtwin.errors import FAILED, BatchTwinError
 
 app = typer.Typer(
     name="batchtwin",
     help="Run Azure Machine Learning batch deployments on this machine: same files, same result.",
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -38,12 +37,13 @@ def options(
 
 for _command in (
     *(jobs.score, jobs.resume, jobs.verify, jobs.compare),
-    *(deployments.plan, deployments.image, azure.serve, azure.env),
+    *(deployments.plan, deployments.image, deployments.schema, azure.serve, azure.env),
 ):
     app.command()(_command)
 app.add_typer(environments.app, name="environments")
 # `ml`, and what scripts ask of `az` before they use it.
-for _name in ("ml", "account", "config", "configure", "extension", "version"):
+AZURE = ("ml", "account", "config", "configure", "extension", "version")
+for _name in AZURE:
     app.command(
         _name,
         help="Models, data, endpoints, deployments and jobs by name: the words and flags of `az ml`.",
@@ -54,19 +54,25 @@ for _name in ("ml", "account", "config", "configure", "extension", "version"):
 
 
 def main() -> NoReturn:
-    """Entry point: run the command; an error is its text and its exit code, with `--debug` its traceback too."""
+    """Entry point: run the command; an error is its text and its exit code, with `--debug` its traceback too.
+
+    With `--json` an error, also of the options, is an object on stdout.
+    """
     # `--debug` may stand before or after the verb.
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
+    if errors.is_for_programs(arguments, AZURE):
+        sys.exit(errors.run_for_programs(lambda: app(arguments, standalone_mode=False), debug=debug))
     try:
         app(arguments)
     except BatchTwinError as error:
-        if len(arguments) < len(sys.argv) - 1:
+        if debug:
             traceback.print_exc()
         typer.echo(str(error), err=True)
         sys.exit(error.exit_code)
     except (OSError, sqlite3.Error) as error:
-        if len(arguments) < len(sys.argv) - 1:
+        if debug:
             traceback.print_exc()
-        typer.echo(f"{type(error).__name__}: {error}; --debug shows where", err=True)
+        typer.echo(errors.unexpected(error), err=True)
         sys.exit(FAILED)
     sys.exit(0)

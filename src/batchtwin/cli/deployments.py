@@ -1,4 +1,4 @@
-"""The commands for deployments: plan, image."""
+"""The commands for deployments: plan, image, schema."""
 
 from __future__ import annotations
 
@@ -84,3 +84,10 @@ def image(
     resolved = resolve(Request(deployment, Path(), parse_location(model) if model else None))
     recipe = recipe_for(resolved.deployment, resolved.folder, resolved.model.path, allow_builds=allow_builds)
     typer.echo(build_image(recipe, engine, shlex.split(flags)))
+
+
+def schema() -> None:
+    """Print a JSON Schema of the deployment YAML, for editors: completion, and what batchtwin and Azure ML refuse."""
+    from batchtwin.deployment.json_schema import json_schema
+
+    print_json(json_schema())

@@ -1,0 +1,53 @@
+"""What a command prints of an error with `--json`: one object, like that of a result."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from batchtwin.cli.messages import print_json
+from batchtwin.errors import CANCELED, FAILED, BatchTwinError, DeploymentError
+
+
+def is_for_programs(arguments: Sequence[str], other: Collection[str]) -> bool:
+    """Whether the words of a command ask for JSON; those of the commands `other` are not ours."""
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--json" in options and next((word for word in arguments if not word.startswith("-")), "") not in other
+
+
+def run_for_programs(command: Callable[[], Any], *, debug: bool) -> int:
+    """Run a command and return its exit code. An error is printed as an object, with `debug` its traceback on stderr."""
+    try:
+        code = command()
+    except BaseException as error:
+        known = isinstance(error, BatchTwinError | KeyboardInterrupt) or hasattr(error, "format_message")
+        if debug or not (known or isinstance(error, OSError)):
+            traceback.print_exc()
+        data = data_of(error)
+        print_json(data)
+        return int(data["exit_code"])
+    return code if isinstance(code, int) else 0
+
+
+def data_of(error: BaseException) -> dict[str, Any]:
+    """Return an error for programs: `error` is the text that people see, `kind` its class."""
+    kind = type(error).__name__
+    if isinstance(error, BatchTwinError):
+        data: dict[str, Any] = {"error": str(error), "kind": kind, "exit_code": error.exit_code}
+        if isinstance(error, DeploymentError):
+            places = [{"key": part.key, "line": part.line, "text": part.text} for part in error.problems]
+            data |= {"file": str(error.path), "problems": places}
+        return data
+    # Errors of the options, whichever package defines them.
+    format_message: Callable[[], str] | None = getattr(error, "format_message", None)
+    if format_message is not None:
+        return {"error": format_message(), "kind": "UsageError", "exit_code": getattr(error, "exit_code", FAILED)}
+    if isinstance(error, KeyboardInterrupt) or kind == "Abort":
+        return {"error": "canceled", "kind": "Canceled", "exit_code": CANCELED}
+    return {"error": unexpected(error), "kind": kind, "exit_code": FAILED}
+
+
+def unexpected(error: BaseException) -> str:
+    """Return an error of the system in one line."""
+    return f"{type(error).__name__}: {error}; --debug shows where"
