@@ -193,7 +193,7 @@ old-sdk-lock: $(VENV) ### compile tests/azure/old-sdk.txt again from old-sdk.in
 	@$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-strip-extras --custom-compile-command "make $@" tests/azure/old-sdk.in --output-file tests/azure/old-sdk.txt
 
-.PHONY: venv behaviour sdk-doc data data-uci lock
+.PHONY: venv behaviour sdk-doc data data-uci lock check-dependencies
 venv: $(VENV) ### .venv from requirements.lock; every other target does this by itself
 
 behaviour: $(DEV) ### write docs/behaviour.md from the marks on the behaviour tests
@@ -210,6 +210,9 @@ data-uci: $(DEV) ### fetch the real UCI table to data/uci/heart.csv (needs inter
 
 lock: $(VENV) ### compile both locks again from pyproject.toml and environment/conda.yaml
 	@$(BIN)/python scripts/lock.py
+
+check-dependencies: $(VENV) ### what batchtwin needs resolves beside older packages, and works in its lowest versions
+	@scripts/check-dependencies.sh
 
 # What was made; .venv, the workspace, model/ and the way back to Azure (.endpoint-name, .job-name) stay.
 MADE := outputs named-outputs mlruns mlartifacts mlflow.db build .coverage coverage.xml .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from local_az import Az
 
+from batchtwin.extras import install_command
 from support import COMMAND, batchtwin
 
 
@@ -84,7 +85,7 @@ def test_a_missing_extra_is_named(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (
         2,
-        "the local workspace needs sqlalchemy: pip install 'batchtwin[workspace]'\n",
+        f"the local workspace needs sqlalchemy: {install_command('workspace')}\n",
     )
 
 

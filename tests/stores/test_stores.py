@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from batchtwin.extras import install_command
 from bucket import BUCKET, Bucket
 from ray_cluster import blind, running
 from support import ROOT, Finished, Project, batchtwin
@@ -276,7 +277,7 @@ def test_a_driver_that_is_not_installed(project: Project, tmp_path: Path) -> Non
     project.script = SCRIPT
     done = project.score("--input", "gs://heart/in", env={"PYTHONPATH": str(tmp_path)})
     assert done.code == 2
-    assert done.err == "gs://heart/in: its driver is not installed; pip install 'batchtwin[gs]'\n"
+    assert done.err == f"gs://heart/in: its driver is not installed; {install_command('gs')}\n"
 
 
 @pytest.mark.parametrize(

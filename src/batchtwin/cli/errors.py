@@ -17,7 +17,7 @@ def is_for_programs(arguments: Sequence[str], other: Collection[str]) -> bool:
 
 
 def run_for_programs(command: Callable[[], Any], *, debug: bool) -> int:
-    """Run a command and return its exit code. An error is printed as an object, with `debug` its traceback on stderr."""
+    """Run a command and return its exit code. An error is printed as an object; with `debug`, its traceback too."""
     try:
         code = command()
     except BaseException as error:

@@ -14,6 +14,7 @@ from typing import Any
 
 from batchtwin import atomic
 from batchtwin.errors import InputError, OutputError
+from batchtwin.extras import install_command
 from batchtwin.inputs.listing import InputFile, Inputs, LeftOut
 from batchtwin.inputs.location import EXTRAS, PROTOCOLS, is_store, redact, without_query
 
@@ -58,7 +59,8 @@ class RemoteStore:
                 self.files, self.at = fsspec.core.url_to_fs(url)
         except ImportError:
             extra = EXTRAS.get(protocol, "")
-            text = f"{redact(url)}: its driver is not installed; pip install 'batchtwin[{extra}]'"
+            advice = install_command(extra) if extra else "pip install aiohttp"
+            text = f"{redact(url)}: its driver is not installed; {advice}"
             raise RemoteError(text) from None
         self.is_web = protocol in {"http", "https"}
 
