@@ -12,6 +12,7 @@ import typer
 from batchtwin import __version__
 from batchtwin.cli import azure, deployments, environments, errors, jobs
 from batchtwin.errors import FAILED, BatchTwinError
+from batchtwin.typer_types import portable
 
 app = typer.Typer(
     name="batchtwin",
@@ -39,7 +40,7 @@ for _command in (
     *(jobs.score, jobs.resume, jobs.verify, jobs.compare),
     *(deployments.plan, deployments.image, deployments.schema, azure.serve, azure.env),
 ):
-    app.command()(_command)
+    app.command()(portable(_command))
 app.add_typer(environments.app, name="environments")
 # `ml`, and what scripts ask of `az` before they use it.
 AZURE = ("ml", "account", "config", "configure", "extension", "version")

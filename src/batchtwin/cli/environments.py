@@ -14,6 +14,7 @@ from batchtwin.cli.options import AllowBuilds, DeploymentFile, ModelPath, Python
 from batchtwin.environments import cache
 from batchtwin.errors import UsageError
 from batchtwin.inputs.location import parse_location
+from batchtwin.typer_types import portable
 
 app = typer.Typer(help="The environments that were made for deployments.", no_args_is_help=True, add_completion=False)
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
@@ -21,6 +22,7 @@ Key = Annotated[str, typer.Argument(metavar="KEY", help="The first characters of
 
 
 @app.command("list")
+@portable
 def list_all(as_json: AsJson = False) -> None:
     """List the environments: key, Python, size, last use, what for."""
     facts = [_facts(environment) for environment in cache.environments()]
@@ -36,6 +38,7 @@ def list_all(as_json: AsJson = False) -> None:
 
 
 @app.command()
+@portable
 def show(key: Key, as_json: AsJson = False) -> None:
     """Show one environment: what was requested, and the versions that are installed."""
     environment = cache.find(key)
@@ -49,6 +52,7 @@ def show(key: Key, as_json: AsJson = False) -> None:
 
 
 @app.command()
+@portable
 def build(
     deployment: DeploymentFile,
     model: ModelPath = None,
@@ -70,6 +74,7 @@ def build(
 
 
 @app.command()
+@portable
 def remove(
     keys: Annotated[list[str] | None, typer.Argument(metavar="KEY...", help="Which.")] = None,
     unused: Annotated[

@@ -15,6 +15,7 @@ from typer.core import TyperCommand
 from batchtwin.azure.cli import options
 from batchtwin.azure.cli.formats import check_query, select, text_of
 from batchtwin.errors import FAILED, REFUSED, BatchTwinError, UsageError
+from batchtwin.typer_types import portable_type
 
 # What `az` calls "resource not found".
 NOT_FOUND = 3
@@ -108,7 +109,8 @@ def verb(
                 text = text_of(select(result, shown["query"]), shown["output"], queried=shown["query"] is not None)
             _print(text)
 
-        parameters = [*passed, *nothing, *_common()]
+        readable = [*passed, *nothing, *_common()]
+        parameters = [parameter.replace(annotation=portable_type(parameter.annotation)) for parameter in readable]
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         settings = {"help_option_names": ["--help", "-h"]}
