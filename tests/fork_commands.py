@@ -20,6 +20,8 @@ from collections.abc import Iterable
 from typing import Any
 
 # What most commands import when they run; the command line imports it late.
+import batchtwin.api.jobs
+import batchtwin.api.plans
 import batchtwin.azure.cli.commands
 import batchtwin.cli
 import batchtwin.engine.preview

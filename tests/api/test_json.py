@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from support import COMMAND, DEADLINE, Finished, Project, batchtwin, wait_for
+from support import COMMAND, DEADLINE, ROOT, Finished, Project, batchtwin, wait_for
 
 ROWS = """
     def run(mini_batch):
@@ -34,6 +34,12 @@ def read(done: Finished) -> dict[str, Any]:
     assert isinstance(data, dict)
     assert data["exit_code"] == done.code
     return data
+
+
+def test_the_keys_are_documented() -> None:
+    text = (ROOT / "docs/api.md").read_text()
+    [line] = [line for line in text.splitlines() if line.startswith("| `score`, `resume` |")]
+    assert set(re.findall(r"`(\w+)`", line)) - {"resume", "score"} == KEYS
 
 
 def test_score(project: Project) -> None:

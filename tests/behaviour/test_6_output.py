@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from support import Project
+from support import Project, batchtwin
 
 ROWS = """
     import os, pandas as pd
@@ -121,3 +121,16 @@ def test_output_file_name(project: Project) -> None:
     project.script = "def run(mini_batch): return ['x']"
     done = project.score()
     assert (done.output / "named-outputs/score/my results.txt").read_text() == "x\n"
+
+
+@pytest.mark.ours("6", "verify names the first row of the predictions that is not as it was written, and where it is.")
+def test_verify_names_a_row(project: Project) -> None:
+    project.files(12)
+    project.script = "def run(mini_batch): return [path[-6:] for path in mini_batch]"
+    output = project.score().output
+    path = output / "named-outputs/score/predictions.csv"
+    path.write_text(path.read_text().replace("02.txt", "changed"))
+    verdict = batchtwin("verify", output)
+    assert verdict.code == 1
+    assert f"{path}: first difference at row 3 of predictions.csv: bytes 14 to 21 (mini batch 2, 02.txt)" in verdict.err
+    assert len(verdict.err.splitlines()) == 2
