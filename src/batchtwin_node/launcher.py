@@ -7,17 +7,11 @@ from collections.abc import Callable, Mapping
 
 from batchtwin_node.driver.prefetch import FOLDER as PREFETCH_VARIABLE
 from batchtwin_node.forkserver.client import ForkServer
+from batchtwin_node.machine import cpus
 from batchtwin_node.process import WorkerProcess
 from batchtwin_node.protocol import THREAD_VARIABLES, JobContext, WorkerInit, segment_name
 
 DEVICES = "CUDA_VISIBLE_DEVICES"
-
-
-def cpus() -> int:
-    """Return how many CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def worker_name(number: int, nodes: int, node: int | None = None) -> str:

@@ -18,8 +18,8 @@ from batchtwin_node.codec import from_json, to_json
 from batchtwin_node.failpoints import failpoints
 from batchtwin_node.protocol import Event, Failure, FailureKind, Outcome, Ready, Task, WorkerInit
 from batchtwin_node.readers.bad_file import BadFileError
-from batchtwin_node.results import EncodedBatch, WrongTypeError, encode
 from batchtwin_node.script.entry_script import EntryScript, ScriptError
+from batchtwin_node.script.results import EncodedBatch, WrongTypeError, encode
 
 # Of a message or a traceback of a user's code, in characters: the rest is left out in the middle.
 LONGEST_TEXT = 16 << 10

@@ -13,8 +13,8 @@ from pathlib import Path
 sys.path.append(sys.argv[1])
 
 from batchtwin_node.driver import mlflow_driver
-from batchtwin_node.results import encode
 from batchtwin_node.script.entry_script import EntryScript
+from batchtwin_node.script.results import encode
 
 
 def score(folder: Path) -> str:

@@ -23,9 +23,9 @@ from batchtwin.errors import UsageError
 from batchtwin.inputs.listing import InputFile, Inputs, check_supported, list_inputs
 from batchtwin.inputs.location import is_url
 from batchtwin.inputs.plan import Plan, content_hash
-from batchtwin.machine import cpus
 from batchtwin_node import readers
 from batchtwin_node.errors import NodeError
+from batchtwin_node.machine import cpus
 from batchtwin_node.script import entry_script
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Union
 from batchtwin_node.protocol import BadFile
 from batchtwin_node.readers.csv_batch import read_many
 from batchtwin_node.readers.signature import Signature
-from batchtwin_node.results import Note, OutputLines, is_table
+from batchtwin_node.script.results import Note, OutputLines, is_table
 from batchtwin_node.writers.predictions import rows_of, tabular_lines
 
 if TYPE_CHECKING:

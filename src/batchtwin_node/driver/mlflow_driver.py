@@ -19,7 +19,7 @@ from batchtwin_node.readers import read
 from batchtwin_node.readers.bad_file import BadFileError
 from batchtwin_node.readers.csv_batch import read_many, split
 from batchtwin_node.readers.signature import Signature
-from batchtwin_node.results import Note, OutputLines, is_table
+from batchtwin_node.script.results import Note, OutputLines, is_table
 from batchtwin_node.writers.predictions import image_lines, tabular_lines, text_module
 
 GARBAGE_OBJECTS = 50_000

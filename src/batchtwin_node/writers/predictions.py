@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Union
 
 from batchtwin_node.readers.arrow import has_arrow
-from batchtwin_node.results import OutputLines
+from batchtwin_node.script.results import OutputLines
 from batchtwin_node.writers import arrow_text, plain_text
 from batchtwin_node.writers.csv_field import csv_field
 from batchtwin_node.writers.json_text import json_text

@@ -18,7 +18,7 @@ from batchtwin.engine.backends.ray.options import RayOptions
 from batchtwin.engine.logs import Logs
 from batchtwin.engine.prepare import Prepared
 from batchtwin.errors import BatchTwinError, UsageError
-from batchtwin.machine import cpus
+from batchtwin_node.machine import cpus
 from batchtwin_node.protocol import JobContext
 
 # Here rows never pass through Ray's object store: its smallest size will do.
