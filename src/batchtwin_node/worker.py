@@ -17,7 +17,7 @@ from batchtwin_node.children import die_with_parent
 from batchtwin_node.codec import from_json, to_json
 from batchtwin_node.failpoints import failpoints
 from batchtwin_node.protocol import Event, Failure, FailureKind, Outcome, Ready, Task, WorkerInit
-from batchtwin_node.readers.bad_file import BadFileError
+from batchtwin_node.readers.bad_file import BadFileError, NotInPartsError
 from batchtwin_node.script.entry_script import EntryScript, ScriptError
 from batchtwin_node.script.results import EncodedBatch, WrongTypeError, encode
 
@@ -76,7 +76,10 @@ class Worker:
         """Run one mini-batch and report what came of it."""
         clock = Clock()
         try:
-            result = script.run(list(task.files))
+            if task.part is None or script.run_part is None:
+                result = script.run(list(task.files))
+            else:
+                result = script.run_part(task.files[0], task.part)
             run_seconds = clock.seconds
             encoded = encode(result, len(task.files), self.init.output_action == "append_row")
         except BaseException as error:
@@ -165,11 +168,13 @@ def clip(text: str) -> str:
 def _kind(error: BaseException) -> FailureKind:
     if isinstance(error, BadFileError):
         return "bad_file"
+    if isinstance(error, NotInPartsError):
+        return "not_in_parts"
     return "wrong_type" if isinstance(error, WrongTypeError) else "raised"
 
 
 def _message(error: BaseException) -> str:
-    if isinstance(error, (BadFileError, WrongTypeError, ScriptError)):
+    if isinstance(error, (BadFileError, WrongTypeError, ScriptError, NotInPartsError)):
         return str(error)
     return "".join(traceback.format_exception_only(type(error), error)).strip()
 

@@ -30,9 +30,11 @@ from batchtwin.cli.options import (
     RayGpus,
     RayVariables,
     RayWait,
+    SplitRows,
     StrictEnvironment,
     Workers,
     environment_options,
+    parse_rows,
     ray_options,
 )
 from batchtwin.deployment.overrides import parse_set
@@ -60,6 +62,7 @@ def score(
     coalesce: Annotated[
         bool, typer.Option("--coalesce", help="One predict for all files of a mini-batch, if the model allows it.")
     ] = False,
+    split_rows: SplitRows = None,
     env: Env = "auto",
     python: PythonVersion = None,
     force: Force = False,
@@ -92,6 +95,7 @@ def score(
         quarantine=bad_files == "quarantine",
         hash_inputs=hash_inputs,
         coalesce=coalesce,
+        split_rows=parse_rows(split_rows),
         overrides=parse_set(overrides),
         ray=ray_options(pool, ray_address, ray_cpus, ray_gpus, ray_wait, ray_env),
         environment=environment_options(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -13,6 +13,7 @@ from batchtwin.errors import UsageError
 if TYPE_CHECKING:
     from batchtwin.engine.backends.ray.options import RayOptions
     from batchtwin.environments.options import EnvironmentOptions
+    from batchtwin.inputs.parts import Rows
 
 DeploymentFile = Annotated[Path, typer.Argument(metavar="DEPLOYMENT.yml", help="The deployment, as for `az ml`.")]
 InputPath = Annotated[str, typer.Option("--input", metavar="PATH", help="A folder of files, or one file; or a URL.")]
@@ -45,6 +46,10 @@ Memory = Annotated[str | None, typer.Option("--memory", metavar="SIZE", help="Of
 StrictEnvironment = Annotated[
     bool, typer.Option("--strict-environment", help="Refuse to run in another environment than asked for.")
 ]
+SplitRows = Annotated[
+    str | None,
+    typer.Option("--split-rows", metavar="N|auto", help="Score large files in parts of N rows, on all workers."),
+]
 BadFiles = Annotated[
     Literal["fail", "quarantine"],
     typer.Option("--bad-files", help="A file that cannot be read: fail the job, or list it and go on."),
@@ -65,6 +70,19 @@ RayWait = Annotated[float, typer.Option("--ray-wait", min=0, metavar="SECONDS", 
 RayVariables = Annotated[
     list[str] | None, typer.Option("--ray-env", metavar="NAME", help="A variable of yours that workers get too.")
 ]
+
+
+def parse_rows(text: str | None) -> Rows | None:
+    """Return how many rows a part of a file has.
+
+    Raises:
+        UsageError: it is no such number.
+    """
+    if text is None or text == "auto":
+        return cast("Rows | None", text)
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise UsageError(f"--split-rows {text}: expected a number of rows from 1, or auto")
+    return int(text)
 
 
 def environment_options(env: str, image: str | None, **more: Any) -> EnvironmentOptions:

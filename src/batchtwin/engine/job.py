@@ -13,7 +13,7 @@ NOTHING_SUCCEEDED = (
     "There is no succeeded mini batch item returned from run(). "
     "Please check 'response: run()' in https://aka.ms/batch-inference-documentation"
 )
-AT_ONCE = frozenset({"bad_file", "write", "script"})
+AT_ONCE = frozenset({"bad_file", "write", "script", "not_in_parts"})
 
 
 class Status(StrEnum):

@@ -174,7 +174,7 @@ class Logs:
                 *counts,
                 *(f"{seconds:.3f}" for seconds in (elapsed, end.seconds, end.run_seconds)),
                 *verdict,
-                " ".join(file.name for file in mini_batch.files),
+                " ".join(file.name for file in mini_batch.files) + _rows(mini_batch),
             ]
         )
 
@@ -204,3 +204,8 @@ def made(path: Path) -> Path:
     """Return `path` after making its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def _rows(mini_batch: MiniBatch) -> str:
+    part = mini_batch.part
+    return f" rows {part.row} to {part.row + part.rows - 1}" if part else ""

@@ -14,7 +14,7 @@ from batchtwin.engine.logs import now
 from batchtwin.engine.output.folder import failpoint
 from batchtwin.engine.prepare import Prepared, Request, requests
 from batchtwin.engine.progress import Progress
-from batchtwin.engine.run import Result, Run, job_of
+from batchtwin.engine.run import Result, job_of, run_job
 from batchtwin.inputs.location import is_url
 
 
@@ -43,10 +43,10 @@ def new_job(prepared: Prepared, progress: Progress, backend: Backend | None = No
             "key": secrets.token_hex(16),
             "environment": environment,
         }
-        ledger = Ledger.create(output.ledger, facts, prepared.plan.mini_batches, dict(prepared.hashes))
+        ledger = Ledger.create(output.ledger, facts, prepared.plan.mini_batches, prepared.hashes)
         failpoint("plan in the ledger")
         with closing(ledger):
-            return Run(prepared, job_of(prepared), ledger, progress, backend)()
+            return run_job(prepared, job_of(prepared), ledger, progress, backend)
 
 
 def _absolute(request: Request, output: Path) -> Request:

@@ -22,16 +22,19 @@ from batchtwin.environments.options import EnvironmentOptions
 from batchtwin.errors import UsageError
 from batchtwin.inputs.listing import InputFile, Inputs, check_supported, list_inputs
 from batchtwin.inputs.location import is_url
-from batchtwin.inputs.plan import Plan, content_hash
+from batchtwin.inputs.parts import NotSplittableError, Rows, bytes_per_part, refusal, split
+from batchtwin.inputs.plan import Parts, Plan, content_hash
 from batchtwin_node import readers
 from batchtwin_node.errors import NodeError
 from batchtwin_node.machine import cpus
+from batchtwin_node.protocol import FilePart
 from batchtwin_node.script import entry_script
 
 if TYPE_CHECKING:
     from batchtwin.environments.placement import Placement
 
 COALESCED = "--coalesce: one predict for the files of a mini-batch; the service calls predict once per file"
+IN_PARTS = "--split-rows: one predict for each part of a large file; the service calls predict once per file"
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Request:
     quarantine: bool = False
     hash_inputs: bool = False
     coalesce: bool = False
+    split_rows: Rows | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
     ray: RayOptions | None = None
     environment: EnvironmentOptions = field(default_factory=EnvironmentOptions)
@@ -106,13 +110,20 @@ class Prepared:
         plan: Plan,
         root: Path,
         hashes: Mapping[str, str],
+        notes: Sequence[str] = (),
     ) -> Prepared:
         """Put together what is planned to run in the output folder `root`, with as many workers as may run here."""
         deployment = resolved.deployment
         workers, capped = workers_for(request.workers, deployment, len(plan.mini_batches), request.ray)
-        warnings = (*inputs.warnings(), *capped, *([COALESCED] if request.coalesce else []))
+        chosen = [*([COALESCED] if request.coalesce else []), *([IN_PARTS] if request.split_rows else [])]
+        warnings = (*inputs.warnings(), *capped, *chosen, *notes)
         output = OutputFolder(root, deployment.output_file)
         return cls(request, resolved, inputs, plan, workers, output, warnings, hashes)
+
+    def whole(self) -> Prepared:
+        """Return the same job, with no file in parts."""
+        plan = Plan.make(self.plan.files, self.deployment.settings.mini_batch_size, self.plan.fingerprint)
+        return Prepared.of(self.request, self.resolved, self.inputs, plan, self.output.root, self.hashes)
 
     @property
     def deployment(self) -> Deployment:
@@ -164,6 +175,10 @@ def prepare(request: Request, resolved: Resolved | None = None) -> Prepared:
     deployment = resolved.deployment
     if request.hash_inputs and is_url(request.input):
         raise UsageError("--hash-inputs is for files here; objects of a store are known by the version that it tells")
+    if request.split_rows and is_url(request.input):
+        raise UsageError("--split-rows is for files here; copy them from the store first")
+    if request.split_rows and request.quarantine:
+        raise UsageError("--split-rows does not go with --bad-files quarantine: half of a bad file would be scored")
     inputs = list_inputs(request.input)
     if resolved.script is None:
         _check_driver(deployment, resolved.model, inputs.files, request.quarantine)
@@ -174,13 +189,42 @@ def prepare(request: Request, resolved: Resolved | None = None) -> Prepared:
     if request.publish:
         RemoteOutput(request.publish).check(deployment.output_file, request.overwrite)
     fingerprint = resolved.identity.fingerprint(inputs.files)
-    plan = Plan.make(inputs.files, deployment.settings.mini_batch_size, fingerprint)
+    parts, notes = _parts(request, resolved, inputs.files)
+    plan = Plan.make(inputs.files, deployment.settings.mini_batch_size, fingerprint, parts)
     hashes = {file.path: content_hash(Path(file.path)) for file in inputs.files} if request.hash_inputs else {}
-    return Prepared.of(request, resolved, inputs, plan, root, hashes)
+    return Prepared.of(request, resolved, inputs, plan, root, hashes, notes)
+
+
+def _parts(request: Request, resolved: Resolved, files: Sequence[InputFile]) -> tuple[Parts, list[str]]:
+    """Return the parts of the files that are scored in parts, and a sentence if some cannot be."""
+    if request.split_rows is None:
+        return {}, []
+    if why := refusal(resolved.model.inputs):
+        return {}, [f"--split-rows: {why}; whole files are scored"]
+    workers, _ = workers_for(request.workers, resolved.deployment, resolved.deployment.workers, request.ray)
+    part_bytes = bytes_per_part(sum(file.size for file in files), workers)
+    parts: dict[str, tuple[FilePart, ...]] = {}
+    whole: list[str] = []
+    for file in files:
+        if request.split_rows == "auto" and file.size <= part_bytes:
+            continue
+        try:
+            parts[file.path] = split(file.path, request.split_rows, part_bytes)
+        except NotSplittableError as error:
+            whole.append(f"{file.name} is scored whole: {error}")
+    more = f" (and {len(whole) - 1} more files)" if len(whole) > 1 else ""
+    return {path: found for path, found in parts.items() if found}, [
+        f"--split-rows: {text}{more}" for text in whole[:1]
+    ]
 
 
 def _refuse_driver_options(request: Request) -> None:
-    for option, is_given in (("--coalesce", request.coalesce), ("--bad-files quarantine", request.quarantine)):
+    options = {
+        "--coalesce": request.coalesce,
+        "--split-rows": request.split_rows,
+        "--bad-files quarantine": request.quarantine,
+    }
+    for option, is_given in options.items():
         if is_given:
             raise UsageError(
                 f"{option} is for the MLflow driver; this deployment brings a scoring script, which reads and predicts"

@@ -20,7 +20,7 @@ from batchtwin.engine.output.segments import range_problem
 from batchtwin.engine.output.upload import publish, result_location
 from batchtwin.engine.prepare import Prepared, place_request, requests, resolve
 from batchtwin.engine.progress import Progress
-from batchtwin.engine.run import Result, Run, job_of
+from batchtwin.engine.run import Result, job_of, run_job
 from batchtwin.errors import BatchTwinError
 from batchtwin.inputs.listing import InputFile, Inputs, list_inputs
 from batchtwin.inputs.location import is_url
@@ -87,7 +87,7 @@ def resume(
             if retry_failed:
                 ended = [event for event in ended if isinstance(event, Outcome) and not event.failed]
             job.replay(_drop_damaged(prepared, ended, progress))
-            return Run(prepared, job, ledger, progress, backend)()
+            return run_job(prepared, job, ledger, progress, backend)
 
 
 def _drop_damaged(
@@ -124,7 +124,7 @@ def load_prepared(ledger: Ledger, root: Path, workers: int | None = None, where:
     if where is not None:
         request = replace(request, ray=None if where == "local" else where)
     mini_batches, hashes = ledger.plan()
-    files = tuple(file for mini_batch in mini_batches for file in mini_batch.files)
+    files = Plan("", mini_batches).files
     inputs = Inputs(ledger.fact("root") or "", _is_folder(request.input, files), files)
     plan = Plan(ledger.fact("fingerprint") or "", mini_batches)
     return Prepared.of(request, resolve(request), inputs, plan, root, hashes)

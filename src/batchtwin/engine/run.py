@@ -54,6 +54,10 @@ class Result:
         return {Status.COMPLETED: errors.COMPLETED, Status.CANCELED: errors.CANCELED}.get(self.status, errors.FAILED)
 
 
+class WholeFilesError(Exception):
+    """Files that were to be scored in parts cannot be; the text says why. What was committed is of no use."""
+
+
 class Run:
     """One run of a job, with what it needs open. `job` may have ended in part in an earlier run."""
 
@@ -71,6 +75,7 @@ class Run:
 
         Raises:
             OutputError: the output folder cannot be made.
+            WholeFilesError: it has to begin again, without parts of files.
         """
         prepared, job = self._prepared, self._job
         self._ledger.state("runs", str(self._number))
@@ -92,6 +97,8 @@ class Run:
                     job.fail(self._refused(error))
             for folder in (prepared.output.scratch, prepared.output.models):
                 safe_open.remove(folder, prepared.output.root, ignore_errors=True)
+            if job.fatal is not None and job.fatal.kind == "not_in_parts":
+                raise WholeFilesError(job.fatal.message)
             return self._finish(report, logs)
 
     def _drive(self, pool: Pool, report: Report, caught: list[int]) -> None:
@@ -111,8 +118,10 @@ class Run:
 
     def _longest_first(self, command: Submit) -> int:
         """Nobody wants to wait for one large file at the end; within a factor of two, and below a MiB, plan order."""
-        files = self._prepared.plan.mini_batches[command.mini_batch].files
-        return -(sum(file.size for file in files) >> 20).bit_length()
+        mini_batch = self._prepared.plan.mini_batches[command.mini_batch]
+        if mini_batch.part is not None:  # parts are alike
+            return -1
+        return -(sum(file.size for file in mini_batch.files) >> 20).bit_length()
 
     def _take(self, event: Outcome | Failure, pool: Pool, report: Report) -> Entry:
         report.happened(event)
@@ -174,6 +183,21 @@ class Run:
     def _refused(self, error: OSError) -> str:
         """A full disk or the like: what is committed stays."""
         return f"{error.filename or self._prepared.output.root}: {error.strerror}; {self._prepared.output.advice}"
+
+
+def run_job(prepared: Prepared, job: Job, ledger: Ledger, progress: Progress, backend: Backend) -> Result:
+    """Run a job to its end; where files cannot be scored in parts, from its beginning with whole files.
+
+    Raises:
+        OutputError: the output folder or the ledger cannot be written.
+    """
+    try:
+        return Run(prepared, job, ledger, progress, backend)()
+    except WholeFilesError as error:
+        progress.note(f"Warning: --split-rows: {error}; whole files are scored")
+    whole = prepared.whole()
+    ledger.replan(whole.plan.mini_batches, whole.hashes)
+    return Run(whole, job_of(whole), ledger, progress, backend)()
 
 
 def job_of(prepared: Prepared) -> Job:

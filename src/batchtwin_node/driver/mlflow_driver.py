@@ -14,7 +14,8 @@ from typing import Any
 
 from batchtwin_node.driver import prefetch
 from batchtwin_node.driver.coalesce import Coalescer
-from batchtwin_node.protocol import BadFile
+from batchtwin_node.driver.parts import score_part
+from batchtwin_node.protocol import BadFile, FilePart
 from batchtwin_node.readers import read
 from batchtwin_node.readers.bad_file import BadFileError
 from batchtwin_node.readers.csv_batch import read_many, split
@@ -61,6 +62,11 @@ def run(mini_batch: list[str]) -> list[OutputLines | BadFile | Note]:
     if _coalesce is not None:
         return _coalesce(mini_batch)
     return [data if isinstance(data, BadFile) else _score(path, data) for path, data in _data(mini_batch)]
+
+
+def run_part(path: str, part: FilePart) -> list[OutputLines]:
+    """Score some rows of a file, and check that the model treats rows one by one."""
+    return [score_part(path, part, _signature, _model.predict)]
 
 
 def _data(paths: list[str]) -> Iterator[tuple[str, Any]]:

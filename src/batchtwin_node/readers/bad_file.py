@@ -34,6 +34,10 @@ class BadFileError(Exception):
         super().__init__(bad_file.message)
 
 
+class NotInPartsError(Exception):
+    """A file cannot be scored in parts, with this model or at all; the text says why."""
+
+
 class UnsupportedTypeError(BadFileError):
     """No reader knows the file's ending [A]."""
 

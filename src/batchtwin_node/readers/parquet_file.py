@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -23,8 +23,8 @@ NO_ARROW = (
 )
 
 
-def read(path: str, signature: Signature | None) -> pd.DataFrame:
-    """Read a Parquet file. Without signature it is what `pandas.read_parquet(path)` gives.
+def read(path: str, signature: Signature | None, groups: Sequence[int] | None = None) -> pd.DataFrame:
+    """Read a Parquet file, or some row groups of it. Without signature it is what `pandas.read_parquet(path)` gives.
 
     Raises:
         BadFileError: naming column, row and value where one is to blame.
@@ -40,7 +40,8 @@ def read(path: str, signature: Signature | None) -> pd.DataFrame:
             if columns is None:
                 return _to_pandas(file.read())
             _refuse_twins(path, names, columns)
-            table = file.read(columns=[column.name for column in columns])
+            wanted = [column.name for column in columns]
+            table = file.read(wanted) if groups is None else file.read_row_groups(groups, wanted)
     except FileNotFoundError as error:
         raise unreadable(path, error) from None
     except (pa.ArrowException, OSError) as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from batchtwin_node.errors import NodeError
+from batchtwin_node.protocol import FilePart
 
 NO_RUN = "no run(); a scoring script needs `def run(mini_batch): ...` that returns a list or a DataFrame"
 NO_MLFLOW = "no module mlflow in this environment"
@@ -24,11 +25,15 @@ class ScriptError(NodeError):
 
 @dataclass(frozen=True)
 class EntryScript:
-    """A loaded scoring script. `init` and `shutdown` do nothing where the script has none."""
+    """A loaded scoring script. `init` and `shutdown` do nothing where the script has none.
+
+    `run_part(path, part)` is the MLflow driver's.
+    """
 
     init: Callable[[], object]
     run: Callable[[list[str]], object]
     shutdown: Callable[[], object]
+    run_part: Callable[[str, FilePart], object] | None = None
 
     @classmethod
     def load(cls, script: tuple[str, str] | None) -> EntryScript:
@@ -48,7 +53,8 @@ class EntryScript:
             module = _import(Path(folder), name)
         if not callable(getattr(module, "run", None)):
             raise ScriptError(NO_RUN)
-        return cls(getattr(module, "init", _nothing), module.run, getattr(module, "shutdown", _nothing))
+        run_part = module.run_part if script is None else None
+        return cls(getattr(module, "init", _nothing), module.run, getattr(module, "shutdown", _nothing), run_part)
 
 
 def _nothing() -> None:

@@ -36,8 +36,8 @@ def text_module() -> Any:
     return arrow_text
 
 
-def tabular_lines(predictions: object, file_name: str) -> OutputLines:
-    """Return the lines `row,prediction,file_name` of one file; `row` counts from 0.
+def tabular_lines(predictions: object, file_name: str, first: int = 0) -> OutputLines:
+    """Return the lines `row,prediction,file_name` of one file; `row` counts from `first`.
 
     `predictions`: (n,) or (n, 1) arrays, Series and lists give scalars; other arrays a JSON list per row,
     DataFrames a JSON object per row [R].
@@ -46,7 +46,7 @@ def tabular_lines(predictions: object, file_name: str) -> OutputLines:
     name = csv_field(file_name)
     csv_lines = text_module().csv_lines
     starts = range(0, len(rows), BLOCK_ROWS)
-    blocks = [csv_lines(start, texts_of(rows[start : start + BLOCK_ROWS]), name) for start in starts]
+    blocks = [csv_lines(first + start, texts_of(rows[start : start + BLOCK_ROWS]), name) for start in starts]
     return OutputLines(b"".join(blocks), len(rows))
 
 

@@ -60,4 +60,5 @@ def _inputs(prepared: Prepared, job: Job) -> Iterator[ManifestInput]:
                 rows_in=counted[0] if counted else None,
                 rows_out=counted[1] if counted else None,
                 failed=failed,
+                first_row=mini_batch.part.row if mini_batch.part else None,
             )

@@ -25,7 +25,9 @@ class _Part(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ManifestInput:
-    """One input file. Rows are counted where the scoring script tells them file by file; else they are null."""
+    """One input file, or a part of one, from `first_row`. Rows are counted where the scoring script tells them file by
+    file; else they are null.
+    """
 
     path: str
     size: int
@@ -35,6 +37,7 @@ class ManifestInput:
     rows_in: int | None
     rows_out: int | None
     failed: bool
+    first_row: int | None = None
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
