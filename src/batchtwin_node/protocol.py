@@ -230,7 +230,10 @@ class Outcome:
 
 @record(frozen=True)
 class Failure:
-    """A try that failed; without `mini_batch`, a worker that never became ready."""
+    """A try that failed; without `mini_batch`, a worker that never became ready.
+
+    `file` is the one of its files that failed, where that is known; it is not one that cannot be read (`bad_file`).
+    """
 
     TYPE: ClassVar[str] = "failure"
     worker: str
@@ -244,6 +247,7 @@ class Failure:
     seconds: float = 0.0
     run_seconds: float = 0.0
     bad_file: Optional[BadFile] = None
+    file: Optional[str] = None
 
 
 @record(frozen=True)

@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from batchtwin_node.children import die_with_parent
 from batchtwin_node.codec import from_json, to_json
+from batchtwin_node.errors import FileFailure
 from batchtwin_node.failpoints import failpoints
 from batchtwin_node.protocol import Event, Failure, FailureKind, Outcome, Ready, Task, WorkerInit
 from batchtwin_node.readers.bad_file import BadFileError, NotInPartsError
@@ -140,12 +141,15 @@ class Worker:
         )
 
     def failure(self, kind: FailureKind, error: BaseException, clock: Clock, task: Task | None = None) -> Failure:
-        """Return what is told of an exception that is being handled."""
+        """Return what is told of an exception; of a FileFailure, what is told of its cause."""
+        file = error.path if isinstance(error, FileFailure) else None
+        if isinstance(error, FileFailure) and error.__cause__ is not None:
+            error = error.__cause__
         return Failure(
             worker=self.init.worker,
             kind=kind,
             message=clip(self._place(kind) + _message(error)),
-            traceback=clip(_trace()),
+            traceback=clip(_trace(error)),
             mini_batch=task.mini_batch if task else None,
             attempt=task.attempt if task else 0,
             pid=os.getpid(),
@@ -153,6 +157,7 @@ class Worker:
             seconds=clock.seconds,
             run_seconds=clock.seconds,
             bad_file=error.bad_file if isinstance(error, BadFileError) else None,
+            file=file,
         )
 
 
@@ -179,17 +184,15 @@ def _message(error: BaseException) -> str:
     return "".join(traceback.format_exception_only(type(error), error)).strip()
 
 
-def _trace() -> str:
-    """The traceback of the current exception without the runtime's own frames above the script's."""
-    kind, error, at = sys.exc_info()
-    if error is None:
-        return ""
-    while at is not None and at.tb_next is not None and at.tb_frame.f_code.co_filename in _OWN_FILES:
+def _trace(error: BaseException) -> str:
+    """An exception's traceback without the runtime's own frames above the script's."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None and at.tb_frame.f_code.co_filename.startswith(_OWN_FILES):
         at = at.tb_next
-    return "".join(traceback.format_exception(kind, error, at))
+    return "".join(traceback.format_exception(type(error), error, at))
 
 
-_OWN_FILES = frozenset({__file__, sys.modules[EntryScript.__module__].__file__})
+_OWN_FILES = os.path.join(os.path.dirname(__file__), "")
 
 
 def _flush_streams() -> None:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from batchtwin_node.readers.bad_file import shown
+from batchtwin_node.readers.nullable import objects
 from batchtwin_node.readers.signature import Column, Columns
 
 if TYPE_CHECKING:
@@ -62,9 +63,11 @@ def convert(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
         ValueError: a text is not a time or not a boolean, or a number is too large.
     """
     if wraps_numbers():
-        _narrow(frame, columns)
+        _narrow(frame, tuple(column for column in columns if not column.nullable))
     for column in columns:
-        if column.type == "datetime":
+        if column.nullable:
+            frame[column.name] = objects(frame[column.name], column.type, times)
+        elif column.type == "datetime":
             frame[column.name] = times(frame[column.name])
         elif column.type == "boolean":
             frame[column.name] = _booleans(frame[column.name])

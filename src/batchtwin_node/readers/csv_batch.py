@@ -27,7 +27,7 @@ def read_many(paths: Sequence[str], signature: Signature | None) -> BatchTable |
     A line is a row here: no quotes, no carriage returns, no blank lines, and only types that do not depend on the rest
     of their column.
     """
-    if signature is None or any(ending(path) != ".csv" for path in paths):
+    if signature is None or signature.records or any(ending(path) != ".csv" for path in paths):
         return None
     texts = _texts(paths)
     if texts is None:

@@ -22,7 +22,7 @@ from batchtwin_node.readers.columns import (
     refusal,
     wraps_numbers,
 )
-from batchtwin_node.readers.signature import Columns, Signature
+from batchtwin_node.readers.signature import ANY, Column, Columns, Signature
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -135,7 +135,8 @@ def typed(source: str | IO[str] | IO[bytes], columns: Columns, found: Iterable[s
     import pandas as pd
 
     # pandas gives `a.1`, the second column called `a`, the type that is asked for `a`.
-    twins = {name: _dtypes()["string"] for name in found if "." in name and name.rpartition(".")[0]}
+    names_found = set(found)
+    twins = {name: _dtypes()["string"] for name in names_found if name.rpartition(".")[0] in names_found}
     frame = pd.read_csv(source, index_col=False, dtype={**twins, **dtypes(columns)})
     names = [column.name for column in columns]
     # Unlike `frame[names]`, pandas below 3 does not take this for a view, of whose changes it warns.
@@ -173,7 +174,13 @@ def chunks(
 def dtypes(columns: Columns) -> dict[str, Dtype]:
     """What pandas is told about the columns' types."""
     known = _dtypes()
-    return {column.name: known[column.type] for column in columns if column.type in known}
+    return {
+        column.name: known["string" if column.nullable else column.type] for column in columns if _is_typed(column)
+    }
+
+
+def _is_typed(column: Column) -> bool:
+    return column.nullable or column.type in PANDAS
 
 
 def _read_typed(path: str, names: Sequence[str], columns: Columns) -> pd.DataFrame:
@@ -201,7 +208,11 @@ def _may_hold_booleans(path: str) -> bool:
 
 def _without_empty(path: str, columns: Columns) -> Columns:
     """Drop optional columns without any value: empty is as good as absent, and MLflow takes only that [R]."""
-    doubtful = tuple(column for column in columns if not column.required and column.type in ABSENT_IF_EMPTY)
+    doubtful = tuple(
+        column
+        for column in columns
+        if not column.required and column.type in ABSENT_IF_EMPTY and not column.nullable
+    )
     empty = {column.name for column in doubtful}
     if empty:
         with text_chunks(path, doubtful, missing=True) as texts:
@@ -216,12 +227,17 @@ def _without_empty_booleans(path: str, frame: pd.DataFrame, columns: Columns) ->
     empty = {
         column.name: column
         for column in columns
-        if column.type == "boolean" and not frame.empty and frame[column.name].isna().all()
+        if _is_dropped_if_empty(column) and not frame.empty and frame[column.name].isna().all()
     }
     for column in empty.values():
         if column.required:
             raise _bad_value(path, column.name, column.type, 0, None)
     return tuple(column for column in columns if column.name not in empty)
+
+
+def _is_dropped_if_empty(column: Column) -> bool:
+    """MLflow refuses NaN in columns of booleans, and in optional ones of lists or objects."""
+    return (column.type == "boolean" or (column.type == ANY and not column.required)) and not column.nullable
 
 
 def _refuse_booleans_as_numbers(path: str, frame: pd.DataFrame, columns: Columns) -> None:
@@ -234,7 +250,9 @@ def _refuse_booleans_as_numbers(path: str, frame: pd.DataFrame, columns: Columns
 
     head = _head(path)
     for column in columns:
-        if column.type not in NUMBERS or (column.type == "double" and frame[column.name].hasnans):
+        if column.type not in NUMBERS or column.nullable:
+            continue
+        if column.type == "double" and frame[column.name].hasnans:
             continue
         row, text = 0, head[column.name].iloc[0]
         if pd.isna(text):

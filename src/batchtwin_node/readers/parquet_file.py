@@ -11,6 +11,7 @@ from batchtwin_node.readers.arrow import OLDEST, has_arrow
 from batchtwin_node.readers.bad_file import BadFileError, summarize, unreadable
 from batchtwin_node.readers.columns import ABSENT_IF_EMPTY, NUMBERS, WHOLE, arrow_type, refusal, times
 from batchtwin_node.readers.csv_locate import first_refused
+from batchtwin_node.readers.nullable import with_none
 from batchtwin_node.readers.signature import ANY, Column, Columns, Signature
 
 if TYPE_CHECKING:
@@ -48,7 +49,11 @@ def read(path: str, signature: Signature | None, groups: Sequence[int] | None = 
         raise BadFileError(path, f"not a readable Parquet file: {summarize(error)}") from None
     kept = [column for column in columns if not _is_as_good_as_absent(table[column.name], column)]
     arrays = [_typed(path, table[column.name], column) for column in kept]
-    return _to_pandas(pa.table(arrays, names=[column.name for column in kept]))
+    frame = _to_pandas(pa.table(arrays, names=[column.name for column in kept]))
+    for column, array in zip(kept, arrays):
+        if column.nullable:
+            frame[column.name] = with_none(array.to_pandas(integer_object_nulls=True))
+    return frame
 
 
 def _read_without_arrow(path: str, signature: Signature | None) -> pd.DataFrame:
@@ -84,18 +89,21 @@ def _refuse_twins(path: str, names: list[str], columns: Columns) -> None:
 
 def _is_as_good_as_absent(values: pa.ChunkedArray, column: Column) -> bool:
     empty = len(values) > 0 and values.null_count == len(values)
-    return not column.required and column.type in ABSENT_IF_EMPTY and empty
+    return not column.required and column.type in ABSENT_IF_EMPTY and not column.nullable and empty
 
 
 def _typed(path: str, values: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
     """Cast one column to its type, if that keeps what the values mean."""
     import pyarrow as pa
+    import pyarrow.compute as pc
     from pyarrow import types as of
 
     if column.type == ANY:
         return values
     if of.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
+    if column.nullable and of.is_floating(values.type):
+        values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)  # as pandas writes such a column
     if of.is_boolean(values.type) and column.type == "double" and values.null_count:
         values = values.cast(pa.int8())  # as MLflow does, only then
     _refuse_missing(path, values, column)
@@ -116,6 +124,8 @@ def _refuse_missing(path: str, values: pa.ChunkedArray, column: Column) -> None:
     import pyarrow.compute as pc
     from pyarrow import types as of
 
+    if column.nullable:
+        return
     if column.type in WHOLE or (column.type == "boolean" and values.null_count == len(values)):
         nan = column.type in WHOLE and of.is_floating(values.type)
         row = pc.index(pc.is_null(values, nan_is_null=nan), True).as_py()

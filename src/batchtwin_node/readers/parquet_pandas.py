@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from batchtwin_node.readers.bad_file import BadFileError, summarize, unreadable
 from batchtwin_node.readers.columns import ABSENT_IF_EMPTY, NUMBERS, PANDAS, WHOLE, refusal, times
 from batchtwin_node.readers.csv_locate import first_refused
+from batchtwin_node.readers.nullable import with_none
 from batchtwin_node.readers.signature import ANY, Column, Signature
 
 if TYPE_CHECKING:
@@ -43,13 +45,19 @@ def read(path: str, signature: Signature | None) -> pd.DataFrame:
 
 
 def _is_as_good_as_absent(values: pd.Series[Any], column: Column) -> bool:
-    return not column.required and column.type in ABSENT_IF_EMPTY and len(values) > 0 and bool(values.isna().all())
+    if column.required or column.nullable or column.type not in ABSENT_IF_EMPTY:
+        return False
+    return len(values) > 0 and bool(values.isna().all())
 
 
 def _typed(path: str, values: pd.Series[Any], column: Column) -> pd.Series[Any]:
     """Cast one column to its type, if that keeps what the values mean."""
     if column.type == ANY:
         return values
+    if column.nullable:
+        values = values.reset_index(drop=True)
+        present = _typed(path, values[values.notna()], replace(column, nullable=False))
+        return with_none(present.astype(object).reindex(values.index))
     if values.dtype.name == "category":
         values = values.astype(values.cat.categories.dtype)
     family = _family(values)
@@ -65,8 +73,8 @@ def _typed(path: str, values: pd.Series[Any], column: Column) -> pd.Series[Any]:
     try:
         return _cast(values, column.type)
     except (ValueError, OverflowError):
-        row = first_refused(len(values), _accepts(values, column.type)) or 0
-        value = str(values.iloc[row])
+        at = first_refused(len(values), _accepts(values, column.type)) or 0
+        row, value = int(values.index[at]), str(values.iloc[at])
         raise BadFileError(path, refusal(column.type, value), column=column.name, row=row, value=value) from None
 
 

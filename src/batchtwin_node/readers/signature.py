@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Any, Tuple
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Tuple, Union
 
 from batchtwin_node.readers.bad_file import BadFileError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 ANY = "any"
+# Types whose missing values pandas writes in ways of its own, NaN beside True, NaT, or a float for a whole number.
+NONE_IF_MISSING = frozenset({"boolean", "datetime"})
+WHOLE = frozenset({"long", "integer"})
 # What a table's columns are if the signature asks for an array of this dtype.
 OF_DTYPE = {"float64": "double", "float32": "float", "int64": "long", "int32": "integer", "bool": "boolean"}
 
@@ -18,15 +24,18 @@ OF_DTYPE = {"float64": "double", "float32": "float", "int64": "long", "int32": "
 class Column:
     """One ColSpec: `type` is MLflow's name for it (long, integer, double, float, boolean, string, ...).
 
-    Types that are not scalar (arrays, objects, maps) are `any`: they are left to MLflow.
+    Types that are not scalar (arrays, objects, maps) are `any`: they are left to MLflow. Values of a `nullable` column
+    may be missing, and are Python objects then: None is missing.
     """
 
     name: str
     type: str
     required: bool = True
+    nullable: bool = False
 
 
 Columns = Tuple[Column, ...]
+Number = Union[int, float]
 
 
 @dataclass(frozen=True)
@@ -40,21 +49,32 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Signature:
-    """Either columns or tensors. Columns that are not `named` are the first ones of a file, by position."""
+    """Either columns or tensors. Columns that are not `named` are the first ones of a file, by position.
+
+    Columns of `records` are the fields of what a type hint asks for: a model gets whole tables. `numbers` holds the
+    names that are numbers for MLflow: names are texts here.
+    """
 
     columns: Columns = ()
     tensors: tuple[Tensor, ...] = ()
     named: bool = True
+    records: bool = False
+    numbers: tuple[Number, ...] = ()
 
     @classmethod
-    def of(cls, schema: Any) -> Signature | None:
-        """Take over an MLflow input schema; None for none."""
+    def of(cls, schema: Any, from_type_hint: bool = False) -> Signature | None:
+        """Take over an MLflow input schema; None for none. `from_type_hint`: it was made of a type hint."""
         if schema is None:
             return None
+        names = [spec.name for spec in schema.inputs]
+        numbers = tuple(name for name in names if _is_number(name) and str(name) not in names)
         if schema.is_tensor_spec():
-            return cls(tensors=tuple(Tensor(tuple(spec.shape), spec.type.name, spec.name) for spec in schema.inputs))
-        columns = tuple(Column(spec.name or "", _type(spec.type), _is_required(spec)) for spec in schema.inputs)
-        return cls(columns, named=schema.has_input_names())
+            tensors = (Tensor(tuple(spec.shape), spec.type.name, spec.name) for spec in schema.inputs)
+            return cls(tensors=tuple(tensors), numbers=numbers)
+        if from_type_hint:
+            return cls(tuple(_fields(schema.inputs[0])), named=_is_object(schema.inputs[0]), records=True)
+        columns = tuple(Column(_text(spec.name), _type(spec.type), _is_required(spec)) for spec in schema.inputs)
+        return cls(columns, named=schema.has_input_names(), numbers=numbers)
 
     @classmethod
     def of_json(cls, inputs: str, types: Collection[str]) -> Signature | None:
@@ -78,6 +98,8 @@ class Signature:
         """
         if self.tensors:
             return _as_array(path, found, self.tensors)
+        if self.records:
+            return tuple(self._record_column(name, at) for at, name in enumerate(found))
         if self.named:
             return _named(path, found, self.columns)
         if len(found) < len(self.columns):
@@ -85,9 +107,53 @@ class Signature:
             raise BadFileError(path, f"{problem}: add what is missing")
         return tuple(Column(name, column.type, column.required) for name, column in zip(found, self.columns))
 
+    @property
+    def takes_first_column(self) -> bool:
+        """Whether MLflow gives a model no more than the first column of a table, for its type hint asks for that."""
+        return self.records and not self.named
+
+    def renamed(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Give columns whose names are numbers for MLflow those names. Shapes: (rows, columns)."""
+        return table.rename(columns={str(name): name for name in self.numbers}) if self.numbers else table
+
+    def _record_column(self, name: str, at: int) -> Column:
+        """What a type hint says of a column: MLflow gives the model all of them, or, without fields, the first."""
+        if self.named:
+            return next((column for column in self.columns if column.name == name), Column(name, ANY))
+        return replace(self.columns[0], name=name) if at == 0 else Column(name, ANY)
+
+
+def _fields(spec: Any) -> Iterator[Column]:
+    """The fields of an Object; of any other type the one column that it asks for."""
+    if not _is_object(spec):
+        yield _field("", _type(spec.type), True)
+        return
+    for field in spec.type.properties:
+        yield _field(field.name, _type(field.dtype), field.required)
+
+
+def _field(name: str, kind: str, required: bool) -> Column:
+    """A missing value is None for type hints, which refuse it themselves; an empty column is not an absent one."""
+    nullable = kind in NONE_IF_MISSING or (kind in WHOLE and not required)
+    return Column(name, kind, required=kind == ANY or required, nullable=nullable)
+
+
+def _is_object(spec: Any) -> bool:
+    return type(spec.type).__name__ == "Object"
+
+
+def _is_number(name: object) -> bool:
+    return isinstance(name, (int, float))
+
+
+def _text(name: object) -> str:
+    return "" if name is None else str(name)
+
 
 def _column(spec: dict[str, Any]) -> Column:
-    return Column(spec["name"], spec["type"], spec.get("required", not spec.get("optional", False)))
+    name = spec["name"]
+    text = str(name) if _is_number(name) else name
+    return Column(text, spec["type"], spec.get("required", not spec.get("optional", False)))
 
 
 def _is_required(spec: Any) -> bool:
