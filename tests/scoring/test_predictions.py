@@ -251,7 +251,7 @@ def masked(values: Any, mask: Any) -> Any:
     [
         (masked([1, 999999], [False, True]), ["1", "nan"]),
         (masked([[1], [999999]], [[False], [True]]), ["1", "nan"]),
-        (masked(np.float32([0.1, 999999]), [False, True]), ["0.1", "nan"]),
+        (masked(np.array([0.1, 999999], dtype=np.float32), [False, True]), ["0.1", "nan"]),
         (masked([1, 2], [False, False]), ["1", "2"]),
         (masked([[1, 999999], [3, 4]], [[False, True], [False, False]]), ["[1, null]", "[3, 4]"]),
         (masked(["a", "hidden"], [False, True]), ["a", "nan"]),
@@ -297,7 +297,7 @@ def test_so_is_the_name_of_a_file_that_is_not_utf_8() -> None:
 @pytest.mark.parametrize(
     ("predictions", "texts"),
     [
-        ({"a": np.float32([0.1, 0.2])}, ['{"a": 0.1}', '{"a": 0.2}']),
+        ({"a": np.array([0.1, 0.2], dtype=np.float32)}, ['{"a": 0.1}', '{"a": 0.2}']),
         (pd.Series(pd.array([0.1, None], dtype="Float32")), ["0.1", "nan"]),
         (pd.DataFrame({"a": pd.array([0.1, None], dtype="Float32")}), ['{"a": 0.1}', '{"a": null}']),
         (pd.Categorical([1, None]), ["1", "nan"]),
@@ -308,7 +308,10 @@ def test_so_is_the_name_of_a_file_that_is_not_utf_8() -> None:
         (pd.Series([pd.Period("2024-01"), None]), ["2024-01", "nan"]),
         (pa.array([1, None]), ["1", "nan"]),
         (pa.chunked_array([[1], [2]]), ["1", "2"]),
-        (pa.table({"a": [1, None], "b": pa.array([0.1, 0.2], pa.float32())}), ['{"a": 1, "b": 0.1}', '{"a": null, "b": 0.2}']),
+        (
+            pa.table({"a": [1, None], "b": pa.array([0.1, 0.2], pa.float32())}),
+            ['{"a": 1, "b": 0.1}', '{"a": null, "b": 0.2}'],
+        ),
         ([2**63, -1], [str(2**63), "-1"]),
         ([2**53 + 1, 0.5], [str(2**53 + 1), "0.5"]),
         ([sparse.csr_matrix([[1, 0]])], ["[[1, 0]]"]),

@@ -26,8 +26,9 @@ from batchtwin_node.script.results import Note, OutputLines, is_table
 from batchtwin_node.writers.predictions import image_lines, tabular_lines, text_module
 
 GARBAGE_OBJECTS = 50_000
-FIRST_COLUMN = Note(
-    "the type hint of the model's predict is a list of single values: MLflow gives it the first column of each table"
+ONE_COLUMN = Note(
+    "the type hint of the model's predict asks for a list of single values: of a table with several columns MLflow "
+    "gives it one, the first, or, if it asks for texts, the first that begins with a text"
 )
 _model: Any = None
 _signature: Signature | None = None
@@ -70,7 +71,7 @@ def run(mini_batch: list[str]) -> list[OutputLines | BadFile | Note]:
         results = _coalesce(mini_batch)
     else:
         results = [data if isinstance(data, BadFile) else _score(path, data) for path, data in _data(mini_batch)]
-    return [*results, FIRST_COLUMN] if _left_out_columns else results
+    return [*results, ONE_COLUMN] if _left_out_columns else results
 
 
 def run_part(path: str, part: FilePart) -> list[OutputLines]:
@@ -128,7 +129,7 @@ def _lines(name: str, data: Any) -> OutputLines:
 
 def _predict(data: Any) -> Any:
     global _left_out_columns
-    if _signature is not None and _signature.takes_first_column and is_table(data) and len(data.columns) > 1:
+    if _signature is not None and _signature.takes_one_column and is_table(data) and len(data.columns) > 1:
         _left_out_columns = True
     return _model.predict(_input(data))
 

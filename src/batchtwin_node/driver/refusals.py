@@ -22,15 +22,18 @@ if TYPE_CHECKING:
     Check = Callable[[pd.DataFrame], object]
 
 # Functions of MLflow, whatever its version, that compare data with a signature or a type hint.
-CHECKS = frozenset({"_enforce_schema", "_validate_prediction_input", "_validate_model_input"})
+CHECKS = frozenset({"_enforce_schema", "_validate_prediction_input", "_validate_model_input", "_convert_input"})
 DECORATOR = "mlflow.pyfunc.utils.data_validation"
 
 
 @dataclass(frozen=True)
 class _Cell:
-    """A value that is refused, and why. `column` and `value` are None where it is a row as a whole."""
+    """A value that is refused, and why.
 
-    row: int
+    `row` is None where a column is missing, `column` and `value` where it is a row as a whole.
+    """
+
+    row: int | None
     problem: str
     column: str | None = None
     value: str | None = None
@@ -49,9 +52,8 @@ def refusal_of(model: Any, path: str, data: Any, error: Exception) -> BadFileErr
         cell = None
     if cell is None:
         return BadFileError(path, f"MLflow refuses the data: {_reason(model, error)}")
-    line = line_of(path, cell.row) if ending(path) == ".csv" else None
-    problem = cell.problem
-    return BadFileError(path, problem, column=cell.column, row=cell.row, line=line, value=cell.value)
+    line = line_of(path, cell.row) if ending(path) == ".csv" and cell.row is not None else None
+    return BadFileError(path, cell.problem, column=cell.column, row=cell.row, line=line, value=cell.value)
 
 
 def _is_of_a_check(error: Exception) -> bool:
@@ -95,7 +97,7 @@ def _of_signature(model: Any, data: pd.DataFrame) -> _Cell | None:
     """Of several refused values the one in the first row counts."""
     first: _Cell | None = None
     for spec, name in _specs(model.metadata.get_input_schema(), data):
-        column = data[[name]] if first is None else data[[name]].iloc[: first.row]
+        column = data[[name]].iloc[: first.row if first else None]
         is_tensor = hasattr(spec, "shape")
         at = _first_row(_check_of(spec), column, is_tensor)
         if at is not None:
@@ -199,7 +201,7 @@ def _of_pydantic(element: Any, record: dict[Any, Any], row: int, asked: str) -> 
     try:
         element.model_validate(record, strict=True)
     except Exception as error:
-        errors = getattr(error, "errors", list)()
+        errors: list[dict[str, Any]] = getattr(error, "errors", list)()
     else:
         errors = []
     place = errors[0]["loc"] if errors else ()
@@ -207,9 +209,9 @@ def _of_pydantic(element: Any, record: dict[Any, Any], row: int, asked: str) -> 
         return _Cell(row, f"the row is refused; {asked}")
     column = str(place[0])
     if place[0] not in record:
-        return _Cell(row, f"the column is missing; {asked}: add it", column)
+        return _Cell(None, f"the column is missing; {asked}: add it", column)
     value = record[place[0]]
     if value is None:
         return _Cell(row, f"the value is missing; {asked}: fill it in", column)
     text = _cut(str(value))
-    return _Cell(row, f"{_cut(errors[0]['msg'])}: {shown(text)}; {asked}", column, text)
+    return _Cell(row, f"{_cut(summarize(ValueError(errors[0]['msg'])))}: {shown(text)}; {asked}", column, text)

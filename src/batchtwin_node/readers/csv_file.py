@@ -174,9 +174,7 @@ def chunks(
 def dtypes(columns: Columns) -> dict[str, Dtype]:
     """What pandas is told about the columns' types."""
     known = _dtypes()
-    return {
-        column.name: known["string" if column.nullable else column.type] for column in columns if _is_typed(column)
-    }
+    return {column.name: known["string" if column.nullable else column.type] for column in columns if _is_typed(column)}
 
 
 def _is_typed(column: Column) -> bool:
@@ -209,9 +207,7 @@ def _may_hold_booleans(path: str) -> bool:
 def _without_empty(path: str, columns: Columns) -> Columns:
     """Drop optional columns without any value: empty is as good as absent, and MLflow takes only that [R]."""
     doubtful = tuple(
-        column
-        for column in columns
-        if not column.required and column.type in ABSENT_IF_EMPTY and not column.nullable
+        column for column in columns if not column.required and column.type in ABSENT_IF_EMPTY and not column.nullable
     )
     empty = {column.name for column in doubtful}
     if empty:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def objects(texts: pd.Series[str], kind: str, times: Callable[[Any], Any]) -> pd
     """
     if kind == "datetime":
         return with_none(times(texts))
-    read: Callable[[str], Any] = _boolean if kind == "boolean" else lambda text: _whole(text, LARGEST[kind])
+    read: Callable[[str], Any] = _boolean if kind == "boolean" else partial(_whole, LARGEST[kind])
     return _series([None if missing else read(text) for text, missing in zip(texts, texts.isna())], texts)
 
 
@@ -50,7 +51,7 @@ def _boolean(text: str) -> bool:
     return BOOLEANS[text.strip()]
 
 
-def _whole(text: str, end: int) -> int:
+def _whole(end: int, text: str) -> int:
     if not WHOLE_NUMBER.fullmatch(text):
         raise ValueError(f"not a whole number: {text!r}")
     number = int(text)

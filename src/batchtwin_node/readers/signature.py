@@ -99,7 +99,7 @@ class Signature:
         if self.tensors:
             return _as_array(path, found, self.tensors)
         if self.records:
-            return tuple(self._record_column(name, at) for at, name in enumerate(found))
+            return tuple(self._record_columns(found))
         if self.named:
             return _named(path, found, self.columns)
         if len(found) < len(self.columns):
@@ -108,19 +108,23 @@ class Signature:
         return tuple(Column(name, column.type, column.required) for name, column in zip(found, self.columns))
 
     @property
-    def takes_first_column(self) -> bool:
-        """Whether MLflow gives a model no more than the first column of a table, for its type hint asks for that."""
+    def takes_one_column(self) -> bool:
+        """Whether MLflow gives a model no more than one column of a table, for its type hint asks for that."""
         return self.records and not self.named
 
     def renamed(self, table: pd.DataFrame) -> pd.DataFrame:
         """Give columns whose names are numbers for MLflow those names. Shapes: (rows, columns)."""
         return table.rename(columns={str(name): name for name in self.numbers}) if self.numbers else table
 
-    def _record_column(self, name: str, at: int) -> Column:
-        """What a type hint says of a column: MLflow gives the model all of them, or, without fields, the first."""
-        if self.named:
-            return next((column for column in self.columns if column.name == name), Column(name, ANY))
-        return replace(self.columns[0], name=name) if at == 0 else Column(name, ANY)
+    def _record_columns(self, found: Sequence[str]) -> Iterator[Column]:
+        """What a type hint says of a table's columns: MLflow gives the model all of them, or, without fields, one.
+
+        That is the first one, but for texts: the first one that begins with a text, as pandas reads the table.
+        """
+        fields = {column.name: column for column in self.columns}
+        if not self.named and (len(found) == 1 or self.columns[0].type != "string"):
+            fields = {name: replace(self.columns[0], name=name) for name in found[:1]}
+        yield from (fields.get(name) or Column(name, ANY) for name in found)
 
 
 def _fields(spec: Any) -> Iterator[Column]:

@@ -75,7 +75,7 @@ def _of_library(value: Any) -> Any:
         names = [_key(name) for name in value.columns]
         return [{name: column[row] for name, column in zip(names, columns)} for row in range(len(value))]
     if isinstance(value, np.void):
-        return [_plain(value[at]) for at in range(len(value))] if value.dtype.names else str(value)
+        return [_plain(value[name]) for name in value.dtype.names] if value.dtype.names else str(value)
     if isinstance(value, (int, np.bool_, np.integer)) and not isinstance(value, np.timedelta64):
         return value.item() if isinstance(value, np.generic) else value
     if isinstance(value, (float, np.floating)):

@@ -49,13 +49,13 @@ def time_text(value: Any) -> str | None:
     if isinstance(value, np.datetime64):
         return None if np.isnat(value) else _of_numpy(value)
     if isinstance(value, (datetime.date, datetime.time)):  # pandas' own times too
-        return None if value is pd.NaT else value.isoformat()
+        return None if value != value else value.isoformat()
     if isinstance(value, (datetime.timedelta, np.timedelta64)):
         try:
             duration = pd.Timedelta(value)
         except ValueError:  # months and years have no length
             return str(value)
-        return None if duration is pd.NaT else str(duration.isoformat())
+        return None if duration != duration else str(duration.isoformat())
     return None
 
 

@@ -229,6 +229,6 @@ def with_names(event: Event, copies: dict[str, str]) -> FromNode:
     if isinstance(event, Failure):
         bad_file = None if event.bad_file is None else known(event.bad_file)
         file = copies.get(event.file, event.file) if event.file else None
-        texts = {"message": named(event.message), "traceback": named(event.traceback)}
-        return replace(event, **texts, bad_file=bad_file, file=file)
+        message, trace = named(event.message), named(event.traceback)
+        return replace(event, message=message, traceback=trace, bad_file=bad_file, file=file)
     return event
