@@ -177,6 +177,7 @@ def verify(output: JobPath) -> None:
     from batchtwin.engine.verify import verify
 
     verdict = verify(work_folder(parse_location(output)))
+    warn(verdict.warnings)
     for problem in verdict.problems:
         typer.echo(problem, err=True)
     typer.echo(f"{'Wrong' if verdict.problems else 'Verified'}: {verdict.checked}")

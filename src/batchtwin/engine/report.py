@@ -6,6 +6,7 @@ import time
 
 from batchtwin.engine.job import Job
 from batchtwin.engine.logs import Logs
+from batchtwin.engine.output.failures import failed_file
 from batchtwin.engine.progress import Progress, progress_line
 from batchtwin.inputs.location import redact
 from batchtwin.inputs.plan import Plan
@@ -65,17 +66,20 @@ class Report:
             self._logs.progress(progress_line(job, self._overview - self._began))
 
     def file_of(self, failure: Failure) -> str:
-        """The file that failed, as far as that is known: the first of its mini-batch; empty for a worker's start."""
-        if failure.bad_file:
-            return redact(failure.bad_file.file)
-        return "" if failure.mini_batch is None else redact(self._plan.mini_batches[failure.mini_batch].files[0].path)
+        """The file that failed, or, if that is not known, the first of its mini-batch; empty for a worker's start."""
+        if failure.mini_batch is None:
+            return ""
+        known = failed_file(failure, self._plan.mini_batches[failure.mini_batch])
+        return redact(known or self._plan.mini_batches[failure.mini_batch].files[0].path)
 
     def told(self, failure: Failure) -> str:
-        """A failure in one line: what, and in which file."""
-        file = self.file_of(failure)
-        if failure.kind == "bad_file" or not file:
+        """A failure in one line: what, and in which file, or in which files, where it may be any of them."""
+        if failure.kind == "bad_file" or failure.mini_batch is None:
             return failure.message
-        return f"{failure.message} (mini batch {failure.mini_batch}, {file}, try {failure.attempt})"
+        mini_batch = self._plan.mini_batches[failure.mini_batch]
+        others = 0 if failed_file(failure, mini_batch) else len(mini_batch.files) - 1
+        files = self.file_of(failure) + (f" or one of {others} more" if others else "")
+        return f"{failure.message} (mini batch {failure.mini_batch}, {files}, try {failure.attempt})"
 
 
 def _end_of(trace: str) -> list[str]:

@@ -24,6 +24,7 @@ from batchtwin.engine.output.upload import publish, result_location
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import Progress
 from batchtwin.engine.report import Report
+from batchtwin.engine.row_counts import row_count_warnings
 from batchtwin.errors import OutputError
 from batchtwin_node.protocol import Failure, Outcome, Ready
 
@@ -138,6 +139,7 @@ class Run:
 
     def _finish(self, report: Report, logs: Logs) -> Result:
         job, output = self._job, self._prepared.output
+        self._warn_of_row_counts(report)
         any_failed = self._complete(logs)
         cause = self._backend.explain(_cause(job, report))
         if job.fatal is not None and job.fatal.kind == "write":
@@ -151,6 +153,12 @@ class Run:
             written = output.failures if any_failed else logs.root
         refused = job.fatal is not None and job.fatal.kind == "script"
         return Result(job.status, job.summary, cause, written, job.processed_items, job.rows, refused)
+
+    def _warn_of_row_counts(self, report: Report) -> None:
+        outcomes = [self._job.outcomes[number] for number in sorted(self._job.outcomes)]
+        for text in row_count_warnings(self._prepared.plan.mini_batches, outcomes):
+            with suppress(OSError):  # a full disk: the manifest and `verify` say it too
+                report.note(text)
 
     def _complete(self, logs: Logs) -> bool:
         """Write failures, output and manifest, in this order; tell whether anything failed."""

@@ -16,6 +16,7 @@ from batchtwin.engine.output.remote import RemoteOutput
 from batchtwin.engine.output.segments import range_problem
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.resume import changes_since, load_prepared
+from batchtwin.engine.row_counts import row_count_warnings
 from batchtwin.errors import BatchTwinError
 from batchtwin.inputs.plan import MiniBatch
 from batchtwin.inputs.remote import RemoteError
@@ -27,10 +28,14 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class Verdict:
-    """`problems` is empty if all is well; `checked` says what was looked at, in one line."""
+    """`problems` is empty if all is well; `checked` says what was looked at, in one line.
+
+    `warnings` say what is right, but perhaps not meant.
+    """
 
     problems: tuple[str, ...]
     checked: str
+    warnings: tuple[str, ...] = ()
 
 
 def verify(root: Path) -> Verdict:
@@ -65,7 +70,7 @@ def verify(root: Path) -> Verdict:
     looked_at = (
         f"{len(prepared.inputs.files)} input files, {len(outcomes)} of {len(mini_batches)} mini batches, {rows} rows"
     )
-    return Verdict(tuple(problems), looked_at)
+    return Verdict(tuple(problems), looked_at, tuple(row_count_warnings(mini_batches, outcomes)))
 
 
 def _segments(output: OutputFolder, outcomes: list[Outcome], mini_batches: tuple[MiniBatch, ...]) -> Iterator[str]:

@@ -101,10 +101,16 @@ def _of_signature(model: Any, data: pd.DataFrame) -> _Cell | None:
         is_tensor = hasattr(spec, "shape")
         at = _first_row(_check_of(spec), column, is_tensor)
         if at is not None:
-            value, kind = _cut(str(column.iloc[at, 0])), _kind(spec)
-            problem = f"not {kind}: {shown(value)}; the model's signature asks for that here"
-            first = _Cell(at, problem, str(name), value)
+            first = _refused(at, str(name), column.iloc[at, 0], f"the model's signature asks for {_kind(spec)} here")
     return first
+
+
+def _refused(row: int, column: str, value: Any, asked: str, problem: str = "not of this type") -> _Cell:
+    """A cell with its value, which is cut where it is long, or without one where it is missing."""
+    if value is None or (isinstance(value, float) and value != value):
+        return _Cell(row, f"the value is missing; {asked}: fill it in", column)
+    text = _cut(str(value))
+    return _Cell(row, f"{problem}: {shown(text)}; {asked}", column, text)
 
 
 def _specs(schema: Any, data: pd.DataFrame) -> Iterator[tuple[Any, Any]]:
@@ -175,10 +181,7 @@ def _of_type_hint(model: Any, data: pd.DataFrame) -> _Cell | None:
     if hasattr(element, "model_validate"):
         return _of_pydantic(element, record, at, asked)
     name = data.columns[0]
-    value = _cut(str(record[name]))
-    missing = record[name] is None
-    problem = f"the value is missing; {asked}: fill it in" if missing else f"not of this type: {shown(value)}; {asked}"
-    return _Cell(at, problem, str(name), None if missing else value)
+    return _refused(at, str(name), record[name], asked)
 
 
 def _record(data: pd.DataFrame, row: int) -> dict[Any, Any]:
@@ -210,8 +213,5 @@ def _of_pydantic(element: Any, record: dict[Any, Any], row: int, asked: str) -> 
     column = str(place[0])
     if place[0] not in record:
         return _Cell(None, f"the column is missing; {asked}: add it", column)
-    value = record[place[0]]
-    if value is None:
-        return _Cell(row, f"the value is missing; {asked}: fill it in", column)
-    text = _cut(str(value))
-    return _Cell(row, f"{_cut(summarize(ValueError(errors[0]['msg'])))}: {shown(text)}; {asked}", column, text)
+    problem = _cut(summarize(ValueError(errors[0]["msg"])))
+    return _refused(row, column, record[place[0]], asked, problem)

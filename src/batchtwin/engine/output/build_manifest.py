@@ -11,6 +11,7 @@ from batchtwin.engine.logs import now
 from batchtwin.engine.output.folder import Assembled
 from batchtwin.engine.output.manifest import Manifest, ManifestInput, ManifestOutput
 from batchtwin.engine.prepare import Prepared
+from batchtwin.engine.row_counts import row_counts
 
 
 def write_manifest(prepared: Prepared, job: Job, assembled: Assembled | None, started: str, runs: int) -> None:
@@ -47,18 +48,17 @@ def _inputs(prepared: Prepared, job: Job) -> Iterator[ManifestInput]:
     for mini_batch in prepared.plan.mini_batches:
         outcome = job.outcomes.get(mini_batch.id)
         bad = {entry.file for entry in outcome.bad_files} if outcome else set()
-        rows = iter(outcome.file_rows or ()) if outcome else iter(())
+        counted = {counts.path: counts for counts in row_counts(mini_batch, outcome)} if outcome else {}
         for file in mini_batch.files:
-            failed = outcome is None or file.path in bad
-            counted = None if failed else next(rows, None)
+            counts = counted.get(file.path)
             yield ManifestInput(
                 path=file.path,
                 size=file.size,
                 mtime_ns=file.mtime_ns,
                 sha256=prepared.hashes.get(file.path),
                 mini_batch=mini_batch.id,
-                rows_in=counted[0] if counted else None,
-                rows_out=counted[1] if counted else None,
-                failed=failed,
+                rows_in=counts.rows_in if counts else None,
+                rows_out=counts.rows_out if counts else None,
+                failed=outcome is None or file.path in bad,
                 first_row=mini_batch.part.row if mini_batch.part else None,
             )
