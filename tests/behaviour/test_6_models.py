@@ -76,6 +76,45 @@ CODE = {
 
         mlflow.models.set_model(Model())
     """,
+    "values": """
+        import datetime
+        import mlflow
+        import numpy as np
+        import pandas as pd
+
+        DAY = datetime.datetime(2024, 1, 31, 12, 30)
+
+        class Tensor:
+            def __init__(self, has_gradient=True):
+                self.has_gradient = has_gradient
+            def detach(self):
+                return Tensor(has_gradient=False)
+            def cpu(self):
+                return self
+            def numpy(self):
+                if self.has_gradient:
+                    raise RuntimeError("Can't call numpy() on Tensor that requires grad.")
+                return np.array([0.5])
+            def __array__(self, dtype=None, copy=None):
+                return self.numpy()
+
+        ANSWERS = {
+            "masked": lambda: np.ma.MaskedArray([1, 999999], mask=[False, True]),
+            "rows": lambda: np.ma.MaskedArray([[1, 999999], [3, 4]], mask=[[False, True], [False, False]]),
+            "surrogate": lambda: ["a\\ud800"],
+            "tensor": Tensor,
+            "time": lambda: [DAY],
+            "times": lambda: pd.Series([DAY]),
+            "table": lambda: pd.DataFrame({"t": [DAY]}),
+            "list": lambda: [[DAY, np.datetime64(DAY), pd.Timestamp(DAY), DAY.date(), datetime.timedelta(hours=1)]],
+        }
+
+        class Model(mlflow.pyfunc.PythonModel):
+            def predict(self, context, model_input, params=None):
+                return ANSWERS[model_input["kind"][0]]()
+
+        mlflow.models.set_model(Model())
+    """,
     "counts": """
         import mlflow
         import numpy as np
@@ -323,6 +362,57 @@ def test_tensors(score: Score) -> None:
     assert predictions(done, "good.parquet") == ["3.0", "7.0"]
     assert [(record["column"], record["row"]) for record in done.failures] == [("t", 1), ("t", 0)]
     assert "the model's signature asks for a value of shape (2,) of float64 here" in done.failures[0]["message"]
+
+
+VALUES = {
+    "masked": ["1", "nan"],
+    "rows": ["[1, null]", "[3, 4]"],
+    "surrogate": ["a\\ud800"],
+    "tensor": ["0.5"],
+    "time": ["2024-01-31T12:30:00"],
+    "times": ["2024-01-31T12:30:00"],
+    "table": ['{"t": "2024-01-31T12:30:00"}'],
+    "list": [json.dumps(["2024-01-31T12:30:00"] * 3 + ["2024-01-31", "P0DT1H0M0S"])],
+}
+
+
+@pytest.fixture(scope="session")
+def values(score: Score) -> Finished:
+    """Predictions of values that are written in a way of their own."""
+    files: dict[str, str | pa.Table] = {
+        f"{kind}.csv": "kind\n" + f"{kind}\n" * len(texts) for kind, texts in VALUES.items()
+    }
+    return score("values", files, mini_batch_size=len(VALUES))
+
+
+def written(done: Finished, kinds: set[str]) -> dict[str, list[str]]:
+    assert done.code == 0, done.err
+    return {kind: predictions(done, f"{kind}.csv") for kind in kinds}
+
+
+@pytest.mark.ours(
+    "6",
+    "Times are ISO 8601, `2024-01-31T12:30:00`, as scalars and in JSON, with digits of a second where there are some; "
+    "durations are too, `P0DT1H0M0S`.",
+)
+def test_times(values: Finished) -> None:
+    kinds = {"time", "times", "table", "list"}
+    assert written(values, kinds) == {kind: VALUES[kind] for kind in kinds}
+
+
+@pytest.mark.ours("6", "Masked values are missing ones: `nan`, or `null` in JSON.")
+def test_masked(values: Finished) -> None:
+    assert written(values, {"masked", "rows"}) == {kind: VALUES[kind] for kind in ("masked", "rows")}
+
+
+@pytest.mark.ours("6", "A tensor gives its numbers, one that requires a gradient too.")
+def test_tensor_predictions(values: Finished) -> None:
+    assert written(values, {"tensor"}) == {"tensor": VALUES["tensor"]}
+
+
+@pytest.mark.ours("6", "Half of a surrogate pair, which UTF-8 does not have, is written as its escape, `\\ud800`.")
+def test_surrogates(values: Finished) -> None:
+    assert written(values, {"surrogate"}) == {"surrogate": VALUES["surrogate"]}
 
 
 COUNTS: dict[str, str | pa.Table] = {
