@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from batchtwin.engine.backends.base import Backend
-from batchtwin.engine.logs import MINI_BATCHES
+from batchtwin.engine.logs import MINI_BATCHES, NOTHING
 from batchtwin.engine.new_job import new_job
 from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.engine.prepare import Prepared
@@ -106,8 +106,8 @@ def dry_run(prepared: Prepared, backend: Backend) -> str:
         output = OutputFolder(Path(folder) / "job", prepared.output.file_name)
         result = new_job(replace(prepared, plan=plan, output=output, workers=1), PlainProgress(io.StringIO()), backend)
         with (output.logs / MINI_BATCHES).open(newline="") as stream:
-            rows = list(csv.DictReader(stream))
+            rows = [row for row in csv.DictReader(stream) if row["Mini-batch Id"] != NOTHING]
     if not rows:
         return f"{result.status.value}: {result.cause.splitlines()[0]}"
-    seconds = float(rows[0]["Run Method Seconds"])
+    seconds = float(rows[-1]["Run Method Seconds"])
     return f"{result.status.value}: mini batch 0 ran {seconds:.2f} s; the timeout is {timeout} s"

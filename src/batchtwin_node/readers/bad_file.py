@@ -43,7 +43,7 @@ class UnsupportedTypeError(BadFileError):
 
 def _message(path: str, text: str) -> str:
     message = f"ERROR:azureml:Error processing input file: '{path}'. {text}"
-    return message.replace("\r", "\\r").replace("\n", "\\n")
+    return printable(message)
 
 
 def _where(column: str | None, row: int | None, line: int | None) -> str:
@@ -52,6 +52,18 @@ def _where(column: str | None, row: int | None, line: int | None) -> str:
     if places and lines:
         return f"{', '.join(places)} ({lines[0]}): "
     return "".join(f"{place}: " for place in [", ".join(places), *lines] if place)
+
+
+def printable(text: str, kept: str = "") -> str:
+    """Return a text that a terminal shows and does not obey: control characters are escaped, but for those `kept`.
+
+    What turns the direction of writing, and what has no width, is escaped too.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in kept else char.encode("unicode_escape").decode("ascii") for char in text
+    )
 
 
 def shown(value: str) -> str:
