@@ -235,6 +235,13 @@ def test_files_that_are_what_they_should_be(content: bytes) -> None:
     assert other_kind(content, "CSV") is None
 
 
+def test_separator_of_a_wide_file() -> None:
+    names = ";".join(f"column{at}" for at in range(6000))
+    head = f"{names}\n{';'.join('1' * 6000)}\n".encode()[: 1 << 16]
+    assert head.count(b"\n") == 1
+    assert str(other_kind(head, "CSV")).startswith("separated by ';'")
+
+
 def test_values_are_to_blame_where_the_file_is_csv(tmp_path: Path) -> None:
     path = tmp_path / "data.csv"
     path.write_text("x\n1;5\n2;5\n")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from batchtwin_node.readers.bad_file import printable
+from batchtwin_node.readers.bad_file import LINES, printable
 
 
 def note(text: str) -> None:
     """Tell a sentence."""
-    typer.echo(printable(text, "\n\t"), err=True)
+    typer.echo(printable(text, LINES), err=True)
 
 
 def warn(warnings: tuple[str, ...]) -> None:

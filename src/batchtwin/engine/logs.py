@@ -17,7 +17,7 @@ from batchtwin.engine.job import Job
 from batchtwin.inputs.plan import MiniBatch
 from batchtwin.safe_open import open_file
 from batchtwin_node.protocol import INIT_TIMEOUT, Failure, Outcome, Usage
-from batchtwin_node.readers.bad_file import printable
+from batchtwin_node.readers.bad_file import LINES, printable
 
 README = """\
 Logs of a batch job, laid out as in Azure Machine Learning.
@@ -172,7 +172,7 @@ class Logs:
 
     def progress(self, message: str) -> None:
         """Add a line to the progress overview."""
-        self._opened(self._overview).write(f"{now()} {message}\n")
+        self._opened(self._overview).write(f"{now()} {printable(message, LINES)}\n")
 
     def outcome(self, outcome: Outcome) -> None:
         """Note a mini-batch that succeeded."""
@@ -231,7 +231,7 @@ class Logs:
         write_result(self.root, job, cause)
         if self._errors:
             counted = self._errors.most_common()
-            digest = [f"{count} x {text} (first: {self._first_file[text]})\n" for text, count in counted]
+            digest = [f"{count} x {text} (first: {printable(self._first_file[text])})\n" for text, count in counted]
             atomic.write_text(self.root / "user/error.txt", digest, root=self.root.parent, sync=False)
 
     def close(self) -> None:
@@ -249,7 +249,7 @@ def _one_line(text: str) -> str:
 def write_result(root: Path, job: Job, cause: str) -> None:
     """Write `job_result.txt` to a job's log folder: status, summary line, cause."""
     lines = [job.status.value, job.summary, *([cause] if cause else [])]
-    atomic.write_text(root / JOB_RESULT, "\n".join(lines) + "\n", root=root.parent, sync=False)
+    atomic.write_text(root / JOB_RESULT, printable("\n".join(lines), LINES) + "\n", root=root.parent, sync=False)
 
 
 def made(path: Path) -> Path:

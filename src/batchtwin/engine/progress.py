@@ -8,7 +8,7 @@ from typing import Protocol, TextIO
 
 from batchtwin.engine.job import Job
 from batchtwin.engine.logs import duration
-from batchtwin_node.readers.bad_file import printable
+from batchtwin_node.readers.bad_file import LINES, printable
 
 PLAIN_SECONDS = 10.0
 
@@ -54,7 +54,7 @@ class PlainProgress:
 
     def note(self, text: str) -> None:
         """Write a line."""
-        print(printable(text, "\n\t"), file=self._stream, flush=True)
+        print(printable(text, LINES), file=self._stream, flush=True)
 
     def close(self) -> None:
         """Nothing to put in order."""
@@ -90,7 +90,7 @@ class BarProgress:
 
     def note(self, text: str) -> None:
         """Show a line above the bar, as it is."""
-        self._bar.console.print(printable(text, "\n\t"), markup=False, highlight=False, soft_wrap=True)
+        self._bar.console.print(printable(text, LINES), markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         """Take the bar away; the last lines say it all."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from batchtwin_node.protocol import BadFile
 from batchtwin_node.readers.file_kind import HEAD, PARQUET, other_kind
 
 LONGEST = 200
+# Control characters that texts of several lines have.
+LINES = "\n\t"
 # Of names of columns: how many are listed, and how much of each.
 LISTED, LONGEST_NAME = 10, 60
 
@@ -75,9 +77,9 @@ def shown(value: str) -> str:
     return repr(_cut(value, LONGEST))
 
 
-def listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str], quote: Callable[[str], str] = repr) -> str:
     """Return names of columns as one readable line: the first ones, and how many there are."""
-    first = ", ".join(repr(_cut(name, LONGEST_NAME)) for name in names[:LISTED])
+    first = ", ".join(quote(_cut(name, LONGEST_NAME)) for name in names[:LISTED])
     more = len(names) - LISTED
     return f"{first} and {more} more ({len(names)} in all)" if more > 0 else first
 

@@ -6,7 +6,7 @@ import re
 from codecs import getincrementaldecoder
 
 HEAD = 1 << 16
-CSV, PARQUET = "CSV", "Parquet"
+CSV, PARQUET, IMAGE = "CSV", "Parquet", "an image"
 # How a file begins, what it is then, and what to do.
 BEGINNINGS = (
     (b"\x1f\x8b", "a gzip file", "unpack it"),
@@ -50,22 +50,22 @@ BINARY, SURELY_BINARY = 10, 40
 def other_kind(head: bytes, wanted: str) -> str | None:
     """Say what a file is whose first bytes are `head`, and what to do, if it is not what it should be.
 
-    `wanted` is CSV or PARQUET.
+    `wanted` is CSV, PARQUET or IMAGE.
     """
     if not head.strip():
         return "the file holds nothing but blanks" if head else "the file is empty"
     kind = _by_beginning(head) or _by_encoding(head) or _by_markup(head)
     if kind is not None:
         what, advice = kind
-        return (
-            None
-            if what == f"a {wanted} file"
-            else f"this is {what}{'' if NOT_UTF_8 in what else f', not {wanted}'}: {advice}"
-        )
+        if what == f"a {wanted} file" or (wanted == IMAGE and what.endswith("image")):
+            return None
+        return f"this is {what}: {advice}" if NOT_UTF_8 in what else f"this is {what}, not {wanted}: {advice}"
     if _is_binary(head):
         return f"this is binary data, not {wanted}"
     if wanted == PARQUET:
         return "this is text, not Parquet: name it .csv if it is CSV"
+    if wanted == IMAGE:
+        return None
     separator = separator_of(head)
     return separator and f"separated by {separator}, the service reads commas: save it with commas"
 
@@ -109,8 +109,10 @@ def _by_markup(head: bytes) -> tuple[str, str] | None:
 
 def separator_of(head: bytes) -> str | None:
     """Name what separates the fields if commas do not: the header has none, and its first record as many others."""
-    lines = [line for line in head.decode("utf-8-sig", "replace").splitlines() if line.strip()]
-    if lines and len(lines[0]) <= 6 and lines[0].lower().startswith("sep="):
+    lines = [line for line in head.decode("utf-8-sig", "replace").splitlines(keepends=True) if line.strip()]
+    if len(head) >= HEAD and len(lines) == 2 and not lines[1].endswith(("\r", "\n")):
+        lines.pop()  # the rest of it is not in the head
+    if lines and len(lines[0].rstrip()) <= 5 and lines[0].lower().startswith("sep="):
         return SEPARATORS.get(lines[0][4:5])
     bare = [QUOTED.sub("", line) for line in lines[:2]]
     if not bare or "," in bare[0]:
