@@ -16,6 +16,8 @@ VERSION = 1
 # How long workers may take to end, `shutdown()` included.
 SHUTDOWN_SECONDS = 10.0
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+# How the message of a worker begins that was killed because its `init()` took too long.
+INIT_TIMEOUT = "init() did not finish in"
 # Kinds of failures: raised, wrong_type, timeout, crashed, script, init, bad_file, write, not_in_parts.
 FailureKind = str
 

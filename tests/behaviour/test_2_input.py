@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from pathlib import Path
@@ -119,6 +120,55 @@ def test_plan_checks_the_heads(project: Project) -> None:
     assert doubts[0] == f"{project.inputs}/01.csv: missing columns b; the model's signature requires them"
     assert len(doubts) == 11
     assert doubts[-1] == "and 1 more files"
+
+
+@pytest.mark.ours(
+    "2", "plan says what a file is, if it is not what its ending says, and where columns are many or twins."
+)
+def test_plan_says_what_files_are(project: Project) -> None:
+    assert project.model is not None
+    names = ["a", *(f"c{at}" for at in range(5000))]
+    signature = json.dumps([{"type": "long", "name": name} for name in names])
+    mlmodel = project.model / "MLmodel"
+    mlmodel.write_text(f"flavors: {{python_function: {{}}}}\nsignature: {{inputs: {json.dumps(signature)}}}\n")
+    whole = ",".join(names)
+    files: dict[str, bytes] = {
+        "1.csv": b"a;" + whole.replace(",", ";").encode() + b"\n",
+        "2.csv": gzip.compress(b"a\n1\n"),
+        "3.csv": b"x\x1b[2J,b\n1,2\n",
+        "4.csv": f"{whole},a\n".encode(),
+        "5.csv": f"{whole}\n".encode(),
+        "6.parquet": b"a\n1\n",
+        "7.csv": whole.encode("utf-16"),
+    }
+    for name, content in files.items():
+        (project.inputs / name).write_bytes(content)
+    doubts = facts(plan(project, "--json"))["doubts"]
+    first = ", ".join(names[:10])
+    assert [doubt.removeprefix(f"{project.inputs}/") for doubt in doubts] == [
+        "1.csv: separated by ';', the service reads commas: save it with commas",
+        "2.csv: this is a gzip file, not CSV: unpack it",
+        f"3.csv: missing columns {first} and 4991 more (5001 in all); the model's signature requires them",
+        "4.csv: more than one column is called 'a': the first is read",
+        "6.parquet: this is text, not Parquet: name it .csv if it is CSV",
+        "7.csv: this is UTF-16 text, not UTF-8: save it as UTF-8",
+    ]
+    mlmodel.write_text("flavors: {python_function: {}}\n")
+    doubts = facts(plan(project, "--json"))["doubts"]
+    assert [doubt.removeprefix(f"{project.inputs}/")[:5] for doubt in doubts] == ["1.csv", "2.csv", "6.par", "7.csv"]
+
+
+@pytest.mark.ours("2", "Control characters in names and values are escaped wherever they are printed.")
+def test_control_characters_are_escaped(project: Project) -> None:
+    (project.inputs / "\x1b[31mred.csv").write_text("a\n1\n")
+    project.script = "def run(mini_batch): raise ValueError('\\x1b]0;title\\x07')"
+    project.settings = {"retry_settings": {"max_retries": 1}}
+    done = project.score("--workers", "1")
+    assert r"ValueError: \x1b]0;title\x07" in done.err
+    verified = batchtwin("verify", done.output)
+    planned = plan(project)
+    for text in (done.out, done.err, verified.out, verified.err, planned.out, planned.err, done.log("user/error.txt")):
+        assert not set(text) & {"\x1b", "\x07"}
 
 
 @pytest.mark.ours("2", "plan names the usual mistakes in a scoring script, with file and line.")

@@ -177,6 +177,13 @@ def test_header_only(added: Finished) -> None:
     assert "8 succeeded, 0 failed." in added.out
 
 
+@pytest.mark.ours("6", "The last lines count files that gave rows, rows, files without rows and files that failed.")
+def test_counts(added: Finished, score: Score) -> None:
+    assert "\n7 files, 12 rows; 1 file without rows\n" in added.out
+    done = score("add", {"a.csv": "n,x,s\n1,2,a\n", "b.csv": "n,x,s\nno,2,a\n"}, "--bad-files", "quarantine")
+    assert "\n1 files, 1 rows; 1 file failed\n" in done.out
+
+
 @pytest.mark.ours("6", "file_name is the bare name, quoted as CSV needs it.")
 def test_file_name(added: Finished) -> None:
     assert '0,4.0,"here, ""there"".csv"\n' in added.predictions

@@ -11,6 +11,7 @@ import typer
 
 from batchtwin import __version__
 from batchtwin.cli import azure, deployments, environments, jobs
+from batchtwin.cli.messages import note
 from batchtwin.errors import FAILED, BatchTwinError
 
 app = typer.Typer(
@@ -62,11 +63,11 @@ def main() -> NoReturn:
     except BatchTwinError as error:
         if len(arguments) < len(sys.argv) - 1:
             traceback.print_exc()
-        typer.echo(str(error), err=True)
+        note(str(error))
         sys.exit(error.exit_code)
     except (OSError, sqlite3.Error) as error:
         if len(arguments) < len(sys.argv) - 1:
             traceback.print_exc()
-        typer.echo(f"{type(error).__name__}: {error}; --debug shows where", err=True)
+        note(f"{type(error).__name__}: {error}; --debug shows where")
         sys.exit(FAILED)
     sys.exit(0)

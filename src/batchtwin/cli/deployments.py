@@ -26,6 +26,7 @@ from batchtwin.cli.options import (
 )
 from batchtwin.deployment.overrides import parse_set
 from batchtwin.inputs.location import parse_location
+from batchtwin_node.readers.bad_file import printable
 
 
 def plan(
@@ -72,7 +73,7 @@ def plan(
         typer.echo(json.dumps(facts | preview.details(prepared) | lists, indent=2))
         return
     for name, value in facts.items():
-        typer.echo(f"{name.replace('_', ' '):22} {value}")
+        typer.echo(printable(f"{name.replace('_', ' '):22} {value}"))
     warn(placement.warnings + prepared.warnings + tuple(doubts))
 
 

@@ -39,6 +39,7 @@ from batchtwin.cli.options import (
 )
 from batchtwin.deployment.overrides import parse_set
 from batchtwin.inputs.location import parse_location
+from batchtwin_node.readers.bad_file import printable
 
 if TYPE_CHECKING:
     from batchtwin.engine.backends.base import Backend
@@ -139,8 +140,8 @@ def _score(prepared: Prepared, backend: Backend) -> Result:
 
 def _tell(result: Result) -> int:
     if result.cause:
-        typer.echo(result.cause, err=True)
-    for line in (result.status.value, result.summary, f"{result.files} files, {result.rows} rows", result.written):
+        note(result.cause)
+    for line in (result.status.value, result.summary, result.counts, printable(str(result.written))):
         typer.echo(line)
     return result.exit_code
 
@@ -179,7 +180,7 @@ def verify(output: JobPath) -> None:
     verdict = verify(work_folder(parse_location(output)))
     warn(verdict.warnings)
     for problem in verdict.problems:
-        typer.echo(problem, err=True)
+        note(problem)
     typer.echo(f"{'Wrong' if verdict.problems else 'Verified'}: {verdict.checked}")
     raise typer.Exit(1 if verdict.problems else 0)
 

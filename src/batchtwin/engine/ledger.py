@@ -167,6 +167,14 @@ class Ledger:
             if isinstance(event, Outcome | Failure):
                 yield event
 
+    def failures(self) -> Iterator[Failure]:
+        """Yield every try that failed, in order: each once, also if it was written again for another run."""
+        query = """SELECT event FROM try WHERE event LIKE '{"type":"failure"%' GROUP BY event ORDER BY min(id)"""
+        for (text,) in self._connection.execute(query):
+            event = any_from_json(EVENTS, text)
+            if isinstance(event, Failure):
+                yield event
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()

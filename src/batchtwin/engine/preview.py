@@ -8,22 +8,28 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from batchtwin.engine.backends.base import Backend
-from batchtwin.engine.logs import MINI_BATCHES
+from batchtwin.engine.logs import MINI_BATCHES, NOTHING
 from batchtwin.engine.new_job import new_job
 from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import PlainProgress
-from batchtwin.inputs.location import is_url, redact
+from batchtwin.inputs.location import is_url, redact, without_query
 from batchtwin.inputs.plan import Plan
 from batchtwin.inputs.remote import heads
 from batchtwin_node.readers import ending
+from batchtwin_node.readers.bad_file import listed
+from batchtwin_node.readers.file_kind import CSV, PARQUET, other_kind
 from batchtwin_node.script.lint import lint
 
 SHOWN = 10
-HEAD_BYTES = 64 << 10  # of a file in a store: enough for a header
+HEAD_BYTES = 64 << 10  # enough for most headers
+LONGEST_LINE = 1 << 24
+FORMATS = {".csv": CSV, ".parquet": PARQUET, ".pqt": PARQUET}
+# Files that are looked at if the model requires no columns: only whether they are what their ending says.
+LOOKED_AT = 100
 
 
 def summary(prepared: Prepared) -> dict[str, Any]:
@@ -69,33 +75,45 @@ def warnings(prepared: Prepared) -> list[str]:
 
 def _head_problems(prepared: Prepared) -> Iterator[str]:
     required = prepared.model.required_columns
-    paths = [file.path for file in prepared.inputs.files if ending(file.path) == ".csv"] if required else []
-    for path, first in _first_records(prepared.inputs.root, paths):
-        if isinstance(first, str):
-            yield first
-        elif missing := [name for name in required if name not in first]:
-            yield f"{redact(path)}: missing columns {', '.join(missing)}; the model's signature requires them"
+    files = [file.path for file in prepared.inputs.files if ending(without_query(file.path)) in FORMATS]
+    paths = files if required else files[:LOOKED_AT]
+    for path, head in _heads(prepared.inputs.root, paths):
+        problem = head if isinstance(head, str) else _problem(path, head, required)
+        if problem:
+            yield f"{redact(path)}: {problem}"
 
 
-def _first_records(root: Path | str, paths: Sequence[str]) -> Iterator[tuple[str, list[str] | str]]:
-    """Yield the fields of the first record of each file, or why there are none. Of a store only heads are read."""
+def _problem(path: str, head: bytes, required: Sequence[str]) -> str | None:
+    """Say what would fail, of a file that begins like this: it is something else, or lacks columns."""
+    wanted = FORMATS[ending(without_query(path))]
+    kind = other_kind(head, wanted)
+    if wanted != CSV or (b"\n" not in head and len(head) >= HEAD_BYTES):
+        return kind
+    try:
+        names = next(csv.reader(io.StringIO(head.decode("utf-8-sig", "replace"), newline="")), [])
+    except csv.Error as error:
+        return kind or f"the first line is not CSV: {error}"
+    missing = [name for name in required if name not in set(names)]
+    twins = [name for name in required if names.count(name) > 1] if len(set(names)) < len(names) else []
+    if missing:
+        return kind or f"missing columns {listed(missing, str)}; the model's signature requires them"
+    if twins:
+        return f"more than one column is called {listed(twins)}: the first is read"
+    return None if required else kind
+
+
+def _heads(root: Path | str, paths: Sequence[str]) -> Iterator[tuple[str, bytes | str]]:
+    """Yield the beginning of each file, its first line at least, or why it cannot be read."""
     if is_url(root):
-        for path, head in zip(paths, heads(str(root), paths, HEAD_BYTES), strict=True):
-            if isinstance(head, str):
-                yield path, head
-            elif b"\n" in head or len(head) < HEAD_BYTES:
-                yield path, _first_record(path, io.StringIO(head.decode("utf-8-sig", "replace"), newline=""))
+        yield from zip(paths, heads(str(root), paths, HEAD_BYTES), strict=True)
         return
     for path in paths:
-        with open(path, encoding="utf-8-sig", errors="replace", newline="") as stream:
-            yield path, _first_record(path, stream)
-
-
-def _first_record(path: str, stream: TextIO) -> list[str] | str:
-    try:
-        return next(csv.reader(stream), [])
-    except csv.Error as error:
-        return f"{redact(path)}: the first line is not CSV: {error}"
+        try:
+            with open(path, "rb") as stream:
+                head = stream.read(HEAD_BYTES)
+                yield path, head if b"\n" in head else head + stream.readline(LONGEST_LINE)
+        except OSError as error:
+            yield path, f"cannot be read: {error.strerror}"
 
 
 def dry_run(prepared: Prepared, backend: Backend) -> str:
@@ -106,8 +124,8 @@ def dry_run(prepared: Prepared, backend: Backend) -> str:
         output = OutputFolder(Path(folder) / "job", prepared.output.file_name)
         result = new_job(replace(prepared, plan=plan, output=output, workers=1), PlainProgress(io.StringIO()), backend)
         with (output.logs / MINI_BATCHES).open(newline="") as stream:
-            rows = list(csv.DictReader(stream))
+            rows = [row for row in csv.DictReader(stream) if row["Mini-batch Id"] != NOTHING]
     if not rows:
         return f"{result.status.value}: {result.cause.splitlines()[0]}"
-    seconds = float(rows[0]["Run Method Seconds"])
+    seconds = float(rows[-1]["Run Method Seconds"])
     return f"{result.status.value}: mini batch 0 ran {seconds:.2f} s; the timeout is {timeout} s"

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from batchtwin.engine.job import Job
 from batchtwin.engine.logs import Logs
 from batchtwin.engine.output.failures import failed_file
-from batchtwin.engine.progress import Progress, progress_line
+from batchtwin.engine.progress import Progress, progress_line, remaining_seconds
 from batchtwin.inputs.location import redact
 from batchtwin.inputs.plan import Plan
 from batchtwin_node.protocol import Event, Failure, Outcome, Ready
 
 OVERVIEW_SECONDS = 5.0
+# The table of progress gets a row this long after the last one if the counts have changed, else after OVERVIEW_SECONDS.
+METRICS_SECONDS = 1.0
 TRACEBACK_LINES = 12
 # These end the job, and are shown as its cause.
 SHOWN_AT_THE_END = frozenset({"bad_file", "write"})
@@ -25,7 +28,8 @@ class Report:
         self._plan = plan
         self._logs = logs
         self._progress = progress
-        self._began = self._overview = time.monotonic()
+        self._began = self._overview = self._measured = time.monotonic()
+        self._processed = 0
         self._picked: dict[int, float] = {}
         self._shown = False
         self._noted: set[str] = set()
@@ -34,8 +38,7 @@ class Report:
         """Log an event; show the first failure of the job at once [+]."""
         if isinstance(event, Ready):
             return
-        if event.mini_batch is not None:
-            self._picked.setdefault(event.mini_batch, event.started)
+        self._tried(event)
         if isinstance(event, Outcome):
             self._logs.outcome(event)
             for note in event.notes:
@@ -53,17 +56,35 @@ class Report:
         self._progress.note(text)
         self._logs.progress(text)
 
-    def ended(self, mini_batch: int, event: Outcome | Failure) -> None:
-        """Log that a mini-batch succeeded or is out of tries."""
-        self._logs.ended(self._plan.mini_batches[mini_batch], event, time.time() - self._picked[mini_batch])
+    def happened_before(self, failures: Iterable[Failure]) -> None:
+        """Take over what failed in earlier runs of the job."""
+        for failure in failures:
+            self._logs.count(failure, self.file_of(failure))
+
+    def _tried(self, event: Outcome | Failure) -> None:
+        """Log a try. An idle worker that was killed has tried nothing."""
+        if event.mini_batch is not None:
+            picked = self._picked.setdefault(event.mini_batch, event.started)
+            self._logs.tried(self._plan.mini_batches[event.mini_batch], event, time.time() - picked)
+        elif event.kind != "crashed":
+            self._logs.tried(None, event, event.seconds)
 
     def tick(self, job: Job) -> None:
         """Show progress; called often, writes seldom."""
         self._progress.update(job)
         self._logs.tick()
+        since = time.monotonic() - self._measured
+        if since > OVERVIEW_SECONDS or (since > METRICS_SECONDS and job.processed != self._processed):
+            self.measure(job)
         if time.monotonic() - self._overview > OVERVIEW_SECONDS:
             self._overview = time.monotonic()
             self._logs.progress(progress_line(job, self._overview - self._began))
+
+    def measure(self, job: Job) -> None:
+        """Add a row to the table of progress."""
+        self._measured, self._processed = time.monotonic(), job.processed
+        elapsed = self._measured - self._began
+        self._logs.metrics(job, elapsed, remaining_seconds(job, elapsed))
 
     def file_of(self, failure: Failure) -> str:
         """The file that failed, or, if that is not known, the first of its mini-batch; empty for a worker's start."""

@@ -71,7 +71,7 @@ def resume(
             job.replay(ended)
             publish(prepared, job, ledger)
             prepared.output.tidy()
-            return Result(Status.COMPLETED, job.summary, "", result_location(prepared), job.processed_items, job.rows)
+            return Result(Status.COMPLETED, job.summary, "", result_location(prepared), job.counts)
         changes = changes_since(prepared, ledger)
         if changes:
             raise ChangedError(root, changes)

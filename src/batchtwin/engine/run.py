@@ -35,16 +35,15 @@ TICK_SECONDS = 0.2
 class Result:
     """How a job ended. `cause` says why, with the first real cause, where it did not complete.
 
-    `written` is the predictions file, a text if that is a URL, else the place to look at; `refused` means that the
-    script could not be run.
+    `counts` says what was scored. `written` is the predictions file, a text if that is a URL, else the place to look
+    at; `refused` means that the script could not be run.
     """
 
     status: Status
     summary: str
     cause: str
     written: Path | str
-    files: int
-    rows: int
+    counts: str
     refused: bool = False
 
     @property
@@ -85,6 +84,8 @@ class Run:
             report = Report(prepared.plan, logs, self._progress)
             scheduled = f"Scheduled {len(job.items)} mini batches with {sum(job.items)} items"
             logs.progress(f"Scheduling finished. {scheduled} in {time.monotonic() - self._began:.3f} seconds.")
+            report.happened_before(self._ledger.failures())
+            report.measure(job)
             context = job_context(prepared, self._number, self._ledger.fact("key") or prepared.plan.fingerprint)
             pool = self._backend.pool(context, logs, report.note)
             with _signals() as caught, closing(self._progress), closing(pool):
@@ -129,8 +130,6 @@ class Run:
         before = self._job.processed
         self._apply(pool, self._job.on(event))
         ended = self._job.processed > before
-        if ended and event.mini_batch is not None:
-            report.ended(event.mini_batch, event)
         return Entry(event, ended)
 
     def _apply(self, pool: Pool, commands: list[Submit]) -> None:
@@ -145,6 +144,7 @@ class Run:
         if job.fatal is not None and job.fatal.kind == "write":
             cause += f"; {self._prepared.output.advice}"
         with suppress(OSError):  # the console has it too
+            report.measure(job)
             logs.result(job, cause)
         written: Path | str
         if job.status is Status.COMPLETED:
@@ -152,7 +152,7 @@ class Run:
         else:
             written = output.failures if any_failed else logs.root
         refused = job.fatal is not None and job.fatal.kind == "script"
-        return Result(job.status, job.summary, cause, written, job.processed_items, job.rows, refused)
+        return Result(job.status, job.summary, cause, written, job.counts, refused)
 
     def _warn_of_row_counts(self, report: Report) -> None:
         outcomes = [self._job.outcomes[number] for number in sorted(self._job.outcomes)]

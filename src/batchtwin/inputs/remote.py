@@ -197,8 +197,8 @@ def heads(root: str, paths: Sequence[str], size: int) -> Iterator[bytes | str]:
         places = [fsspec.core.strip_protocol(path) for path in chunk]
         with store.refusals(root):
             contents = store.files.cat_ranges(places, [0] * len(chunk), [size] * len(chunk), on_error="return")
-        for path, head in zip(chunk, contents, strict=True):
-            yield f"{redact(path)}: cannot be read: {head}" if isinstance(head, Exception) else bytes(head)
+        for head in contents:
+            yield f"cannot be read: {head}" if isinstance(head, Exception) else bytes(head)
 
 
 def changes(inputs: Inputs) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from batchtwin_node.readers import ending
 from batchtwin_node.readers.bad_file import LONGEST, BadFileError, shown, summarize
 from batchtwin_node.readers.csv_locate import first_refused, line_of
-from batchtwin_node.results import is_table
+from batchtwin_node.script.results import is_table
 
 if TYPE_CHECKING:
     import pandas as pd

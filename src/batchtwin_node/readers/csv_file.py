@@ -11,7 +11,7 @@ from functools import lru_cache
 from io import BytesIO
 from typing import IO, TYPE_CHECKING, Any, Union
 
-from batchtwin_node.readers.bad_file import BadFileError, summarize, unreadable
+from batchtwin_node.readers.bad_file import BadFileError, kind_of, summarize, unreadable
 from batchtwin_node.readers.columns import (
     ABSENT_IF_EMPTY,
     BOOLEANS,
@@ -22,6 +22,7 @@ from batchtwin_node.readers.columns import (
     refusal,
     wraps_numbers,
 )
+from batchtwin_node.readers.file_kind import CSV
 from batchtwin_node.readers.signature import ANY, Column, Columns, Signature
 
 if TYPE_CHECKING:
@@ -78,10 +79,13 @@ def read(path: str, signature: Signature | None) -> pd.DataFrame:
             return _read_typed(path, names, columns)
     except OSError as error:
         raise unreadable(path, error) from None
+    except BadFileError as error:
+        kind = kind_of(path, CSV)
+        raise (BadFileError(path, kind) if kind else error) from None
     except refusals() as error:
-        from batchtwin_node.readers.csv_locate import locate
+        from batchtwin_node.readers.csv_locate import explain
 
-        raise locate(path, columns) or BadFileError(path, summarize(error)) from None
+        raise explain(path, columns, summarize(error)) from None
 
 
 def _names(path: str) -> Sequence[str]:

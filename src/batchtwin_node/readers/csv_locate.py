@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from batchtwin_node.readers.bad_file import BadFileError
+from batchtwin_node.readers.bad_file import BadFileError, kind_of, shown
 from batchtwin_node.readers.columns import BOOLEANS, NUMBERS, convert, refusal
 from batchtwin_node.readers.csv_file import refusals, strictly, text_chunks, typed, typed_chunks
+from batchtwin_node.readers.file_kind import CSV
 from batchtwin_node.readers.signature import Column, Columns
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+# In the words of pandas' parser.
+UNCLOSED, NO_COLUMNS = "EOF inside string", "No columns to parse"
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,29 @@ class Record:
     row: int
     line: int
     texts: list[str]
+
+
+def explain(path: str, columns: Columns | None, text: str) -> BadFileError:
+    """Return why a file was refused: it is something else than CSV, the place that is wrong, or the parser's `text`."""
+    kind = kind_of(path, CSV)
+    if kind is not None:
+        return BadFileError(path, f"{kind} ({text})" if NO_COLUMNS in text else kind)
+    found = locate(path, columns)
+    if found is None and UNCLOSED in text:
+        found = _unclosed(path, text)
+    return found or BadFileError(path, text)
+
+
+def _unclosed(path: str, text: str) -> BadFileError | None:
+    """The last record holds all that follows the quote."""
+    try:
+        last = deque(records(path), maxlen=1)
+    except csv.Error:
+        return None  # a field longer than the csv module takes
+    problem = f"a quote opens here and is never closed: double the quotes inside of texts ({text})"
+    for record in last:
+        return BadFileError(path, problem, row=record.row if record.row >= 0 else None, line=record.line)
+    return None
 
 
 def locate(path: str, columns: Columns | None) -> BadFileError | None:
@@ -86,7 +115,7 @@ def _first_broken(path: str) -> BadFileError | None:
             for at, text in enumerate(record.texts):
                 if not text.isascii() and (value := _undecodable(text)):
                     column = header[at] if row is not None and at < len(header) else None
-                    problem = f"not UTF-8: '{value}'; save the file as UTF-8"
+                    problem = f"not UTF-8: '{value}'; save the file as UTF-8{_in_windows_1252(text)}"
                     return BadFileError(path, problem, column=column, row=row, line=record.line, value=value)
             # Empty fields beyond the header are let through if the first row has them too, as pandas does.
             longest = len(header) if row is None else max(longest, len(record.texts)) if row == 0 else longest
@@ -105,6 +134,15 @@ def _undecodable(text: str) -> str | None:
     except UnicodeEncodeError:
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return None
+
+
+def _in_windows_1252(text: str) -> str:
+    """Say how a text reads in the encoding that files have which are not UTF-8, if it does."""
+    try:
+        other = text.encode("utf-8", "surrogateescape").decode("cp1252")
+    except UnicodeError:
+        return ""
+    return f"; it may be Windows-1252, where this is {shown(other)}" if other.isprintable() else ""
 
 
 def _first_wrong(path: str, columns: Columns) -> tuple[Column, int, str | None] | None:

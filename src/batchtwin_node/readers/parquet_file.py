@@ -8,8 +8,19 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from batchtwin_node.readers.arrow import OLDEST, has_arrow
-from batchtwin_node.readers.bad_file import BadFileError, summarize, unreadable
-from batchtwin_node.readers.columns import ABSENT_IF_EMPTY, NUMBERS, WHOLE, arrow_type, refusal, times
+from batchtwin_node.readers.bad_file import BadFileError, unreadable, unreadable_parquet
+from batchtwin_node.readers.columns import (
+    ABSENT_IF_EMPTY,
+    NO_NUMBER,
+    NUMBER,
+    NUMBERS,
+    WHOLE,
+    WHOLE_NUMBER,
+    arrow_type,
+    out_of_range,
+    refusal,
+    times,
+)
 from batchtwin_node.readers.csv_locate import first_refused
 from batchtwin_node.readers.nullable import with_none
 from batchtwin_node.readers.signature import ANY, Column, Columns, Signature
@@ -46,7 +57,7 @@ def read(path: str, signature: Signature | None, groups: Sequence[int] | None = 
     except FileNotFoundError as error:
         raise unreadable(path, error) from None
     except (pa.ArrowException, OSError) as error:
-        raise BadFileError(path, f"not a readable Parquet file: {summarize(error)}") from None
+        raise unreadable_parquet(path, error) from None
     kept = [column for column in columns if not _is_as_good_as_absent(table[column.name], column)]
     arrays = [_typed(path, table[column.name], column) for column in kept]
     frame = _to_pandas(pa.table(arrays, names=[column.name for column in kept]))
@@ -116,8 +127,18 @@ def _typed(path: str, values: pa.ChunkedArray, column: Column) -> pa.ChunkedArra
         return _cast(values, column.type)
     except (pa.ArrowException, ValueError):
         row = first_refused(len(values), _accepts(values, column.type)) or 0
-        value = str(values[row].as_py())
-        raise BadFileError(path, refusal(column.type, value), column=column.name, row=row, value=value) from None
+        value = _text_of(values[row])
+        # A time of Arrow's is one, whatever Python can make of it.
+        explain = out_of_range if of.is_temporal(values.type) else refusal
+        raise BadFileError(path, explain(column.type, value), column=column.name, row=row, value=value) from None
+
+
+def _text_of(value: pa.Scalar) -> str:
+    """Return a value as Python writes it; as the number that it is where Python has no such time."""
+    try:
+        return str(value.as_py())
+    except (ValueError, OverflowError):
+        return f"{value.value} ({value.type})"
 
 
 def _refuse_missing(path: str, values: pa.ChunkedArray, column: Column) -> None:
@@ -177,11 +198,25 @@ def _cast(values: pa.ChunkedArray, asked: str) -> pa.ChunkedArray:
     kind = arrow_type(asked)
     if asked == "datetime" and _is_text(values.type):
         return pa.chunked_array([pa.array(times(values.to_pandas()), kind)])
+    if asked in NUMBERS and _is_text(values.type):
+        values = _plain_numbers(values, asked)
     cast = values.cast(kind)
     # Arrow makes an infinity of a double that no float holds.
     if asked == "float" and pc.sum(pc.is_inf(cast)).as_py() != pc.sum(pc.is_inf(values.cast(pa.float64()))).as_py():
         raise ValueError("out of range")
     return cast
+
+
+def _plain_numbers(values: pa.ChunkedArray, asked: str) -> pa.ChunkedArray:
+    """Return texts that are numbers in a CSV file as Arrow reads them: it takes no blanks and no plus, but 0x1F."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    texts = values.cast(pa.large_string())
+    pattern = WHOLE_NUMBER if asked in WHOLE else f"{NUMBER}|{NO_NUMBER}"
+    if pc.min(pc.match_substring_regex(texts, pattern=pattern)).as_py() is False:
+        raise ValueError("not a number")
+    return pc.replace_substring_regex(pc.utf8_trim_whitespace(texts), pattern=r"^\+", replacement="")
 
 
 def _accepts(values: pa.ChunkedArray, asked: str) -> Callable[[int, int], bool]:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Tuple, Union
 
-from batchtwin_node.readers.bad_file import BadFileError
+from batchtwin_node.readers.bad_file import BadFileError, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -170,12 +170,12 @@ def _type(kind: Any) -> str:
 
 
 def _named(path: str, found: Sequence[str], columns: Columns) -> Columns:
-    missing = [column.name for column in columns if column.required and column.name not in found]
+    names = set(found)
+    missing = [column.name for column in columns if column.required and column.name not in names]
     if missing:
-        names, there = (", ".join(f"'{name}'" for name in some) for some in (missing, found))
-        problem = f"missing column{'s' * (len(missing) > 1)} {names}; the file has {there}: add what is missing"
-        raise BadFileError(path, problem, column=missing[0])
-    return tuple(column for column in columns if column.name in found)
+        problem = f"missing column{'s' * (len(missing) > 1)} {listed(missing)}; the file has {listed(found)}"
+        raise BadFileError(path, f"{problem}: add what is missing", column=missing[0])
+    return tuple(column for column in columns if column.name in names)
 
 
 def _as_array(path: str, found: Sequence[str], tensors: tuple[Tensor, ...]) -> Columns | None:
