@@ -174,7 +174,7 @@ OTHER_FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "Excel's first line": (lambda: b"sep=;\r\na;x\r\n1;2\r\n", "separated by ';', the service reads commas"),
     "tabs": (lambda: b"a\tx\n1\t2\n", "separated by tabs, the service reads commas"),
     "bars": (lambda: b"\xef\xbb\xbfa|x\n1|2\n", "separated by '|', the service reads commas"),
-    "gzip": (lambda: gzip.compress(TABLE.encode()), "this is a gzip file, not CSV: unpack it"),
+    "gzip": (lambda: gzip.compress(TABLE.encode(), mtime=0), "this is a gzip file, not CSV: unpack it"),
     "zip": (zipped, "this is a zip archive, not CSV: unpack it"),
     "xlsx": (xlsx, "this is an Excel workbook, not CSV: save its sheet as CSV"),
     "UTF-16": (lambda: TABLE.encode("utf-16"), "this is UTF-16 text, not UTF-8: save it as UTF-8"),
@@ -208,7 +208,7 @@ def test_what_a_file_is(tmp_path: Path, name: str) -> None:
     ("content", "expected"),
     [
         (TABLE.encode(), "this is text, not Parquet: name it .csv if it is CSV"),
-        (gzip.compress(TABLE.encode()), "this is a gzip file, not Parquet: unpack it"),
+        (gzip.compress(TABLE.encode(), mtime=0), "this is a gzip file, not Parquet: unpack it"),
         (b"<html></html>", "this is an HTML page"),
     ],
 )
