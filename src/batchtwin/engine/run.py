@@ -79,6 +79,10 @@ class Run:
             report = Report(prepared.plan, logs, self._progress)
             scheduled = f"Scheduled {len(job.items)} mini batches with {sum(job.items)} items"
             logs.progress(f"Scheduling finished. {scheduled} in {time.monotonic() - self._began:.3f} seconds.")
+            for line in ([f"Environment: {prepared.environment}"] if prepared.environment else []) + [
+                f"Warning: {warning}" for warning in prepared.warnings
+            ]:
+                logs.progress(line)
             context = job_context(prepared, self._number, self._ledger.fact("key") or prepared.plan.fingerprint)
             pool = self._backend.pool(context, logs, report.note)
             with _signals() as caught, closing(self._progress), closing(pool):

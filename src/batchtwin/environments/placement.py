@@ -11,6 +11,7 @@ from typing import Literal
 from batchtwin.deployment.model import Model
 from batchtwin.deployment.schema import Deployment, InlineEnvironment
 from batchtwin.environments import named
+from batchtwin.environments.cache import Environment
 from batchtwin.environments.differences import doubts, may_be_silently_wrong, mismatches
 from batchtwin.environments.installed import Installed, from_lock, installed_in
 from batchtwin.environments.named import Registered
@@ -34,7 +35,7 @@ class Placement:
     """The decision. `python` is the interpreter, None for this one; `image` the tag, if it is to be an image.
 
     `differences` are sentences on what is not as requested where it runs; `warnings` are for the person. `identity`
-    is what a resumed job has to find again.
+    is what a resumed job has to find again. `would_build` says what is to be made; `environment` is the cached one.
     """
 
     kind: Literal["here", "venv", "path", "image"]
@@ -44,6 +45,21 @@ class Placement:
     warnings: tuple[str, ...] = ()
     identity: str = ""
     would_build: str = ""
+    environment: Environment | None = None
+
+    def use(self) -> int | None:
+        """Keep the cached environment, if it is one, from being removed until the descriptor returned is closed.
+
+        Raises:
+            UsageError: it was removed just now.
+        """
+        return None if self.environment is None else self.environment.use()
+
+    @property
+    def outlook(self) -> tuple[str, ...]:
+        """The warnings, and what is to be made: all that a person has to know before a job."""
+        build = f"environment: the first job makes one of its own: {self.would_build}"
+        return (*self.warnings, *([build] if self.would_build else []))
 
     @property
     def text(self) -> str:
@@ -76,8 +92,11 @@ def place(
     requested, unknown = requested_or_reason(deployment, folder, model, registered)
     if options.strict and unknown:
         raise RequestedEnvironmentError(f"environment: {unknown}")
+    # An image that the YAML names says nothing of packages; whoever says where to run has decided about that.
+    unchecked = (f"environment: {unknown}",) if unknown and isinstance(deployment.environment, str) else ()
     if options.kind == "path":
-        return _checked(_at_path(options, requested, model), options)
+        placement = _at_path(options, requested, model)
+        return _checked(replace(placement, warnings=(*unchecked, *placement.warnings)), options)
     if options.kind == "venv":
         if requested is None:
             raise RequestedEnvironmentError(f"environment: {unknown or 'nothing says what to install'}")
@@ -89,7 +108,7 @@ def place(
         warnings = (f"environment: {unknown}; the job runs here",) if unknown else _doubts(requested)
         return Placement("here", warnings=warnings, identity=f"here, Python {HERE}")
     _refuse_silently_wrong(requested, model, options, None)
-    warnings = _doubts(requested, None, differences)
+    warnings = (*unchecked, *_doubts(requested, None, differences))
     placement = Placement("here", differences=differences, warnings=warnings, identity=f"here, Python {HERE}")
     return _checked(placement, options)
 
@@ -107,6 +126,8 @@ def requested_or_reason(
         known = named.look_up(environment, folder, registered)
         if known is None:
             return None, f"'{environment}' cannot be checked: {named.advice(environment)}"
+        if known.requested is None and known.image is None:
+            return None, f"'{environment}' is a build context; build it and run in it: --env image:TAG"
         if known.requested is None:
             return None, f"'{environment}' is image {known.image}; run in it: --env image:{known.image}"
         return with_model(known.requested, model.path), ""
@@ -175,7 +196,8 @@ def _venv(
     if left_out and options.strict:
         raise RequestedEnvironmentError("\n".join(left_out))
     warnings = left_out + _doubts(requested, from_lock(environment.record.python, environment.lock))
-    return Placement("venv", environment.python, warnings=warnings, identity=f"venv {environment.record.key} {digest}")
+    identity = f"venv {environment.record.key} {digest}"
+    return Placement("venv", environment.python, warnings=warnings, identity=identity, environment=environment)
 
 
 def _another_python(requested: RequestedEnvironment, python: str) -> str:

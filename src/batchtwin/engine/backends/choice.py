@@ -29,7 +29,7 @@ def backend_for(request: Request, resolved: Resolved, placement: Placement) -> B
 
         return ContainerBackend(request.environment)
     if request.ray is None:
-        return LocalBackend(node_init(resolved), placement.python, placement.identity)
+        return LocalBackend(node_init(resolved), placement.python, placement.identity, placement.use())
     from batchtwin.engine.backends.ray.backend import RayBackend
 
     return RayBackend(request.ray)
