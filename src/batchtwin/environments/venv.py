@@ -9,7 +9,7 @@ import platform
 from batchtwin.environments import cache
 from batchtwin.environments.build import OVERRIDES, SEEDS, Build, EnvironmentBuildError, Note
 from batchtwin.environments.cache import Environment
-from batchtwin.environments.pip_lines import PipLine
+from batchtwin.environments.pip_lines import PipLine, RequirementsFileError
 from batchtwin.environments.requested import MINORS, RequestedEnvironment
 from batchtwin.environments.uv import OF_THE_KEY, variables, without_credentials
 from batchtwin.inputs.plan import content_hash
@@ -59,6 +59,15 @@ def key_of(requested: RequestedEnvironment, python: str) -> str:
 
 def _identity(line: PipLine) -> list[str]:
     """A line, and the content of what it names; where that lies does not matter."""
+    try:
+        return _identity_of(line)
+    except OSError as error:
+        raise RequirementsFileError(
+            f"{line.path}: cannot be read: {error.strerror}; '{line.written}' names it"
+        ) from None
+
+
+def _identity_of(line: PipLine) -> list[str]:
     if line.path is None:
         return [without_credentials(line.text)]
     text = line.text.replace(line.path.as_uri(), line.path.name).replace(str(line.path), line.path.name)
