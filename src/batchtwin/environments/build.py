@@ -62,8 +62,8 @@ class Build:
         """Refuse lines that are no requirements here, in the deployment's words: uv would name a file of ours."""
         for line in self._lines:
             text = ""
-            if line.path is not None and not line.path.exists():
-                text = f"'{line.written}': there is no {line.path}"
+            if line.path is not None and not (line.path.is_file() or line.path.is_dir()):
+                text = f"'{line.written}': there is no file or folder {line.path}"
             elif line.kind == "requirement" and not (
                 line.requirement or line.path or re.match(r"[a-z+]+://", line.text)
             ):

@@ -103,7 +103,7 @@ def _mapping_files(folder: Path) -> Iterator[Path]:
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise RequestedEnvironmentError(f"{path}: cannot be read: {error}") from None
     if not isinstance(content, dict):
         raise RequestedEnvironmentError(f"{path}: not a mapping of azureml:NAME to conda_file or image")

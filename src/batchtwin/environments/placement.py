@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from batchtwin.environments.named import Registered
 from batchtwin.environments.options import EnvironmentOptions
 from batchtwin.environments.requested import (
     HERE,
+    MINORS,
     RequestedEnvironment,
     RequestedEnvironmentError,
     requested_environment,
@@ -27,6 +29,8 @@ from batchtwin.errors import UsageError
 
 # Files of a model that Python's own machinery reads: their code objects are of one minor version of Python.
 PICKLES = {".pkl", ".pickle", ".joblib", ".cloudpickle"}
+# A reference of an image: NAME, HOST:PORT/NAME:TAG, NAME@sha256:DIGEST, or an id.
+IMAGE_TAG = re.compile(r"[A-Za-z0-9][\w./:@-]*", re.ASCII)
 Note = Callable[[str], None]
 
 
@@ -88,6 +92,8 @@ def place(
         BatchTwinError: the environment is refused, or cannot be made.
     """
     if options.kind == "image":
+        if not IMAGE_TAG.fullmatch(options.image):
+            raise UsageError(f"--env {options.env}: expected the tag or id of an image, as image:python:3.11")
         return Placement("image", image=options.image, identity=f"image {options.image}")
     requested, unknown = requested_or_reason(deployment, folder, model, registered)
     if options.strict and unknown:
@@ -158,10 +164,16 @@ def _at_path(options: EnvironmentOptions, requested: RequestedEnvironment | None
     path = Path(options.env).expanduser().absolute()
     python = path / "bin/python" if path.is_dir() else path
     if not python.is_file():
+        lacks = f"; {path} has no bin/python that leads to one" if path.is_dir() else ""
         raise UsageError(
             f"--env {options.env}: expected auto, here, venv, image:TAG, or the folder of a venv or conda environment"
+            f"{lacks}"
         )
     installed = installed_in(python)
+    if installed.python_minor not in MINORS:
+        raise UsageError(
+            f"--env {options.env}: has Python {installed.python}; deployments run under {MINORS[0]} to {MINORS[-1]}"
+        )
     _refuse_silently_wrong(requested, model, options, installed)
     differences = tuple(mismatches(requested, installed)) if requested else ()
     identity = f"{python}, Python {installed.python_minor}"
@@ -176,9 +188,10 @@ def _venv(
     may_build: bool,
     differences: tuple[str, ...] = (),
 ) -> Placement:
-    from batchtwin.environments.venv import EnvironmentBuildError, build, existing
+    from batchtwin.environments.venv import EnvironmentBuildError, build, check_python, existing
 
     python = requested.minor(options.python)
+    check_python(requested, options.python)
     environment = existing(requested, python)
     if environment is None and not may_build:
         count = len(requested.pip_lines) + len(requested.conda_only)

@@ -15,7 +15,7 @@ from batchtwin.environments.uv import OF_THE_KEY, variables, without_credentials
 from batchtwin.inputs.plan import content_hash
 from batchtwin.locks import hold
 
-__all__ = ["EnvironmentBuildError", "build", "environment_for", "existing", "key_of"]
+__all__ = ["EnvironmentBuildError", "build", "check_python", "environment_for", "existing", "key_of"]
 
 
 def environment_for(
@@ -37,7 +37,23 @@ def environment_for(
         EnvironmentBuildError: with uv's or conda's reason.
         RequirementsFileError: a file that a line names cannot be read.
     """
+    check_python(requested, python)
     return build(requested, requested.minor(python), progress, allow_builds=allow_builds, upgrade=upgrade)
+
+
+def check_python(requested: RequestedEnvironment, override: str | None = None) -> None:
+    """See that deployments can run under the Python that is requested, or that `override` names instead.
+
+    Raises:
+        EnvironmentBuildError: they cannot.
+    """
+    if override is None:
+        problem = requested.python_problem
+    else:
+        known = requested.minor(override) in MINORS
+        problem = None if known else f"--python {override}: deployments run under Python {MINORS[0]} to {MINORS[-1]}"
+    if problem:
+        raise EnvironmentBuildError(f"{problem}; try another one: --python {MINORS[0]}")
 
 
 def key_of(requested: RequestedEnvironment, python: str) -> str:
@@ -74,7 +90,8 @@ def _identity_of(line: PipLine) -> list[str]:
     if line.option[0] == "--find-links":
         entries = [(path.name, path.stat().st_size) for path in line.path.glob("*") if path.is_file()]
         return [text, repr(sorted(entries))]
-    return [text, content_hash(line.path) if line.path.exists() else ""]
+    is_content = line.path.is_file() or line.path.is_dir()  # what else there is, a pipe, may never end
+    return [text, content_hash(line.path) if is_content else ""]
 
 
 def existing(requested: RequestedEnvironment, python: str) -> Environment | None:
@@ -94,11 +111,6 @@ def build(
     Raises:
         BatchTwinError: as of `environment_for`.
     """
-    if python not in MINORS:
-        raise EnvironmentBuildError(
-            f"{requested.source}: Python {python}: deployments run under Python {MINORS[0]} to {MINORS[-1]}; "
-            f"try another one: --python {MINORS[0]}"
-        )
     key = key_of(requested, python)
     environment = None if upgrade else cache.load(cache.cache_folder() / key)
     if environment is None:
