@@ -213,10 +213,8 @@ def place_request(
     from batchtwin.environments.placement import place
 
     options = request.environment
-    if request.ray is not None:
-        if options.env not in {"auto", "here"}:
-            raise UsageError(f"--env {options.env}: with --pool ray, jobs run in what the machines of the cluster have")
-        options = replace(options, env="here")
+    if request.ray is not None and options.kind == "image":
+        raise UsageError(f"--env {options.env}: does not go with --pool ray; start the cluster in that image instead")
     where = (resolved.deployment, resolved.folder, resolved.model)
     return place(*where, options, note, may_build=may_build, registered=registered)
 

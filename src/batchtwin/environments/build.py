@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from batchtwin.environments import cache
-from batchtwin.environments.cache import LOCK, Environment, Record
+from batchtwin.environments.cache import LOCK, Environment, Record, versions
 from batchtwin.environments.conda_specs import parse_spec
 from batchtwin.environments.interpreters import find_python
 from batchtwin.environments.pip_lines import PipLine
@@ -48,9 +48,17 @@ class EnvironmentBuildError(BatchTwinError):
 class Build:
     """One build. A venv is made beside its place and renamed; conda's holds its path, so its record comes last."""
 
-    def __init__(self, requested: RequestedEnvironment, python: str, key: str, note: Note, allow_builds: bool) -> None:
+    def __init__(
+        self,
+        requested: RequestedEnvironment,
+        python: str,
+        key: str,
+        note: Note,
+        allow_builds: bool,
+        lock: str = "",
+    ) -> None:
         self._requested, self._python, self._key, self._note = requested, python, key, note
-        self._allow_builds = allow_builds
+        self._allow_builds, self._lock = allow_builds, lock
         self._path = cache.cache_folder() / key
         self._folder = self._path if requested.conda_only else self._path.with_name(f".{key}.new")
         self._lines = list(requested.expanded())
@@ -187,6 +195,10 @@ class Build:
         overrides.write_text("\n".join(OVERRIDES) + "\n", encoding="utf-8")
         words = ["pip", "install", "--quiet", "--python", str(self._python_path), *self._words]
         words += [] if self._allow_builds else ["--no-build"]
+        if self._lock:
+            constraints = self._folder / "constraints.txt"
+            constraints.write_text("\n".join(sorted(versions(self._lock))) + "\n", encoding="utf-8")
+            words += ["--constraint", str(constraints)]
         words += ["--requirement", str(requirements)]
         uv([*words, "--override", str(overrides)])
         if self._needs_nccl():

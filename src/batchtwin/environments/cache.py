@@ -246,6 +246,11 @@ def unused(days: float) -> list[Environment]:
     return [environment for environment in environments() if time.time() - environment.last_used > days * DAY]
 
 
+def versions(lock: str) -> set[str]:
+    """Return the lines `name==version` of a lock."""
+    return {line.strip() for line in lock.splitlines() if re.match(r"[\w.-]+==\S+$", line.strip())}
+
+
 def size_of(path: Path) -> int:
     """Return the bytes of the files below a folder that stand there alone, or share their blocks with a cache."""
     total = 0

@@ -39,7 +39,8 @@ class Placement:
     """The decision. `python` is the interpreter, None for this one; `image` the tag, if it is to be an image.
 
     `differences` are sentences on what is not as requested where it runs; `warnings` are for the person. `identity`
-    is what a resumed job has to find again. `would_build` says what is to be made; `environment` is the cached one.
+    is what a resumed job has to find again. `would_build` says what is to be made; `environment` is the cached one,
+    made as `requested`.
     """
 
     kind: Literal["here", "venv", "path", "image"]
@@ -50,6 +51,7 @@ class Placement:
     identity: str = ""
     would_build: str = ""
     environment: Environment | None = None
+    requested: RequestedEnvironment | None = None
 
     def use(self) -> int | None:
         """Keep the cached environment, if it is one, from being removed until the descriptor returned is closed.
@@ -210,7 +212,14 @@ def _venv(
         raise RequestedEnvironmentError("\n".join(left_out))
     warnings = left_out + _doubts(requested, from_lock(environment.record.python, environment.lock))
     identity = f"venv {environment.record.key} {digest}"
-    return Placement("venv", environment.python, warnings=warnings, identity=identity, environment=environment)
+    return Placement(
+        "venv",
+        environment.python,
+        warnings=warnings,
+        identity=identity,
+        environment=environment,
+        requested=requested,
+    )
 
 
 def _another_python(requested: RequestedEnvironment, python: str) -> str:

@@ -104,9 +104,17 @@ def existing(requested: RequestedEnvironment, python: str) -> Environment | None
 
 
 def build(
-    requested: RequestedEnvironment, python: str, note: Note, *, allow_builds: bool = False, upgrade: bool = False
+    requested: RequestedEnvironment,
+    python: str,
+    note: Note,
+    *,
+    allow_builds: bool = False,
+    upgrade: bool = False,
+    lock: str = "",
 ) -> Environment:
     """Do what `environment_for` does, for a minor version of Python that is known.
+
+    What is made has the versions of `lock`, the lock of an environment of the same request.
 
     Raises:
         BatchTwinError: as of `environment_for`.
@@ -115,7 +123,7 @@ def build(
     environment = None if upgrade else cache.load(cache.cache_folder() / key)
     if environment is None:
         try:
-            environment = _made(key, Build(requested, python, key, note, allow_builds), upgrade)
+            environment = _made(key, Build(requested, python, key, note, allow_builds, lock), upgrade)
         except OSError as error:
             raise EnvironmentBuildError(_refused(error)) from None
         for removed in cache.make_room(environment):
