@@ -37,6 +37,7 @@ WIDE: set[str] = {
     "batchtwin.cli.jobs.resume",
     "batchtwin.cli.jobs.score",
     "batchtwin.azure.cli.assets.create_data",
+    "batchtwin.azure.cli.assets.create_environment",
     "batchtwin.azure.cli.assets.create_model",
     "batchtwin.azure.cli.computes.create",
     "batchtwin.azure.cli.endpoints.invoke",

@@ -24,6 +24,7 @@ from batchtwin.cli.options import (
     Workers,
     environment_options,
 )
+from batchtwin.cli.registered import registered
 from batchtwin.deployment.overrides import parse_set
 from batchtwin.inputs.location import parse_location
 from batchtwin_node.readers.bad_file import printable
@@ -60,8 +61,8 @@ def plan(
         environment=environment_options(env, None, python=python, force=force, strict=strict_environment),
     )
     resolved = resolve(request)
-    placement = place_request(request, resolved, note, may_build=trial)
-    prepared = prepare(request, resolved)
+    placement = place_request(request, resolved, note, may_build=trial, registered=registered)
+    prepared = prepare(request, resolved).placed(placement)
     facts, doubts = preview.summary(prepared), preview.warnings(prepared)
     facts["environment"] = placement.text
     if trial:
@@ -74,7 +75,7 @@ def plan(
         return
     for name, value in facts.items():
         typer.echo(printable(f"{name.replace('_', ' '):22} {value}"))
-    warn(placement.warnings + prepared.warnings + tuple(doubts))
+    warn(prepared.warnings + tuple(doubts))
 
 
 def image(
@@ -93,5 +94,6 @@ def image(
     from batchtwin.environments.image import build_image, recipe_for
 
     resolved = resolve(Request(deployment, Path(), parse_location(model) if model else None))
-    recipe = recipe_for(resolved.deployment, resolved.folder, resolved.model.path, allow_builds=allow_builds)
+    where = (resolved.deployment, resolved.folder, resolved.model)
+    recipe = recipe_for(*where, allow_builds=allow_builds, registered=registered)
     typer.echo(build_image(recipe, engine, shlex.split(flags)))

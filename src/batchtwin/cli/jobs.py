@@ -37,6 +37,7 @@ from batchtwin.cli.options import (
     parse_rows,
     ray_options,
 )
+from batchtwin.cli.registered import registered
 from batchtwin.deployment.overrides import parse_set
 from batchtwin.inputs.location import parse_location
 from batchtwin_node.readers.bad_file import printable
@@ -119,10 +120,9 @@ def _run(request: Request) -> int:
     from batchtwin.engine.prepare import place_request, prepare, resolve
 
     resolved = resolve(request)
-    placement = place_request(request, resolved, note)
+    placement = place_request(request, resolved, note, registered=registered)
     with closing(backend_for(request, resolved, placement)) as backend:
-        prepared = prepare(request, resolved)
-        warn(placement.warnings)
+        prepared = prepare(request, resolved).placed(placement)
         result = _score(prepared, backend)
     if result.cause and placement.differences:
         warn(tuple(f"environment: {text}" for text in placement.differences))
@@ -167,8 +167,9 @@ def resume(
     where: Pooling | None = ray_options(pool, ray_address, ray_cpus, ray_gpus, ray_wait, ray_env) or (
         "local" if pool else None
     )
+    folder = work_folder(parse_location(output))
     with closing(progress_for()) as progress:
-        result = resume(work_folder(parse_location(output)), progress, workers, retry_failed=retry_failed, where=where)
+        result = resume(folder, progress, workers, retry_failed=retry_failed, where=where, registered=registered)
     raise typer.Exit(_tell(result))
 
 

@@ -31,6 +31,7 @@ from batchtwin_node.protocol import FilePart
 from batchtwin_node.script import entry_script
 
 if TYPE_CHECKING:
+    from batchtwin.environments.named import Registered
     from batchtwin.environments.placement import Placement
 
 COALESCED = "--coalesce: one predict for the files of a mini-batch; the service calls predict once per file"
@@ -90,7 +91,9 @@ class Resolved:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A job that may start. `hashes` holds the SHA-256 of input paths, where they are wanted."""
+    """A job that may start. `hashes` holds the SHA-256 of input paths, where they are wanted; `environment` says where
+    it runs, in words.
+    """
 
     request: Request
     resolved: Resolved
@@ -100,6 +103,7 @@ class Prepared:
     output: OutputFolder
     warnings: tuple[str, ...]
     hashes: Mapping[str, str]
+    environment: str = ""
 
     @classmethod
     def of(
@@ -123,7 +127,12 @@ class Prepared:
     def whole(self) -> Prepared:
         """Return the same job, with no file in parts."""
         plan = Plan.make(self.plan.files, self.deployment.settings.mini_batch_size, self.plan.fingerprint)
-        return Prepared.of(self.request, self.resolved, self.inputs, plan, self.output.root, self.hashes)
+        whole = Prepared.of(self.request, self.resolved, self.inputs, plan, self.output.root, self.hashes)
+        return replace(whole, environment=self.environment)
+
+    def placed(self, placement: Placement) -> Prepared:
+        """Return it with where it runs, and how that differs from what is requested."""
+        return replace(self, environment=placement.text, warnings=(*placement.warnings, *self.warnings))
 
     @property
     def deployment(self) -> Deployment:
@@ -232,9 +241,16 @@ def _refuse_driver_options(request: Request) -> None:
 
 
 def place_request(
-    request: Request, resolved: Resolved, note: Callable[[str], None], *, may_build: bool = True
+    request: Request,
+    resolved: Resolved,
+    note: Callable[[str], None],
+    *,
+    may_build: bool = True,
+    registered: Registered | None = None,
 ) -> Placement:
     """Decide where the deployment runs, and make its environment if it needs one of its own.
+
+    `registered` looks up environments of a workspace.
 
     Raises:
         BatchTwinError: the environment is refused, or cannot be made.
@@ -242,11 +258,10 @@ def place_request(
     from batchtwin.environments.placement import place
 
     options = request.environment
-    if request.ray is not None:
-        if options.env not in {"auto", "here"}:
-            raise UsageError(f"--env {options.env}: with --pool ray, jobs run in what the machines of the cluster have")
-        options = replace(options, env="here")
-    return place(resolved.deployment, resolved.folder, resolved.model, options, note, may_build=may_build)
+    if request.ray is not None and options.kind == "image":
+        raise UsageError(f"--env {options.env}: does not go with --pool ray; start the cluster in that image instead")
+    where = (resolved.deployment, resolved.folder, resolved.model)
+    return place(*where, options, note, may_build=may_build, registered=registered)
 
 
 def _script(deployment: Deployment, folder: Path) -> tuple[str, str] | None:

@@ -21,6 +21,7 @@ from batchtwin.engine.output.upload import publish, result_location
 from batchtwin.engine.prepare import Prepared, place_request, requests, resolve
 from batchtwin.engine.progress import Progress
 from batchtwin.engine.run import Result, job_of, run_job
+from batchtwin.environments.named import Registered
 from batchtwin.errors import BatchTwinError
 from batchtwin.inputs.listing import InputFile, Inputs, list_inputs
 from batchtwin.inputs.location import is_url
@@ -49,10 +50,11 @@ def resume(
     *,
     retry_failed: bool = False,
     where: Pooling | None = None,
+    registered: Registered | None = None,
 ) -> Result:
     """Finish an interrupted or failed job: run what the ledger lacks. A finished one is left as it is.
 
-    It runs where it ran before, unless `where` says otherwise.
+    It runs where it ran before, unless `where` says otherwise. `registered` looks up environments of a workspace.
 
     Raises:
         BatchTwinError: there is no job, it is in use, or what it was made of has changed.
@@ -77,7 +79,8 @@ def resume(
             raise ChangedError(root, changes)
         for name in new_files(prepared):
             progress.note(f"Warning: {name}: not there when the job began, and not part of it")
-        placement = place_request(prepared.request, prepared.resolved, progress.note)
+        placement = place_request(prepared.request, prepared.resolved, progress.note, registered=registered)
+        prepared = prepared.placed(placement)
         with closing(backend_for(prepared.request, prepared.resolved, placement)) as backend:
             environment, before = backend.connect(prepared), ledger.fact("environment")
             if before and where is None and environment != before:

@@ -86,6 +86,10 @@ class Run:
             logs.progress(f"Scheduling finished. {scheduled} in {time.monotonic() - self._began:.3f} seconds.")
             report.happened_before(self._ledger.failures())
             report.measure(job)
+            if prepared.environment:
+                logs.progress(f"Environment: {prepared.environment}")
+            for warning in prepared.warnings:
+                logs.progress(f"Warning: {warning}")
             context = job_context(prepared, self._number, self._ledger.fact("key") or prepared.plan.fingerprint)
             pool = self._backend.pool(context, logs, report.note)
             with _signals() as caught, closing(self._progress), closing(pool):

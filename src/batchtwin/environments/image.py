@@ -19,9 +19,12 @@ from pathlib import Path
 
 import yaml
 
-from batchtwin.deployment.schema import Deployment, InlineEnvironment
-from batchtwin.environments.requested import RequestedEnvironment, requested_environment
-from batchtwin.environments.venv import OVERRIDES, SEEDS
+from batchtwin.deployment.model import Model
+from batchtwin.deployment.schema import Deployment
+from batchtwin.environments.build import OVERRIDES, SEEDS
+from batchtwin.environments.named import Registered
+from batchtwin.environments.placement import requested_or_reason
+from batchtwin.environments.requested import RequestedEnvironment
 from batchtwin.errors import BatchTwinError
 from batchtwin.inputs.plan import content_hash
 
@@ -81,24 +84,28 @@ def _for_uv(python: str) -> str:
     return exact[1] if exact else version or "3"
 
 
-def recipe_for(deployment: Deployment, folder: Path, model: Path, *, allow_builds: bool = False) -> Recipe:
+def recipe_for(
+    deployment: Deployment,
+    folder: Path,
+    model: Model,
+    *,
+    allow_builds: bool = False,
+    registered: Registered | None = None,
+) -> Recipe:
     """Return what the deployment's image is made of: its `environment`, else the MLflow model's own requirements.
 
+    `registered` looks up environments of a workspace.
+
     Raises:
-        ImageError: the deployment names an environment that only Azure ML has, or nothing at all, or a requirement
-            that cannot be put into an image.
+        ImageError: nothing here says what to install, or a requirement cannot be put into an image.
+        BatchTwinError: a file that says it cannot be read.
     """
-    environment = deployment.environment
-    requested = requested_environment(deployment, folder, model)
-    if isinstance(environment, str):
-        raise ImageError(
-            f"environment: '{environment}' is registered in Azure ML, not here; write image and conda_file"
-        )
+    requested, reason = requested_or_reason(deployment, folder, model, registered)
     if requested is None:
-        raise ImageError(f"environment: no conda_file, and no MLflow model in {model}: nothing says what to install")
+        nothing = f"no conda_file, and no MLflow model in {model.path}: nothing says what to install"
+        raise ImageError(f"environment: {reason or nothing}")
     _check(requested)
-    image = environment.image if isinstance(environment, InlineEnvironment) else None
-    return Recipe(image or BASE_IMAGE, requested, allow_builds)
+    return Recipe(requested.image or BASE_IMAGE, requested, allow_builds)
 
 
 def _check(requested: RequestedEnvironment) -> None:

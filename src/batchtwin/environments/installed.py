@@ -121,12 +121,19 @@ def _ask(python: Path) -> Installed:
             env=variables(),
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=ASK_SECONDS,
-            check=True,
+            check=False,
         )
-        version, versions = json.loads(done.stdout)
     except OSError as error:
-        raise InterpreterError(f"{python}: {error.strerror}; --env takes the folder of a venv") from None
-    except (subprocess.SubprocessError, ValueError) as error:
-        raise InterpreterError(f"{python}: does not answer as a Python of 3.8 or later: {error}") from None
-    return Installed(version, {canonicalize_name(name): text for name, text in versions.items()})
+        reason = error.strerror or str(error)
+        raise InterpreterError(f"{python}: {reason}; --env takes the folder of a venv or conda environment") from None
+    except subprocess.TimeoutExpired:
+        raise InterpreterError(f"{python}: does not answer within {ASK_SECONDS:g} seconds; is it a Python?") from None
+    try:
+        version, versions = json.loads(done.stdout)
+        return Installed(version, {canonicalize_name(name): str(text) for name, text in versions.items()})
+    except (ValueError, TypeError, AttributeError):
+        last = done.stderr.strip().splitlines()[-1:]
+        said = f"it says {(last or [done.stdout])[0][:300]!r}, and ends with exit code {done.returncode}"
+        raise InterpreterError(f"{python}: does not answer as a Python of 3.8 or later: {said}") from None

@@ -28,7 +28,7 @@ class Workspace:
         self.environments = Environments(store.root, self.assets)
         self.computes = Computes(store)
         self.endpoints = Endpoints(store)
-        self.deployments = Deployments(store, self.assets, self.computes, self.endpoints)
+        self.deployments = Deployments(store, self.assets, self.environments, self.computes, self.endpoints)
         self.jobs = Jobs(store, self.assets, self.endpoints, self.deployments)
         self.datastores = Datastores(store.root, self.assets)
 

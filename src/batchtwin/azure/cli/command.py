@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -22,6 +23,9 @@ NOT_FOUND = 3
 SEVERAL = ("--set", "--add", "--remove", "--tags", "--inputs", "--outputs", "--defaults")
 # What says where in the cloud to look: accepted, for the workspace is BATCHTWIN_WORKSPACE.
 PLACES = ("--resource-group -g", "--workspace-name -w", "--subscription")
+
+# Whether a command was told --only-show-errors.
+only_errors: ContextVar[bool] = ContextVar("only_errors", default=False)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -99,8 +103,8 @@ def verb(
         def run(**given: Any) -> None:
             shown = {parameter.name: given.pop(parameter.name) for parameter in _common()}
             dropped = {parameter.name: given.pop(parameter.name) for parameter in nothing}
-            if not shown["only_show_errors"]:
-                _warn(option for option in ignored if dropped[_plain_name(option)] is not None)
+            only_errors.set(shown["only_show_errors"])
+            _warn(option for option in ignored if dropped[_plain_name(option)] is not None)
             with _as_azure():
                 _refuse_empty(given, own.parameters)
                 check_query(shown["query"])
@@ -119,8 +123,9 @@ def verb(
 
 
 def warn(text: str) -> None:
-    """Say on stderr what the user should know."""
-    typer.echo(f"WARNING: {text}", err=True)
+    """Say on stderr what the user should know, unless only errors are wanted."""
+    if not only_errors.get():
+        typer.echo(f"WARNING: {text}", err=True)
 
 
 def confirm(yes: bool) -> None:

@@ -18,6 +18,7 @@ from batchtwin.errors import UsageError
 GROUPS = {
     "model": "assets",
     "data": "assets",
+    "environment": "assets",
     "compute": "computes",
     "batch-endpoint": "endpoints",
     "batch-deployment": "deployments",

@@ -14,6 +14,7 @@ Format = Literal["json", "jsonc", "none", "table", "tsv", "yaml", "yamlc"]
 
 ModelName = Annotated[str, Option("--name", "-n", help="Name of the model.")]
 DataName = Annotated[str, Option("--name", "-n", help="Name of the data asset.")]
+EnvironmentName = Annotated[str, Option("--name", "-n", help="Name of the environment.")]
 ComputeName = Annotated[str, Option("--name", "-n", help="Name of the compute target.")]
 EndpointName = Annotated[str, Option("--name", "-n", parser=str.lower, help="Name of the batch endpoint.")]
 DeploymentName = Annotated[str, Option("--name", "-n", parser=str.lower, help="Name of the deployment.")]

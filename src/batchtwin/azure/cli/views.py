@@ -10,6 +10,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
+import yaml
+
 from batchtwin.deployment.reference import COLLECTIONS, PREFIX, WORKSPACE_ID
 from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.workspace.entities import Asset, Compute, DeploymentRecord, Endpoint, JobRecord
@@ -54,6 +56,25 @@ def asset(asset: Asset) -> dict[str, Any]:
         resourceGroup=LOCAL,
         tags=dict(asset.tags),
         type=asset.type,
+        version=asset.version,
+    )
+
+
+def environment(asset: Asset) -> dict[str, Any]:
+    """What `environment show` prints; of a conda file the content."""
+    facts, is_context = asset.properties, "image" not in asset.properties
+    context = {"path": facts.get("build") or str(asset.path), "dockerfile_path": facts.get("dockerfile_path")}
+    return _present(
+        build=_present(**context) if is_context else None,
+        conda_file=yaml.safe_load(asset.path.read_bytes()) if asset.path and not is_context else None,
+        creation_context=_context(asset.created, asset.changed),
+        description=asset.description,
+        id=asset_id(asset),
+        image=facts.get("image"),
+        name=asset.name,
+        os_type=facts.get("os_type", "linux"),
+        resourceGroup=LOCAL,
+        tags=dict(asset.tags),
         version=asset.version,
     )
 

@@ -128,21 +128,21 @@ def score(store: Store, row: RowMapping, folder: Path, watch: Watch) -> Result:
     from batchtwin.engine.backends.choice import backend_for
     from batchtwin.engine.new_job import new_job
     from batchtwin.engine.prepare import Request, place_request, prepare, resolve
-    from batchtwin.environments.options import EnvironmentOptions
     from batchtwin.workspace.entities import JobStatus
     from batchtwin.workspace.jobs import states
+    from batchtwin.workspace.jobs.outlook import environment_options
 
     request = Request(
         folder / "deployment.yml",
         Path(row["request"]["input"]),
         output=folder,
-        environment=EnvironmentOptions(os.environ.get("BATCHTWIN_ENV", "auto")),
+        environment=environment_options(),
     )
     resolved = resolve(request)
     placement = place_request(request, resolved, watch.note)
     with closing(backend_for(request, resolved, placement)) as backend:
-        prepared = prepare(request, resolved)
-        for warning in (*prepared.warnings, *placement.warnings):
+        prepared = prepare(request, resolved).placed(placement)
+        for warning in prepared.warnings:
             watch.note(f"Warning: {warning}")
         states.advance(store, row["name"], JobStatus.RUNNING)
         return new_job(prepared, watch, backend)
