@@ -8,22 +8,29 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from packaging.utils import canonicalize_name
 
 from batchtwin import atomic
 from batchtwin.environments.cache import cache_folder
 from batchtwin.errors import BatchTwinError
+from batchtwin_node.script.imports import is_installed
 
 ASK = """\
 import importlib.metadata as metadata, json, platform
 versions = {d.metadata["Name"]: d.version for d in metadata.distributions() if d.metadata["Name"]}
 print(json.dumps([platform.python_version(), versions]))
+"""
+# Tells which of the modules that are its words are not there.
+FIND = """\
+import importlib.util, json, sys
+print(json.dumps([name for name in sys.argv[1:] if importlib.util.find_spec(name) is None]))
 """
 ASK_SECONDS = 60.0
 ANSWERS = "installed"
@@ -113,20 +120,36 @@ def _stamp(python: Path) -> list[str]:
 
 
 def _ask(python: Path) -> Installed:
+    version, versions = _answer(python, ASK)
+    return Installed(version, {canonicalize_name(name): text for name, text in versions.items()})
+
+
+def _answer(python: Path, program: str, *words: str) -> Any:
+    """Run a program that prints JSON."""
     from batchtwin.environments.uv import variables
 
     try:
         done = subprocess.run(  # noqa: S603
-            [str(python), "-I", "-c", ASK],
+            [str(python), "-I", "-c", program, *words],
             env=variables(),
             capture_output=True,
             text=True,
             timeout=ASK_SECONDS,
             check=True,
         )
-        version, versions = json.loads(done.stdout)
+        return json.loads(done.stdout)
     except OSError as error:
         raise InterpreterError(f"{python}: {error.strerror}; --env takes the folder of a venv") from None
     except (subprocess.SubprocessError, ValueError) as error:
         raise InterpreterError(f"{python}: does not answer as a Python of 3.8 or later: {error}") from None
-    return Installed(version, {canonicalize_name(name): text for name, text in versions.items()})
+
+
+def missing_modules(python: Path | None, names: Sequence[str]) -> set[str]:
+    """Return those of these top-level modules that an interpreter (None: this one) does not have. Nothing is imported.
+
+    Raises:
+        InterpreterError: it does not answer.
+    """
+    if python is None:
+        return {name for name in names if not is_installed(name)}
+    return {*_answer(python, FIND, *names)}
