@@ -112,6 +112,6 @@ def image(
     from batchtwin.engine.prepare import Request, resolve
     from batchtwin.environments.image import build_image, recipe_for
 
-    resolved = resolve(Request(deployment, Path(), parse_location(model) if model else None))
+    resolved = resolve(Request(deployment, Path(), find_registered(deployment, model, {})))
     recipe = recipe_for(resolved.deployment, resolved.folder, resolved.model.path, allow_builds=allow_builds)
     typer.echo(build_image(recipe, engine, shlex.split(flags)))
