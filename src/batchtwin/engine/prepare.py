@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from batchtwin.deployment.model import Model, find_model
 from batchtwin.deployment.schema import Deployment
 from batchtwin.engine.backends.ray.options import RayOptions
+from batchtwin.engine.checks import check_resolved, request_warnings
 from batchtwin.engine.identity import Identity
 from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.engine.output.remote import RemoteOutput
@@ -23,7 +24,7 @@ from batchtwin.errors import UsageError
 from batchtwin.inputs.listing import InputFile, Inputs, check_supported, list_inputs
 from batchtwin.inputs.location import is_url
 from batchtwin.inputs.parts import NotSplittableError, Rows, bytes_per_part, refusal, split
-from batchtwin.inputs.plan import Parts, Plan, content_hash
+from batchtwin.inputs.plan import Parts, Plan, content_hash, file_hashes
 from batchtwin_node import readers
 from batchtwin_node.errors import NodeError
 from batchtwin_node.machine import cpus
@@ -33,9 +34,6 @@ from batchtwin_node.script import entry_script
 if TYPE_CHECKING:
     from batchtwin.environments.named import Registered
     from batchtwin.environments.placement import Placement
-
-COALESCED = "--coalesce: one predict for the files of a mini-batch; the service calls predict once per file"
-IN_PARTS = "--split-rows: one predict for each part of a large file; the service calls predict once per file"
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,16 @@ class Resolved:
         Raises:
             BatchTwinError: a file cannot be read.
         """
-        return Identity.of(self.deployment, self.model.path, Path(self.script[0]) if self.script else None)
+        return Identity.of(self.deployment, self.model.path, self.code_files)
+
+    @cached_property
+    def code_files(self) -> dict[str, str] | None:
+        """The SHA-256 of each file of the code folder, by its name in it; None without a script.
+
+        Raises:
+            BatchTwinError: a file cannot be read.
+        """
+        return file_hashes(Path(self.script[0])) if self.script else None
 
 
 @dataclass(frozen=True)
@@ -119,8 +126,7 @@ class Prepared:
         """Put together what is planned to run in the output folder `root`, with as many workers as may run here."""
         deployment = resolved.deployment
         workers, capped = workers_for(request.workers, deployment, len(plan.mini_batches), request.ray)
-        chosen = [*([COALESCED] if request.coalesce else []), *([IN_PARTS] if request.split_rows else [])]
-        warnings = (*inputs.warnings(), *capped, *chosen, *notes)
+        warnings = (*inputs.warnings(), *capped, *request_warnings(request, deployment), *notes)
         output = OutputFolder(root, deployment.output_file)
         return cls(request, resolved, inputs, plan, workers, output, warnings, hashes)
 
@@ -188,11 +194,10 @@ def prepare(request: Request, resolved: Resolved | None = None) -> Prepared:
         raise UsageError("--split-rows is for files here; copy them from the store first")
     if request.split_rows and request.quarantine:
         raise UsageError("--split-rows does not go with --bad-files quarantine: half of a bad file would be scored")
+    check_resolved(request, resolved)
     inputs = list_inputs(request.input)
-    if resolved.script is None:
-        _check_driver(deployment, resolved.model, inputs.files, request.quarantine)
-    else:
-        _refuse_driver_options(request)
+    if resolved.script is None and not request.quarantine:
+        check_supported(inputs.files, readers.endings())
     root = (request.output or _fresh_folder(deployment.name)).absolute()
     OutputFolder(root, deployment.output_file).check(request.overwrite)
     if request.publish:
@@ -225,19 +230,6 @@ def _parts(request: Request, resolved: Resolved, files: Sequence[InputFile]) -> 
     return {path: found for path, found in parts.items() if found}, [
         f"--split-rows: {text}{more}" for text in whole[:1]
     ]
-
-
-def _refuse_driver_options(request: Request) -> None:
-    options = {
-        "--coalesce": request.coalesce,
-        "--split-rows": request.split_rows,
-        "--bad-files quarantine": request.quarantine,
-    }
-    for option, is_given in options.items():
-        if is_given:
-            raise UsageError(
-                f"{option} is for the MLflow driver; this deployment brings a scoring script, which reads and predicts"
-            )
 
 
 def place_request(
@@ -274,18 +266,6 @@ def _script(deployment: Deployment, folder: Path) -> tuple[str, str] | None:
     except NodeError as error:
         raise UsageError(str(error)) from None
     return str(base), code.scoring_script
-
-
-def _check_driver(deployment: Deployment, model: Model, files: Sequence[InputFile], quarantine: bool) -> None:
-    """What the MLflow driver refuses: no pyfunc, nothing to write to, files that it cannot read [A, R]."""
-    model.require_pyfunc()
-    if deployment.settings.output_action == "summary_only":
-        raise UsageError(
-            "settings.output_action: 'summary_only' without a scoring script would write nothing; "
-            "use append_row, or name a script in code_configuration"
-        )
-    if not quarantine:
-        check_supported(files, readers.endings())
 
 
 def workers_for(

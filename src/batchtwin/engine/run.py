@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from types import FrameType
 from batchtwin import errors, safe_open
 from batchtwin.engine.backends.base import Backend, Pool, PoolError
 from batchtwin.engine.context import job_context
-from batchtwin.engine.job import Job, Rules, Status, Submit
+from batchtwin.engine.job import Job, Rules, Status, Submit, next_step
 from batchtwin.engine.ledger import Entry, Ledger
 from batchtwin.engine.logs import Logs
 from batchtwin.engine.output.build_manifest import write_manifest
@@ -25,8 +26,11 @@ from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import Progress
 from batchtwin.engine.report import Report
 from batchtwin.engine.row_counts import row_count_warnings
-from batchtwin.errors import OutputError
+from batchtwin.environments.differences import missing_module
+from batchtwin.environments.placement import requested_or_reason
+from batchtwin.errors import BatchTwinError, OutputError
 from batchtwin_node.protocol import Failure, Outcome, Ready
+from batchtwin_node.script.imports import lies_elsewhere
 
 TICK_SECONDS = 0.2
 
@@ -36,7 +40,7 @@ class Result:
     """How a job ended. `cause` says why, with the first real cause, where it did not complete.
 
     `counts` says what was scored. `written` is the predictions file, a text if that is a URL, else the place to look
-    at; `refused` means that the script could not be run.
+    at; `refused` means that the script could not be run. `advice` says how to go on, where it did not complete.
     """
 
     status: Status
@@ -45,6 +49,7 @@ class Result:
     written: Path | str
     counts: str
     refused: bool = False
+    advice: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -111,7 +116,10 @@ class Run:
         """Pass events to the job, commit them, and submit the job's tries to the pool, until the job has ended."""
         self._apply(pool, sorted(self._job.start(), key=self._longest_first))
         while self._job.status is Status.RUNNING:
-            happened = [event for event in pool.events(TICK_SECONDS) if not isinstance(event, Ready)]
+            events = pool.events(TICK_SECONDS)
+            for ready in (event for event in events if isinstance(event, Ready)):
+                self._job.on(ready)
+            happened = [event for event in events if not isinstance(event, Ready)]
             if happened:
                 failpoint("events taken")
                 entries = [self._take(event, pool, report) for event in happened]
@@ -144,7 +152,7 @@ class Run:
         job, output = self._job, self._prepared.output
         self._warn_of_row_counts(report)
         any_failed = self._complete(logs)
-        cause = self._backend.explain(_cause(job, report))
+        cause = self._explained(_cause(job, report))
         if job.fatal is not None and job.fatal.kind == "write":
             cause += f"; {self._prepared.output.advice}"
         with suppress(OSError):  # the console has it too
@@ -156,7 +164,9 @@ class Run:
         else:
             written = output.failures if any_failed else logs.root
         refused = job.fatal is not None and job.fatal.kind == "script"
-        return Result(job.status, job.summary, cause, written, job.counts, refused)
+        has_advice = output.advice in cause
+        advice = "" if has_advice else next_step(job, output.root, script=self._prepared.script is not None)
+        return Result(job.status, job.summary, cause, written, job.counts, refused, advice)
 
     def _warn_of_row_counts(self, report: Report) -> None:
         outcomes = [self._job.outcomes[number] for number in sorted(self._job.outcomes)]
@@ -177,7 +187,7 @@ class Run:
                 logs.progress(f"All {len(job.items)} mini batches have been processed.")
                 failpoint("before manifest")
                 try:
-                    write_manifest(prepared, job, assembled, self._ledger.fact("started") or "", self._number)
+                    write_manifest(prepared, job, assembled, self._ledger)
                 except OSError:
                     prepared.output.withdraw()
                     raise
@@ -191,6 +201,24 @@ class Run:
         except OSError as error:
             job.fail(self._refused(error))
         return any_failed
+
+    def _explained(self, cause: str) -> str:
+        """Say of a module that is missing why it is, and how to have it."""
+        cause = self._backend.explain(cause)
+        missing = re.search(r"No module named '([\w.]+)'", cause)
+        if missing is None:
+            return cause
+        with suppress(BatchTwinError, OSError):  # what says so may be gone; the cause is not
+            cause += f"\n{self._why_missing(missing[1])}"
+        return cause
+
+    def _why_missing(self, module: str) -> str:
+        resolved = self._prepared.resolved
+        if resolved.script and (place := lies_elsewhere(Path(resolved.script[0]), resolved.script[1], module)):
+            return place
+        requested, unknown = requested_or_reason(resolved.deployment, resolved.folder, resolved.model)
+        here = (self._ledger.fact("environment") or "").startswith("here")
+        return missing_module(module, requested, unknown, here=here)
 
     def _refused(self, error: OSError) -> str:
         """A full disk or the like: what is committed stays."""
@@ -220,6 +248,7 @@ def job_of(prepared: Prepared) -> Job:
         error_threshold=settings.error_threshold,
         append_row=settings.output_action == "append_row",
         workers=prepared.workers,
+        driver=prepared.script is None,
     )
     return Job([len(mini_batch.files) for mini_batch in prepared.plan.mini_batches], rules)
 
