@@ -12,6 +12,7 @@ import typer
 from batchtwin import __version__
 from batchtwin.cli import azure, deployments, environments, jobs
 from batchtwin.cli.messages import note
+from batchtwin.cli.streams import Streams
 from batchtwin.errors import FAILED, BatchTwinError
 
 app = typer.Typer(
@@ -56,6 +57,14 @@ for _name in ("ml", "account", "config", "configure", "extension", "version"):
 
 def main() -> NoReturn:
     """Entry point: run the command; an error is its text and its exit code, with `--debug` its traceback too."""
+    streams = Streams()
+    try:
+        _run()
+    finally:
+        streams.tell_losses()
+
+
+def _run() -> NoReturn:
     # `--debug` may stand before or after the verb.
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     try:

@@ -97,6 +97,7 @@ class BarProgress:
         self._bar.stop()
 
 
-def progress_for(stream: TextIO = sys.stderr) -> Progress:
-    """A bar where `stream` is a terminal, else plain lines."""
+def progress_for(stream: TextIO | None = None) -> Progress:
+    """A bar where `stream` (standard error as it is now, by default) is a terminal, else plain lines."""
+    stream = stream or sys.stderr
     return BarProgress() if stream.isatty() else PlainProgress(stream)

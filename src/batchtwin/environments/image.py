@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -156,10 +157,14 @@ def _add_uv(context: Path) -> None:
 
 def _run(command: Sequence[str], *, quiet: bool = False) -> bool:
     """Run a command and tell whether it succeeded; what it says goes to stderr, or nowhere."""
-    output = subprocess.DEVNULL if quiet else sys.stderr
     environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
+    # An engine draws on a terminal. It must not end because nobody reads of the build.
+    output: Any = subprocess.DEVNULL if quiet else sys.stderr if sys.stderr.isatty() else subprocess.PIPE
     try:
-        done = subprocess.run(command, stdout=output, stderr=output, env=environment, check=False)  # noqa: S603
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)  # noqa: S603
     except OSError:
         raise ImageError(f"{command[0]}: no such command; install a container engine") from None
-    return done.returncode == 0
+    with process:
+        for line in process.stdout or ():
+            sys.stderr.write(line.decode(errors="replace"))
+    return process.returncode == 0

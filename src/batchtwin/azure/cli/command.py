@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -110,7 +109,7 @@ def verb(
                 check_query(shown["query"])
                 result = _call(function, given, "workspace" in own.parameters)
                 text = text_of(select(result, shown["query"]), shown["output"], queried=shown["query"] is not None)
-            _print(text)
+            sys.stdout.write(text)
 
         parameters = [*passed, *nothing, *_common()]
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -139,15 +138,6 @@ def confirm(yes: bool) -> None:
     if not sys.stdin.isatty():
         raise CommandError("Unable to prompt for confirmation as no tty available. Use --yes.")
     typer.confirm("Are you sure you want to perform this operation?", abort=True, err=True)
-
-
-def _print(text: str) -> None:
-    """Print; a reader that has gone, as `head` does, is no error."""
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _call(function: Callable[..., Any], given: dict[str, Any], with_workspace: bool) -> Any:
