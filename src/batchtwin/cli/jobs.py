@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -141,6 +141,8 @@ def _score(prepared: Prepared, backend: Backend) -> Result:
 def _tell(result: Result) -> int:
     if result.cause:
         note(result.cause)
+    if result.advice:
+        note(result.advice)
     for line in (result.status.value, result.summary, result.counts, printable(str(result.written))):
         typer.echo(line)
     return result.exit_code
@@ -152,6 +154,10 @@ def resume(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Run the failed mini-batches again too.")
     ] = False,
+    accept_changed: Annotated[
+        str | None,
+        typer.Option("--accept-changed", metavar="PARTS", help="Go on with changed code,deployment; recorded."),
+    ] = None,
     pool: PoolKind = None,
     ray_address: RayAddress = None,
     ray_cpus: RayCpus = 1,
@@ -160,6 +166,7 @@ def resume(
     ray_env: RayVariables = None,
 ) -> None:
     """Finish an interrupted or failed job: run only what was not committed."""
+    from batchtwin.engine.identity.changes import parse_accepted
     from batchtwin.engine.output.remote import work_folder
     from batchtwin.engine.progress import progress_for
     from batchtwin.engine.resume import resume
@@ -167,9 +174,10 @@ def resume(
     where: Pooling | None = ray_options(pool, ray_address, ray_cpus, ray_gpus, ray_wait, ray_env) or (
         "local" if pool else None
     )
-    folder = work_folder(parse_location(output))
+    accepted, root = parse_accepted(accept_changed), work_folder(parse_location(output))
+    options: dict[str, Any] = {"retry_failed": retry_failed, "where": where, "registered": registered}
     with closing(progress_for()) as progress:
-        result = resume(folder, progress, workers, retry_failed=retry_failed, where=where, registered=registered)
+        result = resume(root, progress, workers, accepted=accepted, **options)
     raise typer.Exit(_tell(result))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 
 from batchtwin_node.protocol import Event, Failure, Outcome, Ready
 
@@ -84,6 +85,21 @@ class Job:
         texts = (f"; {n} {'file' if n == 1 else 'files'} {what}" for what, n in others.items() if n)
         return f"{scored} files, {self.rows} rows" + "".join(texts)
 
+    @property
+    def failed_mini_batches(self) -> int:
+        """Mini-batches that are out of tries, or that lack results for some of their items."""
+        return len(self.out_of_tries) + sum(outcome.failed > 0 for outcome in self.outcomes.values())
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it has failed by what has ended: only other results of what failed could change that."""
+        nothing = self.rules.append_row and not self.succeeded
+        return self._exceeded or (self.processed == len(self.items) and nothing)
+
+    @property
+    def _exceeded(self) -> bool:
+        return 0 <= self.rules.error_threshold < self.failed
+
     def start(self) -> list[Submit]:
         """The first tries: every mini-batch that has not ended, in plan order."""
         if self.status is not Status.RUNNING:
@@ -156,8 +172,8 @@ class Job:
         self.succeeded += succeeded
         self.failed += failed
         self.processed_items += succeeded + failed
-        threshold = self.rules.error_threshold
-        if 0 <= threshold < self.failed:
+        if self._exceeded:
+            threshold = self.rules.error_threshold
             text = f"The number of failed items is {self.failed}, which exceeds error threshold {threshold}."
             return self._end(Status.FAILED, text)
         if self.processed < len(self.items):
@@ -169,3 +185,25 @@ class Job:
     def _end(self, status: Status, cause: str) -> list[Submit]:
         self.status, self.cause = status, cause
         return []
+
+
+def next_step(job: Job, root: Path, *, script: bool) -> str:
+    """Say which command goes on with the job in `root`, and what it runs; empty for a completed one.
+
+    `script`: the job has a scoring script, which may be what has to be changed.
+    """
+    if job.status is Status.COMPLETED:
+        return ""
+    waiting, failed = len(job.items) - job.processed, job.failed_mini_batches
+    what, parts = ("script or deployment", "code,deployment") if script else ("the deployment", "deployment")
+    changed = f"; after a change of {what}, add --accept-changed {parts}"
+    command = f"batchtwin resume {root}"
+    if job.is_settled:
+        runs = " and ".join([_count(failed, "failed"), *([f"the {waiting} waiting"] if waiting else [])])
+        return f"`{command}` alone changes nothing; `{command} --retry-failed` runs {runs}{changed}"
+    again = f"; with --retry-failed, {_count(failed, 'failed')} too" if failed else ""
+    return f"`{command}` runs {_count(waiting, 'waiting')}{again}{changed}"
+
+
+def _count(number: int, kind: str) -> str:
+    return f"the {number} {kind} mini batch{'' if number == 1 else 'es'}"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from batchtwin.engine.backends.base import Backend
 from batchtwin.engine.backends.local import LocalBackend
+from batchtwin.engine.identity.changes import MADE_OF, MadeOf
 from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.logs import now
 from batchtwin.engine.output.folder import failpoint
@@ -37,6 +38,7 @@ def new_job(prepared: Prepared, progress: Progress, backend: Backend | None = No
         facts = {
             "request": requests.dump_json(request).decode(),
             "identity": prepared.identity.model_dump_json(),
+            MADE_OF: MadeOf.of(prepared.resolved).model_dump_json(),
             "fingerprint": prepared.plan.fingerprint,
             "root": str(prepared.inputs.root),
             "started": now(),

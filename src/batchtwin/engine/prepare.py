@@ -23,7 +23,7 @@ from batchtwin.errors import UsageError
 from batchtwin.inputs.listing import InputFile, Inputs, check_supported, list_inputs
 from batchtwin.inputs.location import is_url
 from batchtwin.inputs.parts import NotSplittableError, Rows, bytes_per_part, refusal, split
-from batchtwin.inputs.plan import Parts, Plan, content_hash
+from batchtwin.inputs.plan import Parts, Plan, content_hash, file_hashes
 from batchtwin_node import readers
 from batchtwin_node.errors import NodeError
 from batchtwin_node.machine import cpus
@@ -86,7 +86,16 @@ class Resolved:
         Raises:
             BatchTwinError: a file cannot be read.
         """
-        return Identity.of(self.deployment, self.model.path, Path(self.script[0]) if self.script else None)
+        return Identity.of(self.deployment, self.model.path, self.code_files)
+
+    @cached_property
+    def code_files(self) -> dict[str, str] | None:
+        """The SHA-256 of each file of the code folder, by its name in it; None without a script.
+
+        Raises:
+            BatchTwinError: a file cannot be read.
+        """
+        return file_hashes(Path(self.script[0])) if self.script else None
 
 
 @dataclass(frozen=True)

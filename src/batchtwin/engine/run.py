@@ -14,7 +14,7 @@ from types import FrameType
 from batchtwin import errors, safe_open
 from batchtwin.engine.backends.base import Backend, Pool, PoolError
 from batchtwin.engine.context import job_context
-from batchtwin.engine.job import Job, Rules, Status, Submit
+from batchtwin.engine.job import Job, Rules, Status, Submit, next_step
 from batchtwin.engine.ledger import Entry, Ledger
 from batchtwin.engine.logs import Logs
 from batchtwin.engine.output.build_manifest import write_manifest
@@ -36,7 +36,7 @@ class Result:
     """How a job ended. `cause` says why, with the first real cause, where it did not complete.
 
     `counts` says what was scored. `written` is the predictions file, a text if that is a URL, else the place to look
-    at; `refused` means that the script could not be run.
+    at; `refused` means that the script could not be run. `advice` says how to go on, where it did not complete.
     """
 
     status: Status
@@ -45,6 +45,7 @@ class Result:
     written: Path | str
     counts: str
     refused: bool = False
+    advice: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -156,7 +157,9 @@ class Run:
         else:
             written = output.failures if any_failed else logs.root
         refused = job.fatal is not None and job.fatal.kind == "script"
-        return Result(job.status, job.summary, cause, written, job.counts, refused)
+        has_advice = output.advice in cause
+        advice = "" if has_advice else next_step(job, output.root, script=self._prepared.script is not None)
+        return Result(job.status, job.summary, cause, written, job.counts, refused, advice)
 
     def _warn_of_row_counts(self, report: Report) -> None:
         outcomes = [self._job.outcomes[number] for number in sorted(self._job.outcomes)]
@@ -177,7 +180,7 @@ class Run:
                 logs.progress(f"All {len(job.items)} mini batches have been processed.")
                 failpoint("before manifest")
                 try:
-                    write_manifest(prepared, job, assembled, self._ledger.fact("started") or "", self._number)
+                    write_manifest(prepared, job, assembled, self._ledger)
                 except OSError:
                     prepared.output.withdraw()
                     raise

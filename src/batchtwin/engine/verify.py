@@ -9,19 +9,22 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from batchtwin.engine.identity.changes import acceptances, changes_since
+from batchtwin.engine.job import next_step
 from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.output.folder import MANIFEST, SCORE, OutputFolder
 from batchtwin.engine.output.manifest import Manifest
 from batchtwin.engine.output.remote import RemoteOutput
 from batchtwin.engine.output.segments import range_problem
 from batchtwin.engine.prepare import Prepared
-from batchtwin.engine.resume import changes_since, load_prepared
+from batchtwin.engine.resume import load_prepared
 from batchtwin.engine.row_counts import row_count_warnings
+from batchtwin.engine.run import job_of
 from batchtwin.errors import BatchTwinError
 from batchtwin.inputs.plan import MiniBatch
 from batchtwin.inputs.remote import RemoteError
 from batchtwin.safe_open import open_file
-from batchtwin_node.protocol import Outcome
+from batchtwin_node.protocol import Failure, Outcome
 
 SHOWN = 10
 
@@ -51,12 +54,13 @@ def verify(root: Path) -> Verdict:
             prepared = load_prepared(ledger, root)
         except BatchTwinError as error:
             return Verdict((str(error),), "nothing: what the job was made of is gone")
-        problems += changes_since(prepared, ledger)
-        outcomes = [event for event in ledger.ended() if isinstance(event, Outcome)]
+        problems += [change.text for change in changes_since(prepared, ledger)]
+        ended = list(ledger.ended())
+        outcomes = [event for event in ended if isinstance(event, Outcome)]
         mini_batches = prepared.plan.mini_batches
         output = prepared.output
         if not output.manifest.exists():
-            problems.append(f"{root}: the job is not complete; finish it with `batchtwin resume {root}`")
+            problems.append(_incomplete(prepared, ended))
             problems += _segments(output, outcomes, mini_batches)
         else:
             manifest = Manifest.read(output.manifest)
@@ -66,11 +70,21 @@ def verify(root: Path) -> Verdict:
             problems += _counts(manifest, prepared, outcomes)
             problems += _predictions(output, manifest, outcomes, mini_batches)
             problems += _published(prepared, manifest)
-    rows = sum(outcome.rows for outcome in outcomes)
-    looked_at = (
-        f"{len(prepared.inputs.files)} input files, {len(outcomes)} of {len(mini_batches)} mini batches, {rows} rows"
-    )
+        rows = sum(outcome.rows for outcome in outcomes)
+        counted = f"{len(outcomes)} of {len(mini_batches)} mini batches, {rows} rows"
+        looked_at = f"{len(prepared.inputs.files)} input files, {counted}"
+        for acceptance in acceptances(ledger):
+            looked_at += f"; accepted before run {acceptance.change.run}: {'; '.join(acceptance.change.changes)}"
     return Verdict(tuple(problems), looked_at, tuple(row_count_warnings(mini_batches, outcomes)))
+
+
+def _incomplete(prepared: Prepared, ended: list[Outcome | Failure]) -> str:
+    job, root = job_of(prepared), prepared.output.root
+    job.replay(ended)
+    advice = next_step(job, root, script=prepared.script is not None)
+    if job.is_settled:
+        return f"{root}: the job failed: {job.cause} {advice}"
+    return f"{root}: the job is not complete; finish it with `batchtwin resume {root}`: {advice}"
 
 
 def _segments(output: OutputFolder, outcomes: list[Outcome], mini_batches: tuple[MiniBatch, ...]) -> Iterator[str]:

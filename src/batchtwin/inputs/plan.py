@@ -66,19 +66,33 @@ def _chunks(
 
 
 def content_hash(path: Path) -> str:
-    """SHA-256 over the relative names and the bytes below `path` (or of one file); `__pycache__` aside.
+    """SHA-256 over the relative names and the bytes below `path` (or of one file), as `file_hashes` has them.
+
+    Raises:
+        BatchTwinError: a file or folder cannot be read.
+    """
+    return hash_of(file_hashes(path))
+
+
+def file_hashes(path: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file below `path`, or of one file, by its relative name; `__pycache__` aside.
 
     Linked folders count with what they hold. Of pipes, devices and broken links only the name counts.
 
     Raises:
         BatchTwinError: a file or folder cannot be read.
     """
-    digest = hashlib.sha256()
     try:
-        for name, file in sorted(_files_below(path)):
-            digest.update(f"{name}\0{_file_hash(file)}\n".encode(errors="surrogateescape"))
+        return {name: _file_hash(file) for name, file in sorted(_files_below(path))}
     except OSError as error:
         raise BatchTwinError(f"{error.filename}: cannot be read: {error.strerror}") from None
+
+
+def hash_of(files: Mapping[str, str]) -> str:
+    """SHA-256 over names and hashes, in this order."""
+    digest = hashlib.sha256()
+    for name, sha256 in files.items():
+        digest.update(f"{name}\0{sha256}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 

@@ -6,7 +6,9 @@ import platform
 from collections.abc import Iterator
 
 from batchtwin import __version__
+from batchtwin.engine.identity.changes import acceptances
 from batchtwin.engine.job import Job
+from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.logs import now
 from batchtwin.engine.output.folder import Assembled
 from batchtwin.engine.output.manifest import Manifest, ManifestInput, ManifestOutput
@@ -14,7 +16,7 @@ from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.row_counts import row_counts
 
 
-def write_manifest(prepared: Prepared, job: Job, assembled: Assembled | None, started: str, runs: int) -> None:
+def write_manifest(prepared: Prepared, job: Job, assembled: Assembled | None, ledger: Ledger) -> None:
     """Write the manifest of a job that has just completed.
 
     Raises:
@@ -27,9 +29,9 @@ def write_manifest(prepared: Prepared, job: Job, assembled: Assembled | None, st
         deployment=prepared.deployment.name,
         fingerprint=prepared.plan.fingerprint,
         identity=prepared.identity,
-        started=started,
+        started=ledger.fact("started") or "",
         ended=now(),
-        runs=runs,
+        runs=int(ledger.fact("runs") or 0),
         workers=prepared.workers,
         mini_batches=len(job.items),
         items=sum(job.items),
@@ -39,6 +41,7 @@ def write_manifest(prepared: Prepared, job: Job, assembled: Assembled | None, st
         output=ManifestOutput(file=name, bytes=assembled.bytes, sha256=assembled.sha256)
         if name and assembled
         else None,
+        accepted=tuple(acceptance.change for acceptance in acceptances(ledger)),
         inputs=(),
     )
     manifest.write(prepared.output.manifest, _inputs(prepared, job))

@@ -50,8 +50,24 @@ class ManifestOutput(_Part):
     sha256: str
 
 
+class AcceptedChange(_Part):
+    """Changes that a person accepted for run number `run`, when `done` mini-batches were done: these stayed so.
+
+    `before` is the identity that those were made with.
+    """
+
+    run: int
+    at: str
+    done: int
+    changes: tuple[str, ...]
+    before: Identity
+
+
 class Manifest(_Part):
-    """A complete job. Times are ISO 8601 in UTC; items are input files, rows are output lines."""
+    """A complete job. Times are ISO 8601 in UTC; items are input files, rows are output lines.
+
+    `fingerprint` is of what the job began with, `identity` of what it ended with: they differ by `accepted`.
+    """
 
     batchtwin: str
     python: str
@@ -68,6 +84,7 @@ class Manifest(_Part):
     failed: int
     rows: int
     output: ManifestOutput | None
+    accepted: tuple[AcceptedChange, ...] = ()
     inputs: tuple[ManifestInput, ...]
 
     def write(self, path: Path, inputs: Iterable[ManifestInput]) -> None:
