@@ -16,8 +16,8 @@ from batchtwin.cli.options import (
     Engine,
     Env,
     Force,
-    InputPath,
     ModelPath,
+    OptionalInputPath,
     Overrides,
     PythonVersion,
     StrictEnvironment,
@@ -25,14 +25,16 @@ from batchtwin.cli.options import (
     environment_options,
 )
 from batchtwin.cli.registered import registered
+from batchtwin.cli.registered_model import find_registered
 from batchtwin.deployment.overrides import parse_set
+from batchtwin.errors import UsageError
 from batchtwin.inputs.location import parse_location
 from batchtwin_node.readers.bad_file import printable
 
 
 def plan(
     deployment: DeploymentFile,
-    input: InputPath,
+    input: OptionalInputPath = None,
     model: ModelPath = None,
     workers: Workers = None,
     bad_files: BadFiles = "fail",
@@ -46,15 +48,20 @@ def plan(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Show what would run, and what is wrong, in a second; score nothing (or, with --try, one mini-batch)."""
+    """Show what would run, and what is wrong, in a second; score nothing (or, with --try, one mini-batch).
+
+    Without --input: all but the data.
+    """
     from batchtwin.engine import preview
     from batchtwin.engine.backends.choice import backend_for
-    from batchtwin.engine.prepare import Request, place_request, prepare, resolve
+    from batchtwin.engine.prepare import Request, check_resolved, place_request, prepare, request_warnings, resolve
 
+    if trial and input is None:
+        raise UsageError("--try: runs one mini-batch, so it needs --input PATH")
     request = Request(
         deployment=deployment,
-        input=parse_location(input),
-        model=parse_location(model) if model else None,
+        input=parse_location(input) if input is not None else "",
+        model=find_registered(deployment, model, parse_set(overrides)),
         workers=workers,
         quarantine=bad_files == "quarantine",
         overrides=parse_set(overrides),
@@ -62,20 +69,32 @@ def plan(
     )
     resolved = resolve(request)
     placement = place_request(request, resolved, note, may_build=trial, registered=registered)
-    prepared = prepare(request, resolved).placed(placement)
-    facts, doubts = preview.summary(prepared), preview.warnings(prepared)
-    facts["environment"] = placement.text
+    imports = preview.missing_imports(resolved, placement, registered)
+    if input is None:
+        check_resolved(request, resolved)
+        facts, doubts = preview.summary_without_input(request, resolved), preview.warnings_without_input(resolved)
+        warnings, lists = (*placement.warnings, *request_warnings(request, resolved.deployment)), {}
+    else:
+        prepared = prepare(request, resolved).placed(placement)
+        facts, doubts = preview.summary(prepared), preview.warnings(prepared)
+        warnings, lists = prepared.warnings, preview.details(prepared)
+    facts["environment"], code = placement.text, 0
     if trial:
         with closing(backend_for(request, resolved, placement)) as backend:
-            facts["trial"] = preview.dry_run(prepared, backend)
-    differing = list(placement.differences)
+            tried = preview.dry_run(prepared, backend)
+        facts["trial"], code = tried.text, tried.exit_code
+        if tried.cause:
+            note(tried.cause)
+            lists["trial_cause"] = tried.cause
+    doubts = imports + doubts
     if as_json:
-        lists = {"doubts": doubts, "environment_differences": differing}
-        typer.echo(json.dumps(facts | preview.details(prepared) | lists, indent=2))
-        return
-    for name, value in facts.items():
-        typer.echo(printable(f"{name.replace('_', ' '):22} {value}"))
-    warn(prepared.warnings + tuple(doubts))
+        lists |= {"doubts": doubts, "environment_differences": list(placement.differences)}
+        typer.echo(json.dumps(facts | lists, indent=2))
+    else:
+        for name, value in facts.items():
+            typer.echo(printable(f"{name.replace('_', ' '):22} {value}"))
+        warn(warnings + tuple(doubts))
+    raise typer.Exit(code)
 
 
 def image(

@@ -38,6 +38,7 @@ from batchtwin.cli.options import (
     ray_options,
 )
 from batchtwin.cli.registered import registered
+from batchtwin.cli.registered_model import find_registered
 from batchtwin.deployment.overrides import parse_set
 from batchtwin.inputs.location import parse_location
 from batchtwin_node.readers.bad_file import printable
@@ -89,7 +90,7 @@ def score(
     request = Request(
         deployment=deployment,
         input=parse_location(input),
-        model=parse_location(model) if model else None,
+        model=find_registered(deployment, model, parse_set(overrides)),
         output=work_folder(location) if location else None,
         publish=location if isinstance(location, str) else None,
         workers=workers,

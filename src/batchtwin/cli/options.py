@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 DeploymentFile = Annotated[Path, typer.Argument(metavar="DEPLOYMENT.yml", help="The deployment, as for `az ml`.")]
 InputPath = Annotated[str, typer.Option("--input", metavar="PATH", help="A folder of files, or one file; or a URL.")]
+OptionalInputPath = Annotated[
+    str | None,
+    typer.Option("--input", metavar="PATH", help="A folder, a file or a URL; without it, all but the data."),
+]
 ModelPath = Annotated[
     str | None, typer.Option("--model", metavar="DIR", help="The folder of the deployment's model; or its URL.")
 ]

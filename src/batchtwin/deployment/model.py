@@ -67,7 +67,10 @@ def find_model(deployment: Deployment, folder: Path, override: Path | str | None
     elif isinstance(spec, InlineModel):
         path, where = folder / spec.path, f"model.path: '{spec.path}'"
     else:
-        raise ModelError(f"model: '{spec}' is registered in Azure ML, not here; give a copy of it: --model FOLDER")
+        raise ModelError(
+            f"model: '{spec}' is registered in Azure ML, not here; give a copy of it: --model FOLDER, or register one "
+            "here: batchtwin ml model create"
+        )
     path = path.absolute()
     if not os.path.exists(path):
         raise ModelError(f"{path}: no such model ({where}); train or download it first")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 COALESCED = "--coalesce: one predict for the files of a mini-batch; the service calls predict once per file"
 IN_PARTS = "--split-rows: one predict for each part of a large file; the service calls predict once per file"
+VARIABLES = (
+    "settings.environment_variables: they reach the script here; the service is reported to drop them, so give "
+    "defaults in the script"
+)
 
 
 @dataclass(frozen=True)
@@ -128,8 +132,7 @@ class Prepared:
         """Put together what is planned to run in the output folder `root`, with as many workers as may run here."""
         deployment = resolved.deployment
         workers, capped = workers_for(request.workers, deployment, len(plan.mini_batches), request.ray)
-        chosen = [*([COALESCED] if request.coalesce else []), *([IN_PARTS] if request.split_rows else [])]
-        warnings = (*inputs.warnings(), *capped, *chosen, *notes)
+        warnings = (*inputs.warnings(), *capped, *request_warnings(request, deployment), *notes)
         output = OutputFolder(root, deployment.output_file)
         return cls(request, resolved, inputs, plan, workers, output, warnings, hashes)
 
@@ -169,6 +172,13 @@ class Prepared:
         return self.resolved.identity
 
 
+def request_warnings(request: Request, deployment: Deployment) -> list[str]:
+    """Return what a person should know of a deployment whatever its data."""
+    variables = [VARIABLES] if deployment.settings.environment_variables else []
+    chosen = [*([COALESCED] if request.coalesce else []), *([IN_PARTS] if request.split_rows else [])]
+    return [*variables, *chosen]
+
+
 def resolve(request: Request) -> Resolved:
     """Load the deployment, find its model and check its script.
 
@@ -197,11 +207,10 @@ def prepare(request: Request, resolved: Resolved | None = None) -> Prepared:
         raise UsageError("--split-rows is for files here; copy them from the store first")
     if request.split_rows and request.quarantine:
         raise UsageError("--split-rows does not go with --bad-files quarantine: half of a bad file would be scored")
+    check_resolved(request, resolved)
     inputs = list_inputs(request.input)
-    if resolved.script is None:
-        _check_driver(deployment, resolved.model, inputs.files, request.quarantine)
-    else:
-        _refuse_driver_options(request)
+    if resolved.script is None and not request.quarantine:
+        check_supported(inputs.files, readers.endings())
     root = (request.output or _fresh_folder(deployment.name)).absolute()
     OutputFolder(root, deployment.output_file).check(request.overwrite)
     if request.publish:
@@ -234,6 +243,19 @@ def _parts(request: Request, resolved: Resolved, files: Sequence[InputFile]) -> 
     return {path: found for path, found in parts.items() if found}, [
         f"--split-rows: {text}{more}" for text in whole[:1]
     ]
+
+
+def check_resolved(request: Request, resolved: Resolved) -> None:
+    """Check what needs no input: that the MLflow driver can score the model, and that the options go with a script.
+
+    Raises:
+        ModelError: the model has no pyfunc flavor.
+        UsageError: nothing would be written, or an option is for the driver only.
+    """
+    if resolved.script is None:
+        _check_driver(resolved.deployment, resolved.model)
+    else:
+        _refuse_driver_options(request)
 
 
 def _refuse_driver_options(request: Request) -> None:
@@ -285,16 +307,14 @@ def _script(deployment: Deployment, folder: Path) -> tuple[str, str] | None:
     return str(base), code.scoring_script
 
 
-def _check_driver(deployment: Deployment, model: Model, files: Sequence[InputFile], quarantine: bool) -> None:
-    """What the MLflow driver refuses: no pyfunc, nothing to write to, files that it cannot read [A, R]."""
+def _check_driver(deployment: Deployment, model: Model) -> None:
+    """What the MLflow driver refuses: no pyfunc, nothing to write to [A, R]."""
     model.require_pyfunc()
     if deployment.settings.output_action == "summary_only":
         raise UsageError(
             "settings.output_action: 'summary_only' without a scoring script would write nothing; "
             "use append_row, or name a script in code_configuration"
         )
-    if not quarantine:
-        check_supported(files, readers.endings())
 
 
 def workers_for(

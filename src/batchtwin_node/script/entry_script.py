@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +65,7 @@ def _nothing() -> None:
 
 def _import(folder: Path, name: str) -> Any:
     """`sub/x.py` is module `sub.x` [A], even where a module of that name has been imported already."""
-    dotted = ".".join(Path(name).with_suffix("").parts)
+    dotted = ".".join(_parts(name))
     sys.modules.pop(dotted, None)
     module = importlib.import_module(dotted)
     if Path(str(module.__file__)).resolve() != (folder / name).resolve():
@@ -72,25 +74,51 @@ def _import(folder: Path, name: str) -> Any:
 
 
 def check(folder: Path, name: str) -> None:
-    """Check a script without running it: it parses, and has a `run` that takes one argument [A, early +].
+    """Check a script without running it: it is a module of the folder that compiles, and has a `run` that takes one
+    argument [A, early +].
 
     Raises:
         ScriptError: naming file and line.
     """
     path = folder / name
+    _check_place(folder, name)
     try:
         tree = ast.parse(path.read_bytes(), filename=str(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(tree, str(path), "exec", dont_inherit=True)
     except FileNotFoundError:
         raise ScriptError(f"{path}: no such scoring script; see code_configuration in the deployment") from None
     except SyntaxError as error:
         raise ScriptError(f"{path}:{error.lineno}: syntax error: {error.msg}") from None
-    except (OSError, ValueError) as error:
-        raise ScriptError(f"{path}: cannot be read: {error}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ScriptError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if _is_wildcard(tree.body):
         return  # run() may come from elsewhere; the import will tell
     _check_arity(path, tree.body, "init", 0)
     if not _check_arity(path, tree.body, "run", 1):
         raise ScriptError(f"{path}: {NO_RUN}")
+
+
+def _check_place(folder: Path, name: str) -> None:
+    """Refuse a script that is no module of the code folder: that folder alone goes to the service."""
+    advice = "name a file in the code folder, relative to it, in code_configuration.scoring_script"
+    if "\0" in name:
+        raise ScriptError(f"scoring script {name!r}: no path holds a NUL character; {advice}")
+    if os.path.isabs(name):
+        raise ScriptError(f"scoring script '{name}': is an absolute path; {advice}")
+    top, path = os.path.realpath(folder), os.path.realpath(folder / name)
+    if os.path.commonpath([top, os.path.normpath(os.path.join(top, name))]) != top:
+        raise ScriptError(f"scoring script '{name}': leads out of the code folder {folder}; {advice}")
+    if os.path.commonpath([top, path]) != top:
+        raise ScriptError(f"{folder / name}: is a link to {path}, out of the code folder; put a copy there")
+    is_module = name.endswith(".py") and not any("." in part for part in _parts(name))
+    if not is_module and os.path.lexists(path):
+        raise ScriptError(f"{folder / name}: is imported as a module, so it must end in .py, without other dots")
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    return Path(os.path.normpath(name)).with_suffix("").parts
 
 
 def _is_wildcard(body: Sequence[ast.stmt]) -> bool:
