@@ -21,25 +21,30 @@ from batchtwin_node.protocol import Event, Failure, FailureKind, Outcome, Ready,
 from batchtwin_node.readers.bad_file import BadFileError, NotInPartsError
 from batchtwin_node.script.entry_script import EntryScript, ScriptError
 from batchtwin_node.script.results import EncodedBatch, WrongTypeError, encode
+from batchtwin_node.script.trace import place_in, trace_of
 
 # Of a message or a traceback of a user's code, in characters: the rest is left out in the middle.
 LONGEST_TEXT = 16 << 10
 failpoint = failpoints("worker")
-# A script may replace them; times of events come from here.
-_time, _monotonic = time.time, time.monotonic
 
 
 class Clock:
-    """When something began: `started` in seconds since the epoch; `seconds` is how long ago that is."""
+    """When something began: `started` in seconds since the epoch; `seconds` is how long ago that is.
+
+    A script may replace the functions of `time`, and libraries that freeze it replace every name of a module that is
+    bound to one: here they are attributes of a class.
+    """
+
+    _time, _monotonic = staticmethod(time.time), staticmethod(time.monotonic)
 
     def __init__(self) -> None:
-        self.started = _time()
-        self._began = _monotonic()
+        self.started = self._time()
+        self._began = self._monotonic()
 
     @property
     def seconds(self) -> float:
         """Seconds since the beginning."""
-        return _monotonic() - self._began
+        return self._monotonic() - self._began
 
 
 class Worker:
@@ -113,11 +118,14 @@ class Worker:
         if os.getpid() != self.pid:
             os._exit(1)
 
-    def _place(self, kind: FailureKind) -> str:
+    def _place(self, kind: FailureKind, error: BaseException) -> str:
         """What cannot be loaded or written is named; what fails later is named by its mini-batch."""
         if kind == "write":
             return f"{self.init.segment}: "
-        return f"{os.path.join(*self.init.script)}: " if kind == "script" and self.init.script else ""
+        if kind != "script" or self.init.script is None:
+            return ""
+        folder, name = self.init.script
+        return f"{place_in(folder, error) or os.path.join(folder, name)}: "
 
     def _outcome(self, task: Task, encoded: EncodedBatch, clock: Clock, run_seconds: float) -> Outcome:
         return Outcome(
@@ -148,8 +156,8 @@ class Worker:
         return Failure(
             worker=self.init.worker,
             kind=kind,
-            message=clip(self._place(kind) + _message(error)),
-            traceback=clip(_trace(error)),
+            message=clip(self._place(kind, error) + _message(error)),
+            traceback=clip(trace_of(error)),
             mini_batch=task.mini_batch if task else None,
             attempt=task.attempt if task else 0,
             pid=os.getpid(),
@@ -182,17 +190,6 @@ def _message(error: BaseException) -> str:
     if isinstance(error, (BadFileError, WrongTypeError, ScriptError, NotInPartsError)):
         return str(error)
     return "".join(traceback.format_exception_only(type(error), error)).strip()
-
-
-def _trace(error: BaseException) -> str:
-    """An exception's traceback without the runtime's own frames above the script's."""
-    at = error.__traceback__
-    while at is not None and at.tb_next is not None and at.tb_frame.f_code.co_filename.startswith(_OWN_FILES):
-        at = at.tb_next
-    return "".join(traceback.format_exception(type(error), error, at))
-
-
-_OWN_FILES = os.path.join(os.path.dirname(__file__), "")
 
 
 def _flush_streams() -> None:

@@ -288,10 +288,9 @@ def test_plan_knows_what_no_table_gives(project: Project, spec: Any, name: str |
     assert project.model is not None
     signature = json.dumps(json.dumps([spec]))
     (project.model / "MLmodel").write_text(f"flavors: {{python_function: {{}}}}\nsignature: {{inputs: {signature}}}\n")
-    words = []
+    words: list[str | Path] = ["--input", project.inputs] if name else []
     if name:
         (project.inputs / name).write_text("o\n1\n")
-        words = ["--input", project.inputs]
     doubts = facts(batchtwin("plan", project.write(), *words, "--json"))["doubts"]
     assert [told in doubt for doubt in doubts] == ([True] if told else []), doubts
     assert all("write a scoring script" in doubt for doubt in doubts)

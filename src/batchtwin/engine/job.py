@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -36,12 +37,16 @@ class Submit:
 
 @dataclass(frozen=True)
 class Rules:
-    """What the deployment says about tries, failures and output; `workers` is how many really run."""
+    """What the deployment says about tries, failures and output; `workers` is how many really run.
+
+    `driver`: no script of the user runs, but the MLflow driver, whose `init()` does nothing but load the model.
+    """
 
     tries: int
     error_threshold: int
     append_row: bool
     workers: int
+    driver: bool = False
 
 
 @dataclass
@@ -61,6 +66,8 @@ class Job:
     failed: int = 0
     rows: int = 0
     init_failures: int = 0
+    _loaded: bool = False
+    _init_causes: set[str] = field(default_factory=set)
 
     @property
     def processed(self) -> int:
@@ -123,6 +130,7 @@ class Job:
 
     def on(self, event: Event) -> list[Submit]:
         """Take one event; what arrives after the end changes nothing."""
+        self._loaded = self._loaded or not isinstance(event, Failure)
         if self.status is not Status.RUNNING or isinstance(event, Ready):
             return []
         if isinstance(event, Outcome):
@@ -163,10 +171,21 @@ class Job:
         if failure.kind != "init":
             return []
         self.init_failures += 1
-        if self.init_failures < INIT_FAILURES_PER_WORKER * self.rules.workers:
+        # Whatever may be another time or worker's: numbers, addresses.
+        self._init_causes.add(re.sub(r"0x[0-9a-f]+|\d+", "#", failure.message) if failure.traceback else "")
+        if self.init_failures < self._init_failures_allowed * self.rules.workers:
             return []
         text = f"The init() function in the entry script had raised exception for {self.init_failures} times."
         return self._end(Status.FAILED, text)
+
+    @property
+    def _init_failures_allowed(self) -> int:
+        """How often each worker may fail to start [A]. A model that each fails to load by one exception is no better
+        the next time [R]."""
+        is_hopeless = (
+            self.rules.driver and not self._loaded and len(self._init_causes) == 1 and "" not in self._init_causes
+        )
+        return 1 if is_hopeless else INIT_FAILURES_PER_WORKER
 
     def _count(self, succeeded: int, failed: int) -> list[Submit]:
         self.succeeded += succeeded

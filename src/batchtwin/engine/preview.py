@@ -28,7 +28,7 @@ from batchtwin.inputs.remote import heads
 from batchtwin_node.readers import ending
 from batchtwin_node.readers.bad_file import listed
 from batchtwin_node.readers.file_kind import CSV, PARQUET, other_kind
-from batchtwin_node.script.imports import changes_path, top_imports
+from batchtwin_node.script.imports import changes_path, lies_elsewhere, top_imports
 from batchtwin_node.script.lint import lint
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ def _names(request: Request, resolved: Resolved) -> dict[str, Any]:
     return {
         "deployment": f"{resolved.deployment.name} ({request.deployment})",
         "model": f"{model.path} ({', '.join(model.flavors) or 'no MLflow model'})",
-        "code_in_model": ", ".join(code_in_model(model)) or "none found",
         "scoring_script": "/".join(resolved.script) if resolved.script else "none: the MLflow driver scores",
+        "code_in_model": ", ".join(code_in_model(model)) or "none found",
     }
 
 
@@ -141,7 +141,8 @@ def missing_imports(resolved: Resolved, placement: Placement, registered: Regist
     requested, unknown = requested_or_reason(resolved.deployment, resolved.folder, resolved.model, registered)
     here = placement.kind == "here"
     return [
-        f"{found.file}:{found.line}: import {found.name}: {missing_module(found.name, requested, unknown, here=here)}"
+        f"{found.file}:{found.line}: import {found.name}: "
+        + (lies_elsewhere(folder, script, found.name) or missing_module(found.name, requested, unknown, here=here))
         for found in imports
         if found.name.partition(".")[0] in missing
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -25,8 +26,11 @@ from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import Progress
 from batchtwin.engine.report import Report
 from batchtwin.engine.row_counts import row_count_warnings
-from batchtwin.errors import OutputError
+from batchtwin.environments.differences import missing_module
+from batchtwin.environments.placement import requested_or_reason
+from batchtwin.errors import BatchTwinError, OutputError
 from batchtwin_node.protocol import Failure, Outcome, Ready
+from batchtwin_node.script.imports import lies_elsewhere
 
 TICK_SECONDS = 0.2
 
@@ -112,7 +116,10 @@ class Run:
         """Pass events to the job, commit them, and submit the job's tries to the pool, until the job has ended."""
         self._apply(pool, sorted(self._job.start(), key=self._longest_first))
         while self._job.status is Status.RUNNING:
-            happened = [event for event in pool.events(TICK_SECONDS) if not isinstance(event, Ready)]
+            events = pool.events(TICK_SECONDS)
+            for ready in (event for event in events if isinstance(event, Ready)):
+                self._job.on(ready)
+            happened = [event for event in events if not isinstance(event, Ready)]
             if happened:
                 failpoint("events taken")
                 entries = [self._take(event, pool, report) for event in happened]
@@ -145,7 +152,7 @@ class Run:
         job, output = self._job, self._prepared.output
         self._warn_of_row_counts(report)
         any_failed = self._complete(logs)
-        cause = self._backend.explain(_cause(job, report))
+        cause = self._explained(_cause(job, report))
         if job.fatal is not None and job.fatal.kind == "write":
             cause += f"; {self._prepared.output.advice}"
         with suppress(OSError):  # the console has it too
@@ -195,6 +202,24 @@ class Run:
             job.fail(self._refused(error))
         return any_failed
 
+    def _explained(self, cause: str) -> str:
+        """Say of a module that is missing why it is, and how to have it."""
+        cause = self._backend.explain(cause)
+        missing = re.search(r"No module named '([\w.]+)'", cause)
+        if missing is None:
+            return cause
+        with suppress(BatchTwinError, OSError):  # what says so may be gone; the cause is not
+            cause += f"\n{self._why_missing(missing[1])}"
+        return cause
+
+    def _why_missing(self, module: str) -> str:
+        resolved = self._prepared.resolved
+        if resolved.script and (place := lies_elsewhere(Path(resolved.script[0]), resolved.script[1], module)):
+            return place
+        requested, unknown = requested_or_reason(resolved.deployment, resolved.folder, resolved.model)
+        here = (self._ledger.fact("environment") or "").startswith("here")
+        return missing_module(module, requested, unknown, here=here)
+
     def _refused(self, error: OSError) -> str:
         """A full disk or the like: what is committed stays."""
         return f"{error.filename or self._prepared.output.root}: {error.strerror}; {self._prepared.output.advice}"
@@ -223,6 +248,7 @@ def job_of(prepared: Prepared) -> Job:
         error_threshold=settings.error_threshold,
         append_row=settings.output_action == "append_row",
         workers=prepared.workers,
+        driver=prepared.script is None,
     )
     return Job([len(mini_batch.files) for mini_batch in prepared.plan.mini_batches], rules)
 

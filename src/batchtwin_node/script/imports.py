@@ -50,6 +50,19 @@ def changes_path(folder: Path, script: str) -> bool:
     return any(word in _read(file) for file in files for word in (b"sys.path", b"addsitedir", b"meta_path"))
 
 
+def lies_elsewhere(folder: Path, script: str, name: str) -> str:
+    """Say where a module lies that is looked for in the code folder: beside the script, below, or above; else ''."""
+    top = name.partition(".")[0]
+    beside = (folder / script).parent
+    below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    for place in [beside, *below, folder.parent]:
+        path = next((path for path in (place / f"{top}.py", place / top / "__init__.py") if path.is_file()), None)
+        if path is not None and place != folder:
+            shown = path if place == folder.parent else path.relative_to(folder)
+            return f"no module {top}: {shown} is not in the code folder {folder} itself, where modules are looked for"
+    return ""
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
