@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -109,10 +110,28 @@ def test_errors_name_everything(good: Project) -> None:
         ({"error_threshold": -5}, "-5 is out of range; allowed is at least -1"),
         ({"logging_level": "chatty"}, "'chatty' is not known; allowed is 'warning', 'info' or 'debug'"),
         ({"output_file_name": "a/b.csv"}, "must be a bare file name"),
+        ({"output_file_name": ".."}, "must be a bare file name"),
+        ({"output_file_name": "x" * 300}, "must be a file name of at most 255 bytes; it has 300"),
+        ({"output_file_name": "ä" * 128}, "must be a file name of at most 255 bytes; it has 256"),
+        ({"output_file_name": "a\0b"}, "'a\\x00b' is not text that a file or a process can take"),
+        ({"output_file_name": "a\tb"}, "must be a file name without line breaks, NUL and other control characters"),
+        ({"output_file_name": "a\nb"}, "must be a file name without line breaks"),
     ],
 )
 def test_stricter_than_the_sdk(good: Project, settings: dict[str, Any], text: str) -> None:
     assert text in refusal(plan(good, {"settings": {"mini_batch_size": 1, **settings}}))
+
+
+@pytest.mark.ours("1", "A name for the output may be as long as the file system takes, and is checked before scoring.")
+def test_long_output_names(project: Project) -> None:
+    project.files(1)
+    project.script = "def run(mini_batch): return ['row']"
+    project.settings = {"output_file_name": "x" * 255}
+    done = project.score()
+    assert (done.code, Path(done.out.splitlines()[-1]).read_text()) == (0, "row\n"), done.err
+    path = project.folder / ("y" * 300)
+    done = batchtwin("score", project.folder / "deployment.yml", "--input", project.inputs, "--output", path)
+    assert (done.code, "File name too long; choose another folder: --output DIR" in done.err) == (2, True), done.err
 
 
 @pytest.mark.ours(

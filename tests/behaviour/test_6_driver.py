@@ -347,6 +347,32 @@ def test_flavor(project: Project) -> None:
     assert "code_configuration" in done.err
 
 
+@pytest.mark.ours(
+    "6", "A model that each worker fails to load, by one exception, ends the job: once each, not 3 times."
+)
+@pytest.mark.parametrize(
+    ("loader", "starts"),
+    [
+        ("raise ValueError(f'no weights at {id(object()):#x}')", 2),
+        ("import no_such_module", 2),
+        # What differs may be another the next time.
+        ("raise ValueError(''.join(filter(str.isalpha, uuid.uuid4().hex)))", 6),
+        ("os._exit(3)", 6),
+    ],
+)
+def test_model_that_cannot_be_loaded(project: Project, loader: str, starts: int) -> None:
+    assert project.model is not None
+    (project.model / "MLmodel").write_text("flavors: {python_function: {loader_module: own_loader, code: code}}\n")
+    (project.model / "code").mkdir()
+    text = f"import os, uuid\ndef _load_pyfunc(path):\n    {loader}\n"
+    (project.model / "code/own_loader.py").write_text(text)
+    for number in range(8):
+        (project.inputs / f"{number}.csv").write_text("x\n1\n")
+    done = project.score("--workers", "2", "--env", "here")
+    assert done.code == 1
+    assert f"had raised exception for {starts} times." in done.err
+
+
 @pytest.mark.ours("6", "The driver refuses summary_only: nothing would be written.")
 def test_summary_only(score: Score) -> None:
     done = score("add", {"good.csv": PLAIN}, output_action="summary_only")
