@@ -84,7 +84,7 @@ def test_a_missing_extra_is_named(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (
         2,
-        "the local workspace needs sqlalchemy: pip install 'batchtwin[workspace]'\n",
+        "the local workspace needs sqlalchemy: pip install 'jmespath>=1.0' 'knack>=0.12' 'sqlalchemy>=2.0'\n",
     )
 
 

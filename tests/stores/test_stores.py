@@ -276,7 +276,7 @@ def test_a_driver_that_is_not_installed(project: Project, tmp_path: Path) -> Non
     project.script = SCRIPT
     done = project.score("--input", "gs://heart/in", env={"PYTHONPATH": str(tmp_path)})
     assert done.code == 2
-    assert done.err == "gs://heart/in: its driver is not installed; pip install 'batchtwin[gs]'\n"
+    assert done.err == "gs://heart/in: its driver is not installed; pip install 'gcsfs>=2025.3'\n"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import Any
 
 from batchtwin import atomic
 from batchtwin.errors import InputError, OutputError
+from batchtwin.extras import install_command
 from batchtwin.inputs.listing import InputFile, Inputs, LeftOut
 from batchtwin.inputs.location import EXTRAS, PROTOCOLS, is_store, redact, without_query
 
@@ -57,8 +58,8 @@ class RemoteStore:
             with self.refusals(url):
                 self.files, self.at = fsspec.core.url_to_fs(url)
         except ImportError:
-            extra = EXTRAS.get(protocol, "")
-            text = f"{redact(url)}: its driver is not installed; pip install 'batchtwin[{extra}]'"
+            command = install_command(EXTRAS.get(protocol, ""))
+            text = f"{redact(url)}: its driver is not installed; {command}"
             raise RemoteError(text) from None
         self.is_web = protocol in {"http", "https"}
 

@@ -13,6 +13,7 @@ import typer
 from batchtwin.azure.cli import account as precheck
 from batchtwin.azure.cli.command import group
 from batchtwin.errors import UsageError
+from batchtwin.extras import install_command
 
 # The module of each group of `az ml`. Only what a command needs is imported: each answers in a moment.
 GROUPS = {
@@ -39,7 +40,7 @@ def run(words: Sequence[str]) -> None:
     except ModuleNotFoundError as error:
         if error.name not in NEEDED:
             raise
-        raise UsageError(f"the local workspace needs {error.name}: pip install 'batchtwin[workspace]'") from error
+        raise UsageError(f"the local workspace needs {error.name}: {install_command('workspace')}") from error
 
 
 def build(words: Sequence[str]) -> typer.Typer:

@@ -6,6 +6,7 @@ import sys
 
 from batchtwin.azure.connection import Connection, config
 from batchtwin.errors import UsageError
+from batchtwin.extras import install_command
 
 # Packages of the extras `workspace` and `serve`.
 NEEDED = ("certifi", "fastapi", "jwt", "sqlalchemy", "trustme", "uvicorn")
@@ -25,7 +26,7 @@ def run_server(host: str, port: int, http_port: int) -> None:
     except ModuleNotFoundError as error:
         if error.name not in NEEDED:
             raise
-        raise UsageError(f"the server needs {error.name}: pip install 'batchtwin[serve,workspace]'") from error
+        raise UsageError(f"the server needs {error.name}: {install_command('serve', 'workspace')}") from error
     log_to_stderr()
     with Workspace.open() as workspace:
         serve(workspace, host, port, http_port, _tell)

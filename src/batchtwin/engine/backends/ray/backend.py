@@ -20,6 +20,7 @@ from batchtwin.engine.logs import Logs
 from batchtwin.engine.prepare import Prepared
 from batchtwin.environments.placement import Placement
 from batchtwin.errors import BatchTwinError, UsageError
+from batchtwin.extras import install_command
 from batchtwin_node.machine import cpus
 from batchtwin_node.protocol import JobContext
 
@@ -46,7 +47,7 @@ class RayBackend:
 
     def __init__(self, options: RayOptions, environment: MachineEnvironment, placement: Placement) -> None:
         if find_spec("ray") is None:
-            raise RayError("--pool ray: Ray is not installed here; install it: pip install 'batchtwin[ray]'")
+            raise RayError(f"--pool ray: Ray is not installed here; install it: {install_command('ray')}")
         if options.address and options.address.startswith("ray://"):
             raise UsageError(
                 f"--ray-address {options.address}: is for Ray's client; start batchtwin on a machine of the cluster, "
