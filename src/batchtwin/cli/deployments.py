@@ -54,7 +54,8 @@ def plan(
     """
     from batchtwin.engine import preview
     from batchtwin.engine.backends.choice import backend_for
-    from batchtwin.engine.prepare import Request, check_resolved, place_request, prepare, request_warnings, resolve
+    from batchtwin.engine.checks import check_resolved, request_warnings
+    from batchtwin.engine.prepare import Request, place_request, prepare, resolve
 
     if trial and input is None:
         raise UsageError("--try: runs one mini-batch, so it needs --input PATH")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from batchtwin.deployment.model import Model, find_model
 from batchtwin.deployment.schema import Deployment
 from batchtwin.engine.backends.ray.options import RayOptions
+from batchtwin.engine.checks import check_resolved, request_warnings
 from batchtwin.engine.identity import Identity
 from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.engine.output.remote import RemoteOutput
@@ -33,13 +34,6 @@ from batchtwin_node.script import entry_script
 if TYPE_CHECKING:
     from batchtwin.environments.named import Registered
     from batchtwin.environments.placement import Placement
-
-COALESCED = "--coalesce: one predict for the files of a mini-batch; the service calls predict once per file"
-IN_PARTS = "--split-rows: one predict for each part of a large file; the service calls predict once per file"
-VARIABLES = (
-    "settings.environment_variables: they reach the script here; the service is reported to drop them, so give "
-    "defaults in the script"
-)
 
 
 @dataclass(frozen=True)
@@ -172,13 +166,6 @@ class Prepared:
         return self.resolved.identity
 
 
-def request_warnings(request: Request, deployment: Deployment) -> list[str]:
-    """Return what a person should know of a deployment whatever its data."""
-    variables = [VARIABLES] if deployment.settings.environment_variables else []
-    chosen = [*([COALESCED] if request.coalesce else []), *([IN_PARTS] if request.split_rows else [])]
-    return [*variables, *chosen]
-
-
 def resolve(request: Request) -> Resolved:
     """Load the deployment, find its model and check its script.
 
@@ -245,32 +232,6 @@ def _parts(request: Request, resolved: Resolved, files: Sequence[InputFile]) -> 
     ]
 
 
-def check_resolved(request: Request, resolved: Resolved) -> None:
-    """Check what needs no input: that the MLflow driver can score the model, and that the options go with a script.
-
-    Raises:
-        ModelError: the model has no pyfunc flavor.
-        UsageError: nothing would be written, or an option is for the driver only.
-    """
-    if resolved.script is None:
-        _check_driver(resolved.deployment, resolved.model)
-    else:
-        _refuse_driver_options(request)
-
-
-def _refuse_driver_options(request: Request) -> None:
-    options = {
-        "--coalesce": request.coalesce,
-        "--split-rows": request.split_rows,
-        "--bad-files quarantine": request.quarantine,
-    }
-    for option, is_given in options.items():
-        if is_given:
-            raise UsageError(
-                f"{option} is for the MLflow driver; this deployment brings a scoring script, which reads and predicts"
-            )
-
-
 def place_request(
     request: Request,
     resolved: Resolved,
@@ -305,16 +266,6 @@ def _script(deployment: Deployment, folder: Path) -> tuple[str, str] | None:
     except NodeError as error:
         raise UsageError(str(error)) from None
     return str(base), code.scoring_script
-
-
-def _check_driver(deployment: Deployment, model: Model) -> None:
-    """What the MLflow driver refuses: no pyfunc, nothing to write to [A, R]."""
-    model.require_pyfunc()
-    if deployment.settings.output_action == "summary_only":
-        raise UsageError(
-            "settings.output_action: 'summary_only' without a scoring script would write nothing; "
-            "use append_row, or name a script in code_configuration"
-        )
 
 
 def workers_for(

@@ -1,4 +1,4 @@
-"""The traceback of a script's exception, as its author knows it: without frames of the runtime above it, nor of imports."""
+"""The traceback of a script's exception, as its author knows it: no frames of the runtime above it, none of imports."""
 
 from __future__ import annotations
 
