@@ -162,6 +162,47 @@ def test_registered_model(good: Project) -> None:
     assert "no such model (--model)" in refusal(plan(good, change, "--model", "nowhere"))
 
 
+@pytest.mark.ours("1", "Without --model, a registered model is the one that the local workspace has under that name.")
+def test_registered_model_of_the_workspace(project: Project) -> None:
+    project.files(1)
+    project.script = """
+        import glob, os
+        def run(mini_batch): return [open(glob.glob(os.environ["AZUREML_MODEL_DIR"] + "/*/weights.txt")[0]).read()]
+    """
+    path = project.write()
+    env = {"BATCHTWIN_WORKSPACE": str(project.folder / "workspace")}
+    score: list[str | Path] = [
+        "score",
+        path,
+        "--input",
+        project.inputs,
+        "--overwrite",
+        "--output",
+        project.folder / "job",
+    ]
+
+    def name_model(reference: str) -> None:
+        data = yaml.safe_load(path.read_text())
+        path.write_text(yaml.safe_dump({**data, "model": reference}))
+
+    name_model("azureml:heart:1")
+    done = batchtwin(*score, env=env)
+    assert (done.code, "register one here: batchtwin ml model create" in done.err) == (2, True)
+    assert not (project.folder / "workspace").exists()
+    for weights in ("42", "43"):
+        (project.folder / "model/weights.txt").write_text(weights)
+        words: list[str | Path] = ["ml", "model", "create", "--name", "heart", "--path", project.folder / "model"]
+        assert batchtwin(*words, env=env).code == 0
+    for reference, weights in (("azureml:heart:1", "42"), ("azureml:heart@latest", "43"), ("azureml:heart:9", "")):
+        name_model(reference)
+        done = batchtwin(*score, env=env)
+        assert (done.code, not weights or done.predictions == f"{weights}\n") == (0 if weights else 2, True), done.err
+        assert batchtwin("plan", path, env=env).code == done.code
+    name_model("azureml:heart:1")
+    batchtwin(*score, env=env)
+    assert batchtwin("verify", job).code == 0
+
+
 @pytest.mark.documented("1", "Relative paths are relative to the YAML file.")
 def test_relative_paths(good: Project) -> None:
     assert plan(good, {"model": {"path": "model"}}).code == 0

@@ -9,6 +9,8 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -264,7 +266,7 @@ TENSOR = {"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1, 28
     ("spec", "name", "told"),
     [
         (TENSOR, "a.csv", "the input is a tensor of shape (-1, 28, 28, 1), and a CSV file has rows and columns only"),
-        (TENSOR, "a.parquet", "and a Parquet file has rows and columns only"),
+        (TENSOR, "a.parquet", None),
         (TENSOR, "a.png", None),
         (TENSOR, None, "and a CSV file has rows and columns only"),
         ({**TENSOR, "tensor-spec": {"dtype": "float64", "shape": [-1, 4]}}, "a.csv", None),
@@ -291,6 +293,8 @@ def test_plan_knows_what_no_table_gives(project: Project, spec: Any, name: str |
     words: list[str | Path] = ["--input", project.inputs] if name else []
     if name:
         (project.inputs / name).write_text("o\n1\n")
+    if name == "a.parquet":
+        pq.write_table(pa.table({"o": [1]}), project.inputs / name)
     doubts = facts(batchtwin("plan", project.write(), *words, "--json"))["doubts"]
     assert [told in doubt for doubt in doubts] == ([True] if told else []), doubts
     assert all("write a scoring script" in doubt for doubt in doubts)

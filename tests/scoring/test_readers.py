@@ -367,6 +367,8 @@ def test_table_as_array(csv: Write, parquet: Write) -> None:
         bad(csv("a,b\n1,2\n"), Signature(tensors=(Tensor((-1, 28, 28, 1), "uint8"),)))
     )
     assert bad(csv("a,b\n1,2\n1,x\n"), signature).bad_file.row == 1
+    any_size = Signature(tensors=(Tensor((-1, -1), "float32"),))
+    assert data(csv("a,b\n1,2\n"), any_size).dtypes.tolist() == [np.dtype("float32")] * 2
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def image(
     from batchtwin.engine.prepare import Request, resolve
     from batchtwin.environments.image import build_image, recipe_for
 
-    resolved = resolve(Request(deployment, Path(), parse_location(model) if model else None))
+    resolved = resolve(Request(deployment, Path(), find_registered(deployment, model, {})))
     where = (resolved.deployment, resolved.folder, resolved.model)
     recipe = recipe_for(*where, allow_builds=allow_builds, registered=registered)
     typer.echo(build_image(recipe, engine, shlex.split(flags)))

@@ -12,9 +12,9 @@ import typer
 from batchtwin.cli.messages import note
 from batchtwin.cli.options import AllowBuilds, DeploymentFile, ModelPath, PythonVersion
 from batchtwin.cli.registered import registered
+from batchtwin.cli.registered_model import find_registered
 from batchtwin.environments import cache
 from batchtwin.errors import UsageError
-from batchtwin.inputs.location import parse_location
 
 app = typer.Typer(help="The environments that were made for deployments.", no_args_is_help=True, add_completion=False)
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
@@ -65,7 +65,7 @@ def build(
     from batchtwin.environments.placement import requested_or_reason
     from batchtwin.environments.venv import environment_for
 
-    resolved = resolve(Request(deployment, Path(), parse_location(model) if model else None))
+    resolved = resolve(Request(deployment, Path(), find_registered(deployment, model, {})))
     requested, reason = requested_or_reason(resolved.deployment, resolved.folder, resolved.model, registered)
     if requested is None:
         raise UsageError(f"environment: {reason or 'nothing says what to install'}")

@@ -111,15 +111,15 @@ def _problem(spec: dict[str, Any], ending: str, count: int) -> str | None:
         kind = NESTED.get(str(spec["type"]).lower())
         is_needed = kind and spec.get("required", True) and ending == ".csv"
         return f"{name} is {kind}, and {TABLES[ending]} has only numbers and texts" if is_needed else None
+    if ending != ".csv":
+        return None  # its columns may hold lists, whatever their shape
     shape, dtype = spec["tensor-spec"]["shape"], spec["tensor-spec"]["dtype"]
     sizes = shape[1:]
     tensor = f"{name} is a tensor of shape ({', '.join(map(str, shape))})"
     if len(sizes) > 1:
         return f"{tensor}, and {TABLES[ending]} has rows and columns only"
-    if ending != ".csv":
-        return None
-    if spec.get("name") and sizes:
-        return f"{tensor}, and a column of a CSV file has one number in a row"
+    if spec.get("name") and sizes not in ([], [1]):
+        return f"{tensor}, and a column of {TABLES[ending]} has one number in a row"
     if count == 1 and not spec.get("name") and dtype not in NUMBERS:
         return f"{tensor} and type {dtype}, which {TABLES[ending]} does not give"
     return None

@@ -183,7 +183,7 @@ def _as_array(path: str, found: Sequence[str], tensors: tuple[Tensor, ...]) -> C
     [tensor, *others] = tensors
     if others or tensor.name is not None:
         return None
-    if tensor.shape == (-1, len(found)) or (tensor.shape == (-1,) and len(found) == 1):
+    if tensor.shape in {(-1, len(found)), (-1, -1)} or (tensor.shape == (-1,) and len(found) == 1):
         kind = OF_DTYPE.get(tensor.dtype)
         return tuple(Column(name, kind) for name in found) if kind else None
     if len(found) == 1:
