@@ -24,8 +24,7 @@ from batchtwin.cli.options import (
     Workers,
     environment_options,
 )
-from batchtwin.cli.registered import registered
-from batchtwin.cli.registered_model import find_registered
+from batchtwin.cli.registered import find_registered, registered
 from batchtwin.deployment.overrides import parse_set
 from batchtwin.errors import UsageError
 from batchtwin.inputs.location import parse_location

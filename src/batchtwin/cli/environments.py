@@ -11,8 +11,7 @@ import typer
 
 from batchtwin.cli.messages import note
 from batchtwin.cli.options import AllowBuilds, DeploymentFile, ModelPath, PythonVersion
-from batchtwin.cli.registered import registered
-from batchtwin.cli.registered_model import find_registered
+from batchtwin.cli.registered import find_registered, registered
 from batchtwin.environments import cache
 from batchtwin.errors import UsageError
 

@@ -37,8 +37,7 @@ from batchtwin.cli.options import (
     parse_rows,
     ray_options,
 )
-from batchtwin.cli.registered import registered
-from batchtwin.cli.registered_model import find_registered
+from batchtwin.cli.registered import find_registered, registered
 from batchtwin.deployment.overrides import parse_set
 from batchtwin.inputs.location import parse_location
 from batchtwin_node.readers.bad_file import printable
