@@ -171,15 +171,8 @@ def test_registered_model_of_the_workspace(project: Project) -> None:
     """
     path = project.write()
     env = {"BATCHTWIN_WORKSPACE": str(project.folder / "workspace")}
-    score: list[str | Path] = [
-        "score",
-        path,
-        "--input",
-        project.inputs,
-        "--overwrite",
-        "--output",
-        project.folder / "job",
-    ]
+    job = project.folder / "job"
+    score: list[str | Path] = ["score", path, "--input", project.inputs, "--overwrite", "--output", job]
 
     def name_model(reference: str) -> None:
         data = yaml.safe_load(path.read_text())

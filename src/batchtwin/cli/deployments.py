@@ -69,7 +69,7 @@ def plan(
     )
     resolved = resolve(request)
     placement = place_request(request, resolved, note, may_build=trial, registered=registered)
-    imports = preview.missing_imports(resolved, placement)
+    imports = preview.missing_imports(resolved, placement, registered)
     if input is None:
         check_resolved(request, resolved)
         facts, doubts = preview.summary_without_input(request, resolved), preview.warnings_without_input(resolved)

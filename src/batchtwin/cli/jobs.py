@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -175,16 +175,9 @@ def resume(
         "local" if pool else None
     )
     accepted, root = parse_accepted(accept_changed), work_folder(parse_location(output))
+    options: dict[str, Any] = {"retry_failed": retry_failed, "where": where, "registered": registered}
     with closing(progress_for()) as progress:
-        result = resume(
-            root,
-            progress,
-            workers,
-            retry_failed=retry_failed,
-            where=where,
-            accepted=accepted,
-            registered=registered,
-        )
+        result = resume(root, progress, workers, accepted=accepted, **options)
     raise typer.Exit(_tell(result))
 
 

@@ -1,15 +1,18 @@
-"""Models and environments that the workspace of this folder has registered, for commands that take a deployment YAML."""
+"""Models and environments that the workspace of this folder has registered, for commands that take a deployment."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from batchtwin.inputs.location import parse_location
 
 if TYPE_CHECKING:
     from batchtwin.environments.named import NamedEnvironment
+    from batchtwin.workspace.workspace import Workspace
+
+Found = TypeVar("Found")
 
 
 def registered(reference: str) -> NamedEnvironment | None:
@@ -18,15 +21,7 @@ def registered(reference: str) -> NamedEnvironment | None:
     Raises:
         BatchTwinError: the workspace cannot be opened, or the registered conda file cannot be read.
     """
-    try:
-        from batchtwin.workspace.database.store import Store
-        from batchtwin.workspace.workspace import Workspace
-    except ModuleNotFoundError:  # the extra that a workspace needs
-        return None
-    if not Store.exists():
-        return None
-    with Workspace.open() as workspace:
-        return workspace.environments.named(reference)
+    return _in_workspace(lambda workspace: workspace.environments.named(reference))
 
 
 def find_registered(deployment: Path, model: str | None, overrides: Mapping[str, str]) -> Path | str | None:
@@ -37,26 +32,35 @@ def find_registered(deployment: Path, model: str | None, overrides: Mapping[str,
     Raises:
         DeploymentError: the YAML cannot be used.
         UsageError: `model` holds a key, or is a reference.
+        BatchTwinError: the workspace cannot be opened.
     """
     if model is not None:
         return parse_location(model)
     from batchtwin.deployment.schema import Deployment
 
     reference = Deployment.load(deployment, overrides).model
-    return _registered(reference) if isinstance(reference, str) else None
+    if not isinstance(reference, str):
+        return None
+    return _in_workspace(lambda workspace: _model(workspace, reference))
 
 
-def _registered(reference: str) -> Path | None:
+def _model(workspace: Workspace, reference: str) -> Path | None:
+    from batchtwin.workspace.errors import InvalidError, NotFoundError
+
+    try:
+        return workspace.assets.resolve("model", reference).path
+    except (InvalidError, NotFoundError):
+        return None
+
+
+def _in_workspace(look_up: Callable[[Workspace], Found | None]) -> Found | None:
+    """Look something up in the workspace; None if there is none. It is not made."""
     try:
         from batchtwin.workspace.database.store import Store
-        from batchtwin.workspace.errors import InvalidError, NotFoundError
         from batchtwin.workspace.workspace import Workspace
     except ModuleNotFoundError:  # the extra that a workspace needs
         return None
     if not Store.exists():
         return None
     with Workspace.open() as workspace:
-        try:
-            return workspace.assets.resolve("model", reference).path
-        except (InvalidError, NotFoundError):
-            return None
+        return look_up(workspace)

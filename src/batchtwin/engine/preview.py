@@ -32,6 +32,7 @@ from batchtwin_node.script.imports import changes_path, lies_elsewhere, top_impo
 from batchtwin_node.script.lint import lint
 
 if TYPE_CHECKING:
+    from batchtwin.environments.named import Registered
     from batchtwin.environments.placement import Placement
 
 SHOWN = 10
@@ -121,8 +122,10 @@ def warnings_without_input(resolved: Resolved, endings: Collection[str] = (".csv
     return [f"{resolved.model.path}: {problem}; {WRITE_A_SCRIPT}" for problem in problems if problem]
 
 
-def missing_imports(resolved: Resolved, placement: Placement) -> list[str]:
+def missing_imports(resolved: Resolved, placement: Placement, registered: Registered | None = None) -> list[str]:
     """Name the modules that the script imports at its top, and that are not where it is going to run.
+
+    `registered` looks up environments of a workspace.
 
     Nothing is known of an image, nor of an environment that is not built, nor of a script that looks elsewhere.
     """
@@ -135,7 +138,7 @@ def missing_imports(resolved: Resolved, placement: Placement) -> list[str]:
     imports = list(top_imports(folder, script))
     tops = dict.fromkeys(found.name.partition(".")[0] for found in imports)
     missing = missing_modules(placement.python, [*tops])
-    requested, unknown = requested_or_reason(resolved.deployment, resolved.folder, resolved.model)
+    requested, unknown = requested_or_reason(resolved.deployment, resolved.folder, resolved.model, registered)
     here = placement.kind == "here"
     return [
         f"{found.file}:{found.line}: import {found.name}: "

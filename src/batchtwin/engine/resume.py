@@ -45,13 +45,13 @@ def resume(
     *,
     retry_failed: bool = False,
     where: Pooling | None = None,
-    accepted: Collection[str] = (),
     registered: Registered | None = None,
+    accepted: Collection[str] = (),
 ) -> Result:
     """Finish an interrupted or failed job: run what the ledger lacks. A finished one is left as it is.
 
-    It runs where it ran before, unless `where` says otherwise. `accepted` names the parts, `code` and `deployment`,
-    that may have changed: mini-batches that are done stay done. `registered` looks up environments of a workspace.
+    It runs where it ran before, unless `where` says otherwise. `registered` looks up environments of a workspace.
+    `accepted` names the parts, `code` and `deployment`, that may have changed: mini-batches that are done stay done.
 
     Raises:
         BatchTwinError: there is no job, it is in use, or what it was made of has changed.

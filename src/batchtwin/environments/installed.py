@@ -22,7 +22,6 @@ from batchtwin.environments.cache import cache_folder
 from batchtwin.errors import BatchTwinError
 from batchtwin_node.script.imports import is_installed
 
-T = TypeVar("T")
 ASK = """\
 import importlib.metadata as metadata, json, platform
 versions = {d.metadata["Name"]: d.version for d in metadata.distributions() if d.metadata["Name"]}
@@ -33,6 +32,7 @@ FIND = """\
 import importlib.util, json, sys
 print(json.dumps([name for name in sys.argv[1:] if importlib.util.find_spec(name) is None]))
 """
+Answer = TypeVar("Answer")
 ASK_SECONDS = 60.0
 ANSWERS = "installed"
 
@@ -121,20 +121,21 @@ def _stamp(python: Path) -> list[str]:
 
 
 def _ask(python: Path) -> Installed:
-    def parse(answer: Any) -> Installed:
-        version, versions = answer
-        return Installed(version, {canonicalize_name(name): str(text) for name, text in versions.items()})
-
-    return _answer(python, ASK, (), parse)
+    return _answer(python, (ASK,), _installed)
 
 
-def _answer(python: Path, program: str, words: Sequence[str], parse: Callable[[Any], T]) -> T:
-    """Run a program that prints JSON, and return what `parse` makes of it."""
+def _installed(answer: Any) -> Installed:
+    version, versions = answer
+    return Installed(version, {canonicalize_name(name): str(text) for name, text in versions.items()})
+
+
+def _answer(python: Path, words: Sequence[str], read: Callable[[Any], Answer]) -> Answer:
+    """Run a program that prints JSON; `words` are its text and its arguments, `read` makes what they tell of it."""
     from batchtwin.environments.uv import variables
 
     try:
         done = subprocess.run(  # noqa: S603
-            [str(python), "-I", "-c", program, *words],
+            [str(python), "-I", "-c", *words],
             env=variables(),
             capture_output=True,
             text=True,
@@ -148,7 +149,7 @@ def _answer(python: Path, program: str, words: Sequence[str], parse: Callable[[A
     except subprocess.TimeoutExpired:
         raise InterpreterError(f"{python}: does not answer within {ASK_SECONDS:g} seconds; is it a Python?") from None
     try:
-        return parse(json.loads(done.stdout))
+        return read(json.loads(done.stdout))
     except (ValueError, TypeError, AttributeError):
         last = done.stderr.strip().splitlines()[-1:]
         said = f"it says {(last or [done.stdout])[0][:300]!r}, and ends with exit code {done.returncode}"
@@ -163,4 +164,4 @@ def missing_modules(python: Path | None, names: Sequence[str]) -> set[str]:
     """
     if python is None:
         return {name for name in names if not is_installed(name)}
-    return _answer(python, FIND, names, set[str])
+    return _answer(python, (FIND, *names), lambda missing: {str(name) for name in missing})
