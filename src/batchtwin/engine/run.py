@@ -21,11 +21,11 @@ from batchtwin.engine.logs import Logs
 from batchtwin.engine.output.build_manifest import write_manifest
 from batchtwin.engine.output.failures import write_failures
 from batchtwin.engine.output.folder import failpoint
+from batchtwin.engine.output.row_counts import row_count_warnings
 from batchtwin.engine.output.upload import publish, result_location
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import Progress
 from batchtwin.engine.report import Report
-from batchtwin.engine.row_counts import row_count_warnings
 from batchtwin.environments.differences import missing_module
 from batchtwin.environments.placement import requested_or_reason
 from batchtwin.errors import BatchTwinError, OutputError

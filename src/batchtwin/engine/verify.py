@@ -15,10 +15,10 @@ from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.output.folder import MANIFEST, SCORE, OutputFolder
 from batchtwin.engine.output.manifest import Manifest
 from batchtwin.engine.output.remote import RemoteOutput
+from batchtwin.engine.output.row_counts import row_count_warnings
 from batchtwin.engine.output.segments import range_problem
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.resume import load_prepared
-from batchtwin.engine.row_counts import row_count_warnings
 from batchtwin.engine.run import job_of
 from batchtwin.errors import BatchTwinError
 from batchtwin.inputs.plan import MiniBatch

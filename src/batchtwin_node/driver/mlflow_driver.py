@@ -15,11 +15,11 @@ from typing import Any
 from batchtwin_node.driver import prefetch
 from batchtwin_node.driver.coalesce import Coalescer
 from batchtwin_node.driver.parts import score_part
-from batchtwin_node.driver.refusals import is_from_type_hint, refusal_of
+from batchtwin_node.driver.refusals import is_from_type_hint, is_refusal, refusal_of
 from batchtwin_node.errors import FileFailure
 from batchtwin_node.protocol import BadFile, FilePart
 from batchtwin_node.readers import read
-from batchtwin_node.readers.bad_file import BadFileError
+from batchtwin_node.readers.bad_file import BadFileError, NotInPartsError
 from batchtwin_node.readers.csv_batch import read_many, split
 from batchtwin_node.readers.signature import Signature
 from batchtwin_node.script.results import Note, OutputLines, is_table
@@ -76,7 +76,14 @@ def run(mini_batch: list[str]) -> list[OutputLines | BadFile | Note]:
 
 def run_part(path: str, part: FilePart) -> list[OutputLines]:
     """Score some rows of a file, and check that the model treats rows one by one."""
-    return [score_part(path, part, _signature, _model.predict)]
+    try:
+        return [score_part(path, part, _signature, _predict)]
+    except (BadFileError, NotInPartsError):
+        raise
+    except Exception as error:
+        if is_refusal(error):  # the whole file tells in which row
+            raise NotInPartsError("MLflow refuses some of its data") from None
+        raise FileFailure(path) from error
 
 
 def _data(paths: list[str]) -> Iterator[tuple[str, Any]]:

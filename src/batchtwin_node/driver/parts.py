@@ -63,6 +63,8 @@ def _take(rows: Rows, sample: list[int]) -> Rows:
 def _read(path: str, part: FilePart, signature: Signature | None) -> pd.DataFrame:
     if signature is None:
         raise NotInPartsError("the model has no signature")
+    if signature.records:
+        raise NotInPartsError("the signature of the model was made of a type hint")
     if ending(path) == ".csv":
         from batchtwin_node.readers import csv_part
 

@@ -44,7 +44,7 @@ def refusal_of(model: Any, path: str, data: Any, error: Exception) -> BadFileErr
 
     `error` is what `model.predict(data)` raised.
     """
-    if not _is_of_a_check(error):
+    if not is_refusal(error):
         return None
     try:
         cell = _first_cell(model, data) if is_table(data) and len(data) else None
@@ -56,8 +56,8 @@ def refusal_of(model: Any, path: str, data: Any, error: Exception) -> BadFileErr
     return BadFileError(path, cell.problem, column=cell.column, row=cell.row, line=line, value=cell.value)
 
 
-def _is_of_a_check(error: Exception) -> bool:
-    """Tell whether MLflow raised it while it compared data and signature: no frame of a model is above the check."""
+def is_refusal(error: Exception) -> bool:
+    """Tell whether MLflow raised it comparing data with what the model asks for: no frame above is of a model."""
     frames: Iterator[tuple[FrameType, int]] = traceback.walk_tb(error.__traceback__)
     module = ""
     for frame, _ in frames:

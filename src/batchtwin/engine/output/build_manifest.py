@@ -12,8 +12,8 @@ from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.logs import now
 from batchtwin.engine.output.folder import Assembled
 from batchtwin.engine.output.manifest import Manifest, ManifestInput, ManifestOutput
+from batchtwin.engine.output.row_counts import row_counts
 from batchtwin.engine.prepare import Prepared
-from batchtwin.engine.row_counts import row_counts
 
 
 def write_manifest(prepared: Prepared, job: Job, assembled: Assembled | None, ledger: Ledger) -> None:
