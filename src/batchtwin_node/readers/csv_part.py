@@ -9,6 +9,7 @@ from batchtwin_node.protocol import FilePart
 from batchtwin_node.readers import csv_file
 from batchtwin_node.readers.bad_file import BadFileError, NotInPartsError, summarize, unreadable
 from batchtwin_node.readers.columns import BOOLEANS, NUMBERS
+from batchtwin_node.readers.csv_booleans import BOOLEAN
 from batchtwin_node.readers.signature import Columns, Signature
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def read(path: str, part: FilePart, signature: Signature) -> pd.DataFrame:
         from batchtwin_node.readers.csv_locate import locate
 
         raise locate(path, columns) or BadFileError(path, summarize(error)) from None
-    if csv_file.BOOLEAN.search(data):
+    if BOOLEAN.search(data):
         _refuse_booleans(data, columns)
     return frame
 
