@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -22,9 +21,10 @@ from batchtwin.engine.prepare import Prepared, place_request, requests, resolve
 from batchtwin.engine.progress import Progress
 from batchtwin.engine.run import Result, job_of, run_job
 from batchtwin.errors import BatchTwinError
+from batchtwin.inputs.changes import change_of
 from batchtwin.inputs.listing import InputFile, Inputs, list_inputs
 from batchtwin.inputs.location import is_url
-from batchtwin.inputs.plan import Plan, content_hash
+from batchtwin.inputs.plan import Plan
 from batchtwin_node.protocol import Failure, Outcome
 
 
@@ -86,8 +86,21 @@ def resume(
                 ended = _restart_completed(prepared.output, ledger, ended)
             if retry_failed:
                 ended = [event for event in ended if isinstance(event, Outcome) and not event.failed]
+            if prepared.request.strict_inputs:
+                ended = _without_changed(prepared, ended, ledger)
             job.replay(_drop_damaged(prepared, ended, progress))
             return run_job(prepared, job, ledger, progress, backend)
+
+
+def _without_changed(prepared: Prepared, ended: list[Outcome | Failure], ledger: Ledger) -> list[Outcome | Failure]:
+    """Leave out mini-batches whose inputs changed while they ran; they are as they were now, or this is refused."""
+    changed = {change.path for change in ledger.changes()}
+    doubtful = {
+        mini_batch.id
+        for mini_batch in prepared.plan.mini_batches
+        if any(file.path in changed for file in mini_batch.files)
+    }
+    return [event for event in ended if event.mini_batch not in doubtful]
 
 
 def _drop_damaged(
@@ -142,22 +155,9 @@ def changes_since(prepared: Prepared, ledger: Ledger) -> list[str]:
     if files and is_url(files[0].path):
         from batchtwin.inputs.remote import changes
 
-        return parts + list(changes(prepared.inputs))
-    inputs = (_change(file, prepared.hashes.get(file.path)) for file in files)
-    return parts + [change for change in inputs if change]
-
-
-def _change(file: InputFile, sha256: str | None) -> str | None:
-    """By size and time of change, or by content where that was hashed [R]."""
-    try:
-        info = os.stat(file.path)
-    except OSError as error:
-        return f"input {file.path}: {error.strerror}"
-    if info.st_size != file.size:
-        return f"input {file.path} has {info.st_size} bytes, {file.size} when the job began"
-    if sha256:
-        return None if content_hash(Path(file.path)) == sha256 else f"input {file.path} has changed"
-    return None if info.st_mtime_ns == file.mtime_ns else f"input {file.path} was written since the job began"
+        return parts + [change.text for change in changes(prepared.inputs)]
+    inputs = (change_of(file, prepared.hashes.get(file.path)) for file in files)
+    return parts + [change.text for change in inputs if change]
 
 
 def new_files(prepared: Prepared) -> list[str]:

@@ -108,7 +108,7 @@ def names_in(line: bytes) -> Sequence[str]:
 
     names = tuple(line.decode("utf-8-sig", "surrogateescape").rstrip("\r\n").split(","))
     # pandas gives names to columns that have none, or the name of another.
-    if all(names) and len(set(names)) == len(names) and _is_clean(names):
+    if b'"' not in line and all(names) and len(set(names)) == len(names) and _is_clean(names):
         return names
     return tuple(pd.read_csv(BytesIO(line), index_col=False, dtype=str).columns)
 

@@ -7,15 +7,16 @@ from collections.abc import Iterator
 
 from batchtwin import __version__
 from batchtwin.engine.job import Job
+from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.logs import now
 from batchtwin.engine.output.folder import Assembled
-from batchtwin.engine.output.manifest import Manifest, ManifestInput, ManifestOutput
+from batchtwin.engine.output.manifest import ChangedInput, Manifest, ManifestInput, ManifestOutput
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.row_counts import row_counts
 
 
-def write_manifest(prepared: Prepared, job: Job, assembled: Assembled | None, started: str, runs: int) -> None:
-    """Write the manifest of a job that has just completed.
+def write_manifest(prepared: Prepared, job: Job, assembled: Assembled | None, ledger: Ledger, runs: int) -> None:
+    """Write the manifest of a job that has just completed. `ledger`: when it began, which inputs have changed since.
 
     Raises:
         OSError: it cannot be written.
@@ -27,7 +28,7 @@ def write_manifest(prepared: Prepared, job: Job, assembled: Assembled | None, st
         deployment=prepared.deployment.name,
         fingerprint=prepared.plan.fingerprint,
         identity=prepared.identity,
-        started=started,
+        started=ledger.fact("started") or "",
         ended=now(),
         runs=runs,
         workers=prepared.workers,
@@ -39,6 +40,7 @@ def write_manifest(prepared: Prepared, job: Job, assembled: Assembled | None, st
         output=ManifestOutput(file=name, bytes=assembled.bytes, sha256=assembled.sha256)
         if name and assembled
         else None,
+        changed_inputs=tuple(ChangedInput(path=change.path, change=change.text) for change in ledger.changes()),
         inputs=(),
     )
     manifest.write(prepared.output.manifest, _inputs(prepared, job))

@@ -50,6 +50,13 @@ class ManifestOutput(_Part):
     sha256: str
 
 
+class ChangedInput(_Part):
+    """An input that changed while the job ran: its rows may be of either content. `change` is the sentence."""
+
+    path: str
+    change: str
+
+
 class Manifest(_Part):
     """A complete job. Times are ISO 8601 in UTC; items are input files, rows are output lines."""
 
@@ -68,6 +75,7 @@ class Manifest(_Part):
     failed: int
     rows: int
     output: ManifestOutput | None
+    changed_inputs: tuple[ChangedInput, ...] = ()
     inputs: tuple[ManifestInput, ...]
 
     def write(self, path: Path, inputs: Iterable[ManifestInput]) -> None:
