@@ -61,6 +61,9 @@ def score(
     bad_files: BadFiles = "fail",
     overrides: Overrides = None,
     hash_inputs: Annotated[bool, typer.Option("--hash-inputs", help="Know inputs by content, not by time.")] = False,
+    strict_inputs: Annotated[
+        bool, typer.Option("--strict-inputs", help="Fail the job if an input changes while it runs; else it warns.")
+    ] = False,
     coalesce: Annotated[
         bool, typer.Option("--coalesce", help="One predict for all files of a mini-batch, if the model allows it.")
     ] = False,
@@ -96,6 +99,7 @@ def score(
         overwrite=overwrite,
         quarantine=bad_files == "quarantine",
         hash_inputs=hash_inputs,
+        strict_inputs=strict_inputs,
         coalesce=coalesce,
         split_rows=parse_rows(split_rows),
         overrides=parse_set(overrides),

@@ -15,6 +15,7 @@ from typing import Self
 
 from batchtwin import atomic
 from batchtwin.errors import BatchTwinError, OutputError
+from batchtwin.inputs.changes import Change
 from batchtwin.inputs.listing import InputFile
 from batchtwin.inputs.plan import MiniBatch
 from batchtwin.safe_open import check_file, open_descriptor
@@ -24,6 +25,8 @@ from batchtwin_node.protocol import EVENTS, Failure, FilePart, Outcome
 VERSION = "2"
 # The identity of a deployment holds its environment variables. SQLite gives its other files the same mode.
 PRIVATE = 0o600
+# Begins the names of facts about inputs that have changed; their path follows.
+CHANGED = "changed input "
 SCHEMA = """
 CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE file (
@@ -166,6 +169,20 @@ class Ledger:
             event = any_from_json(EVENTS, text)
             if isinstance(event, Outcome | Failure):
                 yield event
+
+    def add_changes(self, changes: Iterable[Change]) -> None:
+        """Write down inputs that have changed while the job ran."""
+        with _writing(self):
+            self._connection.execute("BEGIN")
+            rows = [(CHANGED + change.path, change.text) for change in changes]
+            self._connection.executemany("INSERT OR REPLACE INTO fact VALUES (?, ?)", rows)
+            self._connection.execute("COMMIT")
+
+    def changes(self) -> Iterator[Change]:
+        """Yield what was written down of changed inputs, by path."""
+        query = "SELECT name, value FROM fact WHERE substr(name, 1, ?) = ? ORDER BY name"
+        for name, text in self._connection.execute(query, (len(CHANGED), CHANGED)):
+            yield Change(name[len(CHANGED) :], text)
 
     def failures(self) -> Iterator[Failure]:
         """Yield every try that failed, in order: each once, also if it was written again for another run."""

@@ -53,6 +53,7 @@ class Request:
     overwrite: bool = False
     quarantine: bool = False
     hash_inputs: bool = False
+    strict_inputs: bool = False
     coalesce: bool = False
     split_rows: Rows | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)

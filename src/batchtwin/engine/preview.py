@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import tempfile
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -168,8 +169,9 @@ def _problem(path: str, head: bytes, required: Sequence[str]) -> str | None:
         names = next(csv.reader(io.StringIO(head.decode("utf-8-sig", "replace"), newline="")), [])
     except csv.Error as error:
         return kind or f"the first line is not CSV: {error}"
-    missing = [name for name in required if name not in set(names)]
-    twins = [name for name in required if names.count(name) > 1] if len(set(names)) < len(names) else []
+    counts = Counter(names)
+    missing = [name for name in required if not counts[name]]
+    twins = [name for name in required if counts[name] > 1]
     if missing:
         return kind or f"missing columns {listed(missing, str)}; the model's signature requires them"
     if twins:

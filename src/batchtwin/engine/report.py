@@ -9,6 +9,7 @@ from batchtwin.engine.job import Job
 from batchtwin.engine.logs import Logs
 from batchtwin.engine.output.failures import failed_file
 from batchtwin.engine.progress import Progress, progress_line, remaining_seconds
+from batchtwin.inputs.changes import Change
 from batchtwin.inputs.location import redact
 from batchtwin.inputs.plan import Plan
 from batchtwin_node.protocol import Event, Failure, Outcome, Ready
@@ -17,6 +18,7 @@ OVERVIEW_SECONDS = 5.0
 # The table of progress gets a row this long after the last one if the counts have changed, else after OVERVIEW_SECONDS.
 METRICS_SECONDS = 1.0
 TRACEBACK_LINES = 12
+CHANGES_SHOWN = 50
 # These end the job, and are shown as its cause.
 SHOWN_AT_THE_END = frozenset({"bad_file", "write"})
 
@@ -29,7 +31,7 @@ class Report:
         self._logs = logs
         self._progress = progress
         self._began = self._overview = self._measured = time.monotonic()
-        self._processed = 0
+        self._processed = self._changed = 0
         self._picked: dict[int, float] = {}
         self._shown = False
         self._noted: set[str] = set()
@@ -55,6 +57,17 @@ class Report:
         """Tell a sentence to the person, and to the overview."""
         self._progress.note(text)
         self._logs.progress(text)
+
+    def changed(self, change: Change) -> None:
+        """Warn of an input that changed while the job ran: the first ones to the person, all to the overview."""
+        self._changed += 1
+        text = f"Warning: {redact(change.text)}; it changed while the job ran, and its rows may be of either content"
+        if self._changed <= CHANGES_SHOWN:
+            self.note(text)
+            return
+        self._logs.progress(text)
+        if self._changed == CHANGES_SHOWN + 1:
+            self._progress.note("Warning: more inputs have changed; the manifest lists them")
 
     def happened_before(self, failures: Iterable[Failure]) -> None:
         """Take over what failed in earlier runs of the job."""

@@ -88,6 +88,8 @@ def resume(
                 ended = _restart_completed(prepared.output, ledger, ended)
             if retry_failed:
                 ended = [event for event in ended if isinstance(event, Outcome) and not event.failed]
+            if prepared.request.strict_inputs:
+                ended = _without_changed(prepared, ended, ledger)
             job.replay(_drop_damaged(prepared, ended, progress))
             if changes:
                 _accept(ledger, prepared, environment, changes, job, progress)
@@ -102,6 +104,17 @@ def _accept(
     for change in changes:
         progress.note(f"Accepted: {change.text}")
     progress.note(f"{job.processed} of {len(job.items)} mini batches were done before, and stay so")
+
+
+def _without_changed(prepared: Prepared, ended: list[Outcome | Failure], ledger: Ledger) -> list[Outcome | Failure]:
+    """Leave out mini-batches whose inputs changed while they ran; they are as they were now, or this is refused."""
+    changed = {change.path for change in ledger.changes()}
+    doubtful = {
+        mini_batch.id
+        for mini_batch in prepared.plan.mini_batches
+        if any(file.path in changed for file in mini_batch.files)
+    }
+    return [event for event in ended if event.mini_batch not in doubtful]
 
 
 def _drop_damaged(

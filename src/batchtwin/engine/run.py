@@ -29,6 +29,8 @@ from batchtwin.engine.report import Report
 from batchtwin.environments.differences import missing_module
 from batchtwin.environments.placement import requested_or_reason
 from batchtwin.errors import BatchTwinError, OutputError
+from batchtwin.inputs.changes import Change, Watch
+from batchtwin.inputs.location import is_url, redact
 from batchtwin_node.protocol import Failure, Outcome, Ready
 from batchtwin_node.script.imports import lies_elsewhere
 
@@ -74,6 +76,7 @@ class Run:
         self._progress = progress
         self._began = time.monotonic()
         self._number = int(ledger.fact("runs") or 0) + 1
+        self._watch = Watch(prepared.hashes, ledger.changes())
 
     def __call__(self) -> Result:
         """Run to the end, and write what the job leaves.
@@ -122,7 +125,7 @@ class Run:
             happened = [event for event in events if not isinstance(event, Ready)]
             if happened:
                 failpoint("events taken")
-                entries = [self._take(event, pool, report) for event in happened]
+                entries = [entry for event in happened for entry in self._take(event, pool, report)]
                 failpoint("before commit")
                 self._ledger.add(entries)
                 failpoint("committed")
@@ -137,12 +140,35 @@ class Run:
             return -1
         return -(sum(file.size for file in mini_batch.files) >> 20).bit_length()
 
-    def _take(self, event: Outcome | Failure, pool: Pool, report: Report) -> Entry:
+    def _take(self, event: Outcome | Failure, pool: Pool, report: Report) -> list[Entry]:
         report.happened(event)
+        if isinstance(event, Outcome) and self._has_changed(event, report):
+            return []  # not committed: with the input as it was, a resumed job runs the mini-batch again
         before = self._job.processed
         self._apply(pool, self._job.on(event))
         ended = self._job.processed > before
-        return Entry(event, ended)
+        if isinstance(event, Failure) and (ended or event is self._job.fatal) and self._has_changed(event, report):
+            ended = False
+        return [Entry(event, ended)]
+
+    def _has_changed(self, event: Outcome | Failure, report: Report) -> bool:
+        """Look at the inputs of a mini-batch again; whether one has changed, which fails the job."""
+        if event.mini_batch is None or is_url(self._prepared.inputs.root):
+            return False
+        files = self._prepared.plan.mini_batches[event.mini_batch].files
+        return self._tell_changes(self._watch.look(files), report)
+
+    def _tell_changes(self, changes: list[Change], report: Report) -> bool:
+        """Warn of inputs that have changed, and write them down; whether that fails the job."""
+        if not changes:
+            return False
+        self._ledger.add_changes(changes)
+        for change in changes:
+            report.changed(change)
+        if not self._prepared.request.strict_inputs:
+            return False
+        self._job.fail(f"{redact(changes[0].text)}; --strict-inputs: put it back as it was and resume, or score again")
+        return True
 
     def _apply(self, pool: Pool, commands: list[Submit]) -> None:
         for command in commands:
@@ -150,6 +176,8 @@ class Run:
 
     def _finish(self, report: Report, logs: Logs) -> Result:
         job, output = self._job, self._prepared.output
+        if job.status is Status.COMPLETED and is_url(self._prepared.inputs.root):
+            self._look_at_store(report)
         self._warn_of_row_counts(report)
         any_failed = self._complete(logs)
         cause = self._explained(_cause(job, report))
@@ -173,6 +201,15 @@ class Run:
         for text in row_count_warnings(self._prepared.plan.mini_batches, outcomes):
             with suppress(OSError):  # a full disk: the manifest and `verify` say it too
                 report.note(text)
+
+    def _look_at_store(self, report: Report) -> None:
+        """Inputs of a store are looked at once, when all are scored: by one listing."""
+        from batchtwin.inputs.remote import changes
+
+        try:
+            self._tell_changes(self._watch.add(changes(self._prepared.inputs)), report)
+        except (OutputError, OSError) as error:
+            self._job.fail(str(error))
 
     def _complete(self, logs: Logs) -> bool:
         """Write failures, output and manifest, in this order; tell whether anything failed."""

@@ -67,6 +67,7 @@ def verify(root: Path) -> Verdict:
             if manifest.runs != int(ledger.fact("runs") or 0):
                 problems.append(f"{root}: a retry was cut off; finish it with `batchtwin resume {root}`")
                 return Verdict(tuple(problems), "inputs, model and script")
+            problems += _changed(manifest, set(problems))
             problems += _counts(manifest, prepared, outcomes)
             problems += _predictions(output, manifest, outcomes, mini_batches)
             problems += _published(prepared, manifest)
@@ -93,6 +94,13 @@ def _segments(output: OutputFolder, outcomes: list[Outcome], mini_batches: tuple
         path = output.segments / outcome.segment
         if problem := range_problem(path, output.root, outcome, outcome.offset, mini_batches):
             yield problem
+
+
+def _changed(manifest: Manifest, known: set[str]) -> Iterator[str]:
+    """Inputs that changed while the job ran, also if they are now as they were."""
+    for entry in manifest.changed_inputs:
+        if entry.change not in known:
+            yield f"while the job ran: {entry.change}"
 
 
 def _counts(manifest: Manifest, prepared: Prepared, outcomes: list[Outcome]) -> Iterator[str]:

@@ -138,6 +138,7 @@ def _booleans(values: pd.Series[bool]) -> pd.Series[bool]:
     return values
 
 
+@lru_cache(maxsize=None)
 def arrow_type(name: str) -> pa.DataType:
     """Return the Arrow type of an MLflow type."""
     import pyarrow as pa

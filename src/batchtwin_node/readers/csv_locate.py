@@ -166,13 +166,28 @@ def _first_wrong(path: str, columns: Columns) -> tuple[Column, int, str | None] 
 def _in_chunk(texts: pd.DataFrame, columns: Columns, start: int) -> tuple[Column, int, str | None] | None:
     """`texts`: (rows, columns) as the file has them. Of several wrong values the one in the first row counts."""
     found: tuple[Column, int, str | None] | None = None
-    for column in columns:
+    for column in _suspects(texts, columns):
+        if found and found[1] == start:
+            break
         cells = texts[column.name].iloc[: found[1] - start if found else None]
         at = first_refused(len(cells), partial(_parses, cells, column))
         if at is not None:
             text = cells.iloc[at]
             found = (column, start + at, None if _is_missing(text) else str(text))
     return found
+
+
+def _suspects(texts: pd.DataFrame, columns: Columns) -> Iterator[Column]:
+    """Yield the columns with a wrong value, in order. Wide tables mostly have few: halves without any are put aside."""
+    names = [column.name for column in columns]
+    if _all_parse(texts[names], columns):
+        return
+    if len(columns) == 1:
+        yield columns[0]
+        return
+    middle = len(columns) // 2
+    yield from _suspects(texts, columns[:middle])
+    yield from _suspects(texts, columns[middle:])
 
 
 def first_refused(count: int, accepts: Callable[[int, int], bool]) -> int | None:
@@ -187,13 +202,17 @@ def first_refused(count: int, accepts: Callable[[int, int], bool]) -> int | None
 
 
 def _parses(texts: pd.Series[str], column: Column, low: int, high: int) -> bool:
+    return _all_parse(texts.iloc[low:high].to_frame(), (column,))
+
+
+def _all_parse(texts: pd.DataFrame, columns: Columns) -> bool:
     """Ask the very parser that refused the file."""
-    cells = texts.iloc[low:high]
-    if column.type in NUMBERS and cells.isin(BOOLEANS).any():
+    numbers = [column.name for column in columns if column.type in NUMBERS]
+    if numbers and texts[numbers].isin(BOOLEANS).to_numpy().any():
         return False
     try:
         with strictly():
-            typed(_as_csv(cells), (column,))
+            typed(_as_csv(texts), columns, list(texts.columns))
     except refusals():
         return False
     return True
@@ -202,8 +221,8 @@ def _parses(texts: pd.Series[str], column: Column, low: int, high: int) -> bool:
 def _is_missing(text: str) -> bool:
     import pandas as pd
 
-    return bool(pd.read_csv(_as_csv(pd.Series([text], name="text")), dtype=str).isna().iloc[0, 0])
+    return bool(pd.read_csv(_as_csv(pd.DataFrame({"text": [text]})), dtype=str).isna().iloc[0, 0])
 
 
-def _as_csv(cells: pd.Series[str]) -> io.StringIO:
+def _as_csv(cells: pd.DataFrame) -> io.StringIO:
     return io.StringIO(cells.to_csv(index=False, quoting=csv.QUOTE_ALL))

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from batchtwin_node.protocol import FilePart
 from batchtwin_node.readers import csv_file
-from batchtwin_node.readers.bad_file import BadFileError, NotInPartsError, summarize, unreadable
+from batchtwin_node.readers.bad_file import BadFileError, NotInPartsError, kind_of, summarize, unreadable
 from batchtwin_node.readers.columns import BOOLEANS, NUMBERS
+from batchtwin_node.readers.csv_booleans import BOOLEAN
+from batchtwin_node.readers.file_kind import CSV
 from batchtwin_node.readers.signature import Columns, Signature
 
 if TYPE_CHECKING:
@@ -34,11 +36,14 @@ def read(path: str, part: FilePart, signature: Signature) -> pd.DataFrame:
             if columns is None:
                 raise NotInPartsError("the model's signature leaves types to the whole file")
             frame = csv_file.typed(BytesIO(data), columns, names)
+    except BadFileError as error:
+        kind = kind_of(path, CSV)
+        raise (BadFileError(path, kind) if kind else error) from None
     except csv_file.refusals() as error:
-        from batchtwin_node.readers.csv_locate import locate
+        from batchtwin_node.readers.csv_locate import explain
 
-        raise locate(path, columns) or BadFileError(path, summarize(error)) from None
-    if csv_file.BOOLEAN.search(data):
+        raise explain(path, columns, summarize(error)) from None
+    if BOOLEAN.search(data):
         _refuse_booleans(data, columns)
     return frame
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -93,8 +94,9 @@ def _to_pandas(table: pa.Table) -> pd.DataFrame:
 
 
 def _refuse_twins(path: str, names: list[str], columns: Columns) -> None:
+    counts = Counter(names)
     for column in columns:
-        if names.count(column.name) > 1:
+        if counts[column.name] > 1:
             raise BadFileError(path, "more than one column has this name: rename the others", column=column.name)
 
 
@@ -118,6 +120,8 @@ def _typed(path: str, values: pa.ChunkedArray, column: Column) -> pa.ChunkedArra
     if of.is_boolean(values.type) and column.type == "double" and values.null_count:
         values = values.cast(pa.int8())  # as MLflow does, only then
     _refuse_missing(path, values, column)
+    if values.type == arrow_type(column.type):
+        return values
     if _goes_through(values.type, column.type):
         return values
     if not _may_be(values.type, column.type):
@@ -202,9 +206,16 @@ def _cast(values: pa.ChunkedArray, asked: str) -> pa.ChunkedArray:
         values = _plain_numbers(values, asked)
     cast = values.cast(kind)
     # Arrow makes an infinity of a double that no float holds.
-    if asked == "float" and pc.sum(pc.is_inf(cast)).as_py() != pc.sum(pc.is_inf(values.cast(pa.float64()))).as_py():
+    if asked == "float" and pc.any(pc.is_inf(cast)).as_py() and _infinities(cast) != _infinities(values):
         raise ValueError("out of range")
     return cast
+
+
+def _infinities(values: pa.ChunkedArray) -> int:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.sum(pc.is_inf(values.cast(pa.float64()))).as_py() or 0
 
 
 def _plain_numbers(values: pa.ChunkedArray, asked: str) -> pa.ChunkedArray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,9 @@ from batchtwin.engine.logs import now
 from batchtwin.engine.output.manifest import AcceptedChange
 from batchtwin.engine.prepare import Prepared, Resolved
 from batchtwin.errors import BatchTwinError, UsageError
+from batchtwin.inputs.changes import change_of
 from batchtwin.inputs.listing import list_inputs
 from batchtwin.inputs.location import is_url
-from batchtwin.inputs.plan import content_hash
 
 ACCEPTABLE = ("code", "deployment")
 # Where the rows are, and what they are: the rows that are there already cannot follow.
@@ -191,26 +190,14 @@ def _files(before: MadeOf | None, prepared: Prepared) -> Iterator[str]:
 
 
 def _changed_inputs(prepared: Prepared) -> Iterator[str]:
-    """By size and time of change, or by content where that was hashed [R]."""
     files = prepared.inputs.files
     if files and is_url(files[0].path):
         from batchtwin.inputs.remote import changes
 
-        yield from changes(prepared.inputs)
+        yield from (change.text for change in changes(prepared.inputs))
         return
-    for file in files:
-        try:
-            info = os.stat(file.path)
-        except OSError as error:
-            yield f"input {file.path}: {error.strerror}"
-            continue
-        sha256 = prepared.hashes.get(file.path)
-        if info.st_size != file.size:
-            yield f"input {file.path} has {info.st_size} bytes, {file.size} when the job began"
-        elif sha256 and content_hash(Path(file.path)) != sha256:
-            yield f"input {file.path} has changed"
-        elif not sha256 and info.st_mtime_ns != file.mtime_ns:
-            yield f"input {file.path} was written since the job began"
+    looked_at = (change_of(file, prepared.hashes.get(file.path)) for file in files)
+    yield from (change.text for change in looked_at if change)
 
 
 def new_files(prepared: Prepared) -> list[str]:

@@ -11,13 +11,13 @@ from batchtwin.engine.job import Job
 from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.logs import now
 from batchtwin.engine.output.folder import Assembled
-from batchtwin.engine.output.manifest import Manifest, ManifestInput, ManifestOutput
+from batchtwin.engine.output.manifest import ChangedInput, Manifest, ManifestInput, ManifestOutput
 from batchtwin.engine.output.row_counts import row_counts
 from batchtwin.engine.prepare import Prepared
 
 
 def write_manifest(prepared: Prepared, job: Job, assembled: Assembled | None, ledger: Ledger) -> None:
-    """Write the manifest of a job that has just completed.
+    """Write the manifest of a job that has just completed. `ledger`: when it began, and what has changed since.
 
     Raises:
         OSError: it cannot be written.
@@ -42,6 +42,7 @@ def write_manifest(prepared: Prepared, job: Job, assembled: Assembled | None, le
         if name and assembled
         else None,
         accepted=tuple(acceptance.change for acceptance in acceptances(ledger)),
+        changed_inputs=tuple(ChangedInput(path=change.path, change=change.text) for change in ledger.changes()),
         inputs=(),
     )
     manifest.write(prepared.output.manifest, _inputs(prepared, job))

@@ -63,6 +63,13 @@ class AcceptedChange(_Part):
     before: Identity
 
 
+class ChangedInput(_Part):
+    """An input that changed while the job ran: its rows may be of either content. `change` is the sentence."""
+
+    path: str
+    change: str
+
+
 class Manifest(_Part):
     """A complete job. Times are ISO 8601 in UTC; items are input files, rows are output lines.
 
@@ -85,6 +92,7 @@ class Manifest(_Part):
     rows: int
     output: ManifestOutput | None
     accepted: tuple[AcceptedChange, ...] = ()
+    changed_inputs: tuple[ChangedInput, ...] = ()
     inputs: tuple[ManifestInput, ...]
 
     def write(self, path: Path, inputs: Iterable[ManifestInput]) -> None:
