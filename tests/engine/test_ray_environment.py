@@ -83,6 +83,7 @@ def test_a_path_is_taken_on_each_machine(project: Project, cluster: str) -> None
 
 
 def test_versions_of_a_machine_that_are_others_are_refused(project: Project, cluster: str) -> None:
+    (project.folder / "links").mkdir()
     for version in ("1.0", "2.0"):
         wheel(project.folder / "links", "tiny", version)
     for name, version in (("pip", "25.0"), ("setuptools", "80.0")):
