@@ -38,6 +38,10 @@ DOCUMENTED = {
         "list": "--max-results -r --type",
         "delete": "--name -n --no-wait --yes -y",
     },
+    "datastore": {
+        "show": "--name -n",
+        "list": "--max-results -r",
+    },
     "batch-endpoint": {
         "create": "--file -f --name -n --no-wait --set",
         "show": "--name -n",

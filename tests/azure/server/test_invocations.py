@@ -81,6 +81,19 @@ def test_the_path_of_data(deployed: Sdk) -> None:
         assert deployed.server.predictions(job) == "0\n1\n2\n"
 
 
+@pytest.mark.sdk("`POST` to the scoring URI", "the output of another job as input")
+def test_the_output_of_a_job_is_input(deployed: Sdk) -> None:
+    first = deployed.invoke()
+    assert deployed.server.end(first) == "Completed"
+    for path, status in ((f"jobs/{first}/outputs/score", 201), ("jobs/none/outputs/score", 404), ("jobs/../x/y", 400)):
+        body = {"properties": {"inputData": {"x": {"jobInputType": "UriFolder", "uri": f"azureml://{path}"}}}}
+        answer = deployed.server.call("POST", f"/batchEndpoints/{deployed.name}/jobs", body)
+        assert answer.status == status, path
+        if status == 201:
+            assert deployed.server.end(answer.data["name"]) == "Completed"
+            assert deployed.server.predictions(answer.data["name"]) == "0\n1\n2\n"
+
+
 @pytest.mark.refused("`batch_endpoints.invoke`", "a path in a datastore where nothing is, named as it was asked for")
 def test_a_path_where_nothing_is(deployed: Sdk) -> None:
     with refused() as caught:
@@ -155,6 +168,19 @@ def test_an_output_path(deployed: Sdk, target: Path) -> None:
         assert written.read_text() == "0\n1\n2\n"
         deployed.client.jobs.download(job, output_name="score", download_path=target / job)
         assert (target / job / "named-outputs/score" / Path(place).name).read_text() == "0\n1\n2\n"
+
+
+@pytest.mark.sdk("`batch_endpoints.invoke(outputs=)`", "a path behind the id of a datastore, by any name")
+def test_output_behind_the_id_of_a_datastore(deployed: Sdk) -> None:
+    """As "Create jobs and input data for batch endpoints" has it."""
+    from azure.ai.ml import Output
+
+    store = deployed.client.datastores.get_default()
+    output = Output(type="uri_file", path=f"{store.id}/paths/{deployed.name}/my-unique-path")
+    job = deployed.invoke(outputs={"sales_estimation": output})
+    assert deployed.server.end(job) == "Completed"
+    written = deployed.server.folder / "datastores/workspaceblobstore" / deployed.name / "my-unique-path"
+    assert written.read_text() == "0\n1\n2\n"
 
 
 @pytest.mark.sdk("`batch_endpoints.invoke(outputs=)`", "the root of a datastore")

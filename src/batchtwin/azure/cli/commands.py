@@ -19,6 +19,7 @@ GROUPS = {
     "model": "assets",
     "data": "assets",
     "compute": "computes",
+    "datastore": "datastores",
     "batch-endpoint": "endpoints",
     "batch-deployment": "deployments",
     "job": "jobs",

@@ -91,6 +91,23 @@ def compute(compute: Compute) -> dict[str, Any]:
     )
 
 
+def datastore(name: str) -> dict[str, Any]:
+    """What `datastore show` prints. The id has no prefix, so that `ID/paths/PATH` names a path in it [A]."""
+    return {
+        "account_name": LOCAL,
+        "container_name": name,
+        "credentials": {},
+        "description": "",
+        "endpoint": "core.windows.net",
+        "id": f"{WORKSPACE}/datastores/{name}",
+        "name": name,
+        "protocol": "https",
+        "resourceGroup": LOCAL,
+        "tags": {},
+        "type": "azure_blob",
+    }
+
+
 def endpoint(endpoint: Endpoint) -> dict[str, Any]:
     """What `batch-endpoint show` prints. `scoring_uri` has the form that it has in the cloud, and no server behind."""
     host = f"https://{endpoint.name}.{LOCAL}.inference.ml.azure.com"
