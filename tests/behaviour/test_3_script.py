@@ -115,14 +115,16 @@ def test_init_and_shutdown(project: Project) -> None:
     assert all(log.count("init") == log.count("shutdown") == 1 for log in logs)
 
 
-@pytest.mark.ours("3", "A script that does not parse, or whose run() does not take one argument, is refused at once.")
+@pytest.mark.ours(
+    "3", "A script that does not parse, or whose run() takes neither one nor two arguments, is refused at once."
+)
 @pytest.mark.parametrize(
     ("script", "text"),
     [
         ("def run(mini_batch)\n    pass", "driver.py:1: syntax error"),
         ("def init(): pass", "no run()"),
         ("x = 1\ndef run(): return []", "driver.py:2: run() has to take one argument"),
-        ("def run(a, b): return []", "driver.py:1: run() has to take one argument"),
+        ("def run(a, b, c): return []", "driver.py:1: run() has to take one argument"),
         ("def run(a, *, b): return []", "driver.py:1: run() has to take one argument"),
         ("def init(model): pass\ndef run(a): return []", "driver.py:1: init() has to take no argument"),
     ],

@@ -16,6 +16,7 @@ from batchtwin.engine.new_job import new_job
 from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import PlainProgress
+from batchtwin.engine.tracking.deliver import dropped
 from batchtwin.inputs.location import is_url, redact, without_query
 from batchtwin.inputs.plan import Plan
 from batchtwin.inputs.remote import heads
@@ -67,7 +68,7 @@ def details(prepared: Prepared) -> dict[str, Any]:
 def warnings(prepared: Prepared) -> list[str]:
     """Say what would probably fail: mistakes in the script; files whose head lacks columns of the model's signature."""
     if prepared.script:
-        return lint(Path(*prepared.script))
+        return lint(Path(*prepared.script), prepared.deployment.model_name)
     problems = list(_head_problems(prepared))
     more = len(problems) - SHOWN
     return problems[:SHOWN] + ([f"and {more} more files"] if more > 0 else [])
@@ -122,7 +123,9 @@ def dry_run(prepared: Prepared, backend: Backend) -> str:
     with tempfile.TemporaryDirectory(prefix="batchtwin-try-") as folder:
         plan = Plan(prepared.plan.fingerprint, prepared.plan.mini_batches[:1])
         output = OutputFolder(Path(folder) / "job", prepared.output.file_name)
-        result = new_job(replace(prepared, plan=plan, output=output, workers=1), PlainProgress(io.StringIO()), backend)
+        result = new_job(
+            replace(prepared, plan=plan, output=output, workers=1), PlainProgress(io.StringIO()), backend, dropped
+        )
         with (output.logs / MINI_BATCHES).open(newline="") as stream:
             rows = [row for row in csv.DictReader(stream) if row["Mini-batch Id"] != NOTHING]
     if not rows:

@@ -11,12 +11,16 @@ Function = Union[ast.FunctionDef, ast.AsyncFunctionDef]
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def lint(path: Path) -> list[str]:
-    """Return a sentence, with file and line, for each thing that looks wrong. The script parses."""
+def lint(path: Path, model: str = "") -> list[str]:
+    """Return a sentence, with file and line, for each thing that looks wrong. The script parses.
+
+    `model` is the name of the deployment's model, empty for one without a name.
+    """
     tree = ast.parse(path.read_bytes(), filename=str(path))
     functions = {node.name: node for node in tree.body if isinstance(node, FUNCTIONS)}
     found = [
         *_missing_functions_of_mlflow(tree),
+        *_what_only_the_service_has(tree, model),
         *_generators(functions),
         *_lost_names(functions, _names_of_the_module(tree)),
         *_locals_before_assignment(functions, _names_of_the_module(tree)),
@@ -28,6 +32,26 @@ def _missing_functions_of_mlflow(tree: ast.Module) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and _dotted(node.func) in {"mlflow.pyfunc.load", "pyfunc.load"}:
             yield node.lineno, "mlflow.pyfunc.load does not exist; use mlflow.pyfunc.load_model"
+
+
+def _what_only_the_service_has(tree: ast.Module, model: str) -> Iterator[tuple[int, str]]:
+    """What scripts of the first SDK ask of the workspace."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and _dotted(node).endswith("experiment.workspace"):
+            yield (
+                node.lineno,
+                f"a local job has no workspace: {_dotted(node)} fails here; use AZUREML_MODEL_DIR and files",
+            )
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if node.func.attr == "workspace" or not node.args:
+                continue
+            name = node.args[0]
+            is_path = node.func.attr == "get_model_path" and isinstance(name, ast.Constant)
+            if is_path and model and isinstance(name, ast.Constant) and name.value != model:
+                yield (
+                    node.lineno,
+                    f"get_model_path({name.value!r}): the deployment's model is {model!r}; no other is here",
+                )
 
 
 def _dotted(node: ast.expr) -> str:
