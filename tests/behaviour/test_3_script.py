@@ -254,3 +254,41 @@ def test_prints_and_logging_are_kept(project: Project) -> None:
         said = [line.split()[1] for line in lines if line.startswith("said")]
         assert lines == [line for name in said for line in (f"said {name}", f"written {name}")]
         assert said == sorted(said)
+
+
+@pytest.mark.observed("3", "A run() with a second argument gets the mini-batch's context: minibatch_index and so on.")
+def test_run_with_a_context(project: Project) -> None:
+    """Seen in Microsoft's own scripts: azureml-assets (batch_score), promptflow, azureml-examples."""
+    project.files(3)
+    project.script = "def run(mini_batch, context): return [f'{context.minibatch_index}' for _ in mini_batch]"
+    assert project.score().predictions == "0\n1\n2\n"
+
+
+@pytest.mark.documented("3", "What the script logs with MLflow goes to the job's run.")
+def test_mlflow_goes_to_the_run(project: Project) -> None:
+    """ "Log metrics, parameters, and files with MLflow": a job has MLFLOW_TRACKING_URI and MLFLOW_RUN_ID."""
+    project.files(1)
+    project.script = """
+        import os
+        import mlflow
+
+        def run(mini_batch):
+            return [str(mlflow.start_run().info.run_id == os.environ["AZUREML_RUN_ID"])]
+    """
+    assert project.score().predictions == "True\n"
+
+
+@pytest.mark.documented("3", "Run.get_context() and Model.get_model_path() of azureml-core answer for this job.")
+def test_the_first_sdk(project: Project) -> None:
+    """ "Deploy models for scoring in batch endpoints" asks for azureml-core in the environment."""
+    project.files(1)
+    project.script = """
+        import os
+        from azureml.core import Model, Run
+
+        def run(mini_batch):
+            run = Run.get_context()
+            same = Model.get_model_path("any").startswith(os.environ["AZUREML_MODEL_DIR"])
+            return [f"{run.id == os.environ['AZUREML_RUN_ID']} {run.experiment.name} {same}"]
+    """
+    assert project.score().predictions == "True test-endpoint True\n"

@@ -37,21 +37,14 @@ def _missing_functions_of_mlflow(tree: ast.Module) -> Iterator[tuple[int, str]]:
 def _what_only_the_service_has(tree: ast.Module, model: str) -> Iterator[tuple[int, str]]:
     """What scripts of the first SDK ask of the workspace."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and _dotted(node).endswith("experiment.workspace"):
-            yield (
-                node.lineno,
-                f"a local job has no workspace: {_dotted(node)} fails here; use AZUREML_MODEL_DIR and files",
-            )
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            if node.func.attr == "workspace" or not node.args:
-                continue
+        if isinstance(node, ast.Attribute) and node.attr == "workspace" and isinstance(node.value, ast.Attribute):
+            if node.value.attr == "experiment":
+                yield node.lineno, "a local job has no workspace of Azure ML; use AZUREML_MODEL_DIR and the files"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
             name = node.args[0]
-            is_path = node.func.attr == "get_model_path" and isinstance(name, ast.Constant)
-            if is_path and model and isinstance(name, ast.Constant) and name.value != model:
-                yield (
-                    node.lineno,
-                    f"get_model_path({name.value!r}): the deployment's model is {model!r}; no other is here",
-                )
+            is_name = node.func.attr == "get_model_path" and isinstance(name, ast.Constant)
+            if model and is_name and isinstance(name, ast.Constant) and name.value != model:
+                yield node.lineno, f"get_model_path({name.value!r}): only the deployment's model is here, {model!r}"
 
 
 def _dotted(node: ast.expr) -> str:

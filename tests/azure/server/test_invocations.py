@@ -230,12 +230,22 @@ def test_the_endpoint_in_any_case(deployed: Sdk) -> None:
         assert job in [each.name for each in found]
 
 
-@pytest.mark.refused("`batch_endpoints.invoke`", "input on the web: it is not fetched")
-def test_the_web_is_refused(deployed: Sdk) -> None:
+@pytest.mark.refused("`batch_endpoints.invoke`", "input on this machine or in a private network, in any spelling")
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "[::1]", "169.254.169.254"])
+def test_the_private_web_is_refused(deployed: Sdk, host: str) -> None:
     with refused() as caught:
-        deployed.invoke(input=data_input("https://example.com/data/numbers"))
+        deployed.invoke(input=data_input(f"https://{host}/data/numbers"))
     assert caught.value.status_code == 400
-    assert "remote input is not read here; download it" in str(caught.value)
+    assert "--allow-private allows that" in str(caught.value)
+
+
+@pytest.mark.sdk("`batch_endpoints.invoke`", "input by `https://`: the job fetches it, or fails with the reason")
+def test_the_web(deployed: Sdk) -> None:
+    job = deployed.invoke(input=data_input("https://nowhere.invalid/data/numbers"))
+    assert deployed.server.end(job) == "Failed"
+    shown = deployed.server.call("GET", f"/jobs/{job}").data["properties"]
+    assert shown["inputs"]["job_data_path"]["uri"] == "https://nowhere.invalid/data/numbers"
+    assert "https://nowhere.invalid/data" in shown["description"]
 
 
 @pytest.mark.refused("`batch_endpoints.invoke`", "a path of the server's machine, or out of a datastore")

@@ -7,6 +7,7 @@ inputs.NAME.path=...`, or `-f`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from batchtwin.azure.cli.command import confirm, group, verb
 from batchtwin.azure.cli.documents import EndpointDocument, InvocationDocument, JobInputDocument, JobOutputDocument
 from batchtwin.azure.cli.files import Source, changed, located, pairs
 from batchtwin.errors import UsageError
+from batchtwin.inputs.public_web import ALLOW_PRIVATE
 from batchtwin.workspace.jobs.invocation import Invocation
 from batchtwin.workspace.workspace import Workspace
 
@@ -110,7 +112,7 @@ def invoke(
         str | None, Option("--deployment-name", "-d", parser=str.lower, help="The deployment to target.")
     ] = None,
     input: Annotated[
-        str | None, Option("--input", help="azureml:NAME:VERSION, azureml:NAME@latest, or a local file or folder.")
+        str | None, Option("--input", help="azureml:NAME:VERSION, a path in a datastore, https://..., or a local path.")
     ] = None,
     input_type: Annotated[str | None, Option("--input-type", help="uri_folder or uri_file.")] = None,
     inputs: Annotated[
@@ -125,9 +127,14 @@ def invoke(
     mini_batch_size: Annotated[int | None, Option("--mini-batch-size", "-m", help="Files in a mini-batch.")] = None,
     job_name: Annotated[str | None, Option("--job-name", help="Name of the job.")] = None,
     experiment_name: Annotated[str | None, Option("--experiment-name", help="Experiment of the job.")] = None,
+    allow_private: Annotated[
+        bool, Option("--allow-private", help="Let input on the web be of this machine or a private network.")
+    ] = False,
     sets: options.Set = None,
 ) -> dict[str, Any]:
     """Invoke an endpoint: start a batch scoring job, and return at once."""
+    if allow_private:
+        os.environ[ALLOW_PRIVATE] = "1"
     flags = Invocation(
         name,
         deployment=deployment_name,

@@ -73,7 +73,8 @@ class Jobs:
             "output_file_name": deployment.output_file,
             "fingerprint": fingerprint({**request, **identity}),
             "request_id": invocation.request_id,
-            "request": {**request, "parameters": _parameters(deployment)},
+            "properties": {"input_type": job_input.type} if job_input.type else {},
+            "request": {**request, "input_type": job_input.type, "parameters": _parameters(deployment)},
         }
         return self._start(deployment, values)
 
@@ -182,7 +183,7 @@ class Jobs:
                     existing = _same(connection, values)
                     if existing is None:
                         Staged(staging, job_yaml.NAME, "").commit(folder)
-                        connection.execute(insert(jobs).values(**values, **_fresh(Process.this())))
+                        connection.execute(insert(jobs).values({**_fresh(Process.this()), **values}))
                 if existing is None:
                     self._launch(values["name"], folder, lock)
         finally:

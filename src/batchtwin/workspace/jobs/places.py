@@ -8,6 +8,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from batchtwin.deployment.reference import AssetReference, InvalidReferenceError, is_reference, parse_reference
+from batchtwin.inputs.public_blobs import is_remote_input, web_address
+from batchtwin.inputs.public_web import WebError, allows_private, refuse_private
 from batchtwin.workspace import snapshot
 from batchtwin.workspace.datastores import Datastores
 from batchtwin.workspace.errors import InputTypeError, InvalidError
@@ -27,10 +29,11 @@ _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 @dataclass(frozen=True, slots=True)
 class ResolvedInput:
-    """The input of a job: how it is named, and where it is."""
+    """The input of a job: how it is named, and where it is; a text if the job has to fetch it from the web."""
 
     name: str
-    path: Path
+    path: Path | str
+    type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,8 @@ class Places:
         return ResolvedInput(asset.reference, asset.path)
 
     def _unregistered(self, text: str, shown: str, type: str | None) -> ResolvedInput:
+        if is_remote_input(text):
+            return _on_the_web(text, shown, type)
         path = self._local(text)
         if path is None:
             raise InvalidError(f"{shown}: remote input is not read here; download it, and give the folder")
@@ -114,6 +119,16 @@ class Places:
         if text.lower().startswith("file:"):
             return Path(unquote(urlsplit(text).path))
         return None if _URI.match(text) else Path(text)
+
+
+def _on_the_web(text: str, shown: str, type: str | None) -> ResolvedInput:
+    try:
+        address = web_address(text)
+        if not allows_private():
+            refuse_private(str(urlsplit(address).hostname))
+        return ResolvedInput(text, address, type)
+    except WebError as error:
+        raise InvalidError(str(error) if shown == text else f"{shown}: {error}") from None
 
 
 def _is_asset(text: str) -> bool:

@@ -147,10 +147,12 @@ def score(store: Store, row: RowMapping, folder: Path, watch: Watch) -> Result:
     from batchtwin.workspace.entities import JobStatus
     from batchtwin.workspace.jobs import states
     from batchtwin.workspace.jobs.recorder import Recorder
+    from batchtwin_node.script.azureml_core import EXPERIMENT_VARIABLE
 
+    os.environ[EXPERIMENT_VARIABLE] = row["experiment"]
     request = Request(
         folder / "deployment.yml",
-        Path(row["request"]["input"]),
+        fetched(store, row, watch),
         output=folder,
         environment=EnvironmentOptions(os.environ.get("BATCHTWIN_ENV", "auto")),
     )
@@ -164,6 +166,19 @@ def score(store: Store, row: RowMapping, folder: Path, watch: Watch) -> Result:
         if os.environ.get(MLFLOW) != "off":
             watch.recorder = Recorder(store, row["name"], folder, time.time())
         return new_job(prepared, watch, backend, kept)
+
+
+def fetched(store: Store, row: RowMapping, watch: Watch) -> Path:
+    """Return where the input of a job is on this machine; what lies on the web is fetched first."""
+    address = row["request"]["input"]
+    if "://" not in address:
+        return Path(address)
+    from batchtwin.inputs.public_blobs import fetch
+    from batchtwin.inputs.public_web import Limits, PublicWeb, allows_private
+
+    watch.note(f"Fetching {address}")
+    web = PublicWeb(Limits(), allows_private())
+    return fetch(web, address, row["request"].get("input_type"), store.root)
 
 
 def kept(logged: LogReader, status: Status, name: str) -> str | None:

@@ -100,6 +100,8 @@ def _input(state: AppState, scope: WorkspaceScope, job: JobRecord) -> dict[str, 
         uri = scope.id("data", named.name, "versions", named.version or "")
         with suppress(NotFoundError):
             kind = state.workspace.assets.resolve("data", job.input).type or kind
+    elif "://" in job.input:
+        kind, uri = job.properties.get("input_type") or kind, job.input
     elif Path(job.input).is_file():
         kind = "uri_file"
     return {"jobInputType": kind, "mode": "ReadOnlyMount", "uri": uri}
