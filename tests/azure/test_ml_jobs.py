@@ -280,3 +280,41 @@ def test_the_model_of_a_deployment_may_lie_in_a_datastore(az: Az) -> None:
     assert Path(az.json("model", "show", "-n", "stored", "-l", "latest")["path"], "w.txt").read_text() == "1"
     done = az(*words, "model.path=/subscriptions/s/x")
     assert (done.code, "must be azureml:NAME:VERSION" in done.err) == (1, True), done.err
+
+
+def test_a_job_shows_when_it_started_and_ended(az: Az) -> None:
+    shown = az.json("job", "show", "-n", "done")
+    assert shown["creation_context"]["created_at"] <= shown["start_time"] <= shown["end_time"]
+    started = shown["start_time"].replace("T", " ")
+    assert started.startswith(shown["properties"]["StartTimeUtc"])
+    assert set(shown["properties"]) == {"StartTimeUtc", "EndTimeUtc"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--set", "job_name=said", "experiment_name=other", "compute.instance_count=2", "mini_batch_size=2"),
+        ("--job-name=said", "--experiment-name=other", "-c", "2", "-m", "2"),
+        ("--job-name", "said", "--experiment-name", "other", "--instance-count=2", "--mini-batch-size=2"),
+        ("--job-n", "said", "--exp", "other", "--set", "resources.instance_count=2", "settings.mini_batch_size=2"),
+    ],
+)
+def test_what_is_of_the_job_may_be_said_in_every_way(az: Az, words: tuple[str, ...]) -> None:
+    """All ways are the same request, so they are the same job."""
+    assert az.invoke("--input", "project/inputs", *words) == "said"
+    shown = az.json("job", "show", "-n", "said")
+    assert (shown["name"], shown["experiment_name"]) == ("said", "other")
+
+
+@pytest.mark.parametrize(
+    ("words", "folder"),
+    [
+        ((f"output_dataset.datastore_id={STORE_ID}", "output_dataset.path=/sets/a"), "sets/a"),
+        ((f"output_dataset.datastore_id=azureml:{STORE_ID}", "output_dataset.path=sets/b/"), "sets/b"),
+        (("output_dataset.path=sets/c",), "sets/c"),
+    ],
+)
+def test_output_as_older_pages_write_it(az: Az, words: tuple[str, ...], folder: str) -> None:
+    job = az.invoke("--input", "project/inputs", "--set", *words, "output_file_name=x.csv")
+    assert az.end(job) == "Completed"
+    assert (az.folder / "workspace/datastores/workspaceblobstore" / folder / "x.csv").read_text() == "0\n1\n2\n"

@@ -8,7 +8,7 @@ inputs.NAME.path=...`, or `-f`.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,10 +20,16 @@ from batchtwin.azure.cli import views as shapes
 from batchtwin.azure.cli.command import confirm, group, verb
 from batchtwin.azure.cli.documents import EndpointDocument, InvocationDocument, JobInputDocument, JobOutputDocument
 from batchtwin.azure.cli.files import Source, changed, located, pairs
+from batchtwin.deployment.reference import is_reference
 from batchtwin.errors import UsageError
 from batchtwin.inputs.public_web import ALLOW_PRIVATE
+from batchtwin.workspace.datastores import DEFAULT
 from batchtwin.workspace.jobs.invocation import Invocation
 from batchtwin.workspace.workspace import Workspace
+
+# Keys of `--set` that are of the job, and of its output.
+OF_THE_JOB = ("job_name", "experiment_name")
+OF_THE_DATASET = ("output_dataset.datastore_id", "output_dataset.path")
 
 
 def add_to(ml: Typer) -> None:
@@ -174,14 +180,29 @@ def complete(flags: Invocation, file: Path | None, sets: Sequence[str]) -> Invoc
     elif document.inputs:
         raise UsageError("--input does not go with inputs in --set or --file; give one input")
     output = (flags.output_path, None) if flags.output_path else _only_output(document.outputs, folder)
+    if output[0] is None:
+        output = (_dataset(split), "uri_folder")
+    own = {*nested, *OF_THE_JOB, *OF_THE_DATASET}
     return replace(
         flags,
         input=input,
         input_type=input_type,
         output_path=output[0],
-        output_type=output[1],
-        overrides={key.removeprefix("compute."): text for key, text in split.items() if key not in nested},
+        output_type=output[1] if output[0] else None,
+        job_name=flags.job_name or split.get("job_name"),
+        experiment=flags.experiment or split.get("experiment_name"),
+        overrides={key.removeprefix("compute."): text for key, text in split.items() if key not in own},
     )
+
+
+def _dataset(sets: Mapping[str, str]) -> str | None:
+    """The output as older pages write it: `output_dataset.datastore_id=ID output_dataset.path=PATH`."""
+    store, path = (sets.get(key) for key in OF_THE_DATASET)
+    if not path:
+        return None
+    store = store or f"azureml://datastores/{DEFAULT}"
+    store = store if is_reference(store) else f"azureml://datastores/{store}"
+    return f"{store.rstrip('/')}/paths/{path.strip('/')}"
 
 
 def _only_input(inputs: dict[str, JobInputDocument], kind: str | None, folder: Path) -> tuple[str | None, str | None]:

@@ -172,6 +172,7 @@ def job(job: JobRecord, tracking: str) -> dict[str, Any]:
     return _present(
         creation_context=_context(job.created, job.ended or job.started or job.created),
         display_name=job.display_name,
+        end_time=_time(job.ended) if job.ended else None,
         error={"message": job.error} if job.error else None,
         experiment_name=job.experiment,
         id=job_id(job.name),
@@ -180,12 +181,13 @@ def job(job: JobRecord, tracking: str) -> dict[str, Any]:
         name=job.name,
         outputs={"score": {"mode": "upload", "path": str(OutputFolder(job.output).score), "type": "uri_folder"}},
         parent_job_name=job.name.removesuffix(CHILD_SUFFIX) if child else None,
-        properties=dict(job.properties),
+        properties={**job.properties, **job.times},
         resourceGroup=LOCAL,
         services={
             "Studio": {"endpoint": web_address(job, tracking), "type": "Studio"},
             "Tracking": {"endpoint": tracking, "type": "Tracking"},
         },
+        start_time=_time(job.started) if job.started else None,
         status=job.status.value,
         tags=dict(job.tags),
         type="parallel" if child else "pipeline",

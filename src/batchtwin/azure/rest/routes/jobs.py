@@ -83,7 +83,7 @@ def _resource(state: AppState, scope: WorkspaceScope, job: JobRecord) -> dict[st
             "description": job.error or "",
             "isArchived": False,
             "tags": tags(job),
-            "properties": described("", {}, job.properties)["properties"],
+            "properties": described("", {}, {**job.properties, **job.times})["properties"],
             "inputs": {"job_data_path": _input(state, scope, job)},
             "outputs": {"score": {"jobOutputType": "uri_folder", "mode": "Upload", "uri": output}},
             "jobs": {},
