@@ -19,6 +19,7 @@ from batchtwin_node.errors import FileFailure
 from batchtwin_node.failpoints import failpoints
 from batchtwin_node.protocol import Event, Failure, FailureKind, Outcome, Ready, Task, WorkerInit
 from batchtwin_node.readers.bad_file import BadFileError, NotInPartsError
+from batchtwin_node.script import azureml_core, tracking
 from batchtwin_node.script.entry_script import EntryScript, ScriptError
 from batchtwin_node.script.results import EncodedBatch, WrongTypeError, encode
 from batchtwin_node.script.trace import place_in, trace_of
@@ -83,7 +84,7 @@ class Worker:
         clock = Clock()
         try:
             if task.part is None or script.run_part is None:
-                result = script.run(list(task.files))
+                result = script.run(list(task.files), task.mini_batch)
             else:
                 result = script.run_part(task.files[0], task.part)
             run_seconds = clock.seconds
@@ -238,3 +239,5 @@ def _prepare_process(init: WorkerInit) -> None:
     sys.argv[:] = ["batchtwin", "--logging_level", init.logging_level.upper()]
     if init.script:
         sys.argv[0] = os.path.join(*init.script)
+    tracking.start()
+    azureml_core.install()

@@ -119,14 +119,16 @@ def test_init_and_shutdown(project: Project) -> None:
     assert all(log.count("init") == log.count("shutdown") == 1 for log in logs)
 
 
-@pytest.mark.ours("3", "A script that does not parse, or whose run() does not take one argument, is refused at once.")
+@pytest.mark.ours(
+    "3", "A script that does not parse, or whose run() takes neither one nor two arguments, is refused at once."
+)
 @pytest.mark.parametrize(
     ("script", "text"),
     [
         ("def run(mini_batch)\n    pass", "driver.py:1: syntax error"),
         ("def init(): pass", "no run()"),
         ("x = 1\ndef run(): return []", "driver.py:2: run() has to take one argument"),
-        ("def run(a, b): return []", "driver.py:1: run() has to take one argument"),
+        ("def run(a, b, c): return []", "driver.py:1: run() has to take one argument"),
         ("def run(a, *, b): return []", "driver.py:1: run() has to take one argument"),
         ("def init(model): pass\ndef run(a): return []", "driver.py:1: init() has to take no argument"),
     ],
@@ -423,3 +425,41 @@ def test_forged_times(project: Project, started: str) -> None:
     assert done.code or sorted(done.predictions.split()) == ["0", "1", "2", "3"]
     rows = csv.DictReader(done.log("sys/job_report/*.csv").splitlines())
     assert all(0 <= float(row["Elapsed Seconds"]) < 600 for row in rows)
+
+
+@pytest.mark.observed("3", "A run() with a second argument gets the mini-batch's context: minibatch_index and so on.")
+def test_run_with_a_context(project: Project) -> None:
+    """Seen in Microsoft's own scripts: azureml-assets (batch_score), promptflow, azureml-examples."""
+    project.files(3)
+    project.script = "def run(mini_batch, context): return [f'{context.minibatch_index}' for _ in mini_batch]"
+    assert project.score().predictions == "0\n1\n2\n"
+
+
+@pytest.mark.documented("3", "What the script logs with MLflow goes to the job's run.")
+def test_mlflow_goes_to_the_run(project: Project) -> None:
+    """ "Log metrics, parameters, and files with MLflow": a job has MLFLOW_TRACKING_URI and MLFLOW_RUN_ID."""
+    project.files(1)
+    project.script = """
+        import os
+        import mlflow
+
+        def run(mini_batch):
+            return [str(mlflow.start_run().info.run_id == os.environ["AZUREML_RUN_ID"])]
+    """
+    assert project.score().predictions == "True\n"
+
+
+@pytest.mark.documented("3", "Run.get_context() and Model.get_model_path() of azureml-core answer for this job.")
+def test_the_first_sdk(project: Project) -> None:
+    """ "Deploy models for scoring in batch endpoints" asks for azureml-core in the environment."""
+    project.files(1)
+    project.script = """
+        import os
+        from azureml.core import Model, Run
+
+        def run(mini_batch):
+            run = Run.get_context()
+            same = Model.get_model_path("any").startswith(os.environ["AZUREML_MODEL_DIR"])
+            return [f"{run.id == os.environ['AZUREML_RUN_ID']} {run.experiment.name} {same}"]
+    """
+    assert project.score().predictions == "True test-endpoint True\n"

@@ -29,6 +29,7 @@ user/error/<node>/<process>.txt         full tracebacks of init() and run()
 user/stdout/<node>/<process>.stdout.txt what the scoring script printed
 user/stderr/<node>/<process>.stderr.txt what it wrote to stderr, Python's logging among it
 user/entry_script_log/<node>/           what it wrote through EntryScript().logger
+user/mlflow/                            what it logged with MLflow, where no run could take it
 sys/node/<node>/<process>.txt           what each worker did, mini-batch by mini-batch
 sys/job_report/processed_mini-batches.csv  one line per try of a mini-batch
 sys/metrics/<time>/progress.csv         counts and times while the job ran, one folder per run

@@ -16,18 +16,23 @@ from batchtwin.engine.output.folder import failpoint
 from batchtwin.engine.prepare import Prepared, Request, requests
 from batchtwin.engine.progress import Progress
 from batchtwin.engine.run import Result, job_of, run_job
+from batchtwin.engine.tracking.deliver import OnLogged, at_end
 from batchtwin.inputs.location import is_url
 
 
-def new_job(prepared: Prepared, progress: Progress, backend: Backend | None = None) -> Result:
+def new_job(
+    prepared: Prepared, progress: Progress, backend: Backend | None = None, on_logged: OnLogged = at_end
+) -> Result:
     """Run a prepared job from its beginning. Without `backend`, on this machine, by workers without a fork server.
+
+    `on_logged` gets what the script logged with MLflow.
 
     Raises:
         OutputError: the output folder is in use, or cannot be made.
     """
     if backend is None:
         with closing(LocalBackend()) as backend:
-            return new_job(prepared, progress, backend)
+            return new_job(prepared, progress, backend, on_logged)
     output = prepared.output
     with output.hold():
         output.check(prepared.request.overwrite)
@@ -48,7 +53,7 @@ def new_job(prepared: Prepared, progress: Progress, backend: Backend | None = No
         ledger = Ledger.create(output.ledger, facts, prepared.plan.mini_batches, prepared.hashes)
         failpoint("plan in the ledger")
         with closing(ledger):
-            return run_job(prepared, job_of(prepared), ledger, progress, backend)
+            return run_job(prepared, job_of(prepared), ledger, progress, backend, on_logged)
 
 
 def _absolute(request: Request, output: Path) -> Request:

@@ -20,6 +20,7 @@ from batchtwin.engine.new_job import new_job
 from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.engine.prepare import Prepared, Request, Resolved, workers_for
 from batchtwin.engine.progress import PlainProgress
+from batchtwin.engine.tracking.deliver import dropped
 from batchtwin.environments.differences import missing_module
 from batchtwin.environments.installed import missing_modules
 from batchtwin.environments.placement import requested_or_reason
@@ -118,7 +119,7 @@ def warnings(prepared: Prepared) -> list[str]:
 def warnings_without_input(resolved: Resolved, endings: Collection[str] = (".csv",)) -> list[str]:
     """Say what would probably fail, whatever the data: mistakes in the script; a model that no table is input for."""
     if resolved.script:
-        return lint(Path(*resolved.script))
+        return lint(Path(*resolved.script), resolved.deployment.model_name)
     problems = (table_problem(resolved.model, kind) for kind in sorted(endings))
     return [f"{resolved.model.path}: {problem}; {WRITE_A_SCRIPT}" for problem in problems if problem]
 
@@ -211,7 +212,7 @@ def dry_run(prepared: Prepared, backend: Backend) -> Trial:
         output = OutputFolder(Path(folder) / "job", prepared.output.file_name)
         request = replace(prepared.request, publish=None)
         one = replace(prepared, request=request, plan=plan, output=output, workers=1)
-        result = new_job(one, PlainProgress(notes), backend)
+        result = new_job(one, PlainProgress(notes), backend, dropped)
         with (output.logs / MINI_BATCHES).open(newline="") as stream:
             rows = [row for row in csv.DictReader(stream) if row["Mini-batch Id"] != NOTHING]
     cause = "" if result.status is Status.COMPLETED else f"{notes.getvalue()}{result.cause}"

@@ -26,6 +26,8 @@ from batchtwin.engine.output.upload import publish, result_location
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import Progress
 from batchtwin.engine.report import Report
+from batchtwin.engine.tracking.deliver import OnLogged, at_end
+from batchtwin.engine.tracking.logged import LogReader
 from batchtwin.environments.differences import missing_module
 from batchtwin.environments.placement import requested_or_reason
 from batchtwin.errors import BatchTwinError, OutputError
@@ -68,8 +70,17 @@ class WholeFilesError(Exception):
 class Run:
     """One run of a job, with what it needs open. `job` may have ended in part in an earlier run."""
 
-    def __init__(self, prepared: Prepared, job: Job, ledger: Ledger, progress: Progress, backend: Backend) -> None:
+    def __init__(
+        self,
+        prepared: Prepared,
+        job: Job,
+        ledger: Ledger,
+        progress: Progress,
+        backend: Backend,
+        on_logged: OnLogged = at_end,
+    ) -> None:
         self._backend = backend
+        self._on_logged = on_logged
         self._prepared = prepared
         self._job = job
         self._ledger = ledger
@@ -183,6 +194,9 @@ class Run:
         cause = self._explained(_cause(job, report))
         if job.fatal is not None and job.fatal.kind == "write":
             cause += f"; {self._prepared.output.advice}"
+        logged = LogReader(logs.root, self._number)
+        if note := self._on_logged(logged, job.status, output.root.name):
+            report.note(note)
         with suppress(OSError):  # the console has it too
             report.measure(job)
             logs.result(job, cause)
@@ -262,19 +276,28 @@ class Run:
         return f"{error.filename or self._prepared.output.root}: {error.strerror}; {self._prepared.output.advice}"
 
 
-def run_job(prepared: Prepared, job: Job, ledger: Ledger, progress: Progress, backend: Backend) -> Result:
+def run_job(
+    prepared: Prepared,
+    job: Job,
+    ledger: Ledger,
+    progress: Progress,
+    backend: Backend,
+    on_logged: OnLogged = at_end,
+) -> Result:
     """Run a job to its end; where files cannot be scored in parts, from its beginning with whole files.
+
+    `on_logged` gets what the script logged with MLflow.
 
     Raises:
         OutputError: the output folder or the ledger cannot be written.
     """
     try:
-        return Run(prepared, job, ledger, progress, backend)()
+        return Run(prepared, job, ledger, progress, backend, on_logged)()
     except WholeFilesError as error:
         progress.note(f"Warning: --split-rows: {error}; whole files are scored")
     whole = prepared.whole()
     ledger.replan(whole.plan.mini_batches, whole.hashes)
-    return Run(whole, job_of(whole), ledger, progress, backend)()
+    return Run(whole, job_of(whole), ledger, progress, backend, on_logged)()
 
 
 def job_of(prepared: Prepared) -> Job:

@@ -12,11 +12,12 @@ from sqlalchemy import Connection, delete, select, update
 
 from batchtwin.deployment.reference import AssetReference, is_reference, parse_reference
 from batchtwin.errors import DeploymentError
-from batchtwin.workspace.assets import NOTHING, Assets
+from batchtwin.workspace.assets import NOTHING
 from batchtwin.workspace.computes import Computes
 from batchtwin.workspace.database import tables
 from batchtwin.workspace.database.rows import deployment_of, first, now, upsert
 from batchtwin.workspace.database.store import Store
+from batchtwin.workspace.datastores import Datastores
 from batchtwin.workspace.endpoints import Endpoints
 from batchtwin.workspace.entities import Asset, DeploymentRecord, Metadata
 from batchtwin.workspace.environments import Environments
@@ -34,11 +35,17 @@ class Deployments:
     """Deployments of endpoints. Nothing runs here."""
 
     def __init__(
-        self, store: Store, assets: Assets, environments: Environments, computes: Computes, endpoints: Endpoints
+        self,
+        store: Store,
+        datastores: Datastores,
+        environments: Environments,
+        computes: Computes,
+        endpoints: Endpoints,
     ) -> None:
         self._store = store
+        self._datastores = datastores
         self._environments = environments
-        self._assets = assets
+        self._assets = datastores.assets
         self._computes = computes
         self._endpoints = endpoints
 
@@ -169,15 +176,20 @@ class Deployments:
         return asset
 
     def _inline_model(self, model: InlineModel, folder: Path) -> Asset:
-        if "://" in model.path:
-            raise InvalidError(f"model.path: '{model.path}' is remote; register a copy of it, and name that")
-        path = folder / model.path
+        path = self._model_path(model.path, folder)
         if model.name is None:
             return self._assets.register_unnamed("model", path, model.type)
         metadata = Metadata(model.description or "", model.tags, model.properties)
         return self._assets.create(
             "model", model.name, path=path, type=model.type, version=model.version, metadata=metadata
         )
+
+    def _model_path(self, text: str, folder: Path) -> Path:
+        if is_reference(text):
+            return self._datastores.locate(text)
+        if "://" in text:
+            raise InvalidError(f"model.path: '{text}' is remote; register a copy of it, and name that")
+        return folder / text
 
     def _code(self, spec: Deployment, folder: Path) -> Asset | None:
         code = spec.code_configuration

@@ -15,6 +15,7 @@ from typing import Any
 
 from batchtwin_node.errors import NodeError
 from batchtwin_node.protocol import FilePart
+from batchtwin_node.script.context import MiniBatchContext, takes_context
 
 NO_RUN = "no run(); a scoring script needs `def run(mini_batch): ...` that returns a list or a DataFrame"
 NO_MLFLOW = "no module mlflow in this environment"
@@ -27,13 +28,13 @@ class ScriptError(NodeError):
 
 @dataclass(frozen=True)
 class EntryScript:
-    """A loaded scoring script. `init` and `shutdown` do nothing where the script has none.
+    """A loaded scoring script: `run` takes the files and the number of a mini-batch.
 
-    `run_part(path, part)` is the MLflow driver's.
+    `init` and `shutdown` do nothing where the script has none. `run_part(path, part)` is the MLflow driver's.
     """
 
     init: Callable[[], object]
-    run: Callable[[list[str]], object]
+    run: Callable[[list[str], int], object]
     shutdown: Callable[[], object]
     run_part: Callable[[str, FilePart], object] | None = None
 
@@ -56,7 +57,14 @@ class EntryScript:
         if not callable(getattr(module, "run", None)):
             raise ScriptError(NO_RUN)
         run_part = module.run_part if script is None else None
-        return cls(getattr(module, "init", _nothing), module.run, getattr(module, "shutdown", _nothing), run_part)
+        run = _run_of(module.run)
+        return cls(getattr(module, "init", _nothing), run, getattr(module, "shutdown", _nothing), run_part)
+
+
+def _run_of(run: Callable[..., object]) -> Callable[[list[str], int], object]:
+    if takes_context(run):
+        return lambda files, number: run(files, MiniBatchContext.of(number))
+    return lambda files, number: run(files)
 
 
 def _nothing() -> None:
@@ -74,8 +82,8 @@ def _import(folder: Path, name: str) -> Any:
 
 
 def check(folder: Path, name: str) -> None:
-    """Check a script without running it: it is a module of the folder that compiles, and has a `run` that takes one
-    argument [A, early +].
+    """Check a script without running it: it is a module of the folder that compiles, and has a `run` that takes the
+    files [A, early +].
 
     Raises:
         ScriptError: naming file and line.
@@ -95,8 +103,8 @@ def check(folder: Path, name: str) -> None:
         raise ScriptError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if _is_wildcard(tree.body):
         return  # run() may come from elsewhere; the import will tell
-    _check_arity(path, tree.body, "init", 0)
-    if not _check_arity(path, tree.body, "run", 1):
+    _check_arity(path, tree.body, "init", (0,))
+    if not _check_arity(path, tree.body, "run", (1, 2)):
         raise ScriptError(f"{path}: {NO_RUN}")
 
 
@@ -125,14 +133,14 @@ def _is_wildcard(body: Sequence[ast.stmt]) -> bool:
     return any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in body)
 
 
-def _check_arity(path: Path, body: Sequence[ast.stmt], name: str, arguments: int) -> bool:
+def _check_arity(path: Path, body: Sequence[ast.stmt], name: str, arguments: tuple[int, ...]) -> bool:
     """Tell whether `name` is bound at the module's top; refuse a function that cannot take `arguments`."""
     bound = False
     for node in body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name:
             bound = True
-            if not _takes(node, arguments):
-                asked = "one argument, the list of file paths" if arguments else "no argument"
+            if not any(_takes(node, count) for count in arguments):
+                asked = "no argument" if arguments == (0,) else "one argument, the list of file paths, or a context too"
                 raise ScriptError(f"{path}:{node.lineno}: {name}() has to take {asked}")
         else:
             bound = bound or any(_binds(child, name) for child in ast.walk(node))

@@ -19,21 +19,25 @@ OF_MODULES = frozenset({"__file__", "__path__", "__class__", "__annotations__", 
 HIDES_NAMES = frozenset({"globals", "exec", "eval", "vars", "setattr", "modules", "builtins", "__dict__"})
 
 
-def lint(path: Path) -> list[str]:
-    """Return a sentence, with file and line, for each thing that looks wrong. The script compiles."""
+def lint(path: Path, model: str = "") -> list[str]:
+    """Return a sentence, with file and line, for each thing that looks wrong. The script compiles.
+
+    `model` is the name of the deployment's model, empty for one without a name.
+    """
     try:
-        return [f"{path}:{line}: {text}" for line, text in sorted(_findings(path))]
+        return [f"{path}:{line}: {text}" for line, text in sorted(_findings(path, model))]
     except RecursionError:  # a program wrote it
         return []
 
 
-def _findings(path: Path) -> list[Finding]:
+def _findings(path: Path, model: str) -> list[Finding]:
     source = path.read_bytes()
     tree = ast.parse(source, filename=str(path))
     functions = {node.name: node for node in tree.body if isinstance(node, FUNCTIONS)}
     scopes = _Scopes(symtable.symtable(source.decode("utf-8-sig", "replace"), str(path), "exec"))
     return [
         *_missing_functions_of_mlflow(tree),
+        *_what_only_the_service_has(tree, model),
         *_generators(functions),
         *_lost_names(functions, scopes),
         *_locals_before_assignment(functions, scopes),
@@ -78,6 +82,19 @@ def _missing_functions_of_mlflow(tree: ast.Module) -> Iterator[Finding]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and _dotted(node.func) in {"mlflow.pyfunc.load", "pyfunc.load"}:
             yield node.lineno, "mlflow.pyfunc.load does not exist; use mlflow.pyfunc.load_model"
+
+
+def _what_only_the_service_has(tree: ast.Module, model: str) -> Iterator[tuple[int, str]]:
+    """What scripts of the first SDK ask of the workspace."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr == "workspace" and isinstance(node.value, ast.Attribute):
+            if node.value.attr == "experiment":
+                yield node.lineno, "a local job has no workspace of Azure ML; use AZUREML_MODEL_DIR and the files"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+            name = node.args[0]
+            is_name = node.func.attr == "get_model_path" and isinstance(name, ast.Constant)
+            if model and is_name and isinstance(name, ast.Constant) and name.value != model:
+                yield node.lineno, f"get_model_path({name.value!r}): only the deployment's model is here, {model!r}"
 
 
 def _dotted(node: ast.expr) -> str:

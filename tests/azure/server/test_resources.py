@@ -320,3 +320,19 @@ def test_the_workspace(sdk: Any) -> None:
     assert (shown.location, shown.mlflow_tracking_uri[:10]) == ("local", "sqlite:///")
     assert sdk.datastores.get_default().name == "workspaceblobstore"
     assert {store.name for store in sdk.datastores.list()} == {"workspaceblobstore", "workspaceartifactstore"}
+
+
+@pytest.mark.refused(
+    "`components`, `schedules`, `online_endpoints`", "the SDK's error, with a sentence on what runs here"
+)
+def test_the_sdk_tells_what_does_not_run_here(sdk: Any) -> None:
+    """Azure's own error, with the sentence in it; no retries and no stack of another library."""
+    from azure.ai.ml.entities import ManagedOnlineEndpoint
+    from azure.core.exceptions import HttpResponseError
+
+    with pytest.raises(HttpResponseError, match="components and pipelines do not run here"):
+        list(sdk.components.list())
+    with pytest.raises(HttpResponseError, match="schedules do not run here"):
+        list(sdk.schedules.list())
+    with pytest.raises(HttpResponseError, match="online endpoints do not run here"):
+        sdk.online_endpoints.begin_create_or_update(ManagedOnlineEndpoint(name="online")).result()

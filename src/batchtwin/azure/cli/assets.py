@@ -14,9 +14,10 @@ from batchtwin.azure.cli import views as shapes
 from batchtwin.azure.cli.command import CommandError, group, verb
 from batchtwin.azure.cli.documents import DataDocument, EnvironmentDocument, ModelDocument
 from batchtwin.azure.cli.files import REMOTE, Source, given_pairs, located, pairs
-from batchtwin.deployment.reference import datastore_path, is_reference
+from batchtwin.deployment.reference import AssetReference, is_reference, parse_reference
 from batchtwin.errors import UsageError
 from batchtwin.workspace.entities import Asset, Kind, Metadata
+from batchtwin.workspace.errors import NotFoundError
 from batchtwin.workspace.jobs.results import copy_below
 from batchtwin.workspace.workspace import Workspace
 
@@ -110,9 +111,13 @@ def _local(workspace: Workspace, path: str) -> Path | None:
     """Return the file or folder on this machine; None for an address that is only noted."""
     if not is_reference(path):
         return None if REMOTE.match(path) else Path(path)
-    location = datastore_path(path)
-    local = workspace.datastores.path(location.datastore, location.path) if location else None
-    return local if local and local.exists() else None
+    if isinstance(parse_reference(path), AssetReference):
+        raise UsageError(f"{path[:300]}: names an asset; give a folder or file, or a path in a datastore")
+    try:
+        local = workspace.datastores.locate(path)
+    except NotFoundError:
+        return None
+    return local if local.exists() else None
 
 
 def show_model(

@@ -112,6 +112,23 @@ def compute(compute: Compute) -> dict[str, Any]:
     )
 
 
+def datastore(name: str) -> dict[str, Any]:
+    """What `datastore show` prints. The id has no prefix, so that `ID/paths/PATH` names a path in it [A]."""
+    return {
+        "account_name": LOCAL,
+        "container_name": name,
+        "credentials": {},
+        "description": "",
+        "endpoint": "core.windows.net",
+        "id": f"{WORKSPACE}/datastores/{name}",
+        "name": name,
+        "protocol": "https",
+        "resourceGroup": LOCAL,
+        "tags": {},
+        "type": "azure_blob",
+    }
+
+
 def endpoint(endpoint: Endpoint) -> dict[str, Any]:
     """What `batch-endpoint show` prints. `scoring_uri` has the form that it has in the cloud, and no server behind."""
     host = f"https://{endpoint.name}.{LOCAL}.inference.ml.azure.com"
@@ -176,6 +193,7 @@ def job(job: JobRecord, tracking: str) -> dict[str, Any]:
     return _present(
         creation_context=_context(job.created, job.ended or job.started or job.created),
         display_name=job.display_name,
+        end_time=_time(job.ended) if job.ended else None,
         error={"message": job.error} if job.error else None,
         experiment_name=job.experiment,
         id=job_id(job.name),
@@ -184,12 +202,13 @@ def job(job: JobRecord, tracking: str) -> dict[str, Any]:
         name=job.name,
         outputs={"score": {"mode": "upload", "path": str(OutputFolder(job.output).score), "type": "uri_folder"}},
         parent_job_name=job.name.removesuffix(CHILD_SUFFIX) if child else None,
-        properties=dict(job.properties),
+        properties={**job.properties, **job.times},
         resourceGroup=LOCAL,
         services={
             "Studio": {"endpoint": web_address(job, tracking), "type": "Studio"},
             "Tracking": {"endpoint": tracking, "type": "Tracking"},
         },
+        start_time=_time(job.started) if job.started else None,
         status=job.status.value,
         tags=dict(job.tags),
         type="parallel" if child else "pipeline",
