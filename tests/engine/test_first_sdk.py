@@ -77,7 +77,7 @@ def score(project: Project, *, listed: bool, env: dict[str, str] | None = None, 
         *(f"--set=model.{key}={text}" for key, text in model.items()),
     )
     output = project.folder / "job"
-    return batchtwin(*("score", file, "--input", project.inputs, "--output", output, "--env", "here", *words), env=env)
+    return batchtwin("score", file, "--input", project.inputs, "--output", output, "--env", "here", *words, env=env)
 
 
 def answers(done: Finished) -> dict[str, Any]:
