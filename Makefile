@@ -221,9 +221,9 @@ MADE := outputs named-outputs mlruns mlartifacts mlflow.db build .coverage cover
 clean: ## remove outputs, build results and caches; print each (.venv, the workspace and model/ stay)
 	@scripts/clean.sh $(MADE) $(wildcard .coverage.*)
 
-distclean: ## also remove environments, the workspace, fetched data and the image
+distclean: ## also remove .venv, the workspace, fetched data and the images that were built
 	@scripts/clean.sh $(MADE) $(wildcard .coverage.*) .venv .venv-bench .venv-old-sdk .batchtwin .job-name-rehearsal data/uci
-	@if $(DOCKER) image inspect "$(IMAGE)" >/dev/null 2>&1; then $(DOCKER) image rm "$(IMAGE)" >/dev/null && echo "removed image $(IMAGE)"; fi
+	@scripts/clean-images.sh "$(IMAGE)"
 
 ##@ Measure
 # The peers' environment is ours and theirs, in one set of versions.

@@ -19,6 +19,12 @@ def test_what_is_written_replaces_what_was_there(tmp_path: Path) -> None:
     assert (path.read_text(encoding="utf-8"), os.listdir(tmp_path)) == ("new Ω", ["file"])
 
 
+@pytest.mark.parametrize("name", ["a" * 255, "ä" * 127, "\N{GRINNING FACE}" * 63])
+def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path: Path, name: str) -> None:
+    atomic.write_text(tmp_path / name, "new")
+    assert os.listdir(tmp_path) == [name]
+
+
 def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from batchtwin.machine import cpus
+from batchtwin_node.machine import cpus
 from support import COMMAND, DEADLINE, Project
 
 

@@ -12,6 +12,9 @@ from typing import BinaryIO
 
 from batchtwin.safe_open import SAFE, open_folder
 
+# Of a file's name in that of its temporary file: bytes, and characters (of four bytes at most) if it has more.
+LONGEST_NAME, CUT = 200, 50
+
 
 def write_text(
     path: Path, text: str | Iterable[str], *, mode: int | None = None, root: Path | None = None, sync: bool = True
@@ -91,7 +94,9 @@ def move(source: Path, target: Path, root: Path | None = None) -> None:
 
 def temporary_beside(path: Path) -> Path:
     """Return a name that nobody can guess, for what is written by other means and renamed to `path`."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
+    # With what is added, a name may become longer than a file system takes.
+    name = path.name if len(os.fsencode(path.name)) <= LONGEST_NAME else path.name[:CUT]
+    return path.with_name(f".{name}.{secrets.token_hex(8)}.new")
 
 
 def remove_temporaries(path: Path) -> None:

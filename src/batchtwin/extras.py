@@ -1,29 +1,27 @@
-"""The packages that only some users need, as this installation's metadata lists them."""
+"""The packages of batchtwin's extras: no index has batchtwin, so advice names what to install."""
 
 from __future__ import annotations
 
-import re
-from importlib.metadata import PackageNotFoundError, requires
+from collections.abc import Iterator
+from importlib import metadata
+
+from packaging.requirements import Requirement
 
 
 def install_command(*extras: str) -> str:
-    """Return the command that installs what these extras bring; names of packages, for batchtwin is on no index."""
-    return f"pip install {' '.join(repr(line) for line in requirements(*extras))}"
+    """Return the command that installs what these extras bring, as `pip install 'adlfs>=2024.12'`."""
+    packages = dict.fromkeys(package for extra in extras for package in _packages(extra))
+    if not packages:
+        return f"install what pyproject.toml lists for {', '.join(extras)}"
+    return f"pip install {' '.join(repr(package) for package in packages)}"
 
 
-def requirements(*extras: str) -> list[str]:
-    """Return the requirement lines of extras, without their markers.
-
-    A copy that is not installed has none; then the names of the extras stand for them.
-    """
+def _packages(extra: str) -> Iterator[str]:
     try:
-        lines = requires("batchtwin") or []
-    except PackageNotFoundError:
-        return [f".[{','.join(extras)}]"]
-    texts = [line.partition(";") for line in lines]
-    wanted = [text for text, _, marker in texts if any(_names(marker, extra) for extra in extras)]
-    return [text.strip().replace(" ", "") for text in wanted if not text.startswith("batchtwin")]
-
-
-def _names(marker: str, extra: str) -> bool:
-    return re.search(rf"""extra\s*==\s*["']{re.escape(extra)}["']""", marker) is not None
+        lines = metadata.requires("batchtwin") or []
+    except metadata.PackageNotFoundError:  # run from its sources
+        lines = []
+    for requirement in map(Requirement, lines):
+        marker = requirement.marker
+        if marker and marker.evaluate({"extra": extra}) and not marker.evaluate({"extra": ""}):
+            yield f"{requirement.name}{requirement.specifier}"

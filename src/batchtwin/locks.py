@@ -30,6 +30,19 @@ def acquire(path: Path, *, wait: bool) -> int:
     return descriptor
 
 
+def share(path: Path) -> int:
+    """Take a shared lock on a file, which is made if it is missing: many may hold it, none while it is held alone.
+
+    Return the descriptor that holds the lock; closing releases it.
+
+    Raises:
+        OSError: the file cannot be opened, or is not a regular one.
+    """
+    descriptor = open_descriptor(path, os.O_RDWR | os.O_CREAT, mode=0o644)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor
+
+
 @contextmanager
 def hold(path: Path) -> Iterator[int]:
     """Wait for the lock on a file, and hold it until the end of the block; give its descriptor.

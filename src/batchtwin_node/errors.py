@@ -5,3 +5,11 @@ from __future__ import annotations
 
 class NodeError(Exception):
     """Something that the person who runs the job can fix; the message is meant for them."""
+
+
+class FileFailure(Exception):
+    """Scoring one file of a mini-batch failed; `__cause__` says why. `path` is the file."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path

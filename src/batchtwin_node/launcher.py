@@ -7,17 +7,12 @@ from collections.abc import Callable, Mapping
 
 from batchtwin_node.driver.prefetch import FOLDER as PREFETCH_VARIABLE
 from batchtwin_node.forkserver.client import ForkServer
+from batchtwin_node.machine import cpus
 from batchtwin_node.process import WorkerProcess
 from batchtwin_node.protocol import THREAD_VARIABLES, JobContext, WorkerInit, segment_name
+from batchtwin_node.script import tracking
 
 DEVICES = "CUDA_VISIBLE_DEVICES"
-
-
-def cpus() -> int:
-    """Return how many CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def worker_name(number: int, nodes: int, node: int | None = None) -> str:
@@ -96,9 +91,10 @@ class Launcher:
         place = "" if context.node is None else f"node{context.node}-"
         folder = os.path.join(scratch_folder(context), f"{place}worker{number}")
         os.makedirs(folder)
+        segment = segment_name(context.run, name)
         init = WorkerInit(
             worker=name,
-            segment=os.path.join(context.root, "segments", segment_name(context.run, name)),
+            segment=os.path.join(context.root, "segments", segment),
             script=context.script,
             logging_level=context.logging_level,
             output_action=context.output_action,
@@ -107,6 +103,7 @@ class Launcher:
         env = {
             **self._env,
             "BATCHTWIN_ENTRY_LOG": os.path.join(user, "entry_script_log", f"{name}.log.txt"),
+            tracking.STORE_VARIABLE: os.path.join(user, tracking.FOLDER, os.path.splitext(segment)[0]),
             **self._devices(name),
         }
         streams = (_log_file(user, name, "stdout"), _log_file(user, name, "stderr"))

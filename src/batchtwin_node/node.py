@@ -18,8 +18,9 @@ from batchtwin_node.children import adopt_orphans, die_with_parent, hide_descrip
 from batchtwin_node.codec import any_from_json, to_json
 from batchtwin_node.driver.prefetcher import Prefetcher
 from batchtwin_node.forkserver.client import ForkServer
-from batchtwin_node.launcher import Launcher, cpus, forkserver_environment, prefetch_folder
+from batchtwin_node.launcher import Launcher, forkserver_environment, prefetch_folder
 from batchtwin_node.lines import LineReader, LineWriter
+from batchtwin_node.machine import cpus
 from batchtwin_node.pool import WorkerPool, init_seconds
 from batchtwin_node.usage import Sampler
 

@@ -11,7 +11,7 @@ from typing import Union
 from batchtwin_node.driver.prefetcher import Prefetcher
 from batchtwin_node.forkserver.client import ForkServer
 from batchtwin_node.process import WorkerProcess
-from batchtwin_node.protocol import SHUTDOWN_SECONDS, Event, Failure, Outcome, Ready, Task, WorkerStarted
+from batchtwin_node.protocol import INIT_TIMEOUT, SHUTDOWN_SECONDS, Event, Failure, Outcome, Ready, Task, WorkerStarted
 
 # How soon the death of a worker is noticed at the latest.
 LOOK_SECONDS = 0.05
@@ -105,7 +105,7 @@ class WorkerPool:
         """Start workers while there is work for them."""
         if not self._forkserver.look():
             if self._prefetcher is not None:
-                self._prefetcher.begin(path for task in self._queue for path in task.files)
+                self._prefetcher.begin(path for task in self._queue if task.part is None for path in task.files)
             return
         if self._settled_fd is not None:
             self._selector.unregister(self._settled_fd)
@@ -179,7 +179,7 @@ class WorkerPool:
             text = f"mini batch {process.task.mini_batch} did not finish in {self._timeout:g} seconds."
             self._happened.append(self._loss(process, text, "timeout"))
         elif not process.ready:
-            text = f"init() did not finish in {init_seconds(self._timeout):g} seconds."
+            text = f"{INIT_TIMEOUT} {init_seconds(self._timeout):g} seconds."
             self._happened.append(self._loss(process, text, "timeout"))
         self._forget(process)
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import IO, Any
 
 from batchtwin_node.bootstrap import command
@@ -13,10 +14,12 @@ from batchtwin_node.children import Child
 from batchtwin_node.codec import CodecError, any_from_json, to_json
 from batchtwin_node.forkserver.client import ForkServer, kill_group
 from batchtwin_node.lines import LineReader, LineTooLongError, LineWriter
-from batchtwin_node.protocol import EVENTS, Event, ForkRequest, Task, WorkerInit
+from batchtwin_node.protocol import EVENTS, Event, ForkRequest, Ready, Task, WorkerInit
 
 # An event holds two texts of at most 16 KiB, and the bad files and counts of its mini-batch.
 LONGEST_EVENT = 1 << 28
+# By how much a worker's times may differ from its node's.
+SLACK_SECONDS = 1.0
 
 
 def _difference(env: Mapping[str, str], base: Mapping[str, str]) -> dict[str, str]:
@@ -102,7 +105,7 @@ class WorkerProcess:
         for line in lines:
             event = _event(line)
             if event is not None and event.worker == self.name:
-                events.append(event)
+                events.append(with_true_times(event, self.busy_since, time.time()))
         return events
 
     @property
@@ -131,6 +134,22 @@ class WorkerProcess:
         """Close the node's ends of the pipes."""
         self.finish()
         os.close(self.events_fd)
+
+
+def with_true_times(event: Event, since: float, now: float) -> Event:
+    """Return an event with times that can be true; its worker was busy from `since` until `now`, as the node knows.
+
+    A library that a script uses may have stopped or moved the worker's clock.
+    """
+    most = max(0.0, now - since) + SLACK_SECONDS
+    seconds = event.seconds if 0 <= event.seconds <= most else max(0.0, now - since)
+    if isinstance(event, Ready):
+        return event if seconds == event.seconds else replace(event, seconds=seconds)
+    started = event.started if since - SLACK_SECONDS <= event.started <= now + SLACK_SECONDS else since
+    run_seconds = event.run_seconds if 0 <= event.run_seconds <= most else seconds
+    if (started, seconds, run_seconds) == (event.started, event.seconds, event.run_seconds):
+        return event
+    return replace(event, started=started, seconds=seconds, run_seconds=run_seconds)
 
 
 def _event(line: bytes) -> Any:

@@ -16,7 +16,9 @@ VERSION = 1
 # How long workers may take to end, `shutdown()` included.
 SHUTDOWN_SECONDS = 10.0
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-# Kinds of failures: raised, wrong_type, timeout, crashed, script, init, bad_file, write.
+# How the message of a worker begins that was killed because its `init()` took too long.
+INIT_TIMEOUT = "init() did not finish in"
+# Kinds of failures: raised, wrong_type, timeout, crashed, script, init, bad_file, write, not_in_parts.
 FailureKind = str
 
 
@@ -79,13 +81,29 @@ class JobContext:
 
 
 @record(frozen=True)
+class FilePart:
+    """Some rows of a file: `length` bytes from `start`, behind a header of `header` bytes; or so many row groups.
+
+    `row` is the number of the first row, from 0, on line `line`; `rows` is how many there are.
+    """
+
+    start: int
+    length: int
+    row: int
+    rows: int
+    line: int
+    header: int
+
+
+@record(frozen=True)
 class Task:
-    """One mini-batch to run: `files` are absolute paths, `attempt` counts from 1."""
+    """One mini-batch to run: `files` are absolute paths, `attempt` counts from 1; `part` is that of the only file."""
 
     TYPE: ClassVar[str] = "task"
     mini_batch: int
     attempt: int
     files: Tuple[str, ...]
+    part: Optional[FilePart] = None
 
 
 @record(frozen=True)
@@ -214,7 +232,10 @@ class Outcome:
 
 @record(frozen=True)
 class Failure:
-    """A try that failed; without `mini_batch`, a worker that never became ready."""
+    """A try that failed; without `mini_batch`, a worker that never became ready.
+
+    `file` is the one of its files that failed, where that is known; it is not one that cannot be read (`bad_file`).
+    """
 
     TYPE: ClassVar[str] = "failure"
     worker: str
@@ -228,6 +249,7 @@ class Failure:
     seconds: float = 0.0
     run_seconds: float = 0.0
     bad_file: Optional[BadFile] = None
+    file: Optional[str] = None
 
 
 @record(frozen=True)

@@ -15,30 +15,37 @@ from typing import IO, Any
 
 from batchtwin_node.children import die_with_parent
 from batchtwin_node.codec import from_json, to_json
+from batchtwin_node.errors import FileFailure
 from batchtwin_node.failpoints import failpoints
 from batchtwin_node.protocol import Event, Failure, FailureKind, Outcome, Ready, Task, WorkerInit
-from batchtwin_node.readers.bad_file import BadFileError
-from batchtwin_node.results import EncodedBatch, WrongTypeError, encode
+from batchtwin_node.readers.bad_file import BadFileError, NotInPartsError
+from batchtwin_node.script import azureml_core, tracking
 from batchtwin_node.script.entry_script import EntryScript, ScriptError
+from batchtwin_node.script.results import EncodedBatch, WrongTypeError, encode
+from batchtwin_node.script.trace import place_in, trace_of
 
 # Of a message or a traceback of a user's code, in characters: the rest is left out in the middle.
 LONGEST_TEXT = 16 << 10
 failpoint = failpoints("worker")
-# A script may replace them; times of events come from here.
-_time, _monotonic = time.time, time.monotonic
 
 
 class Clock:
-    """When something began: `started` in seconds since the epoch; `seconds` is how long ago that is."""
+    """When something began: `started` in seconds since the epoch; `seconds` is how long ago that is.
+
+    A script may replace the functions of `time`, and libraries that freeze it replace every name of a module that is
+    bound to one: here they are attributes of a class.
+    """
+
+    _time, _monotonic = staticmethod(time.time), staticmethod(time.monotonic)
 
     def __init__(self) -> None:
-        self.started = _time()
-        self._began = _monotonic()
+        self.started = self._time()
+        self._began = self._monotonic()
 
     @property
     def seconds(self) -> float:
         """Seconds since the beginning."""
-        return _monotonic() - self._began
+        return self._monotonic() - self._began
 
 
 class Worker:
@@ -76,7 +83,10 @@ class Worker:
         """Run one mini-batch and report what came of it."""
         clock = Clock()
         try:
-            result = script.run(list(task.files))
+            if task.part is None or script.run_part is None:
+                result = script.run(list(task.files), task.mini_batch)
+            else:
+                result = script.run_part(task.files[0], task.part)
             run_seconds = clock.seconds
             encoded = encode(result, len(task.files), self.init.output_action == "append_row")
         except BaseException as error:
@@ -109,11 +119,14 @@ class Worker:
         if os.getpid() != self.pid:
             os._exit(1)
 
-    def _place(self, kind: FailureKind) -> str:
+    def _place(self, kind: FailureKind, error: BaseException) -> str:
         """What cannot be loaded or written is named; what fails later is named by its mini-batch."""
         if kind == "write":
             return f"{self.init.segment}: "
-        return f"{os.path.join(*self.init.script)}: " if kind == "script" and self.init.script else ""
+        if kind != "script" or self.init.script is None:
+            return ""
+        folder, name = self.init.script
+        return f"{place_in(folder, error) or os.path.join(folder, name)}: "
 
     def _outcome(self, task: Task, encoded: EncodedBatch, clock: Clock, run_seconds: float) -> Outcome:
         return Outcome(
@@ -137,12 +150,15 @@ class Worker:
         )
 
     def failure(self, kind: FailureKind, error: BaseException, clock: Clock, task: Task | None = None) -> Failure:
-        """Return what is told of an exception that is being handled."""
+        """Return what is told of an exception; of a FileFailure, what is told of its cause."""
+        file = error.path if isinstance(error, FileFailure) else None
+        if isinstance(error, FileFailure) and error.__cause__ is not None:
+            error = error.__cause__
         return Failure(
             worker=self.init.worker,
             kind=kind,
-            message=clip(self._place(kind) + _message(error)),
-            traceback=clip(_trace()),
+            message=clip(self._place(kind, error) + _message(error)),
+            traceback=clip(trace_of(error)),
             mini_batch=task.mini_batch if task else None,
             attempt=task.attempt if task else 0,
             pid=os.getpid(),
@@ -150,6 +166,7 @@ class Worker:
             seconds=clock.seconds,
             run_seconds=clock.seconds,
             bad_file=error.bad_file if isinstance(error, BadFileError) else None,
+            file=file,
         )
 
 
@@ -165,26 +182,15 @@ def clip(text: str) -> str:
 def _kind(error: BaseException) -> FailureKind:
     if isinstance(error, BadFileError):
         return "bad_file"
+    if isinstance(error, NotInPartsError):
+        return "not_in_parts"
     return "wrong_type" if isinstance(error, WrongTypeError) else "raised"
 
 
 def _message(error: BaseException) -> str:
-    if isinstance(error, (BadFileError, WrongTypeError, ScriptError)):
+    if isinstance(error, (BadFileError, WrongTypeError, ScriptError, NotInPartsError)):
         return str(error)
     return "".join(traceback.format_exception_only(type(error), error)).strip()
-
-
-def _trace() -> str:
-    """The traceback of the current exception without the runtime's own frames above the script's."""
-    kind, error, at = sys.exc_info()
-    if error is None:
-        return ""
-    while at is not None and at.tb_next is not None and at.tb_frame.f_code.co_filename in _OWN_FILES:
-        at = at.tb_next
-    return "".join(traceback.format_exception(kind, error, at))
-
-
-_OWN_FILES = frozenset({__file__, sys.modules[EntryScript.__module__].__file__})
 
 
 def _flush_streams() -> None:
@@ -233,3 +239,5 @@ def _prepare_process(init: WorkerInit) -> None:
     sys.argv[:] = ["batchtwin", "--logging_level", init.logging_level.upper()]
     if init.script:
         sys.argv[0] = os.path.join(*init.script)
+    tracking.start()
+    azureml_core.install()

@@ -24,7 +24,7 @@ FAILS = """
         raise ValueError("no good")
 """
 KEYS = {
-    *("status", "ok", "exit_code", "cause", "summary", "files", "failed", "rows", "seconds"),
+    *("status", "ok", "exit_code", "cause", "advice", "summary", "files", "failed", "rows", "seconds"),
     *("folder", "predictions", "failures", "report", "warnings"),
 }
 
@@ -78,6 +78,7 @@ def test_resume_verify_and_compare(project: Project) -> None:
         "ok": True,
         "exit_code": 0,
         "problems": [],
+        "warnings": [],
         "checked": "2 input files, 2 of 2 mini batches, 2 rows",
     }
     same = read(batchtwin("compare", job, job, "--json"))

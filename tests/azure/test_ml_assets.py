@@ -67,6 +67,21 @@ def test_data_in_a_datastore_of_the_cloud_is_noted(az: Az) -> None:
     assert az.json("data", "create", "-n", "d", "-p", uri)["path"] == uri
 
 
+@pytest.mark.parametrize("path", ["azureml:d:1", f"{WORKSPACE}/data/d/versions/1", '"/subscriptions/s/x"'])
+def test_what_names_no_place_is_not_registered(az: Az, path: str) -> None:
+    done = az("data", "create", "-n", "e", "-p", path)
+    assert done.code != 0
+    assert "ERROR: " in done.err
+    assert az.json("data", "list") == []
+
+
+def test_an_id_is_no_folder_to_download_to(az: Az) -> None:
+    az.ok("model", "create", "-n", "m", "-p", "model")
+    done = az("model", "download", "-n", "m", "-v", "1", "-p", f"{WORKSPACE}/datastores/workspaceblobstore/paths/x")
+    assert (done.code, "give a folder of this machine" in done.err) == (2, True)
+    assert not Path("/subscriptions").exists()
+
+
 def test_a_model_that_is_not_there_is_exit_3(az: Az) -> None:
     done = az("model", "show", "-n", "m", "-v", "1")
     assert (done.code, done.out) == (3, "")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from local_az import Az
 
 from batchtwin.azure.cli.commands import build
 
@@ -37,6 +39,10 @@ DOCUMENTED = {
         "show": "--name -n",
         "list": "--max-results -r --type",
         "delete": "--name -n --no-wait --yes -y",
+    },
+    "datastore": {
+        "show": "--name -n",
+        "list": "--max-results -r",
     },
     "batch-endpoint": {
         "create": "--file -f --name -n --no-wait --set",
@@ -93,3 +99,28 @@ def test_there_are_no_other_verbs(ml: Any) -> None:
 def test_a_flag_is_named_once(page: str, verb: str, ml: Any) -> None:
     names = [name for option in ml[page].commands[verb].params for name in option.opts]
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ("component create -f x.yml", "az ml component: components and pipelines do not run here"),
+        ("online-endpoint show -n x", "az ml online-endpoint: online endpoints do not run here"),
+        ("schedule list", "az ml schedule: schedules do not run here: call batch-endpoint invoke from cron"),
+        (
+            "job create --file job.yml --web",
+            "az ml job create: command, sweep, pipeline and parallel jobs do not run here",
+        ),
+        ("datastore create -f x", "az ml datastore create: a datastore here is a folder of the workspace"),
+        ("registry show", "az ml registry: registries are not reached from here"),
+        ("workspace create -n w", "az ml workspace: here is one workspace, under any name"),
+    ],
+)
+def test_what_does_not_run_here_is_said_in_one_sentence(words: str, text: str, tmp_path: Path) -> None:
+    done = Az(tmp_path)(*words.split())
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert text in done.err
+
+
+def test_a_name_like_a_verb_is_a_name(tmp_path: Path) -> None:
+    assert "not found" in Az(tmp_path)("job", "show", "-n", "create").err

@@ -10,12 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from local_az import DEPLOYMENT, ENDPOINT, FAILING, Az
+from local_az import DEPLOYMENT, ECHO, ENDPOINT, FAILING, Az
 
 from batchtwin.azure.cli.jobs import follow, interrupts
 from batchtwin.azure.cli.views import WORKSPACE
 from batchtwin.workspace.workspace import Workspace
-from support import COMMAND, wait_for
+from support import COMMAND, Project, wait_for
 
 WAITING = """
     import signal
@@ -198,3 +198,123 @@ def test_a_job_is_cancelled_in_the_middle_and_its_stream_ends(az: Az, running: s
     out, _ = stream.communicate(timeout=60)
     assert (stream.returncode, "Execution Summary" in out) == (0, True)
     assert az.status(job) == "Canceled"
+
+
+STORE_ID = f"{WORKSPACE}/datastores/workspaceblobstore"
+
+
+@pytest.mark.parametrize(
+    ("words", "written"),
+    [
+        (("--output-path", f"{STORE_ID}/paths/ids/folder"), "ids/folder/predictions.csv"),
+        (("--output-path", f"azureml:{STORE_ID}/paths/ids/prefixed"), "ids/prefixed/predictions.csv"),
+        (("--outputs", f"any.path={STORE_ID}/paths/ids/named"), "ids/named/predictions.csv"),
+        (
+            ("--set", "outputs.score.type=uri_file", f"outputs.score.path={STORE_ID}/paths/ids/file.csv"),
+            "ids/file.csv",
+        ),
+        (
+            ("--set", "outputs.score.type=uri_file", f"outputs.score.path={STORE_ID}/paths/ids/", "output_file_name=x"),
+            "ids/x",
+        ),
+    ],
+)
+def test_output_goes_to_the_path_behind_the_id_of_a_datastore(az: Az, words: tuple[str, ...], written: str) -> None:
+    assert az.end(az.invoke("--input", "project/inputs", *words)) == "Completed"
+    assert (az.folder / "workspace/datastores/workspaceblobstore" / written).read_text() == "0\n1\n2\n"
+    assert not Path("/subscriptions").exists()
+
+
+def test_inputs_and_outputs_come_from_a_file_with_ids(az: Az) -> None:
+    store = az.ok("datastore", "show", "-n", "workspaceblobstore", "--query", "id", "-o", "tsv").strip()
+    data = az.folder / "workspace/datastores/workspaceblobstore/some data"
+    data.mkdir(parents=True)
+    (data / "a.txt").write_text("7")
+    (az.folder / "io.yml").write_text(
+        f"inputs: {{heart_data: {{type: uri_folder, path: {store}/paths/some data}}}}\n"
+        f"outputs: {{score: {{type: uri_file, path: {store}/paths/batch-jobs/my-unique-path}}}}\n"
+    )
+    assert az.end(az.invoke("--file", "io.yml")) == "Completed"
+    assert (data.parent / "batch-jobs/my-unique-path").read_text() == "7\n"
+
+
+@pytest.mark.parametrize("path", ["azureml://jobs/done/outputs/score", "azureml://jobs/done/outputs/score/paths/."])
+def test_the_output_of_a_job_is_input(az: Az, path: str) -> None:
+    job = az.invoke("--input", path)
+    assert az.end(job) == "Completed"
+    shown = az.json("job", "show", "-n", job)
+    assert Path(shown["outputs"]["score"]["path"], "predictions.csv").read_text() == "0\n1\n2\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "text"),
+    [
+        (("--input", "azureml://datastores/none/paths/x"), 3, "datastore 'none'"),
+        (("--input", f"{STORE_ID}/paths/none"), 1, "nothing was uploaded there"),
+        (("--input", f'"{STORE_ID}"/paths/x'), 1, "must be azureml:NAME:VERSION"),
+        (("--input", "azureml://jobs/none/outputs/score"), 3, "output 'score' of job 'none'"),
+        (("--input", "azureml://jobs/../outputs/score"), 1, "job name '..'"),
+        (("--input", "azureml://jobs/done/outputs/other"), 3, "output 'other' of job 'done'"),
+        (("--input", "runs:/1/model"), 1, "remote input is not read here"),
+        (("--input", "project/inputs", "--output-path", "azureml://datastores/none/paths/x"), 3, "datastore 'none'"),
+        (("--input", "project/inputs", "--output-path", f'"{STORE_ID}"/paths/x'), 1, "must be azureml:NAME:VERSION"),
+        (("--input", "project/inputs", "--output-path", "runs:/1/x"), 1, "remote output is not written here"),
+        (("--input", "project/inputs", "--output-path", WORKSPACE), 1, "must be azureml:NAME:VERSION"),
+        (("--input", "project/inputs", "--set", "outputs.x.type=nope", "outputs.x.path=y"), 1, "output type 'nope'"),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_no_path(az: Az, words: tuple[str, ...], code: int, text: str) -> None:
+    done = az("batch-endpoint", "invoke", "-n", ENDPOINT, *words)
+    assert (done.code, text in done.err) == (code, True), done.err
+    assert not Path("/subscriptions").exists()
+
+
+def test_the_model_of_a_deployment_may_lie_in_a_datastore(az: Az) -> None:
+    store = az.folder / "workspace/datastores/workspaceblobstore"
+    (store / "weights").mkdir(parents=True)
+    (store / "weights/w.txt").write_text("1")
+    project = Project(az.folder / "stored", ECHO)
+    file = project.write()
+    words = ("batch-deployment", "create", "-f", file, "-n", "stored", "--set", "model.name=stored")
+    az.ok(*words, f"model.path={STORE_ID}/paths/weights")
+    assert Path(az.json("model", "show", "-n", "stored", "-l", "latest")["path"], "w.txt").read_text() == "1"
+    done = az(*words, "model.path=/subscriptions/s/x")
+    assert (done.code, "must be azureml:NAME:VERSION" in done.err) == (1, True), done.err
+
+
+def test_a_job_shows_when_it_started_and_ended(az: Az) -> None:
+    shown = az.json("job", "show", "-n", "done")
+    assert shown["creation_context"]["created_at"] <= shown["start_time"] <= shown["end_time"]
+    started = shown["start_time"].replace("T", " ")
+    assert started.startswith(shown["properties"]["StartTimeUtc"])
+    assert set(shown["properties"]) == {"StartTimeUtc", "EndTimeUtc"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--set", "job_name=said", "experiment_name=other", "compute.instance_count=2", "mini_batch_size=2"),
+        ("--job-name=said", "--experiment-name=other", "-c", "2", "-m", "2"),
+        ("--job-name", "said", "--experiment-name", "other", "--instance-count=2", "--mini-batch-size=2"),
+        ("--job-n", "said", "--exp", "other", "--set", "resources.instance_count=2", "settings.mini_batch_size=2"),
+    ],
+)
+def test_what_is_of_the_job_may_be_said_in_every_way(az: Az, words: tuple[str, ...]) -> None:
+    """All ways are the same request, so they are the same job."""
+    assert az.invoke("--input", "project/inputs", *words) == "said"
+    shown = az.json("job", "show", "-n", "said")
+    assert (shown["name"], shown["experiment_name"]) == ("said", "other")
+
+
+@pytest.mark.parametrize(
+    ("words", "folder"),
+    [
+        ((f"output_dataset.datastore_id={STORE_ID}", "output_dataset.path=/sets/a"), "sets/a"),
+        ((f"output_dataset.datastore_id=azureml:{STORE_ID}", "output_dataset.path=sets/b/"), "sets/b"),
+        (("output_dataset.path=sets/c",), "sets/c"),
+    ],
+)
+def test_output_as_older_pages_write_it(az: Az, words: tuple[str, ...], folder: str) -> None:
+    job = az.invoke("--input", "project/inputs", "--set", *words, "output_file_name=x.csv")
+    assert az.end(job) == "Completed"
+    assert (az.folder / "workspace/datastores/workspaceblobstore" / folder / "x.csv").read_text() == "0\n1\n2\n"

@@ -68,3 +68,14 @@ def test_what_is_printed_of_an_endpoint_makes_it_again(az: Az) -> None:
     printed = az.ok("batch-endpoint", "show", "-n", "test-endpoint", "--query", "{name:name,tags:tags}", "-o", "yaml")
     file.write_text(printed)
     assert az.json("batch-endpoint", "create", "-f", file, "--query", "tags") == {"a": "b"}
+
+
+def test_a_datastore_is_printed_as_the_sdk_dumps_it(az: Az) -> None:
+    from azure.ai.ml.entities import AzureBlobDatastore
+
+    shown = az.json("datastore", "show", "-n", "workspaceblobstore")
+    expected = AzureBlobDatastore(name=shown["name"], account_name="a", container_name="c")._to_dict()
+    assert expected.keys() <= shown.keys()
+    assert (shown["type"], shown["id"]) == ("azure_blob", f"{WORKSPACE}/datastores/workspaceblobstore")
+    assert [each["name"] for each in az.json("datastore", "list")] == ["workspaceblobstore", "workspaceartifactstore"]
+    assert len(az.json("datastore", "list", "-r", "1")) == 1

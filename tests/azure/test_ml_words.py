@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from batchtwin.azure.cli.command import repeated
+from batchtwin.azure.cli.endpoints import complete
 from batchtwin.azure.cli.files import as_text, drop, given_pairs, located, pairs, put, value_of
-from batchtwin.azure.cli.invocation import complete
 from batchtwin.errors import DeploymentError, UsageError
 from batchtwin.workspace.jobs.invocation import Invocation
 
@@ -101,6 +101,11 @@ def test_an_input_may_come_from_a_file_and_is_relative_to_it(tmp_path: Path) -> 
     assert (invocation.input, invocation.output_path) == (str(tmp_path / "data"), str(tmp_path / "out"))
 
 
+def test_the_name_of_the_output_is_the_users_own() -> None:
+    invocation = complete(NOTHING_SAID, None, ["outputs.other.type=uri_file", "outputs.other.path=/x/y.csv"])
+    assert (invocation.output_path, invocation.output_type) == ("/x/y.csv", "uri_file")
+
+
 def test_settings_of_the_job_are_passed_on() -> None:
     invocation = complete(
         Invocation("heart", input="data"), None, ["output_file_name=x.csv", "compute.instance_count=3"]
@@ -113,7 +118,6 @@ def test_settings_of_the_job_are_passed_on() -> None:
     [
         ["inputs.a.path=x", "inputs.b.path=y"],
         ["outputs.score.path=x", "outputs.other.path=y"],
-        ["outputs.other.path=y"],
         ["inputs.a.nope=y"],
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -109,10 +110,28 @@ def test_errors_name_everything(good: Project) -> None:
         ({"error_threshold": -5}, "-5 is out of range; allowed is at least -1"),
         ({"logging_level": "chatty"}, "'chatty' is not known; allowed is 'warning', 'info' or 'debug'"),
         ({"output_file_name": "a/b.csv"}, "must be a bare file name"),
+        ({"output_file_name": ".."}, "must be a bare file name"),
+        ({"output_file_name": "x" * 300}, "must be a file name of at most 255 bytes; it has 300"),
+        ({"output_file_name": "ä" * 128}, "must be a file name of at most 255 bytes; it has 256"),
+        ({"output_file_name": "a\0b"}, "'a\\x00b' is not text that a file or a process can take"),
+        ({"output_file_name": "a\tb"}, "must be a file name without line breaks, NUL and other control characters"),
+        ({"output_file_name": "a\nb"}, "must be a file name without line breaks"),
     ],
 )
 def test_stricter_than_the_sdk(good: Project, settings: dict[str, Any], text: str) -> None:
     assert text in refusal(plan(good, {"settings": {"mini_batch_size": 1, **settings}}))
+
+
+@pytest.mark.ours("1", "A name for the output may be as long as the file system takes, and is checked before scoring.")
+def test_long_output_names(project: Project) -> None:
+    project.files(1)
+    project.script = "def run(mini_batch): return ['row']"
+    project.settings = {"output_file_name": "x" * 255}
+    done = project.score()
+    assert (done.code, Path(done.out.splitlines()[-1]).read_text()) == (0, "row\n"), done.err
+    path = project.folder / ("y" * 300)
+    done = batchtwin("score", project.folder / "deployment.yml", "--input", project.inputs, "--output", path)
+    assert (done.code, "File name too long; choose another folder: --output DIR" in done.err) == (2, True), done.err
 
 
 @pytest.mark.ours(
@@ -141,6 +160,40 @@ def test_registered_model(good: Project) -> None:
     assert "give a copy of it: --model FOLDER" in refusal(plan(good, change))
     assert plan(good, change, "--model", str(good.model)).code == 0
     assert "no such model (--model)" in refusal(plan(good, change, "--model", "nowhere"))
+
+
+@pytest.mark.ours("1", "Without --model, a registered model is the one that the local workspace has under that name.")
+def test_registered_model_of_the_workspace(project: Project) -> None:
+    project.files(1)
+    project.script = """
+        import glob, os
+        def run(mini_batch): return [open(glob.glob(os.environ["AZUREML_MODEL_DIR"] + "/*/weights.txt")[0]).read()]
+    """
+    path = project.write()
+    env = {"BATCHTWIN_WORKSPACE": str(project.folder / "workspace")}
+    job = project.folder / "job"
+    score: list[str | Path] = ["score", path, "--input", project.inputs, "--overwrite", "--output", job]
+
+    def name_model(reference: str) -> None:
+        data = yaml.safe_load(path.read_text())
+        path.write_text(yaml.safe_dump({**data, "model": reference}))
+
+    name_model("azureml:heart:1")
+    done = batchtwin(*score, env=env)
+    assert (done.code, "register one here: batchtwin ml model create" in done.err) == (2, True)
+    assert not (project.folder / "workspace").exists()
+    for weights in ("42", "43"):
+        (project.folder / "model/weights.txt").write_text(weights)
+        words: list[str | Path] = ["ml", "model", "create", "--name", "heart", "--path", project.folder / "model"]
+        assert batchtwin(*words, env=env).code == 0
+    for reference, weights in (("azureml:heart:1", "42"), ("azureml:heart@latest", "43"), ("azureml:heart:9", "")):
+        name_model(reference)
+        done = batchtwin(*score, env=env)
+        assert (done.code, not weights or done.predictions == f"{weights}\n") == (0 if weights else 2, True), done.err
+        assert batchtwin("plan", path, env=env).code == done.code
+    name_model("azureml:heart:1")
+    batchtwin(*score, env=env)
+    assert batchtwin("verify", job).code == 0
 
 
 @pytest.mark.documented("1", "Relative paths are relative to the YAML file.")

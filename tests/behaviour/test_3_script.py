@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import textwrap
+from datetime import UTC, datetime, timedelta
 
 import pytest
+import yaml
 
 from support import Project, batchtwin
 
@@ -115,14 +119,16 @@ def test_init_and_shutdown(project: Project) -> None:
     assert all(log.count("init") == log.count("shutdown") == 1 for log in logs)
 
 
-@pytest.mark.ours("3", "A script that does not parse, or whose run() does not take one argument, is refused at once.")
+@pytest.mark.ours(
+    "3", "A script that does not parse, or whose run() takes neither one nor two arguments, is refused at once."
+)
 @pytest.mark.parametrize(
     ("script", "text"),
     [
         ("def run(mini_batch)\n    pass", "driver.py:1: syntax error"),
         ("def init(): pass", "no run()"),
         ("x = 1\ndef run(): return []", "driver.py:2: run() has to take one argument"),
-        ("def run(a, b): return []", "driver.py:1: run() has to take one argument"),
+        ("def run(a, b, c): return []", "driver.py:1: run() has to take one argument"),
         ("def run(a, *, b): return []", "driver.py:1: run() has to take one argument"),
         ("def init(model): pass\ndef run(a): return []", "driver.py:1: init() has to take no argument"),
     ],
@@ -252,3 +258,208 @@ def test_prints_and_logging_are_kept(project: Project) -> None:
         said = [line.split()[1] for line in lines if line.startswith("said")]
         assert lines == [line for name in said for line in (f"said {name}", f"written {name}")]
         assert said == sorted(said)
+
+
+@pytest.mark.ours("3", "An error on import names the script's own line first, and shows no frame of Python's import.")
+@pytest.mark.parametrize(
+    ("script", "place"),
+    [
+        ("import os\nimport no_such_module\ndef run(mini_batch): return []", "code/driver.py:2: ModuleNotFoundError"),
+        ("import sibling\ndef run(mini_batch): return []", "code/sibling.py:1: ZeroDivisionError"),
+        ("import broken\ndef run(mini_batch): return []", "code/broken.py:2:"),
+        (
+            "import json\njson.loads('')\ndef run(mini_batch): return []",
+            "code/driver.py:2: json.decoder.JSONDecodeError",
+        ),
+    ],
+)
+def test_import_error_names_the_line(project: Project, script: str, place: str) -> None:
+    project.files(1)
+    project.script = script
+    project.write()
+    (project.folder / "code/sibling.py").write_text("1 / 0")
+    (project.folder / "code/broken.py").write_text("x = 1\ndef (")
+    done = project.score()
+    assert done.code == 2
+    assert done.err.splitlines()[0].startswith(f"First failure: {project.folder}/{place}")
+    assert "importlib" not in done.err + done.log("user/error/*/*")
+    assert "entry_script.py" not in done.err
+    assert 'driver.py", line' in done.err
+
+
+@pytest.mark.ours("3", "A module that is missing: whether the deployment's environment lists it, and what to do.")
+@pytest.mark.parametrize(
+    ("script", "listed", "told"),
+    [
+        ("import no_such\ndef run(b): return b", "pyyaml", "conda_file) does not list no_such; add it there"),
+        (
+            "import no_such\ndef run(b): return b",
+            "no-such==1",
+            "lists no_such; run in an environment of its own: --env venv",
+        ),
+        ("def init():\n    import cv2_\ndef run(b): return b", "pyyaml", "does not list cv2_; add it there"),
+        ("import no_such\ndef run(b): return b", None, "no module no_such here; environment: image python:3.11 cannot"),
+        ("import above\ndef run(b): return b", None, "above.py is not in the code folder"),
+        ("import below\ndef run(b): return b", None, "no module below: sub/below.py is not in the code folder"),
+    ],
+)
+def test_missing_modules_are_explained(project: Project, script: str, listed: str | None, told: str) -> None:
+    project.files(1)
+    project.script = script
+    path = project.write()
+    (project.folder / "above.py").touch()
+    (project.folder / "code/sub").mkdir()
+    (project.folder / "code/sub/below.py").touch()
+    if listed:
+        data = yaml.safe_load(path.read_text())
+        data["environment"]["conda_file"] = {"dependencies": [{"pip": [listed]}]}
+        path.write_text(yaml.safe_dump(data))
+    done = batchtwin("score", path, "--input", project.inputs, "--output", project.folder / "job", "--env", "here")
+    assert done.code in {1, 2}
+    assert told in done.err
+
+
+@pytest.mark.ours("3", "A script outside of the code folder is refused in words: by .., an absolute path or a link.")
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("../x.py", "scoring script '../x.py': leads out of the code folder"),
+        ("sub/../../x.py", "leads out of the code folder"),
+        ("ABSOLUTE", "is an absolute path; name a file in the code folder"),
+        ("link.py", "link.py: is a link to"),
+        ("linked/x.py", "linked/x.py: is a link to"),
+        ("driver.v2.py", "must end in .py, without other dots"),
+        ("driver.txt", "must end in .py, without other dots"),
+        ("nowhere.py", "no such scoring script"),
+        ("./sub/../driver.py", None),
+        ("inner.py", None),
+    ],
+)
+def test_scripts_outside_are_refused(project: Project, name: str, told: str | None) -> None:
+    project.files(1)
+    project.script = "def run(mini_batch): return ['ok']"
+    path = project.write()
+    code = project.folder / "code"
+    for file in ("../x.py", "driver.v2.py", "driver.txt"):
+        (code / file).write_text(project.script)
+    (code / "sub").mkdir()
+    (code / "link.py").symlink_to("../x.py")
+    (code / "linked").symlink_to("..")
+    (code / "inner.py").symlink_to("driver.py")
+    name = str(code / "driver.py") if name == "ABSOLUTE" else name
+    path.write_text(path.read_text().replace("driver.py", name))
+    done = batchtwin("score", path, "--input", project.inputs, "--output", project.folder / "job")
+    assert (done.code, told is None or told in done.err) == (2 if told else 0, True), done.err
+    assert told is None or len(done.err.splitlines()) == 1
+
+
+@pytest.mark.ours("3", "One warning says that the service is reported to drop environment_variables.")
+def test_variables_are_warned_of(project: Project) -> None:
+    project.files(2)
+    project.script = "def run(mini_batch): return mini_batch"
+    assert "environment_variables" not in project.score().err
+    project.settings = {"environment_variables": {"A": "1", "B": "2"}}
+    done = project.score("--overwrite")
+    assert done.err.count("Warning: settings.environment_variables: ") == 1
+    assert "the service is reported to drop them" in done.err
+
+
+@pytest.mark.ours("3", "A clock that a script stops or moves changes no time in the logs, and no job.")
+@pytest.mark.parametrize(
+    "patch",
+    [
+        "time.time = time.monotonic = lambda: float('nan')",
+        "time.time = lambda: 1e300",
+        "time.time = lambda: None",
+        # As freezegun does it: every name of every module that is bound to it.
+        """
+        for module in list(sys.modules.values()):
+            for name, value in list(vars(module).items()):
+                if value in (REAL, MONOTONIC):
+                    setattr(module, name, lambda: 0.0)
+        """,
+    ],
+)
+def test_patched_clocks(project: Project, patch: str) -> None:
+    project.files(3)
+    project.script = (
+        "import sys, time\nREAL, MONOTONIC = time.time, time.monotonic\n"
+        f"def init():\n    sys.modules.pop('here', None)\n{textwrap.indent(textwrap.dedent(patch).strip(), '    ')}\n"
+        "def run(mini_batch): return ['ok']\n"
+    )
+    done = project.score()
+    assert (done.code, done.predictions) == (0, "ok\n" * 3), done.err
+    rows = list(csv.DictReader(done.log("sys/job_report/*.csv").splitlines()))
+    now = datetime.now(UTC)
+    for row in rows:
+        started = datetime.fromisoformat(row["Process Start Time"].replace("Z", ""))
+        assert abs(now.replace(tzinfo=None) - started.replace(tzinfo=None)) < timedelta(hours=1)
+        assert 0 <= float(row["Run Method Seconds"]) < 600
+
+
+@pytest.mark.ours("3", "An event with a time that cannot be, which a script wrote itself, is put right or dropped.")
+@pytest.mark.parametrize("started", ["1e300", "-1e300", "NaN", "1e999", "true", "9" * 400])
+def test_forged_times(project: Project, started: str) -> None:
+    project.files(4)
+    project.settings = {"retry_settings": {"max_retries": 3}}
+    project.script = f"""
+        import os, stat
+        def run(mini_batch):
+            number = int(os.path.basename(mini_batch[0])[:2])
+            worker = f"node0/process{{int(os.path.basename(os.getcwd())[6:]):03}}"
+            line = (
+                '{{"type":"failure","worker":"' + worker + '","kind":"raised","message":"forged","pid":1,'
+                '"started":{started},"seconds":{started},"mini_batch":' + str(number) + ',"attempt":1}}\\n'
+            )
+            for fd in range(3, 64):
+                try:
+                    if stat.S_ISFIFO(os.fstat(fd).st_mode):
+                        os.write(fd, line.encode())
+                except OSError:
+                    pass
+            return [str(number)]
+    """
+    done = project.score("--workers", "1")
+    assert done.code in {0, 1}
+    assert "Traceback" not in done.err
+    assert done.code or sorted(done.predictions.split()) == ["0", "1", "2", "3"]
+    rows = csv.DictReader(done.log("sys/job_report/*.csv").splitlines())
+    assert all(0 <= float(row["Elapsed Seconds"]) < 600 for row in rows)
+
+
+@pytest.mark.observed("3", "A run() with a second argument gets the mini-batch's context: minibatch_index and so on.")
+def test_run_with_a_context(project: Project) -> None:
+    """Seen in Microsoft's own scripts: azureml-assets (batch_score), promptflow, azureml-examples."""
+    project.files(3)
+    project.script = "def run(mini_batch, context): return [f'{context.minibatch_index}' for _ in mini_batch]"
+    assert project.score().predictions == "0\n1\n2\n"
+
+
+@pytest.mark.documented("3", "What the script logs with MLflow goes to the job's run.")
+def test_mlflow_goes_to_the_run(project: Project) -> None:
+    """ "Log metrics, parameters, and files with MLflow": a job has MLFLOW_TRACKING_URI and MLFLOW_RUN_ID."""
+    project.files(1)
+    project.script = """
+        import os
+        import mlflow
+
+        def run(mini_batch):
+            return [str(mlflow.start_run().info.run_id == os.environ["AZUREML_RUN_ID"])]
+    """
+    assert project.score().predictions == "True\n"
+
+
+@pytest.mark.documented("3", "Run.get_context() and Model.get_model_path() of azureml-core answer for this job.")
+def test_the_first_sdk(project: Project) -> None:
+    """ "Deploy models for scoring in batch endpoints" asks for azureml-core in the environment."""
+    project.files(1)
+    project.script = """
+        import os
+        from azureml.core import Model, Run
+
+        def run(mini_batch):
+            run = Run.get_context()
+            same = Model.get_model_path("any").startswith(os.environ["AZUREML_MODEL_DIR"])
+            return [f"{run.id == os.environ['AZUREML_RUN_ID']} {run.experiment.name} {same}"]
+    """
+    assert project.score().predictions == "True test-endpoint True\n"

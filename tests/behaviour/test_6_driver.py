@@ -177,6 +177,13 @@ def test_header_only(added: Finished) -> None:
     assert "8 succeeded, 0 failed." in added.out
 
 
+@pytest.mark.ours("6", "The last lines count files that gave rows, rows, files without rows and files that failed.")
+def test_counts(added: Finished, score: Score) -> None:
+    assert "\n7 files, 12 rows; 1 file without rows\n" in added.out
+    done = score("add", {"a.csv": "n,x,s\n1,2,a\n", "b.csv": "n,x,s\nno,2,a\n"}, "--bad-files", "quarantine")
+    assert "\n1 files, 1 rows; 1 file failed\n" in done.out
+
+
 @pytest.mark.ours("6", "file_name is the bare name, quoted as CSV needs it.")
 def test_file_name(added: Finished) -> None:
     assert '0,4.0,"here, ""there"".csv"\n' in added.predictions
@@ -338,6 +345,32 @@ def test_flavor(project: Project) -> None:
     assert done.code == 2
     assert "no python_function among them (found: onnx)" in done.err
     assert "code_configuration" in done.err
+
+
+@pytest.mark.ours(
+    "6", "A model that each worker fails to load, by one exception, ends the job: once each, not 3 times."
+)
+@pytest.mark.parametrize(
+    ("loader", "starts"),
+    [
+        ("raise ValueError(f'no weights at {id(object()):#x}')", 2),
+        ("import no_such_module", 2),
+        # What differs may be another the next time.
+        ("raise ValueError(''.join(filter(str.isalpha, uuid.uuid4().hex)))", 6),
+        ("os._exit(3)", 6),
+    ],
+)
+def test_model_that_cannot_be_loaded(project: Project, loader: str, starts: int) -> None:
+    assert project.model is not None
+    (project.model / "MLmodel").write_text("flavors: {python_function: {loader_module: own_loader, code: code}}\n")
+    (project.model / "code").mkdir()
+    text = f"import os, uuid\ndef _load_pyfunc(path):\n    {loader}\n"
+    (project.model / "code/own_loader.py").write_text(text)
+    for number in range(8):
+        (project.inputs / f"{number}.csv").write_text("x\n1\n")
+    done = project.score("--workers", "2", "--env", "here")
+    assert done.code == 1
+    assert f"had raised exception for {starts} times." in done.err
 
 
 @pytest.mark.ours("6", "The driver refuses summary_only: nothing would be written.")

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from support import Finished, Project
+from batchtwin.engine.logs import status_of
+from batchtwin_node.protocol import INIT_TIMEOUT, Failure
+from support import Finished, Project, batchtwin
 
 
 @pytest.fixture
@@ -79,19 +85,127 @@ def test_node_log(done: Finished) -> None:
     assert len(re.findall(r"mini batch 2, try [12], pid \d+: raised, .*: ValueError: no good", text)) == 2
 
 
+Types = dict[str, Callable[[str], Any]]
+
+
+def table(path: Path, types: Types) -> list[dict[str, Any]]:
+    """The rows of a table as a monitor of the service's engine reads them: `N/A` is None, other cells have types."""
+    with path.open(newline="") as stream:
+        rows: list[dict[str, Any]] = list(csv.DictReader(stream))
+    return [{name: None if text == "N/A" else types.get(name, str)(text) for name, text in row.items()} for row in rows]
+
+
+def moment(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f").replace(tzinfo=UTC)
+
+
+def clock(text: str) -> timedelta:
+    hours, minutes, seconds = map(int, text.split(":"))
+    return timedelta(hours=hours, minutes=minutes, seconds=seconds)
+
+
+NUMBERS: Types = dict.fromkeys(("Mini-batch Id", "Picked Count", "Total", "Succeeded", "Failed"), int)
+SECONDS: Types = dict.fromkeys(("Elapsed Seconds", "Process Seconds", "Run Method Seconds"), float)
+TASKS: Types = dict.fromkeys(("Total Tasks", "Scheduled Tasks", "Completed Tasks", "Failed Tasks"), int)
+
+
+def tries(done: Finished) -> list[dict[str, Any]]:
+    path = done.output / "logs/sys/job_report/processed_mini-batches.csv"
+    return table(path, {**NUMBERS, **SECONDS, "Process Start Time": moment})
+
+
+def progress(done: Finished) -> list[list[dict[str, Any]]]:
+    """The table of each run of a job, in the order of their folders' names."""
+    types = {**TASKS, "Datetime": moment, "Elapsed Time": clock, "Estimated Remaining Time": clock}
+    return [table(path, types) for path in sorted((done.output / "logs/sys/metrics").glob("*/progress.csv"))]
+
+
 @pytest.mark.on_ray
-@pytest.mark.documented("7", "sys/job_report/processed_mini-batches.csv has one line per mini-batch that ended.")
+@pytest.mark.documented(
+    "7", "sys/job_report/processed_mini-batches.csv has one row per try; times are UTC, empty cells are N/A."
+)
 def test_job_report(done: Finished) -> None:
-    with (done.output / "logs/sys/job_report/processed_mini-batches.csv").open(newline="") as stream:
-        rows = {row["Mini-batch Id"]: row for row in csv.DictReader(stream)}
-    assert sorted(rows) == ["0", "1", "2", "3", "4"]
-    bad = rows["2"]
-    assert (bad["Picked Count"], bad["Total"], bad["Succeeded"], bad["Failed"]) == ("2", "2", "0", "2")
-    assert (bad["Status"], bad["Error Category"], bad["Error Message"]) == ("Failed", "raised", "ValueError: no good")
-    assert bad["Mini-batch Detail"] == "04.txt 05.txt"
-    good = rows["0"]
-    assert (good["Status"], good["Succeeded"], good["Process"][:12]) == ("Succeeded", "2", "node0/proces")
-    assert 0 <= float(good["Run Method Seconds"]) <= float(good["Process Seconds"])
+    rows = tries(done)
+    assert sorted((row["Mini-batch Id"], row["Picked Count"]) for row in rows) == [
+        *((0, 1), (1, 1), (2, 1), (2, 2), (3, 1), (4, 1))
+    ]
+    for bad in (row for row in rows if row["Mini-batch Id"] == 2):
+        assert (bad["Total"], bad["Succeeded"], bad["Failed"], bad["Status"]) == (2, 0, 2, "RUN_EXCEPTION")
+        assert (bad["Error Category"], bad["Error Message"]) == ("raised", "ValueError: no good")
+        assert bad["Mini-batch Detail"] == "04.txt 05.txt"
+    [good] = [row for row in rows if row["Mini-batch Id"] == 0]
+    assert (good["Status"], good["Succeeded"], good["Process"][:12]) == ("RUN_DONE", 2, "node0/proces")
+    assert (good["Error Category"], good["Error Message"]) == (None, None)
+    assert 0 <= good["Run Method Seconds"] <= good["Process Seconds"]
+    assert abs(datetime.now(UTC) - good["Process Start Time"]) < timedelta(hours=1)
+
+
+@pytest.mark.observed("7", "In that table a try that takes too long is RUN_TIMEOUT, other failures are RUN_EXCEPTION.")
+def test_status_of_run(project: Project) -> None:
+    project.files(2)
+    project.settings = {"retry_settings": {"max_retries": 1, "timeout": 1}}
+    project.script = """
+        import os, time
+        def run(mini_batch):
+            if mini_batch[0].endswith("00.txt"):
+                time.sleep(600)
+            os._exit(3)
+    """
+    done = project.score("--workers", "1")
+    assert [(row["Mini-batch Id"], row["Status"]) for row in tries(done)] == [(0, "RUN_TIMEOUT"), (1, "RUN_EXCEPTION")]
+
+
+@pytest.mark.observed("7", "In that table a worker that did not start is INIT_EXCEPTION, of no mini-batch.")
+def test_status_of_init(project: Project) -> None:
+    project.files(1)
+    project.script = "def init(): raise ValueError('init() did not finish in time')\ndef run(mini_batch): return []"
+    rows = tries(project.score("--workers", "1"))
+    assert {(row["Mini-batch Id"], row["Total"], row["Status"]) for row in rows} == {(None, None, "INIT_EXCEPTION")}
+
+
+@pytest.mark.observed("7", "In that table an init() that takes too long is INIT_TIMEOUT.")
+def test_status_of_slow_init() -> None:
+    # As a node tells it: no test waits for the 33 seconds that are the shortest budget.
+    late = Failure(worker="node0/p", kind="init", message=f"{INIT_TIMEOUT} 33 seconds.", pid=1, started=0.0)
+    assert status_of(late) == "INIT_TIMEOUT"
+
+
+@pytest.mark.on_ray
+@pytest.mark.documented(
+    "7", "sys/metrics/<UTC time>/progress.csv has counts and times, the folder of the latest run sorts last."
+)
+def test_progress_table(done: Finished) -> None:
+    [rows] = progress(done)
+    assert list(rows[0]) == [
+        *("Datetime", *TASKS, "Elapsed Time", "Estimated Remaining Time"),
+    ]
+    first, last = rows[0], rows[-1]
+    assert [first[name] for name in TASKS] == [5, 5, 0, 0]
+    assert first["Estimated Remaining Time"] is None
+    assert [last[name] for name in TASKS] == [5, 5, 5, 1]
+    assert last["Estimated Remaining Time"] == timedelta()
+    assert [row["Datetime"] for row in rows] == sorted(row["Datetime"] for row in rows)
+    again = batchtwin("resume", done.output, "--retry-failed")
+    assert again.code == 0, again.err
+    [_, rows] = progress(done)
+    assert [rows[0][name] for name in TASKS] == [5, 5, 4, 0]
+
+
+@pytest.mark.ours("7", "user/error.txt counts the tries of all runs of a job, also of one that was killed.")
+def test_error_digest_of_all_runs(project: Project) -> None:
+    project.files(3)
+    project.settings = {"retry_settings": {"max_retries": 1}}
+    project.script = """
+        def run(mini_batch):
+            raise ValueError("no good: " + mini_batch[0][-6:])
+    """
+    killed = project.score("--workers", "1", env={"BATCHTWIN_CRASH_AT": f"parent:5:{project.folder / 'crash'}"})
+    assert killed.code == -9, killed.err
+    for words in ((), ("--retry-failed",), ("--retry-failed",)):
+        batchtwin("resume", project.folder / "job", *words)
+    assert sorted(line.partition(" (")[0] for line in killed.log("user/error.txt").splitlines()) == [
+        f"3 x ValueError: no good: {name}.txt" for name in ("00", "01", "02")
+    ]
 
 
 @pytest.mark.on_ray

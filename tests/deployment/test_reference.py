@@ -59,6 +59,10 @@ def test_an_asset(text: str, expected: Reference) -> None:
         f"azureml://{LONG_WORKSPACE}/datastores/blobs",
         f"azureml:{WORKSPACE}/datastores/blobs",
         f"{WORKSPACE}/datastores/blobs",
+        f"{WORKSPACE.removeprefix('/')}/datastores/blobs",
+        f"/{WORKSPACE}/datastores/blobs",
+        "AzureML://datastores/blobs",
+        "AZUREML://Datastores/blobs",
     ],
 )
 @pytest.mark.parametrize(
@@ -124,7 +128,34 @@ def test_no_reference(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "data", "./azureml:x", "/tmp/x", "/subscriptions", "file:///x", "https://x/y", "abfss://a@b/c"],  # noqa: S108
+    [
+        f'"{WORKSPACE}/datastores/blobs"/paths/x',
+        f'{WORKSPACE}/datastores/blobs"/paths/x',
+        f" {WORKSPACE}/datastores/blobs/paths/x",
+        "'azureml://datastores/blobs'/paths/x",
+        "\tazureml:heart:1",
+    ],
+)
+def test_what_a_shell_leaves_around_a_reference_makes_it_no_path(text: str) -> None:
+    """`jq` without `-r` leaves quotes around an id."""
+    assert is_reference(text)
+    with pytest.raises(InvalidReferenceError):
+        parse_reference(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "data",
+        "subscriptions/x",
+        "./azureml:x",
+        "/tmp/x",  # noqa: S108
+        "/subscriptions",
+        "file:///x",
+        "https://x/y",
+        "abfss://a@b/c",
+    ],
 )
 def test_what_can_be_a_path_or_url(text: str) -> None:
     assert not is_reference(text)

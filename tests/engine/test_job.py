@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -40,6 +41,15 @@ def job(count: int = 2, tries: int = 1, threshold: int = -1, append_row: bool = 
     return Job([1] * count, Rules(tries, threshold, append_row, workers))
 
 
+def driver(workers: int) -> Job:
+    return Job([1] * 9, Rules(1, -1, True, workers, driver=True))
+
+
+def raised(text: str) -> Failure:
+    """A worker that could not load its model."""
+    return replace(failure(None, 0, "init"), message=text, traceback="Traceback ...")
+
+
 def feed(subject: Job, events: Sequence[Outcome | Failure | Ready]) -> list[object]:
     return [command for event in events for command in subject.on(event)]
 
@@ -71,6 +81,13 @@ def test_every_mini_batch_is_submitted_in_order() -> None:
         (job(workers=1), [failure(None, 0, "init")] * 3, Status.FAILED, "had raised exception for 3 times."),
         (job(workers=2), [failure(None, 0, "init")] * 5, Status.RUNNING, ""),
         (job(workers=2), [failure(None, 0, "init")] * 6, Status.FAILED, "had raised exception for 6 times."),
+        # The MLflow driver: one exception in each worker is enough, if no worker was ever ready.
+        (driver(workers=2), [raised("a 1")], Status.RUNNING, ""),
+        (driver(workers=2), [raised("a 1"), raised("a 0x2f")], Status.FAILED, "had raised exception for 2 times."),
+        (driver(workers=2), [raised("a"), raised("b")] + [raised("a")] * 3, Status.RUNNING, ""),
+        (driver(workers=2), [raised("a"), raised("b")] + [raised("a")] * 4, Status.FAILED, "exception for 6 times."),
+        (driver(workers=2), [Ready(worker="w", seconds=1)] + [raised("a")] * 5, Status.RUNNING, ""),
+        (driver(workers=1), [failure(None, 0, "init")] * 2, Status.RUNNING, ""),
     ],
 )
 def test_outcomes(subject: Job, events: list[Outcome | Failure | Ready], status: Status, cause: str) -> None:

@@ -313,7 +313,7 @@ def test_without_an_address_there_is_a_cluster_for_this_job_alone(project: Proje
     [
         (["--ray-address", "ray://head:10001"], "start batchtwin on a machine of the cluster"),
         (["--ray-env", "NO_SUCH_VARIABLE"], "--ray-env NO_SUCH_VARIABLE: there is no such variable here"),
-        (["--image", "any"], "--env image:any: with --pool ray, jobs run in what the machines of the cluster have"),
+        (["--image", "any"], "--env image:any: does not go with --pool ray"),
     ],
 )
 def test_what_cannot_be_followed_is_refused(project: Project, words: list[str], said: str) -> None:

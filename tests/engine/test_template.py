@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from batchtwin.machine import cpus
+from batchtwin_node.machine import cpus
 from support import COMMAND, DEADLINE, ROOT, Finished, Project, wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")

@@ -185,7 +185,7 @@ def test_passwords_are_neither_shown_nor_kept(request_for: Request) -> None:
 
 
 def test_a_python_that_cannot_be_run_is_named(request_for: Request) -> None:
-    with pytest.raises(EnvironmentBuildError, match=r"Python 3\.7: .* Python 3\.8 to .*--python 3\.8"):
+    with pytest.raises(EnvironmentBuildError, match=r"'python=3\.7': .* Python 3\.8 to .*--python 3\.8"):
         environment_for(request_for("tiny", python="python=3.7"))
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from batchtwin.engine.ledger import Ledger
 from support import COMMAND, DEADLINE, Finished, Project, batchtwin, wait_for
 
 FAILS_ONCE = """
@@ -127,6 +130,105 @@ def test_what_has_changed_is_named(job: Project, change: Callable[[Project], obj
     assert refused.code == 2
     assert named in refused.err
     assert "Traceback" not in refused.err
+
+
+def done_of(job: Project) -> int:
+    """How many mini-batches the ledger has as done."""
+    with closing(Ledger.open(job.folder / "job/job.sqlite")) as ledger:
+        return len(list(ledger.ended()))
+
+
+def test_a_failed_job_names_the_way_on(job: Project) -> None:
+    """Resume, verify and the job itself name --retry-failed, and say what it runs."""
+    job.settings["error_threshold"] = 0
+    failed = job.score("--workers", "1")
+    command = f"`batchtwin resume {job.folder / 'job'} --retry-failed` runs the 1 failed mini batch"
+    assert failed.code == 1
+    assert command in failed.err
+    assert "--accept-changed code,deployment" in failed.err
+    again = resume(job)
+    assert (again.code, command in again.err) == (1, True)
+    verified = batchtwin("verify", job.folder / "job")
+    assert verified.code == 1
+    assert (
+        "the job failed: The number of failed items is 1, which exceeds error threshold 0. `batchtwin" in verified.err
+    )
+    assert command in verified.err
+
+
+def test_an_interrupted_job_says_what_resume_runs(job: Project) -> None:
+    interrupted(job)
+    waiting = 6 - done_of(job)
+    assert f"runs the {waiting} waiting mini batches" in batchtwin("verify", job.folder / "job").err
+
+
+def test_a_changed_script_is_accepted_by_name(job: Project) -> None:
+    """The usual reason to resume is a script that was changed: what is done stays done, ledger and manifest say so."""
+    interrupted(job)
+    done = done_of(job)
+    (job.folder / "mended").touch()
+    edit(job.folder / "code/driver.py", "os.path.basename(path)", "'new ' + os.path.basename(path)")
+    refused = resume(job)
+    assert refused.code == 2
+    assert "cannot be resumed: the code folder has changed: driver.py" in refused.err
+    assert f"batchtwin resume {job.folder / 'job'} --accept-changed code" in refused.err
+    assert resume(job, "--accept-changed", "deployment").code == 2
+    accepted = resume(job, "--accept-changed", "code,deployment")
+    names = ALL.splitlines(keepends=True)
+    new = "".join([*names[:done], *(f"new {name}" for name in names[done:])])
+    assert (accepted.code, accepted.predictions) == (0, new), accepted.err
+    told = f"Accepted: the code folder has changed: driver.py\n{done} of 6 mini batches were done before, and stay so"
+    assert told in accepted.err
+    manifest = json.loads((job.folder / "job/manifest.json").read_text())
+    [change] = manifest["accepted"]
+    assert (change["run"], change["done"]) == (2, done)
+    assert change["changes"] == ["the code folder has changed: driver.py"]
+    assert change["before"]["code"] != manifest["identity"]["code"]
+    verified = batchtwin("verify", job.folder / "job")
+    assert (verified.code, "accepted before run 2: the code folder has changed" in verified.out) == (0, True)
+
+
+def test_a_script_that_could_not_be_imported_is_mended_and_resumed(job: Project) -> None:
+    good, job.script = job.script, "import no_such_module\ndef run(mini_batch): return []"
+    refused = job.score()
+    assert (refused.code, "--accept-changed code" in refused.err) == (2, True)
+    job.script = good
+    job.write()
+    done = resume(job, "--accept-changed", "code")
+    assert (done.code, done.predictions) == (0, WITHOUT_3), done.err
+
+
+@pytest.mark.parametrize(
+    ("change", "accept", "named"),
+    [
+        (lambda job: edit(job.folder / "deployment.yml", "timeout: 30", "timeout: 31"), "deployment", ""),
+        (
+            lambda job: edit(job.folder / "deployment.yml", "timeout: 30", "timeout: 31"),
+            "code",
+            "timeout was 30, is 31",
+        ),
+        (lambda job: edit(job.folder / "deployment.yml", "OWN: a", "OWN: b"), "", "environment_variables.OWN\n"),
+        (
+            lambda job: edit(job.folder / "deployment.yml", "  retry", "  output_file_name: x.csv\n  retry"),
+            "deployment",
+            "settings.output_file_name was predictions.csv, is x.csv\nPut it back",
+        ),
+        (
+            lambda job: edit(job.folder / "model/weights.txt", "42", "43"),
+            "code,deployment",
+            "the model has changed\nPut",
+        ),
+        (lambda job: edit(job.folder / "model/weights.txt", "42", "43"), "model", "'model' is not one of code, deploy"),
+        (lambda job: edit(job.folder / "model/weights.txt", "42", "42"), "cod", "'cod' is not one of code, deploy"),
+        (lambda job: edit(job.inputs / "01.txt", "1", "12"), "code,deployment", "01.txt has 3 bytes"),
+    ],
+)
+def test_what_can_be_accepted(job: Project, change: Callable[[Project], object], accept: str, named: str) -> None:
+    job.settings = {"retry_settings": {"max_retries": 1, "timeout": 30}, "environment_variables": {"OWN": "a"}}
+    interrupted(job)
+    change(job)
+    done = resume(job, *(["--accept-changed", accept] if accept else []))
+    assert (done.code, named in done.err) == (2 if named else 0, True), done.err
 
 
 def edit(path: Path, old: str, new: str) -> None:

@@ -195,7 +195,12 @@ def assert_ended(done: Finished, case: Case, expected: list[End]) -> None:
     )
     assert (done.code, done.out.splitlines()[:3]) == (
         0 if completed else 1,
-        ["Completed" if completed else "Failed", summary, f"{items} files, {len(rows)} rows"],
+        [
+            "Completed" if completed else "Failed",
+            summary,
+            f"{items - failed} files, {len(rows)} rows"
+            + (f"; {failed} file{'s' * (failed > 1)} failed" if failed else ""),
+        ],
     )
     assert ("There is no succeeded mini batch item" in done.err) == (not completed)
     assert_failures(done, expected)

@@ -29,10 +29,10 @@ from batchtwin_node.readers import read
 from batchtwin_node.readers.bad_file import BadFileError
 from batchtwin_node.readers.csv_batch import read_many, split
 from batchtwin_node.readers.signature import Column, Signature, Tensor
-from batchtwin_node.results import WrongTypeError, encode
 from batchtwin_node.script.entry_script import check
 from batchtwin_node.script.imports import imported_by
 from batchtwin_node.script.lint import lint
+from batchtwin_node.script.results import WrongTypeError, encode
 from batchtwin_node.writers.predictions import image_lines, tabular_lines
 
 Case = Tuple[str, Any]

@@ -13,8 +13,8 @@ from pathlib import Path
 sys.path.append(sys.argv[1])
 
 from batchtwin_node.driver import mlflow_driver
-from batchtwin_node.results import encode
 from batchtwin_node.script.entry_script import EntryScript
+from batchtwin_node.script.results import encode
 
 
 def score(folder: Path) -> str:
@@ -24,8 +24,8 @@ def score(folder: Path) -> str:
     mlflow_driver._model = None
     driver = EntryScript.load(None)
     driver.init()
-    single = b"".join(encode(driver.run([path]), 1, True).data for path in files)
-    together = encode(driver.run(files), len(files), True)
+    single = b"".join(encode(driver.run([path], 0), 1, True).data for path in files)
+    together = encode(driver.run(files, 0), len(files), True)
     if together.data != single or together.succeeded != len(files):
         raise AssertionError(f"{folder.name}: files that are read together give other rows")
     return single.decode()

@@ -87,6 +87,28 @@ def test_here_a_pickle_of_another_python_is_refused(environment: Environment, mo
     )
 
 
+def test_here_none_is_wrong_in_silence(environment: Environment, models: Path, tmp_path: Path) -> None:
+    """In the packages of batchtwin a model is refused, fails, is right, or its differences are told."""
+    path = deployment(tmp_path)
+    for folder in sorted(models.iterdir()):
+        output = tmp_path / folder.name
+        words = ("--input", folder / "input", "--model", folder / "model", "--output", output)
+        done = batchtwin("score", path, *words, "--env", "here", "--workers", "1")
+        case = f"{environment.name} {folder.name}: {done.code} {done.err}"
+        if done.code == 2:
+            assert f"pickled by Python {environment.python}, this is Python {HERE}" in done.err, case
+            assert environment.python != HERE, case
+            continue
+        if environment.python != HERE:
+            assert f"Warning: environment: python {sys.version.split()[0]} is installed" in done.err, case
+        if done.code == 0:
+            rows = list(csv.reader(io.StringIO((output / "named-outputs/score/predictions.csv").read_text())))
+            own = json.loads((folder / "predictions.json").read_text())
+            assert wrong(rows, own) == [] or "Warning: environment: " in done.err, case
+        else:
+            assert "Warning: environment: " in done.err, case
+
+
 MICROSOFT = {
     "name": "mlflow-env",
     "channels": ["conda-forge"],

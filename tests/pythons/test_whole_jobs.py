@@ -19,9 +19,9 @@ from PIL import Image
 from batchtwin.engine.backends.local import LocalBackend
 from batchtwin.engine.context import node_init
 from batchtwin.engine.new_job import new_job
+from batchtwin.engine.output.result import Result
 from batchtwin.engine.prepare import Request, prepare, resolve
 from batchtwin.engine.progress import progress_for
-from batchtwin.engine.run import Result
 from support import Finished, Project
 
 HERE = Path(__file__).parent

@@ -22,7 +22,7 @@ from batchtwin_node.readers import csv_file
 from batchtwin_node.readers.bad_file import BadFileError
 from batchtwin_node.readers.csv_batch import read_many, split
 from batchtwin_node.readers.signature import Column, Signature
-from batchtwin_node.results import Note, OutputLines
+from batchtwin_node.script.results import Note, OutputLines
 from batchtwin_node.writers.predictions import tabular_lines
 from support import ROOT, Project, batchtwin
 

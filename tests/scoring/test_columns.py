@@ -75,7 +75,7 @@ def test_no_signature() -> None:
     [
         ("long", None, "the value is missing; the model's signature asks for long here: fill it in"),
         ("long", "", "invalid literal for int() with base 10: ''"),
-        ("long", " +12 ", "' +12 ' is out of range"),
+        ("long", " +9223372036854775808 ", "' +9223372036854775808 ' is out of range"),
         ("integer", "-9999999999", "'-9999999999' is out of range"),
         ("integer", "--1", "invalid literal for int() with base 10: '--1'"),
         ("double", "x", "could not convert string to float: 'x'; the model's signature asks for double here"),

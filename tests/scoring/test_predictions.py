@@ -10,15 +10,18 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 from scipy import sparse  # type: ignore[import-untyped]
 
 from batchtwin_node.readers.arrow import has_arrow
@@ -45,6 +48,59 @@ class Opaque:
 
     def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray[Any, Any]:
         return np.array([1, 2])
+
+
+class Tensor:
+    """As torch's: numpy gets its numbers only once it is detached, and on the CPU."""
+
+    def __init__(self, values: Any, steps: tuple[str, ...] = ()) -> None:
+        self._values = np.asarray(values)
+        self._steps = steps
+
+    def detach(self) -> Tensor:
+        return Tensor(self._values, (*self._steps, "detach"))
+
+    def cpu(self) -> Tensor:
+        return Tensor(self._values, (*self._steps, "cpu"))
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        if self._steps != ("detach", "cpu"):
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+        return self._values
+
+    def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray[Any, Any]:
+        return self.numpy()
+
+
+class HalfTensor(Tensor):
+    """Of numbers that numpy has no type for."""
+
+    def detach(self) -> HalfTensor:
+        return self
+
+    def cpu(self) -> HalfTensor:
+        return self
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        raise TypeError("Got unsupported ScalarType BFloat16")
+
+    def float(self) -> Tensor:
+        return Tensor(np.float32(self._values)).detach().cpu()
+
+
+@dataclass
+class Label:
+    """A prediction of fields."""
+
+    name: str
+    at: datetime
+
+
+class Answer(BaseModel):
+    """A prediction as a pydantic model."""
+
+    name: str
+    score: float
 
 
 def matrix(rows: list[list[int]]) -> object:
@@ -74,8 +130,8 @@ def matrix(rows: list[list[int]]) -> object:
         (matrix([[1], [2]]), ["1", "2"]),
         (np.array([["a"], [None]], dtype=object), ["a", "nan"]),
         (np.array([]), []),
-        (np.array(["2024-01-01", "NaT"], dtype="datetime64[D]"), ["2024-01-01 00:00:00", "nan"]),
-        ([datetime(2024, 1, 1, 12, 30)], ["2024-01-01 12:30:00"]),
+        (np.array(["2024-01-01", "NaT"], dtype="datetime64[D]"), ["2024-01-01T00:00:00", "nan"]),
+        ([datetime(2024, 1, 1, 12, 30)], ["2024-01-01T12:30:00"]),
         ([1, 2], ["1", "2"]),
         ([1, 2.5, True], ["1", "2.5", "True"]),
         ([1, None, float("nan"), pd.NA, pd.NaT], ["1", "nan", "nan", "nan", "nan"]),
@@ -123,7 +179,7 @@ def test_scalars(predictions: object, texts: list[str]) -> None:
         ([{"a": None}, None], ['{"a": null}', "nan"]),
         ([pd.DataFrame({"a": [1]})], ['[{"a": 1}]']),
         ([{1: {"deep": (1, {2})}}], ['{"1": {"deep": [1, [2]]}}']),
-        ([[datetime(2024, 1, 1), Decimal("1.5"), pd.NaT, np.array(3)]], ['["2024-01-01 00:00:00", "1.5", null, 3]']),
+        ([[datetime(2024, 1, 1), Decimal("1.5"), pd.NaT, np.array(3)]], ['["2024-01-01T00:00:00", "1.5", null, 3]']),
         (np.array([(1, "x")], dtype=[("a", int), ("b", "U1")]), ['[1, "x"]']),
         (sparse.csr_matrix([[1, 0]]), ["[1, 0]"]),
         (
@@ -136,13 +192,145 @@ def test_scalars(predictions: object, texts: list[str]) -> None:
         (pd.DataFrame({"a": [1, 2], "b": ["x", None]}), ['{"a": 1, "b": "x"}', '{"a": 2, "b": null}']),
         (pd.DataFrame({"a": [0.5, np.nan]}, index=[3, 3]), ['{"a": 0.5}', '{"a": null}']),
         (pd.DataFrame({"a": pd.array([1, None], dtype="Int64")}), ['{"a": 1}', '{"a": null}']),
-        (pd.DataFrame({"t": pd.to_datetime(["2024-01-01"])}), ['{"t": "2024-01-01T00:00:00.000000"}']),
+        (pd.DataFrame({"t": pd.to_datetime(["2024-01-01"])}), ['{"t": "2024-01-01T00:00:00"}']),
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), ['{"a": 1, "a": 2}']),
         (pd.DataFrame([[1, 2]], columns=[0, ("x", "y")]), ["{\"0\": 1, \"('x', 'y')\": 2}"]),
         (pd.DataFrame(index=range(2)), ["{}", "{}"]),
     ],
 )
 def test_json(predictions: object, texts: list[str]) -> None:
+    assert fields(predictions) == texts
+
+
+DAY = datetime(2024, 1, 31, 12, 30)
+TIMES = [
+    (DAY, "2024-01-31T12:30:00"),
+    (DAY.replace(microsecond=500), "2024-01-31T12:30:00.000500"),
+    (DAY.replace(tzinfo=timezone(timedelta(hours=2))), "2024-01-31T12:30:00+02:00"),
+    (DAY.date(), "2024-01-31"),
+    (DAY.time(), "12:30:00"),
+    (date(1, 1, 1), "0001-01-01"),
+    (pd.Timestamp(DAY), "2024-01-31T12:30:00"),
+    (pd.Timestamp("2024-01-31 00:00:00.000000001"), "2024-01-31T00:00:00.000000001"),
+    (np.datetime64("2024-01-31"), "2024-01-31T00:00:00"),
+    (np.datetime64("2024-01-31T12:30:00.5"), "2024-01-31T12:30:00.500000"),
+    (np.datetime64("20000-01-01"), "20000-01-01T00:00:00"),
+    (timedelta(days=1, seconds=1), "P1DT0H0M1S"),
+    (pd.Timedelta("1s"), "P0DT0H0M1S"),
+    (np.timedelta64(1, "s"), "P0DT0H0M1S"),
+]
+
+
+@pytest.mark.parametrize(("time", "text"), TIMES)
+def test_a_time_is_written_in_iso_8601_wherever_it_stands(time: Any, text: str) -> None:
+    assert fields([time]) == fields(pd.Series([time], dtype=object)) == [text]
+    assert fields([[time]]) == [f'["{text}"]']
+    frames = [pd.DataFrame({"t": pd.Series([time], dtype=object)}), {"t": [time]}, [{"t": time}]]
+    assert [fields(frame) for frame in frames] == [[f'{{"t": "{text}"}}']] * 3
+    assert fields([{time: 1}]) == [f'{{"{text}": 1}}']
+    assert image_lines([time], "a.png").data.decode() == f"{text},a.png\n"
+
+
+@pytest.mark.parametrize(("time", "text"), [pair for pair in TIMES if isinstance(pair[0], np.generic | pd.Timestamp)])
+def test_so_are_times_in_arrays_and_columns(time: Any, text: str) -> None:
+    array = np.array([time]) if isinstance(time, np.generic) else np.array([time.to_datetime64()])
+    assert fields(array) == [text]
+    assert fields(np.array([array])) == fields(array[np.newaxis]) == [text]
+    assert fields(np.array([[array[0], array[0]]])) == [f'["{text}", "{text}"]']
+    if "20000" not in text:
+        assert fields(pd.Series(array)) == [text]
+        assert fields(pd.DataFrame({"t": array})) == [f'{{"t": "{text}"}}']
+
+
+def masked(values: Any, mask: Any) -> Any:
+    return np.ma.MaskedArray(np.array(values), mask=mask)
+
+
+@pytest.mark.parametrize(
+    ("predictions", "texts"),
+    [
+        (masked([1, 999999], [False, True]), ["1", "nan"]),
+        (masked([[1], [999999]], [[False], [True]]), ["1", "nan"]),
+        (masked(np.array([0.1, 999999], dtype=np.float32), [False, True]), ["0.1", "nan"]),
+        (masked([1, 2], [False, False]), ["1", "2"]),
+        (masked([[1, 999999], [3, 4]], [[False, True], [False, False]]), ["[1, null]", "[3, 4]"]),
+        (masked(["a", "hidden"], [False, True]), ["a", "nan"]),
+        ([masked([1, 999999], [False, True])], ["[1, null]"]),
+        ([{"x": masked([1, 999999], [False, True])}], ['{"x": [1, null]}']),
+        ({"a": masked([1, 999999], [False, True])}, ['{"a": 1}', '{"a": null}']),
+        ([np.ma.masked, 1], ["nan", "1"]),
+        ([{"x": np.ma.masked}], ['{"x": null}']),
+    ],
+)
+def test_masked_values_are_missing(predictions: object, texts: list[str]) -> None:
+    assert fields(predictions) == texts
+
+
+@pytest.mark.parametrize("tensor", [Tensor, HalfTensor])
+def test_tensors_give_their_numbers(tensor: Any) -> None:
+    assert fields(tensor([0.5, 0.25])) == fields(tensor([[0.5], [0.25]])) == ["0.5", "0.25"]
+    assert fields([tensor(0.5), tensor(0.25)]) == ["0.5", "0.25"]
+    assert fields(tensor([[0.5, 0.25]])) == fields([tensor([0.5, 0.25])]) == ["[0.5, 0.25]"]
+    assert fields({"x": tensor([0.5, 0.25])}) == ['{"x": 0.5}', '{"x": 0.25}']
+    assert fields([{"x": tensor([0.5, 0.25]), "y": [tensor(1.0)]}]) == ['{"x": [0.5, 0.25], "y": [1.0]}']
+
+
+@pytest.mark.parametrize(
+    ("predictions", "texts"),
+    [
+        (["half \ud800 pair"], ["half \\ud800 pair"]),
+        ([{"x": "\udfff"}], ['{"x": "\\udfff"}']),
+        ({"\ud800": ["\ud800"]}, ['{"\\ud800": "\\ud800"}']),
+        (np.array([["é", "\ud800"]], dtype=object), ['["é", "\\ud800"]']),
+    ],
+)
+def test_half_a_surrogate_pair_is_written_as_its_escape(predictions: object, texts: list[str]) -> None:
+    assert fields(predictions) == texts
+    same_without_arrow(predictions)
+
+
+def test_so_is_the_name_of_a_file_that_is_not_utf_8() -> None:
+    assert tabular_lines([1], "caf\udce9.csv").data == b"0,1,caf\\udce9.csv\n"
+    assert image_lines([1], "caf\udce9.png").data == b"1,caf\\udce9.png\n"
+
+
+@pytest.mark.parametrize(
+    ("predictions", "texts"),
+    [
+        ({"a": np.array([0.1, 0.2], dtype=np.float32)}, ['{"a": 0.1}', '{"a": 0.2}']),
+        (pd.Series(pd.array([0.1, None], dtype="Float32")), ["0.1", "nan"]),
+        (pd.DataFrame({"a": pd.array([0.1, None], dtype="Float32")}), ['{"a": 0.1}', '{"a": null}']),
+        (pd.Categorical([1, None]), ["1", "nan"]),
+        (pd.array([1, None], dtype="Int64"), ["1", "nan"]),
+        (pd.Series([1, None], dtype="int64[pyarrow]"), ["1", "nan"]),
+        (pd.Series([DAY, None], dtype="timestamp[ns][pyarrow]"), ["2024-01-31T12:30:00", "nan"]),
+        (pd.Series([pd.Interval(0.5, 1.5), None]), ["(0.5, 1.5]", "nan"]),
+        (pd.Series([pd.Period("2024-01"), None]), ["2024-01", "nan"]),
+        (pa.array([1, None]), ["1", "nan"]),
+        (pa.chunked_array([[1], [2]]), ["1", "2"]),
+        (
+            pa.table({"a": [1, None], "b": pa.array([0.1, 0.2], pa.float32())}),
+            ['{"a": 1, "b": 0.1}', '{"a": null, "b": 0.2}'],
+        ),
+        ([2**63, -1], [str(2**63), "-1"]),
+        ([2**53 + 1, 0.5], [str(2**53 + 1), "0.5"]),
+        ([sparse.csr_matrix([[1, 0]])], ["[[1, 0]]"]),
+        ({"a": pd.DataFrame({"x": [1, 2]}), "b": [3, 4]}, ['{"a": {"x": 1}, "b": 3}', '{"a": {"x": 2}, "b": 4}']),
+        ({"a": np.array([1, 2]), "b": 3}, ['{"a": [1, 2], "b": 3}']),
+        ([frozenset("ba"), {"b", "a"}], ['["a", "b"]'] * 2),
+        ([iter([1, 2])], ["[1, 2]"]),
+        (range(2), ["0", "1"]),
+        ({"a": 1, "b": 2}.values(), ["1", "2"]),
+        ([Label("yes", DAY)], ['{"name": "yes", "at": "2024-01-31T12:30:00"}']),
+        ([Answer(name="yes", score=0.5)], ['{"name": "yes", "score": 0.5}']),
+        (Answer(name="yes", score=0.5), ['{"name": "yes", "score": 0.5}']),
+        ([b"ab", 1 + 2j], ["b'ab'", "(1+2j)"]),
+        (np.array([b"ab"]), ["b'ab'"]),
+        ([[b"ab", 1 + 2j]], ['["b\'ab\'", "(1+2j)"]']),
+        (np.array([(1, DAY)], dtype=[("a", int), ("t", "datetime64[ns]")]), ['[1, "2024-01-31T12:30:00"]']),
+    ],
+)
+def test_nothing_is_another_number_or_text(predictions: object, texts: list[str]) -> None:
     assert fields(predictions) == texts
 
 

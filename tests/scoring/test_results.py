@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from batchtwin_node.protocol import BadFile
-from batchtwin_node.results import OutputLines, WrongTypeError, encode
+from batchtwin_node.script.results import OutputLines, WrongTypeError, encode
 
 BAD = BadFile(file="/in/a.csv", message="no good")
 

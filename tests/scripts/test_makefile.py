@@ -40,7 +40,7 @@ def project(tmp_path: Path) -> Path:
     """A folder with the Makefile, and with what it made and what it has to keep."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     (tmp_path / "scripts").mkdir()
-    for name in ("clean.sh", "help.awk"):
+    for name in ("clean.sh", "clean-images.sh", "help.awk"):
         shutil.copy(ROOT / "scripts" / name, tmp_path / "scripts")
     for name in MADE + KEPT:
         path = tmp_path / name
@@ -91,6 +91,30 @@ def test_distclean_removes_environments_and_workspace_too(project: Path) -> None
     assert {"removed .venv", "removed .batchtwin", "removed data/uci"} <= set(done.stdout.splitlines())
     assert (project / "model/MLmodel").exists()
     assert (project / ".endpoint-name").exists()
+
+
+def test_distclean_removes_the_images_that_were_built_and_prints_them(project: Path, tmp_path: Path) -> None:
+    """The engine is a stand-in that has three images, one of them somebody's own."""
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("heart-classifier-batch:latest", "batchtwin:0123456789abcdef", "batchtwin:own"):
+        (images / name).touch()
+    client = tmp_path / "client"
+    client.write_text(
+        f"#!/bin/sh\ncd '{images}'\ncase $2 in\n"
+        'ls) case "$*" in *"label=org.opencontainers.image.title=environment of a batch deployment"*) '
+        "ls -d batchtwin:0* ;; esac ;;\ninspect) test -e $3 ;;\nrm) rm $3 ;;\nesac 2>/dev/null\n"
+    )
+    client.chmod(0o755)
+    done = make(project, "distclean", f"DOCKER={client}")
+    assert done.returncode == 0, done.stderr
+    removed = [line for line in done.stdout.splitlines() if "image" in line]
+    assert removed == [
+        "removed image heart-classifier-batch:latest",
+        "removed image batchtwin:0123456789abcdef",
+    ]
+    assert [path.name for path in images.iterdir()] == ["batchtwin:own"]
+    assert make(project, "distclean", f"DOCKER={client}").stdout == "nothing to remove\n"
 
 
 @pytest.mark.parametrize("what", ["all", "check", "ledger", "lock", "parent", "scale", "serve", "away"])

@@ -131,7 +131,7 @@ def test_what_has_changed_is_named(memory: Any) -> None:
     memory.pipe_file("/in/a.csv", b"12")
     memory.pipe_file("/in/b.csv", b"2")
     memory.rm_file("/in/c.csv")
-    assert list(changes(inputs)) == [
+    assert [change.text for change in changes(inputs)] == [
         "input memory://in/a.csv has 2 bytes, 1 when the job began",
         "input memory://in/b.csv was written since the job began",
         "input memory://in/c.csv: there is no such file any more",

@@ -78,6 +78,28 @@ def test_an_object_that_has_changed_is_named(job: Project, bucket: Bucket) -> No
     assert f"input {bucket.url}/in/04.txt: there is no such file any more" in verdict.err
 
 
+def test_an_object_that_changes_while_the_job_runs(job: Project, bucket: Bucket) -> None:
+    job.script = """
+        import fsspec
+        def run(mini_batch):
+            if "00.txt" in mini_batch[0]:
+                files, path = fsspec.core.url_to_fs("URL")
+                files.rm(path)
+            return mini_batch
+    """.replace("URL", bucket.at("in/01.txt"))
+    done = score(job, bucket.at("in"))
+    text = f"input {bucket.url}/in/01.txt: there is no such file any more"
+    assert done.code == 0, done.err
+    assert f"Warning: {text}; it changed while the job ran" in done.err
+    assert [
+        entry["change"] for entry in json.loads((job.folder / "job/manifest.json").read_text())["changed_inputs"]
+    ] == [text]
+    bucket.put("in/01.txt", b"1\n")
+    done = score(job, bucket.at("in"), "--overwrite", "--strict-inputs")
+    assert done.code == 1
+    assert f"{text}; --strict-inputs" in done.err
+
+
 def test_failures_name_the_url(job: Project, bucket: Bucket) -> None:
     job.settings["retry_settings"] = {"max_retries": 1}
     job.script = SCRIPT.replace(

@@ -135,7 +135,9 @@ def test_a_table_is_refused(rehearsal: Rehearsal) -> None:
     [
         ({"input": None}, "names no input"),
         ({"input": "none"}, "none: no such file or folder"),
-        ({"input": "https://example.com/x.csv"}, "remote input is not read here"),
+        ({"input": "s3://bucket/x.csv"}, "remote input is not read here"),
+        ({"input": "https://example.com/x.csv?sig=abc"}, "holds a key"),
+        ({"input": "abfs://container/x.csv"}, "must be SCHEME://CONTAINER@ACCOUNT"),
         ({"input": "azureml://datastores/store/paths/../../x"}, "leads out of the datastore"),
         ({"input_type": "uri_file"}, "is a folder, and the input type is uri_file"),
         ({"job_name": "../x"}, "job name"),

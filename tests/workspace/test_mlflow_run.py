@@ -31,11 +31,12 @@ client = MlflowClient(sys.argv[1])
 runs = {}
 for experiment in client.search_experiments(filter_string="name = 'test-endpoint'"):
     for found in client.search_runs([experiment.experiment_id]):
-        folder = client.download_artifacts(found.info.run_id, "")
+        kept = client.list_artifacts(found.info.run_id)
+        folder = client.download_artifacts(found.info.run_id, "") if kept else "/var/empty/none"
         runs[found.info.run_name] = {
             "id": found.info.run_id, "status": found.info.status,
             "params": found.data.params, "metrics": found.data.metrics, "tags": found.data.tags,
-            "files": {name: open(os.path.join(folder, name)).read() for name in os.listdir(folder)},
+            "files": {name: open(os.path.join(folder, name)).read() for name in (os.listdir(folder) if kept else ())},
         }
 print(json.dumps(runs))
 """
@@ -85,3 +86,49 @@ def test_without_mlflow_a_job_completes(rehearsal: Rehearsal, tmp_path: Path, mo
     assert (job.status, job.mlflow_run_id) == (JobStatus.COMPLETED, None)
     log = job.output / "runner.log"
     wait_for(lambda: "No MLflow run: No module named 'mlflow'" in log.read_text())
+
+
+LOGGING = """
+import os, time
+from pathlib import Path
+import mlflow
+
+def run(files):
+    mlflow.log_param("model_kind", "echo")
+    mlflow.log_param("timeout", "mine")
+    mlflow.log_metric("files_seen", len(files))
+    Path("a.txt").write_text("artifact")
+    mlflow.log_artifact("a.txt")
+    while not Path("THERE").exists():
+        time.sleep(0.02)
+    return [open(file).read().strip() for file in files]
+"""
+
+
+@pytest.mark.usefixtures("with_mlflow")
+def test_what_a_script_logs_is_in_the_run_of_its_job(
+    rehearsal: Rehearsal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the job runs, too; two workers, one run; not in the caller's own store."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", str(tmp_path / "callers"))
+    go = tmp_path / "go"
+    script = LOGGING.replace("THERE", str(go))
+    rehearsal.deploy(script=script, files=2, mini_batch_size=1, max_concurrency_per_instance=2)
+    workspace = rehearsal.workspace
+    job = rehearsal.invoke()
+    wait_for(lambda: workspace.jobs.get(job.name).mlflow_run_id is not None)
+    wait_for(lambda: "files_seen" in show(workspace).get(job.name, {}).get("metrics", {}))
+    running = show(workspace)[job.name]
+    assert (running["status"], running["params"]["model_kind"]) == ("RUNNING", "echo")
+    go.touch()
+    rehearsal.end(job)
+    wait_for(lambda: show(workspace)[job.name]["status"] != "RUNNING")
+    runs = show(workspace)
+    assert list(runs) == [job.name]
+    ended = runs[job.name]
+    assert (ended["id"], ended["status"]) == (workspace.jobs.get(job.name).mlflow_run_id, "FINISHED")
+    assert ended["params"].items() >= {"model_kind": "echo", "timeout": "mine", "mini_batch_size": "1"}.items()
+    assert ended["metrics"].items() >= {"files_seen": 1, "rows": 2}.items()
+    assert ended["files"]["a.txt"] == "artifact"
+    assert not (tmp_path / "callers").exists()
+    assert not (job.output / "logs/user/mlflow").exists()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from batchtwin.api.data import Input, as_rows, location_of, with_data
 from batchtwin.api.options import ResumeOptions, ScoreOptions, check, overrides_of, pooling_of, request_of
+from batchtwin.api.registered import registered
 from batchtwin.api.result import Result
 from batchtwin.api.watch import Watch, watch_for
 from batchtwin.engine.output.remote import work_folder
@@ -60,14 +61,14 @@ def run(request: Request, watch: Watch, interrupts: Interrupts = of_a_command, d
     began = time.monotonic()
     rows = None if data is None else as_rows(data)
     resolved = resolve(request)
-    placement = place_request(request, resolved, watch.note)
+    placement = place_request(request, resolved, watch.note, registered=registered)
     with with_data(request, resolved, rows, is_here=placement.kind == "here") as request:
         with closing(backend_for(request, resolved, placement)) as backend:
-            prepared = prepare(request, resolved)
-            watch.warn((*placement.warnings, *prepared.warnings))
+            prepared = prepare(request, resolved).placed(placement)
+            watch.warn(prepared.warnings)
             watch.begin()
             with closing(watch):
-                ended = new_job(prepared, watch, backend, interrupts)
+                ended = new_job(prepared, watch, backend, interrupts=interrupts)
     if ended.cause:
         watch.warn(f"environment: {text}" for text in placement.differences)
     return Result.of(ended, time.monotonic() - began, watch.warnings)
@@ -94,9 +95,12 @@ def run_again(root: Path, options: ResumeOptions, watch: Watch, interrupts: Inte
     Raises:
         BatchTwinError: as of `resume`.
     """
+    from batchtwin.engine.identity.changes import parse_accepted
     from batchtwin.engine.resume import resume as resume_job
 
     began = time.monotonic()
+    accepted = parse_accepted(options.get("accept_changed"))
+    where = pooling_of(options)
     watch.begin()
     with closing(watch):
         ended = resume_job(
@@ -104,7 +108,9 @@ def run_again(root: Path, options: ResumeOptions, watch: Watch, interrupts: Inte
             watch,
             options.get("workers"),
             retry_failed=options.get("retry_failed", False),
-            where=pooling_of(options),
+            where=where,
+            registered=registered,
+            accepted=accepted,
             interrupts=interrupts,
         )
     return Result.of(ended, time.monotonic() - began, watch.warnings)

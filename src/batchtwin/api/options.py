@@ -7,8 +7,9 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
+from batchtwin.api.registered import find_registered
 from batchtwin.engine.backends.ray.options import RayOptions
 from batchtwin.engine.output.remote import work_folder
 from batchtwin.engine.prepare import Request
@@ -54,11 +55,16 @@ class PlanOptions(TypedDict, total=False):
 
 
 class ScoreOptions(PlanOptions, RayChoice, total=False):
-    """`output`: the folder of the job, or a URL; by default a new one in `outputs/`. `overwrite` replaces its job."""
+    """`output`: the folder of the job, or a URL; by default a new one in `outputs/`. `overwrite` replaces its job.
+
+    `split_rows` scores large files in parts of so many rows, or of a size that fits (`"auto"`).
+    """
 
     output: PathLike | None
     overwrite: bool
     hash_inputs: bool
+    strict_inputs: bool
+    split_rows: int | Literal["auto"] | None
     coalesce: bool
     allow_builds: bool
     follow_links: bool
@@ -68,20 +74,23 @@ class ScoreOptions(PlanOptions, RayChoice, total=False):
 
 
 class ResumeOptions(RayChoice, total=False):
-    """`retry_failed` runs the failed mini-batches again, too."""
+    """`retry_failed` runs the failed mini-batches again, too. `accept_changed` names what may have changed: `"code"`,
+    `"deployment"` or both, with a comma.
+    """
 
     workers: int | None
     retry_failed: bool
+    accept_changed: str | None
 
 
 CHOICES: Mapping[str, tuple[object, ...]] = {
     "bad_files": ("fail", "quarantine"),
     "pool": ("local", "ray", None),
 }
-LEAST: Mapping[str, float] = {"workers": 1, "ray_cpus": 0.01, "ray_gpus": 0, "ray_wait": 0}
-FLAGS = frozenset(
-    {"force", "strict_environment", "overwrite", "hash_inputs", "coalesce", "allow_builds", "follow_links"}
-) | {"retry_failed"}
+LEAST: Mapping[str, float] = {"workers": 1, "ray_cpus": 0.01, "ray_gpus": 0, "ray_wait": 0, "split_rows": 1}
+FLAGS = frozenset({"force", "strict_environment", "overwrite", "hash_inputs", "strict_inputs", "retry_failed"}) | {
+    *("coalesce", "allow_builds", "follow_links")
+}
 
 
 def check(options: Mapping[str, Any], known: type, function: str) -> None:
@@ -102,15 +111,28 @@ def check(options: Mapping[str, Any], known: type, function: str) -> None:
             raise UsageError(f"{name}={value!r}: expected one of {allowed}")
         if name in FLAGS and not isinstance(value, bool):
             raise UsageError(f"{name}={value!r}: expected True or False")
-        if name in LEAST and value is not None:
+        if name in LEAST and value is not None and (name, value) != ("split_rows", "auto"):
             _check_number(name, value)
 
 
 def _check_number(name: str, value: object) -> None:
-    whole = name == "workers"
+    whole = name in {"workers", "split_rows"}
     is_number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
     if not is_number or not isinstance(value, int | float) or not value >= LEAST[name]:
         raise UsageError(f"{name}={value!r}: expected a {'whole ' if whole else ''}number from {LEAST[name]:g}")
+
+
+def parse_rows(text: str | None) -> int | Literal["auto"] | None:
+    """Return how many rows a part of a file has, from the word of the command line.
+
+    Raises:
+        UsageError: it is no such number.
+    """
+    if text is None or text == "auto":
+        return cast("Literal['auto'] | None", text)
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise UsageError(f"--split-rows {text}: expected a number of rows from 1, or auto")
+    return int(text)
 
 
 def overrides_of(values: Mapping[str, object] | None) -> dict[str, str]:
@@ -143,13 +165,15 @@ def request_of(deployment: PathLike, input: Path | str, options: ScoreOptions, o
     return Request(
         deployment=Path(deployment),
         input=input,
-        model=parse_location(os.fspath(model)) if model else None,
+        model=find_registered(Path(deployment), os.fspath(model) if model else None, overrides),
         output=work_folder(location) if location else None,
         publish=location if isinstance(location, str) else None,
         workers=options.get("workers"),
         overwrite=options.get("overwrite", False),
         quarantine=options.get("bad_files", "fail") == "quarantine",
         hash_inputs=options.get("hash_inputs", False),
+        strict_inputs=options.get("strict_inputs", False),
+        split_rows=options.get("split_rows"),
         coalesce=options.get("coalesce", False),
         overrides=overrides,
         ray=ray_of(options),

@@ -16,7 +16,7 @@ from batchtwin.safe_open import open_file
 if TYPE_CHECKING:
     import pandas as pd
 
-    from batchtwin.engine.run import Result as Ended
+    from batchtwin.engine.output.result import Result as Ended
 
 REPORT = "report.html"
 SHOWN_FAILURES = 3
@@ -36,14 +36,17 @@ class JobError(BatchTwinError):
 class Result:
     """One job, at its end.
 
-    `status` is `Completed`, `Failed` or `Canceled` (a text); `cause` says why it did not complete, `summary` counts
-    mini-batches and files. `files` have been processed, `failed` of them failed, `rows` are lines of predictions.
-    `folder` is the job's; `written` the predictions file or its URL, or the place to look at. `warnings` are sentences.
+    `status` is `Completed`, `Failed` or `Canceled` (a text); `cause` says why it did not complete, `advice` how to go
+    on. `summary` and `counts` are the lines that the command prints. `files` have been processed, `failed` of them
+    failed, `rows` are lines of predictions. `folder` is the job's; `written` the predictions file or its URL, or the
+    place to look at. `warnings` are sentences.
     """
 
     status: Status
     summary: str
     cause: str
+    advice: str
+    counts: str
     files: int
     failed: int
     rows: int
@@ -64,6 +67,8 @@ class Result:
             status=ended.status,
             summary=ended.summary,
             cause=ended.cause,
+            advice=ended.advice,
+            counts=ended.counts,
             files=ended.files,
             failed=ended.failed,
             rows=ended.rows,
@@ -130,6 +135,7 @@ class Result:
             "ok": self.ok,
             "exit_code": self.exit_code,
             "cause": self.cause,
+            "advice": self.advice,
             "summary": self.summary,
             "files": self.files,
             "failed": self.failed,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from batchtwin import atomic
-from batchtwin.azure import no_proxy
+from batchtwin.azure import no_proxy, sdk_startup
 from batchtwin.errors import FAILED, BatchTwinError
 
 CLOUD = "BatchTwin"
@@ -39,6 +39,7 @@ QUIET = {
 # Seconds between two looks of `jobs.stream`, at most; the SDK's own is 60.
 POLLING = {"AZUREML_RUN_POLLING_INTERVAL_MAX": "2", "AZUREML_RUN_POLLING_INTERVAL_MIN": "1"}
 CHECK_SECONDS = 5.0
+PYTHONPATH = "PYTHONPATH"
 
 
 class NoServerError(BatchTwinError):
@@ -77,6 +78,12 @@ class Connection:
         facts = {key: value for key, value in asdict(self).items() if key != "folder"}
         _write(self.folder / "server.json", json.dumps(facts, indent=1) + "\n", 0o644)
         _write(self.folder.parent / "config.json", config(), 0o644)
+        _write(self.startup / "sitecustomize.py", Path(sdk_startup.__file__).read_text(encoding="utf-8"), 0o644)
+
+    @property
+    def startup(self) -> Path:
+        """The folder of what a client's Python runs when it starts."""
+        return self.folder / "python"
 
     @property
     def bundle(self) -> Path:
@@ -106,8 +113,9 @@ class Connection:
             "IDENTITY_ENDPOINT": f"http://{LOOPBACK}:{self.http_port}{IDENTITY_PATH}",
             "IDENTITY_HEADER": secret_of(self.folder),
             "REQUESTS_CA_BUNDLE": str(self.bundle.absolute()),
-            # For programs that ask for it; the SDK itself looks here and in the folders above only.
+            # For programs that ask for it, and for `from_config` with what PYTHONPATH adds.
             "AZUREML_CONFIG": str(self.folder.parent.absolute() / "config.json"),
+            PYTHONPATH: os.pathsep.join((str(self.startup.absolute()), *self._own_python_path())),
             **no_proxy.extended(self._own_no_proxy(), self.hosts),
             **QUIET,
             **POLLING,
@@ -119,8 +127,14 @@ class Connection:
 
     def unsets(self) -> str:
         """What takes it back, for a shell that is to use Azure itself."""
-        kept = self._own_no_proxy()
+        path = os.pathsep.join(self._own_python_path())
+        kept = {**self._own_no_proxy(), **({PYTHONPATH: path} if path else {})}
         return f"unset {' '.join(name for name in self.variables() if name not in kept)}\n{_exports(kept)}"
+
+    def _own_python_path(self) -> list[str]:
+        """The entries that the user has in PYTHONPATH, without what `exports` has added there."""
+        entries = os.environ.get(PYTHONPATH, "").split(os.pathsep)
+        return [entry for entry in entries if entry and entry != str(self.startup.absolute())]
 
     def _own_no_proxy(self) -> dict[str, str]:
         """What the user has in the environment, without what `exports` has added there."""

@@ -11,6 +11,8 @@ import typer
 
 from batchtwin import __version__
 from batchtwin.cli import azure, deployments, environments, errors, jobs
+from batchtwin.cli.messages import note
+from batchtwin.cli.streams import Streams
 from batchtwin.errors import FAILED, BatchTwinError
 from batchtwin.typer_types import portable
 
@@ -59,6 +61,14 @@ def main() -> NoReturn:
 
     With `--json` an error, also of the options, is an object on stdout.
     """
+    streams = Streams()
+    try:
+        _run()
+    finally:
+        streams.tell_losses()
+
+
+def _run() -> NoReturn:
     # `--debug` may stand before or after the verb.
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
@@ -69,11 +79,11 @@ def main() -> NoReturn:
     except BatchTwinError as error:
         if debug:
             traceback.print_exc()
-        typer.echo(str(error), err=True)
+        note(str(error))
         sys.exit(error.exit_code)
     except (OSError, sqlite3.Error) as error:
         if debug:
             traceback.print_exc()
-        typer.echo(errors.unexpected(error), err=True)
+        note(errors.unexpected(error))
         sys.exit(FAILED)
     sys.exit(0)

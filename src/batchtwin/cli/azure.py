@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -23,10 +24,16 @@ def serve(
         ),
     ] = None,
     host: Annotated[str, typer.Option("--host", help="Where the service listens.")] = "127.0.0.1",
+    allow_private: Annotated[
+        bool, typer.Option("--allow-private", help="Let jobs fetch input from this machine and private networks.")
+    ] = False,
 ) -> None:
     """Serve the local workspace to the Azure SDK, until Ctrl-C: in another shell, eval "$(batchtwin env)"."""
     from batchtwin.azure.rest.commands import run_server
+    from batchtwin.inputs.public_web import ALLOW_PRIVATE
 
+    if allow_private:
+        os.environ[ALLOW_PRIVATE] = "1"
     run_server(host, port, http_port if http_port is not None else 8480 if port else 0)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from batchtwin.api.registered import find_registered, registered
 from batchtwin.cli.messages import note, print_json, warn
 from batchtwin.cli.options import (
     AsJson,
@@ -15,8 +16,8 @@ from batchtwin.cli.options import (
     Engine,
     Env,
     Force,
-    InputPath,
     ModelPath,
+    OptionalInputPath,
     Overrides,
     PythonVersion,
     StrictEnvironment,
@@ -24,11 +25,12 @@ from batchtwin.cli.options import (
 )
 from batchtwin.deployment.overrides import parse_set
 from batchtwin.inputs.location import parse_location
+from batchtwin_node.readers.bad_file import printable
 
 
 def plan(
     deployment: DeploymentFile,
-    input: InputPath,
+    input: OptionalInputPath = None,
     model: ModelPath = None,
     workers: Workers = None,
     bad_files: BadFiles = "fail",
@@ -42,7 +44,10 @@ def plan(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what would run, and what is wrong, in a second; score nothing (or, with --try, one mini-batch)."""
+    """Show what would run, and what is wrong, in a second; score nothing (or, with --try, one mini-batch).
+
+    Without --input: all but the data.
+    """
     from batchtwin.api.options import ScoreOptions, request_of
     from batchtwin.api.plans import look_ahead
     from batchtwin.api.watch import Silent, Watch
@@ -56,14 +61,18 @@ def plan(
         force=force,
         strict_environment=strict_environment,
     )
-    request = request_of(deployment, parse_location(input), options, parse_set(overrides))
+    location = parse_location(input) if input is not None else ""
+    request = request_of(deployment, location, options, parse_set(overrides))
     preview = look_ahead(request, Watch(note, Silent), trial=trial)
+    if preview.trial_cause:
+        note(preview.trial_cause)
     if as_json:
         print_json(preview.data())
-        return
-    for name, value in preview.facts.items():
-        typer.echo(f"{name.replace('_', ' '):22} {value}")
-    warn(preview.warnings + preview.doubts)
+    else:
+        for name, value in preview.facts.items():
+            typer.echo(printable(f"{name.replace('_', ' '):22} {value}"))
+        warn(preview.warnings + preview.doubts)
+    raise typer.Exit(preview.exit_code)
 
 
 def image(
@@ -81,8 +90,9 @@ def image(
     from batchtwin.engine.prepare import Request, resolve
     from batchtwin.environments.image import build_image, recipe_for
 
-    resolved = resolve(Request(deployment, Path(), parse_location(model) if model else None))
-    recipe = recipe_for(resolved.deployment, resolved.folder, resolved.model.path, allow_builds=allow_builds)
+    resolved = resolve(Request(deployment, Path(), find_registered(deployment, model, {})))
+    where = (resolved.deployment, resolved.folder, resolved.model)
+    recipe = recipe_for(*where, allow_builds=allow_builds, registered=registered)
     typer.echo(build_image(recipe, engine, shlex.split(flags)))
 
 

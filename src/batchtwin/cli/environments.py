@@ -9,11 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
+from batchtwin.api.registered import find_registered, registered
 from batchtwin.cli.messages import note
 from batchtwin.cli.options import AllowBuilds, DeploymentFile, ModelPath, PythonVersion
 from batchtwin.environments import cache
 from batchtwin.errors import UsageError
-from batchtwin.inputs.location import parse_location
 from batchtwin.typer_types import portable
 
 app = typer.Typer(help="The environments that were made for deployments.", no_args_is_help=True, add_completion=False)
@@ -32,9 +32,12 @@ def list_all(as_json: AsJson = False) -> None:
     typer.echo(f"{'key':22}{'python':8}{'MiB':>6}  {'last used':18}for")
     for entry in facts:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry["last_used"]))
+        used = "by a job, now" if entry["is_used"] else used
         typer.echo(f"{entry['key']:22}{entry['python']:8}{entry['size'] >> 20:>6}  {used:18}{entry['source']}")
     total = sum(entry["size"] for entry in facts)
-    typer.echo(f"{len(facts)} environments, {total >> 20} MiB, in {cache.cache_folder()}")
+    maximum = cache.limit()
+    most = "without a limit" if maximum is None else f"of at most {maximum >> 20} MiB ({cache.MAXIMUM})"
+    typer.echo(f"{len(facts)} environments, {total >> 20} MiB {most}, in {cache.cache_folder()}")
 
 
 @app.command()
@@ -65,8 +68,8 @@ def build(
     from batchtwin.environments.placement import requested_or_reason
     from batchtwin.environments.venv import environment_for
 
-    resolved = resolve(Request(deployment, Path(), parse_location(model) if model else None))
-    requested, reason = requested_or_reason(resolved.deployment, resolved.folder, resolved.model)
+    resolved = resolve(Request(deployment, Path(), find_registered(deployment, model, {})))
+    requested, reason = requested_or_reason(resolved.deployment, resolved.folder, resolved.model, registered)
     if requested is None:
         raise UsageError(f"environment: {reason or 'nothing says what to install'}")
     environment = environment_for(requested, python=python, allow_builds=allow_builds, upgrade=upgrade, progress=note)
@@ -84,10 +87,13 @@ def remove(
     """Remove environments, and print what goes."""
     if not keys and unused is None:
         raise UsageError("environments remove: name keys, or --unused DAYS")
-    chosen = [cache.find(key) for key in keys or []] + (cache.unused(unused) if unused is not None else [])
-    for environment in chosen:
-        cache.remove(environment)
-        typer.echo(f"removed {environment.record.key} ({environment.record.size >> 20} MiB)")
+    cache.sweep()
+    named = [cache.find(key) for key in keys or []]
+    idle = cache.unused(unused) if unused is not None else []
+    for environment in named + [other for other in idle if other not in named]:
+        if environment in named or not cache.is_used(environment.record.key):
+            cache.remove(environment)
+            typer.echo(f"removed {environment.record.key} ({environment.record.size >> 20} MiB)")
 
 
 def _facts(environment: cache.Environment) -> dict[str, Any]:
@@ -101,6 +107,7 @@ def _facts(environment: cache.Environment) -> dict[str, Any]:
         "size": record.size,
         "created": record.created,
         "last_used": environment.last_used,
+        "is_used": cache.is_used(record.key),
         "lines": list(record.lines),
         "left_out": list(record.left_out),
     }

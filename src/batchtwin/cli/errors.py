@@ -20,6 +20,8 @@ def run_for_programs(command: Callable[[], Any], *, debug: bool) -> int:
     """Run a command and return its exit code. An error is printed as an object; with `debug`, its traceback too."""
     try:
         code = command()
+    except SystemExit:
+        raise
     except BaseException as error:
         known = isinstance(error, BatchTwinError | KeyboardInterrupt) or hasattr(error, "format_message")
         if debug or not (known or isinstance(error, OSError)):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from batchtwin.cli.messages import note, print_json
+from batchtwin.cli.messages import note, print_json, warn
 from batchtwin.cli.options import (
     AllowBuilds,
     AsJson,
@@ -30,6 +30,7 @@ from batchtwin.cli.options import (
     RayGpus,
     RayVariables,
     RayWait,
+    SplitRows,
     StrictEnvironment,
     Workers,
 )
@@ -53,9 +54,13 @@ def score(
     bad_files: BadFiles = "fail",
     overrides: Overrides = None,
     hash_inputs: Annotated[bool, typer.Option("--hash-inputs", help="Know inputs by content, not by time.")] = False,
+    strict_inputs: Annotated[
+        bool, typer.Option("--strict-inputs", help="Fail the job if an input changes while it runs; else it warns.")
+    ] = False,
     coalesce: Annotated[
         bool, typer.Option("--coalesce", help="One predict for all files of a mini-batch, if the model allows it.")
     ] = False,
+    split_rows: SplitRows = None,
     env: Env = "auto",
     python: PythonVersion = None,
     force: Force = False,
@@ -75,7 +80,7 @@ def score(
 ) -> None:
     """Score a folder of files as the deployment's batch job would."""
     from batchtwin.api.jobs import run
-    from batchtwin.api.options import ScoreOptions, request_of
+    from batchtwin.api.options import ScoreOptions, parse_rows, request_of
 
     options = ScoreOptions(
         model=model,
@@ -84,6 +89,8 @@ def score(
         overwrite=overwrite,
         bad_files=bad_files,
         hash_inputs=hash_inputs,
+        strict_inputs=strict_inputs,
+        split_rows=parse_rows(split_rows),
         coalesce=coalesce,
         env=env,
         python=python,
@@ -120,6 +127,10 @@ def resume(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Run the failed mini-batches again too.")
     ] = False,
+    accept_changed: Annotated[
+        str | None,
+        typer.Option("--accept-changed", metavar="PARTS", help="Go on with changed code,deployment; recorded."),
+    ] = None,
     pool: PoolKind = None,
     ray_address: RayAddress = None,
     ray_cpus: RayCpus = 1,
@@ -135,6 +146,7 @@ def resume(
     options = ResumeOptions(
         workers=workers,
         retry_failed=retry_failed,
+        accept_changed=accept_changed,
         pool=pool,
         ray_address=ray_address,
         ray_cpus=ray_cpus,
@@ -155,8 +167,9 @@ def verify(output: JobPath, as_json: AsJson = False) -> None:
     if as_json:
         print_json(verdict.data())
         raise typer.Exit(verdict.exit_code)
+    warn(verdict.warnings)
     for problem in verdict.problems:
-        typer.echo(problem, err=True)
+        note(problem)
     typer.echo(f"{'Verified' if verdict.ok else 'Wrong'}: {verdict.checked}")
     raise typer.Exit(verdict.exit_code)
 

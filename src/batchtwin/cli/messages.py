@@ -6,16 +6,18 @@ import json
 
 import typer
 
+from batchtwin_node.readers.bad_file import LINES, printable
+
 
 def note(text: str) -> None:
     """Tell a sentence."""
-    typer.echo(text, err=True)
+    typer.echo(printable(text, LINES), err=True)
 
 
 def warn(warnings: tuple[str, ...]) -> None:
     """Tell warnings, a line each."""
     for warning in warnings:
-        typer.echo(f"Warning: {warning}", err=True)
+        note(f"Warning: {warning}")
 
 
 def print_json(data: object) -> None:

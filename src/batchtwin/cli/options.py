@@ -10,6 +10,10 @@ import typer
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 DeploymentFile = Annotated[Path, typer.Argument(metavar="DEPLOYMENT.yml", help="The deployment, as for `az ml`.")]
 InputPath = Annotated[str, typer.Option("--input", metavar="PATH", help="A folder of files, or one file; or a URL.")]
+OptionalInputPath = Annotated[
+    str | None,
+    typer.Option("--input", metavar="PATH", help="A folder, a file or a URL; without it, all but the data."),
+]
 ModelPath = Annotated[
     str | None, typer.Option("--model", metavar="DIR", help="The folder of the deployment's model; or its URL.")
 ]
@@ -38,6 +42,10 @@ FollowLinks = Annotated[bool, typer.Option("--follow-links", help="Let a contain
 Memory = Annotated[str | None, typer.Option("--memory", metavar="SIZE", help="Of a container, as 4g.")]
 StrictEnvironment = Annotated[
     bool, typer.Option("--strict-environment", help="Refuse to run in another environment than asked for.")
+]
+SplitRows = Annotated[
+    str | None,
+    typer.Option("--split-rows", metavar="N|auto", help="Score large files in parts of N rows, on all workers."),
 ]
 BadFiles = Annotated[
     Literal["fail", "quarantine"],

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from batchtwin.cli.messages import print_json
+from batchtwin.cli.messages import note, print_json
+from batchtwin_node.readers.bad_file import printable
 
 if TYPE_CHECKING:
     from batchtwin.api.result import Result
@@ -23,8 +24,8 @@ def tell(result: Result, *, as_json: bool = False) -> None:
     if as_json:
         print_json(result.data())
         return
-    if result.cause:
-        typer.echo(result.cause, err=True)
+    for text in filter(None, (result.cause, result.advice)):
+        note(text)
     for line in _on_terminal(result) if sys.stdout.isatty() else _plain(result):
         typer.echo(line)
 
@@ -32,8 +33,8 @@ def tell(result: Result, *, as_json: bool = False) -> None:
 def _plain(result: Result) -> Iterator[str]:
     yield str(result.status)
     yield result.summary
-    yield f"{result.files} files, {result.rows} rows"
-    yield str(result.written)
+    yield result.counts
+    yield printable(str(result.written))
 
 
 def _on_terminal(result: Result) -> Iterator[str]:
@@ -42,14 +43,14 @@ def _on_terminal(result: Result) -> Iterator[str]:
     # https://no-color.org
     yield status if os.environ.get("NO_COLOR") else typer.style(status, fg=COLOURS.get(status), bold=True)
     yield result.summary
-    yield f"{result.files} files, {result.rows} rows in {result.seconds:,.1f} s, {rate:,.0f} rows/s"
+    yield f"{result.counts} in {result.seconds:,.1f} s, {rate:,.0f} rows/s"
     data = result.data()
     for name in ("predictions", "failures", "report"):
         if data[name]:
-            yield f"{name:12} {data[name]}"
+            yield printable(f"{name:12} {data[name]}")
     if not result.ok:
-        yield f"{'logs':12} {result.folder / 'logs'}"
-    yield f"{'next':12} {next_command(result)}"
+        yield printable(f"{'logs':12} {result.folder / 'logs'}")
+    yield printable(f"{'next':12} {next_command(result)}")
 
 
 def next_command(result: Result) -> str:

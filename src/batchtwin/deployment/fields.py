@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -29,6 +30,8 @@ from batchtwin.deployment.reference import PREFIX, PROVIDER, AssetReference, Inv
 from batchtwin.deployment.yaml_file import YamlFile
 
 INT_MAX = 2**31 - 1
+# Of file systems; control characters, halves of characters, ends of lines and of paragraphs.
+LONGEST_NAME, UNPRINTABLE = 255, frozenset({"Cc", "Cs", "Zl", "Zp"})
 _WEB_ADDRESS = re.compile(r"https?://([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}(:\d+)?([/?#]\S*)?", re.IGNORECASE)
 
 
@@ -87,6 +90,10 @@ def _variable_name(value: str) -> str:
 def _bare_name(value: str) -> str:
     if value in {"", ".", ".."} or {"/", "\\"} & set(value):
         raise ValueError("must be a bare file name, without a folder")
+    if any(unicodedata.category(char) in UNPRINTABLE for char in value):
+        raise ValueError("must be a file name without line breaks, NUL and other control characters")
+    if len(value.encode()) > LONGEST_NAME:
+        raise ValueError(f"must be a file name of at most {LONGEST_NAME} bytes; it has {len(value.encode())}")
     return value
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from batchtwin.deployment.reference import is_reference
 from batchtwin.deployment.schema import Deployment, InlineModel
 from batchtwin.deployment.yaml_file import Loader
 from batchtwin.errors import ModelError
@@ -64,12 +65,15 @@ def find_model(deployment: Deployment, folder: Path, override: Path | str | None
         path, where = (_copy(str(override)) if is_url(override) else Path(override)), "--model"
     elif isinstance(spec, InlineModel) and is_store(spec.path):
         path, where = _copy(spec.path), f"model.path: '{spec.path}'"
-    elif isinstance(spec, InlineModel) and "://" in spec.path:
+    elif isinstance(spec, InlineModel) and (is_reference(spec.path) or "://" in spec.path):
         raise ModelError(f"model.path: '{spec.path}' is remote; give a copy of it: --model FOLDER")
     elif isinstance(spec, InlineModel):
         path, where = folder / spec.path, f"model.path: '{spec.path}'"
     else:
-        raise ModelError(f"model: '{spec}' is registered in Azure ML, not here; give a copy of it: --model FOLDER")
+        raise ModelError(
+            f"model: '{spec}' is registered in Azure ML, not here; give a copy of it: --model FOLDER, or register one "
+            "here: batchtwin ml model create"
+        )
     path = path.absolute()
     if not os.path.exists(path):
         raise ModelError(f"{path}: no such model ({where}); train or download it first")

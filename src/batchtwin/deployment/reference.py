@@ -16,6 +16,8 @@ from batchtwin.errors import FAILED, BatchTwinError
 
 PREFIX = "azureml:"
 PROVIDER = "Microsoft.MachineLearningServices"
+# Assets that came with a deployment, without a name of their own; lists leave them out.
+ANONYMOUS = "azureml_anonymous_"
 # The ARM id of a workspace.
 WORKSPACE_ID = "/subscriptions/{subscription}/resourceGroups/{group}/providers/" + PROVIDER + "/workspaces/{workspace}"
 # The ARM collection of each kind of resource that can be referenced.
@@ -28,7 +30,10 @@ COLLECTIONS: Mapping[str, str] = {
 }
 KINDS: Mapping[str, str] = {collection: kind for kind, collection in COLLECTIONS.items()}
 
-_NAMED = re.compile(r"azureml:(?P<name>[^/:@\s]+)(?::(?P<version>[^/:@\s]+)|@(?P<label>[^/:@\s]+))?")
+# An ARM id, with or without the slash at its beginning, and what a shell may leave around a reference.
+_ARM_ID = re.compile(r"/+subscriptions/|subscriptions/[^/]+/resourceGroups/", re.IGNORECASE)
+_AROUND = " \t\r\n\"'"
+_NAMED = re.compile(r"(?i:azureml:)(?P<name>[^/:@\s]+)(?::(?P<version>[^/:@\s]+)|@(?P<label>[^/:@\s]+))?")
 _SCOPE = (
     r"subscriptions/[^/\s]+/resourceGroups/[^/\s]+/(?:providers/Microsoft\.MachineLearningServices/)?"
     r"workspaces/[^/\s]+"
@@ -36,9 +41,9 @@ _SCOPE = (
     r"|registries/(?P<registry>[^/\s]+)"
 )
 _IN_SCOPE = re.compile(
-    rf"(?:azureml:/{{1,3}}|/(?=subscriptions/))(?:{_SCOPE})/(?P<resource>.+)", re.IGNORECASE | re.DOTALL
+    rf"(?:azureml:/{{1,3}}|/{{0,3}}(?=subscriptions/))(?:{_SCOPE})/(?P<resource>.+)", re.IGNORECASE | re.DOTALL
 )
-_IN_WORKSPACE = re.compile(r"azureml://(?P<resource>(?:datastores|jobs)/.+)", re.DOTALL)
+_IN_WORKSPACE = re.compile(r"azureml://(?P<resource>(?:datastores|jobs)/.+)", re.IGNORECASE | re.DOTALL)
 _ASSET = re.compile(
     r"(?P<collection>[A-Za-z]+)/(?P<name>[^/\s]+)"
     r"(?:/versions/(?P<version>[^/\s]+)|/(?:versions/)?labels/(?P<label>[^/\s]+))?"
@@ -114,8 +119,12 @@ Reference = AssetReference | DatastorePath | JobOutputPath
 
 
 def is_reference(text: str) -> bool:
-    """Whether a text can only be a reference: `azureml:...` or an ARM id. Never a path of this machine."""
-    return text.startswith(PREFIX) or text.lower().startswith("/subscriptions/")
+    """Whether a text can only be a reference: `azureml:...` or an ARM id. Never a path of this machine.
+
+    Quotes and spaces around it, as `jq` without `-r` leaves them, do not make it a path: `parse_reference` refuses it.
+    """
+    bare = text.lstrip(_AROUND)
+    return bare.lower().startswith(PREFIX) or _ARM_ID.match(bare) is not None
 
 
 def parse_reference(text: str) -> Reference:

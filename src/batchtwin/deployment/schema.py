@@ -33,6 +33,7 @@ from batchtwin.deployment.fields import (
     reference_or_inline,
 )
 from batchtwin.deployment.layout import layout_of
+from batchtwin.deployment.reference import ANONYMOUS, AssetReference, is_reference, parse_reference
 from batchtwin.deployment.yaml_file import YamlFile
 
 ASSET = Discriminator(
@@ -106,7 +107,7 @@ class InlineModel(StrictModel):
             return self
         if self.version is not None:
             raise field_error("version", "goes with a name only; add name, or remove version")
-        if "://" in self.path:
+        if is_reference(self.path) or "://" in self.path:
             raise field_error(
                 "path", f"{self.path!r} is remote; give a local path, or add the name it is registered under"
             )
@@ -185,6 +186,15 @@ class Deployment(StrictModel):
         """Nodes that the job asks for."""
         nodes = self.resources.instance_count if self.resources else self.settings.instance_count
         return nodes or 1
+
+    @property
+    def model_name(self) -> str:
+        """Name under which the model is registered; empty for one that the YAML gives by its path alone."""
+        if isinstance(self.model, InlineModel):
+            name = self.model.name or ""
+            return "" if name.startswith(ANONYMOUS) else name
+        reference = parse_reference(self.model)
+        return reference.name if isinstance(reference, AssetReference) else ""
 
     @property
     def output_file(self) -> str | None:

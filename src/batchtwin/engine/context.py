@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from batchtwin import safe_open
 from batchtwin.deployment.model import Model
 from batchtwin.engine.prepare import Prepared, Resolved
+from batchtwin.engine.tracking.choice import mentions, tracking_variables
+from batchtwin.environments.requested import requested_environment
+from batchtwin.errors import BatchTwinError
 from batchtwin_node.protocol import ForkServerConfig, JobContext, NodeInit
+from batchtwin_node.script.azureml_core import EXPERIMENT_VARIABLE, MODEL_VARIABLE, STAND_IN_VARIABLE
+from batchtwin_node.script.context import SIZE_VARIABLE
+
+# Of the first SDK, and the packages of an environment that bring it.
+FIRST_SDK = b"azureml.core"
+FIRST_SDK_PACKAGES = frozenset({"azureml-core", "azureml-defaults", "azureml-sdk", "azureml-pipeline"})
 
 
 def node_init(resolved: Resolved) -> NodeInit:
@@ -37,8 +47,31 @@ def environment(prepared: Prepared, models: Path) -> dict[str, str]:
         "BATCHTWIN_LOGGING_LEVEL": prepared.deployment.settings.logging_level.upper(),
         "BATCHTWIN_BAD_FILES": "quarantine" if prepared.request.quarantine else "fail",
         "BATCHTWIN_COALESCE": "1" if prepared.request.coalesce else "",
+        SIZE_VARIABLE: str(prepared.deployment.settings.mini_batch_size),
+        **tracking_variables(prepared, os.environ),
+        **_first_sdk_variables(prepared),
         **own,
     }
+
+
+def _first_sdk_variables(prepared: Prepared) -> dict[str, str]:
+    """Return what `azureml.core` is told of the job, for a script that uses it."""
+    if prepared.script is None or not mentions(Path(prepared.script[0]), FIRST_SDK):
+        return {}
+    experiment = os.environ.get(EXPERIMENT_VARIABLE) or prepared.deployment.endpoint_name
+    return {
+        MODEL_VARIABLE: prepared.deployment.model_name,
+        EXPERIMENT_VARIABLE: experiment,
+        STAND_IN_VARIABLE: "1" if _lists_first_sdk(prepared) else "",
+    }
+
+
+def _lists_first_sdk(prepared: Prepared) -> bool:
+    """Whether the deployment's environment has azureml-core, by its own name or by that of a package that needs it."""
+    with suppress(BatchTwinError):
+        requested = requested_environment(prepared.deployment, prepared.folder, prepared.model.path)
+        return requested is not None and any(line.name in FIRST_SDK_PACKAGES for line in requested.expanded())
+    return False
 
 
 def model_dir(model: Path, folder: Path) -> Path:

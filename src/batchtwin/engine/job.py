@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 
 from batchtwin_node.protocol import Event, Failure, Outcome, Ready
 
@@ -13,7 +15,7 @@ NOTHING_SUCCEEDED = (
     "There is no succeeded mini batch item returned from run(). "
     "Please check 'response: run()' in https://aka.ms/batch-inference-documentation"
 )
-AT_ONCE = frozenset({"bad_file", "write", "script"})
+AT_ONCE = frozenset({"bad_file", "write", "script", "not_in_parts"})
 
 
 class Status(StrEnum):
@@ -35,12 +37,16 @@ class Submit:
 
 @dataclass(frozen=True)
 class Rules:
-    """What the deployment says about tries, failures and output; `workers` is how many really run."""
+    """What the deployment says about tries, failures and output; `workers` is how many really run.
+
+    `driver`: no script of the user runs, but the MLflow driver, whose `init()` does nothing but load the model.
+    """
 
     tries: int
     error_threshold: int
     append_row: bool
     workers: int
+    driver: bool = False
 
 
 @dataclass
@@ -60,6 +66,8 @@ class Job:
     failed: int = 0
     rows: int = 0
     init_failures: int = 0
+    _loaded: bool = False
+    _init_causes: set[str] = field(default_factory=set)
 
     @property
     def processed(self) -> int:
@@ -74,6 +82,30 @@ class Job:
             f"Processed {self.processed} mini batches containing {self.processed_items} items, "
             f"{self.succeeded} succeeded, {self.failed} failed. The error threshold is {self.rules.error_threshold}."
         )
+
+    @property
+    def counts(self) -> str:
+        """Files that gave rows or results, rows, and what gave none."""
+        empty = sum(outcome.file_rows.count((0, 0)) for outcome in self.outcomes.values() if outcome.file_rows)
+        scored = self.succeeded - empty
+        others = {"without rows": empty, "failed": self.failed}
+        texts = (f"; {n} {'file' if n == 1 else 'files'} {what}" for what, n in others.items() if n)
+        return f"{scored} files, {self.rows} rows" + "".join(texts)
+
+    @property
+    def failed_mini_batches(self) -> int:
+        """Mini-batches that are out of tries, or that lack results for some of their items."""
+        return len(self.out_of_tries) + sum(outcome.failed > 0 for outcome in self.outcomes.values())
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it has failed by what has ended: only other results of what failed could change that."""
+        nothing = self.rules.append_row and not self.succeeded
+        return self._exceeded or (self.processed == len(self.items) and nothing)
+
+    @property
+    def _exceeded(self) -> bool:
+        return 0 <= self.rules.error_threshold < self.failed
 
     def start(self) -> list[Submit]:
         """The first tries: every mini-batch that has not ended, in plan order."""
@@ -98,6 +130,7 @@ class Job:
 
     def on(self, event: Event) -> list[Submit]:
         """Take one event; what arrives after the end changes nothing."""
+        self._loaded = self._loaded or not isinstance(event, Failure)
         if self.status is not Status.RUNNING or isinstance(event, Ready):
             return []
         if isinstance(event, Outcome):
@@ -138,17 +171,28 @@ class Job:
         if failure.kind != "init":
             return []
         self.init_failures += 1
-        if self.init_failures < INIT_FAILURES_PER_WORKER * self.rules.workers:
+        # Whatever may be another time or worker's: numbers, addresses.
+        self._init_causes.add(re.sub(r"0x[0-9a-f]+|\d+", "#", failure.message) if failure.traceback else "")
+        if self.init_failures < self._init_failures_allowed * self.rules.workers:
             return []
         text = f"The init() function in the entry script had raised exception for {self.init_failures} times."
         return self._end(Status.FAILED, text)
+
+    @property
+    def _init_failures_allowed(self) -> int:
+        """How often each worker may fail to start [A]. A model that each fails to load by one exception is no better
+        the next time [R]."""
+        is_hopeless = (
+            self.rules.driver and not self._loaded and len(self._init_causes) == 1 and "" not in self._init_causes
+        )
+        return 1 if is_hopeless else INIT_FAILURES_PER_WORKER
 
     def _count(self, succeeded: int, failed: int) -> list[Submit]:
         self.succeeded += succeeded
         self.failed += failed
         self.processed_items += succeeded + failed
-        threshold = self.rules.error_threshold
-        if 0 <= threshold < self.failed:
+        if self._exceeded:
+            threshold = self.rules.error_threshold
             text = f"The number of failed items is {self.failed}, which exceeds error threshold {threshold}."
             return self._end(Status.FAILED, text)
         if self.processed < len(self.items):
@@ -160,3 +204,25 @@ class Job:
     def _end(self, status: Status, cause: str) -> list[Submit]:
         self.status, self.cause = status, cause
         return []
+
+
+def next_step(job: Job, root: Path, *, script: bool) -> str:
+    """Say which command goes on with the job in `root`, and what it runs; empty for a completed one.
+
+    `script`: the job has a scoring script, which may be what has to be changed.
+    """
+    if job.status is Status.COMPLETED:
+        return ""
+    waiting, failed = len(job.items) - job.processed, job.failed_mini_batches
+    what, parts = ("script or deployment", "code,deployment") if script else ("the deployment", "deployment")
+    changed = f"; after a change of {what}, add --accept-changed {parts}"
+    command = f"batchtwin resume {root}"
+    if job.is_settled:
+        runs = " and ".join([_count(failed, "failed"), *([f"the {waiting} waiting"] if waiting else [])])
+        return f"`{command}` alone changes nothing; `{command} --retry-failed` runs {runs}{changed}"
+    again = f"; with --retry-failed, {_count(failed, 'failed')} too" if failed else ""
+    return f"`{command}` runs {_count(waiting, 'waiting')}{again}{changed}"
+
+
+def _count(number: int, kind: str) -> str:
+    return f"the {number} {kind} mini batch{'' if number == 1 else 'es'}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,20 +15,26 @@ from typing import Self
 
 from batchtwin import atomic
 from batchtwin.errors import BatchTwinError, OutputError
+from batchtwin.inputs.changes import Change
 from batchtwin.inputs.listing import InputFile
 from batchtwin.inputs.plan import MiniBatch
 from batchtwin.safe_open import check_file, open_descriptor
-from batchtwin_node.codec import any_from_json, to_json
-from batchtwin_node.protocol import EVENTS, Failure, Outcome
+from batchtwin_node.codec import any_from_json, from_json, to_json
+from batchtwin_node.protocol import EVENTS, Failure, FilePart, Outcome
 
-VERSION = "1"
+VERSION = "2"
 # The identity of a deployment holds its environment variables. SQLite gives its other files the same mode.
 PRIVATE = 0o600
+# Begins the names of facts about inputs that have changed; their path follows.
+CHANGED = "changed input "
 SCHEMA = """
 CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE file (
     position INTEGER PRIMARY KEY, mini_batch INTEGER NOT NULL, path TEXT NOT NULL,
     size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, sha256 TEXT
+);
+CREATE TABLE part (
+    mini_batch INTEGER PRIMARY KEY, part TEXT NOT NULL
 );
 CREATE TABLE try (
     id INTEGER PRIMARY KEY, mini_batch INTEGER, ended INTEGER NOT NULL, event TEXT NOT NULL
@@ -60,13 +66,8 @@ class Ledger:
         self._connection = connection
 
     @classmethod
-    def create(cls, path: Path, facts: dict[str, str], plan: Iterable[MiniBatch], hashes: dict[str, str]) -> Self:
+    def create(cls, path: Path, facts: dict[str, str], plan: Sequence[MiniBatch], hashes: Mapping[str, str]) -> Self:
         """Write the frozen plan. `hashes` holds the SHA-256 of input paths, where they are wanted."""
-        rows = (
-            (mini_batch.id, file.path, file.size, file.mtime_ns, hashes.get(file.path))
-            for mini_batch in plan
-            for file in mini_batch.files
-        )
         # Under another name until it is whole: a ledger that is there has its plan.
         new = atomic.temporary_beside(path)
         try:
@@ -76,9 +77,7 @@ class Ledger:
         ledger = cls(new, _connect(new, "DELETE"))
         with _writing(ledger), closing(ledger._connection) as connection:
             connection.executescript(f"BEGIN; {SCHEMA}")
-            connection.executemany(
-                "INSERT INTO file (mini_batch, path, size, mtime_ns, sha256) VALUES (?, ?, ?, ?, ?)", rows
-            )
+            ledger._insert(plan, hashes)
             connection.executemany("INSERT INTO fact VALUES (?, ?)", [("version", VERSION), *facts.items()])
             connection.execute("COMMIT")
         atomic.move(new, path)
@@ -118,8 +117,29 @@ class Ledger:
         with _writing(self):
             self._connection.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (name, value))
 
+    def replan(self, plan: Sequence[MiniBatch], hashes: Mapping[str, str]) -> None:
+        """Replace the plan, and forget what was tried."""
+        with _writing(self):
+            self._connection.execute("BEGIN")
+            for table in ("try", "part", "file"):
+                self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - the names are these
+            self._insert(plan, hashes)
+            self._connection.execute("COMMIT")
+
+    def _insert(self, plan: Sequence[MiniBatch], hashes: Mapping[str, str]) -> None:
+        rows = (
+            (mini_batch.id, file.path, file.size, file.mtime_ns, hashes.get(file.path))
+            for mini_batch in plan
+            for file in mini_batch.files
+        )
+        insert = "INSERT INTO file (mini_batch, path, size, mtime_ns, sha256) VALUES (?, ?, ?, ?, ?)"
+        self._connection.executemany(insert, rows)
+        parts = ((mini_batch.id, to_json(mini_batch.part)) for mini_batch in plan if mini_batch.part)
+        self._connection.executemany("INSERT INTO part VALUES (?, ?)", parts)
+
     def plan(self) -> tuple[tuple[MiniBatch, ...], dict[str, str]]:
         """Return the frozen mini-batches, and the hashes of inputs that were taken."""
+        parts = {number: from_json(FilePart, text) for number, text in self._connection.execute("SELECT * FROM part")}
         batches: dict[int, list[InputFile]] = {}
         hashes: dict[str, str] = {}
         query = "SELECT mini_batch, path, size, mtime_ns, sha256 FROM file ORDER BY position"
@@ -127,7 +147,7 @@ class Ledger:
             batches.setdefault(number, []).append(InputFile(path, size, mtime_ns))
             if sha256:
                 hashes[path] = sha256
-        return tuple(MiniBatch(number, tuple(files)) for number, files in batches.items()), hashes
+        return tuple(MiniBatch(number, tuple(files), parts.get(number)) for number, files in batches.items()), hashes
 
     def add(self, entries: Iterable[Entry], runs: int | None = None) -> None:
         """Commit what has happened, with a new number of runs if one is given: all of it or nothing."""
@@ -148,6 +168,28 @@ class Ledger:
         for (text,) in self._connection.execute(query):
             event = any_from_json(EVENTS, text)
             if isinstance(event, Outcome | Failure):
+                yield event
+
+    def add_changes(self, changes: Iterable[Change]) -> None:
+        """Write down inputs that have changed while the job ran."""
+        with _writing(self):
+            self._connection.execute("BEGIN")
+            rows = [(CHANGED + change.path, change.text) for change in changes]
+            self._connection.executemany("INSERT OR REPLACE INTO fact VALUES (?, ?)", rows)
+            self._connection.execute("COMMIT")
+
+    def changes(self) -> Iterator[Change]:
+        """Yield what was written down of changed inputs, by path."""
+        query = "SELECT name, value FROM fact WHERE substr(name, 1, ?) = ? ORDER BY name"
+        for name, text in self._connection.execute(query, (len(CHANGED), CHANGED)):
+            yield Change(name[len(CHANGED) :], text)
+
+    def failures(self) -> Iterator[Failure]:
+        """Yield every try that failed, in order: each once, also if it was written again for another run."""
+        query = """SELECT event FROM try WHERE event LIKE '{"type":"failure"%' GROUP BY event ORDER BY min(id)"""
+        for (text,) in self._connection.execute(query):
+            event = any_from_json(EVENTS, text)
+            if isinstance(event, Failure):
                 yield event
 
     def close(self) -> None:

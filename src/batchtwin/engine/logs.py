@@ -16,7 +16,8 @@ from batchtwin import atomic
 from batchtwin.engine.job import Job
 from batchtwin.inputs.plan import MiniBatch
 from batchtwin.safe_open import open_file
-from batchtwin_node.protocol import Failure, Outcome, Usage
+from batchtwin_node.protocol import INIT_TIMEOUT, Failure, Outcome, Usage
+from batchtwin_node.readers.bad_file import LINES, printable
 
 README = """\
 Logs of a batch job, laid out as in Azure Machine Learning.
@@ -28,13 +29,17 @@ user/error/<node>/<process>.txt         full tracebacks of init() and run()
 user/stdout/<node>/<process>.stdout.txt what the scoring script printed
 user/stderr/<node>/<process>.stderr.txt what it wrote to stderr, Python's logging among it
 user/entry_script_log/<node>/           what it wrote through EntryScript().logger
+user/mlflow/                            what it logged with MLflow, where no run could take it
 sys/node/<node>/<process>.txt           what each worker did, mini-batch by mini-batch
-sys/job_report/processed_mini-batches.csv  one line per mini-batch that ended
+sys/job_report/processed_mini-batches.csv  one line per try of a mini-batch
+sys/metrics/<time>/progress.csv         counts and times while the job ran, one folder per run
 perf/<node>/                            CPU and memory over time
 """
 # How long the controller keeps what workers did before it is written: each has a file, and there may be a thousand.
 KEEP_SECONDS = 0.5
-# One line for each mini-batch that ended.
+# Tables that tools read: times as `TABLE_TIME` in UTC, nothing is `N/A` [A].
+TABLE_TIME = "%Y-%m-%dT%H:%M:%S.%f"
+NOTHING = "N/A"
 JOB_RESULT = "job_result.txt"
 MINI_BATCHES = "sys/job_report/processed_mini-batches.csv"
 NODE_USAGE = "time,cpu_percent,memory_used_bytes,memory_total_bytes\n"
@@ -55,6 +60,15 @@ REPORT = (
     "Error Message",
     "Mini-batch Detail",
 )
+PROGRESS = (
+    "Datetime",
+    "Total Tasks",
+    "Scheduled Tasks",
+    "Completed Tasks",
+    "Failed Tasks",
+    "Elapsed Time",
+    "Estimated Remaining Time",
+)
 
 
 def at(seconds: float) -> str:
@@ -65,6 +79,22 @@ def at(seconds: float) -> str:
 def now() -> str:
     """The present, as `at` writes it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def table_time(seconds: float) -> str:
+    """A time (seconds since the epoch) as the tables have it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime(TABLE_TIME)
+
+
+def status_of(end: Outcome | Failure) -> str:
+    """Return the word that the engine of the service has for how a try ended [A]."""
+    if isinstance(end, Outcome):
+        return "RUN_DONE"
+    if end.mini_batch is not None:
+        return "RUN_TIMEOUT" if end.kind == "timeout" else "RUN_EXCEPTION"
+    # A script may raise the same words; then there is a traceback.
+    is_late = end.message.startswith(INIT_TIMEOUT) and not end.traceback
+    return "INIT_TIMEOUT" if is_late else "INIT_EXCEPTION"
 
 
 def duration(seconds: float) -> str:
@@ -89,6 +119,10 @@ class Logs:
         report = root / MINI_BATCHES
         if not report.stat().st_size:  # a resumed job adds to it
             self._report.writerow(REPORT)
+        # The folder of the latest run sorts last.
+        metrics = f"sys/metrics/{datetime.now(UTC):%Y%m%d%H%M%S%f}/progress.csv"
+        self._metrics = csv.writer(self._opened(metrics), lineterminator="\n")
+        self._metrics.writerow(PROGRESS)
         atomic.write_text(root / "readme.txt", README, root=root.parent, sync=False)
 
     def _open(self, name: str) -> TextIO:
@@ -139,7 +173,7 @@ class Logs:
 
     def progress(self, message: str) -> None:
         """Add a line to the progress overview."""
-        self._opened(self._overview).write(f"{now()} {message}\n")
+        self._opened(self._overview).write(f"{now()} {printable(message, LINES)}\n")
 
     def outcome(self, outcome: Outcome) -> None:
         """Note a mini-batch that succeeded."""
@@ -155,35 +189,50 @@ class Logs:
         place = f"mini batch {failure.mini_batch}, try {failure.attempt}" if failure.attempt else "start"
         text = failure.traceback.rstrip() or failure.message
         self._add(f"user/error/{failure.worker}.txt", f"{now()} {place}: {failure.kind}: {text}\n")
-        key = " ".join(failure.message.split())
-        self._node(failure.worker, f"{place}, pid {failure.pid}: {failure.kind}, {failure.seconds:.3f} s: {key}")
+        message = _one_line(failure.message)
+        self._node(failure.worker, f"{place}, pid {failure.pid}: {failure.kind}, {failure.seconds:.3f} s: {message}")
+        self.count(failure, first_file)
+
+    def count(self, failure: Failure, first_file: str) -> None:
+        """Count a failed try for the digest: of this run, or of one before it."""
+        key = _one_line(failure.message)
         self._errors[key] += 1
         self._first_file.setdefault(key, first_file)
 
-    def ended(self, mini_batch: MiniBatch, end: Outcome | Failure, elapsed: float) -> None:
-        """Add the line of a mini-batch that ended, `elapsed` seconds after it was first picked."""
-        counts: tuple[int, int] = (0, len(mini_batch.files))
-        verdict = ("Succeeded", "", "")
+    def tried(self, mini_batch: MiniBatch | None, end: Outcome | Failure, elapsed: float) -> None:
+        """Add the row of a try, which ended `elapsed` seconds after its mini-batch was first picked.
+
+        Without `mini_batch` it is of a worker that did not start.
+        """
+        files = mini_batch.files if mini_batch else ()
         if isinstance(end, Outcome):
-            counts = (end.succeeded, end.failed)
+            counts, verdict = (end.succeeded, end.failed), (NOTHING, NOTHING)
         else:
-            verdict = ("Failed", end.kind, " ".join(end.message.split()))
+            counts, verdict = (0, len(files)), (end.kind, _one_line(end.message) or NOTHING)
+        picked = (mini_batch.id, end.attempt) if mini_batch else (NOTHING, NOTHING)
+        items = (len(files), *counts) if mini_batch else (NOTHING, NOTHING, NOTHING)
         self._report.writerow(
             [
-                *(mini_batch.id, end.attempt, end.worker, at(end.started), len(mini_batch.files)),
-                *counts,
+                *(*picked, end.worker, table_time(end.started), *items),
                 *(f"{seconds:.3f}" for seconds in (elapsed, end.seconds, end.run_seconds)),
-                *verdict,
-                " ".join(file.name for file in mini_batch.files),
+                *(status_of(end), *verdict),
+                (" ".join(file.name for file in files) or NOTHING) + (_rows(mini_batch) if mini_batch else ""),
             ]
         )
+
+    def metrics(self, job: Job, elapsed: float, remaining: float | None) -> None:
+        """Add a row to the table of progress; `remaining` seconds are None while nobody knows."""
+        left = NOTHING if remaining is None else duration(remaining)
+        total, failed = len(job.items), len(job.out_of_tries)
+        counts = (total, total, job.processed, failed)
+        self._metrics.writerow([table_time(time.time()), *counts, duration(elapsed), left])
 
     def result(self, job: Job, cause: str) -> None:
         """Write `job_result.txt` (status, summary line, cause) and the digest of errors."""
         write_result(self.root, job, cause)
         if self._errors:
             counted = self._errors.most_common()
-            digest = [f"{count} x {text} (first: {self._first_file[text]})\n" for text, count in counted]
+            digest = [f"{count} x {text} (first: {printable(self._first_file[text])})\n" for text, count in counted]
             atomic.write_text(self.root / "user/error.txt", digest, root=self.root.parent, sync=False)
 
     def close(self) -> None:
@@ -194,13 +243,22 @@ class Logs:
             self._stack.close()
 
 
+def _one_line(text: str) -> str:
+    return printable(" ".join(text.split()))
+
+
 def write_result(root: Path, job: Job, cause: str) -> None:
     """Write `job_result.txt` to a job's log folder: status, summary line, cause."""
     lines = [job.status.value, job.summary, *([cause] if cause else [])]
-    atomic.write_text(root / JOB_RESULT, "\n".join(lines) + "\n", root=root.parent, sync=False)
+    atomic.write_text(root / JOB_RESULT, printable("\n".join(lines), LINES) + "\n", root=root.parent, sync=False)
 
 
 def made(path: Path) -> Path:
     """Return `path` after making its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def _rows(mini_batch: MiniBatch) -> str:
+    part = mini_batch.part
+    return f" rows {part.row} to {part.row + part.rows - 1}" if part else ""

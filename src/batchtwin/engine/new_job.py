@@ -9,28 +9,37 @@ from pathlib import Path
 
 from batchtwin.engine.backends.base import Backend
 from batchtwin.engine.backends.local import LocalBackend
+from batchtwin.engine.identity.changes import MADE_OF, MadeOf
 from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.logs import now
 from batchtwin.engine.output.folder import failpoint
+from batchtwin.engine.output.result import Result
 from batchtwin.engine.prepare import Prepared, Request, requests
 from batchtwin.engine.progress import Progress
-from batchtwin.engine.run import Result, Run, job_of
+from batchtwin.engine.run import job_of, run_job
+from batchtwin.engine.tracking.deliver import OnLogged, at_end
 from batchtwin.errors import OutputError
 from batchtwin.inputs.location import is_url
 from batchtwin.interrupts import Interrupts, of_a_command
 
 
 def new_job(
-    prepared: Prepared, progress: Progress, backend: Backend | None = None, interrupts: Interrupts = of_a_command
+    prepared: Prepared,
+    progress: Progress,
+    backend: Backend | None = None,
+    on_logged: OnLogged = at_end,
+    interrupts: Interrupts = of_a_command,
 ) -> Result:
     """Run a prepared job from its beginning. Without `backend`, on this machine, by workers without a fork server.
+
+    `on_logged` gets what the script logged with MLflow.
 
     Raises:
         OutputError: the output folder is in use, or cannot be made.
     """
     if backend is None:
         with closing(LocalBackend()) as backend:
-            return new_job(prepared, progress, backend, interrupts)
+            return new_job(prepared, progress, backend, on_logged, interrupts)
     if prepared.request.output is None:
         own = replace(prepared.output, root=claim_folder(prepared.output.root))
         prepared = replace(prepared, output=own)
@@ -44,16 +53,17 @@ def new_job(
         facts = {
             "request": requests.dump_json(request).decode(),
             "identity": prepared.identity.model_dump_json(),
+            MADE_OF: MadeOf.of(prepared.resolved).model_dump_json(),
             "fingerprint": prepared.plan.fingerprint,
             "root": str(prepared.inputs.root),
             "started": now(),
             "key": secrets.token_hex(16),
             "environment": environment,
         }
-        ledger = Ledger.create(output.ledger, facts, prepared.plan.mini_batches, dict(prepared.hashes))
+        ledger = Ledger.create(output.ledger, facts, prepared.plan.mini_batches, prepared.hashes)
         failpoint("plan in the ledger")
         with closing(ledger):
-            return Run(prepared, job_of(prepared), ledger, progress, backend, interrupts)()
+            return run_job(prepared, job_of(prepared), ledger, progress, backend, on_logged, interrupts)
 
 
 def claim_folder(root: Path) -> Path:

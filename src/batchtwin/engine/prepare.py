@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from batchtwin.deployment.model import Model, find_model
 from batchtwin.deployment.schema import Deployment
 from batchtwin.engine.backends.ray.options import RayOptions
+from batchtwin.engine.checks import check_resolved, request_warnings
 from batchtwin.engine.identity import Identity
 from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.engine.output.remote import RemoteOutput
@@ -22,16 +23,17 @@ from batchtwin.environments.options import EnvironmentOptions
 from batchtwin.errors import UsageError
 from batchtwin.inputs.listing import InputFile, Inputs, check_supported, list_inputs
 from batchtwin.inputs.location import is_url
-from batchtwin.inputs.plan import Plan, content_hash
-from batchtwin.machine import cpus
+from batchtwin.inputs.parts import NotSplittableError, Rows, bytes_per_part, refusal, split
+from batchtwin.inputs.plan import Parts, Plan, content_hash, file_hashes
 from batchtwin_node import readers
 from batchtwin_node.errors import NodeError
+from batchtwin_node.machine import cpus
+from batchtwin_node.protocol import FilePart
 from batchtwin_node.script import entry_script
 
 if TYPE_CHECKING:
+    from batchtwin.environments.named import Registered
     from batchtwin.environments.placement import Placement
-
-COALESCED = "--coalesce: one predict for the files of a mini-batch; the service calls predict once per file"
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,9 @@ class Request:
     overwrite: bool = False
     quarantine: bool = False
     hash_inputs: bool = False
+    strict_inputs: bool = False
     coalesce: bool = False
+    split_rows: Rows | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
     ray: RayOptions | None = None
     environment: EnvironmentOptions = field(default_factory=EnvironmentOptions)
@@ -81,12 +85,23 @@ class Resolved:
         Raises:
             BatchTwinError: a file cannot be read.
         """
-        return Identity.of(self.deployment, self.model.path, Path(self.script[0]) if self.script else None)
+        return Identity.of(self.deployment, self.model.path, self.code_files)
+
+    @cached_property
+    def code_files(self) -> dict[str, str] | None:
+        """The SHA-256 of each file of the code folder, by its name in it; None without a script.
+
+        Raises:
+            BatchTwinError: a file cannot be read.
+        """
+        return file_hashes(Path(self.script[0])) if self.script else None
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A job that may start. `hashes` holds the SHA-256 of input paths, where they are wanted."""
+    """A job that may start. `hashes` holds the SHA-256 of input paths, where they are wanted; `environment` says where
+    it runs, in words.
+    """
 
     request: Request
     resolved: Resolved
@@ -96,6 +111,7 @@ class Prepared:
     output: OutputFolder
     warnings: tuple[str, ...]
     hashes: Mapping[str, str]
+    environment: str = ""
 
     @classmethod
     def of(
@@ -106,13 +122,24 @@ class Prepared:
         plan: Plan,
         root: Path,
         hashes: Mapping[str, str],
+        notes: Sequence[str] = (),
     ) -> Prepared:
         """Put together what is planned to run in the output folder `root`, with as many workers as may run here."""
         deployment = resolved.deployment
         workers, capped = workers_for(request.workers, deployment, len(plan.mini_batches), request.ray)
-        warnings = (*inputs.warnings(), *capped, *([COALESCED] if request.coalesce else []))
+        warnings = (*inputs.warnings(), *capped, *request_warnings(request, deployment), *notes)
         output = OutputFolder(root, deployment.output_file)
         return cls(request, resolved, inputs, plan, workers, output, warnings, hashes)
+
+    def whole(self) -> Prepared:
+        """Return the same job, with no file in parts."""
+        plan = Plan.make(self.plan.files, self.deployment.settings.mini_batch_size, self.plan.fingerprint)
+        whole = Prepared.of(self.request, self.resolved, self.inputs, plan, self.output.root, self.hashes)
+        return replace(whole, environment=self.environment)
+
+    def placed(self, placement: Placement) -> Prepared:
+        """Return it with where it runs, and how that differs from what is requested."""
+        return replace(self, environment=placement.text, warnings=(*placement.warnings, *self.warnings))
 
     @property
     def deployment(self) -> Deployment:
@@ -164,33 +191,59 @@ def prepare(request: Request, resolved: Resolved | None = None) -> Prepared:
     deployment = resolved.deployment
     if request.hash_inputs and is_url(request.input):
         raise UsageError("--hash-inputs is for files here; objects of a store are known by the version that it tells")
+    if request.split_rows and is_url(request.input):
+        raise UsageError("--split-rows is for files here; copy them from the store first")
+    if request.split_rows and request.quarantine:
+        raise UsageError("--split-rows does not go with --bad-files quarantine: half of a bad file would be scored")
+    check_resolved(request, resolved)
     inputs = list_inputs(request.input)
-    if resolved.script is None:
-        _check_driver(deployment, resolved.model, inputs.files, request.quarantine)
-    else:
-        _refuse_driver_options(request)
+    if resolved.script is None and not request.quarantine:
+        check_supported(inputs.files, readers.endings())
     root = (request.output or fresh_folder(deployment.name)).absolute()
     OutputFolder(root, deployment.output_file).check(request.overwrite)
     if request.publish:
         RemoteOutput(request.publish).check(deployment.output_file, request.overwrite)
     fingerprint = resolved.identity.fingerprint(inputs.files)
-    plan = Plan.make(inputs.files, deployment.settings.mini_batch_size, fingerprint)
+    parts, notes = _parts(request, resolved, inputs.files)
+    plan = Plan.make(inputs.files, deployment.settings.mini_batch_size, fingerprint, parts)
     hashes = {file.path: content_hash(Path(file.path)) for file in inputs.files} if request.hash_inputs else {}
-    return Prepared.of(request, resolved, inputs, plan, root, hashes)
+    return Prepared.of(request, resolved, inputs, plan, root, hashes, notes)
 
 
-def _refuse_driver_options(request: Request) -> None:
-    for option, is_given in (("--coalesce", request.coalesce), ("--bad-files quarantine", request.quarantine)):
-        if is_given:
-            raise UsageError(
-                f"{option} is for the MLflow driver; this deployment brings a scoring script, which reads and predicts"
-            )
+def _parts(request: Request, resolved: Resolved, files: Sequence[InputFile]) -> tuple[Parts, list[str]]:
+    """Return the parts of the files that are scored in parts, and a sentence if some cannot be."""
+    if request.split_rows is None:
+        return {}, []
+    if why := refusal(resolved.model.inputs):
+        return {}, [f"--split-rows: {why}; whole files are scored"]
+    workers, _ = workers_for(request.workers, resolved.deployment, resolved.deployment.workers, request.ray)
+    part_bytes = bytes_per_part(sum(file.size for file in files), workers)
+    parts: dict[str, tuple[FilePart, ...]] = {}
+    whole: list[str] = []
+    for file in files:
+        if request.split_rows == "auto" and file.size <= part_bytes:
+            continue
+        try:
+            parts[file.path] = split(file.path, request.split_rows, part_bytes)
+        except NotSplittableError as error:
+            whole.append(f"{file.name} is scored whole: {error}")
+    more = f" (and {len(whole) - 1} more files)" if len(whole) > 1 else ""
+    return {path: found for path, found in parts.items() if found}, [
+        f"--split-rows: {text}{more}" for text in whole[:1]
+    ]
 
 
 def place_request(
-    request: Request, resolved: Resolved, note: Callable[[str], None], *, may_build: bool = True
+    request: Request,
+    resolved: Resolved,
+    note: Callable[[str], None],
+    *,
+    may_build: bool = True,
+    registered: Registered | None = None,
 ) -> Placement:
     """Decide where the deployment runs, and make its environment if it needs one of its own.
+
+    `registered` looks up environments of a workspace.
 
     Raises:
         BatchTwinError: the environment is refused, or cannot be made.
@@ -198,11 +251,10 @@ def place_request(
     from batchtwin.environments.placement import place
 
     options = request.environment
-    if request.ray is not None:
-        if options.env not in {"auto", "here"}:
-            raise UsageError(f"--env {options.env}: with --pool ray, jobs run in what the machines of the cluster have")
-        options = replace(options, env="here")
-    return place(resolved.deployment, resolved.folder, resolved.model, options, note, may_build=may_build)
+    if request.ray is not None and options.kind == "image":
+        raise UsageError(f"--env {options.env}: does not go with --pool ray; start the cluster in that image instead")
+    where = (resolved.deployment, resolved.folder, resolved.model)
+    return place(*where, options, note, may_build=may_build, registered=registered)
 
 
 def _script(deployment: Deployment, folder: Path) -> tuple[str, str] | None:
@@ -215,18 +267,6 @@ def _script(deployment: Deployment, folder: Path) -> tuple[str, str] | None:
     except NodeError as error:
         raise UsageError(str(error)) from None
     return str(base), code.scoring_script
-
-
-def _check_driver(deployment: Deployment, model: Model, files: Sequence[InputFile], quarantine: bool) -> None:
-    """What the MLflow driver refuses: no pyfunc, nothing to write to, files that it cannot read [A, R]."""
-    model.require_pyfunc()
-    if deployment.settings.output_action == "summary_only":
-        raise UsageError(
-            "settings.output_action: 'summary_only' without a scoring script would write nothing; "
-            "use append_row, or name a script in code_configuration"
-        )
-    if not quarantine:
-        check_supported(files, readers.endings())
 
 
 def workers_for(

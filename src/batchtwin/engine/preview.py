@@ -5,47 +5,95 @@ from __future__ import annotations
 import csv
 import io
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any
 
+from batchtwin.deployment.model_code import code_in_model, table_problem
+from batchtwin.deployment.schema import Deployment
 from batchtwin.engine.backends.base import Backend
-from batchtwin.engine.logs import MINI_BATCHES
+from batchtwin.engine.job import Status
+from batchtwin.engine.logs import MINI_BATCHES, NOTHING
 from batchtwin.engine.new_job import new_job
 from batchtwin.engine.output.folder import OutputFolder
-from batchtwin.engine.prepare import Prepared
+from batchtwin.engine.prepare import Prepared, Request, Resolved, workers_for
 from batchtwin.engine.progress import PlainProgress
-from batchtwin.inputs.location import is_url, redact
+from batchtwin.engine.tracking.deliver import dropped
+from batchtwin.environments.differences import missing_module
+from batchtwin.environments.installed import missing_modules
+from batchtwin.environments.placement import requested_or_reason
+from batchtwin.inputs.location import is_url, redact, without_query
 from batchtwin.inputs.plan import Plan
 from batchtwin.inputs.remote import heads
 from batchtwin_node.readers import ending
+from batchtwin_node.readers.bad_file import listed
+from batchtwin_node.readers.file_kind import CSV, PARQUET, other_kind
+from batchtwin_node.script.imports import changes_path, lies_elsewhere, top_imports
 from batchtwin_node.script.lint import lint
 
+if TYPE_CHECKING:
+    from batchtwin.environments.named import Registered
+    from batchtwin.environments.placement import Placement
+
 SHOWN = 10
-HEAD_BYTES = 64 << 10  # of a file in a store: enough for a header
+NO_INPUT = "none given: all but the data is checked"
+WRITE_A_SCRIPT = "write a scoring script that reads it, and name it in code_configuration"
+HEAD_BYTES = 64 << 10  # enough for most headers
+LONGEST_LINE = 1 << 24
+FORMATS = {".csv": CSV, ".parquet": PARQUET, ".pqt": PARQUET}
+# Files that are looked at if the model requires no columns: only whether they are what their ending says.
+LOOKED_AT = 100
 
 
 def summary(prepared: Prepared) -> dict[str, Any]:
     """Return the job in numbers and names, in the order to show them."""
-    settings = prepared.deployment.settings
     count = len(prepared.plan.mini_batches)
     return {
-        "deployment": f"{prepared.deployment.name} ({prepared.request.deployment})",
-        "model": f"{prepared.model.path} ({', '.join(prepared.model.flavors) or 'no MLflow model'})",
-        "scoring_script": "/".join(prepared.script) if prepared.script else "none: the MLflow driver scores",
+        **_names(prepared.request, prepared.resolved),
         "input": str(prepared.inputs.root),
         "files": prepared.plan.items,
         "bytes": sum(file.size for file in prepared.inputs.files),
         "mini_batches": count,
-        "mini_batch_size": settings.mini_batch_size,
+        "mini_batch_size": prepared.deployment.settings.mini_batch_size,
         "workers": prepared.workers,
         "mini_batches_per_worker": -(-count // prepared.workers),
+        **_rules(prepared.deployment),
+        "fingerprint": prepared.plan.fingerprint,
+    }
+
+
+def summary_without_input(request: Request, resolved: Resolved) -> dict[str, Any]:
+    """Return what is known of a job without its data, in the order to show it."""
+    deployment = resolved.deployment
+    workers, _ = workers_for(request.workers, deployment, request.workers or deployment.workers, request.ray)
+    return {
+        **_names(request, resolved),
+        "input": NO_INPUT,
+        "mini_batch_size": deployment.settings.mini_batch_size,
+        "workers": workers,
+        **_rules(deployment),
+    }
+
+
+def _names(request: Request, resolved: Resolved) -> dict[str, Any]:
+    model = resolved.model
+    return {
+        "deployment": f"{resolved.deployment.name} ({request.deployment})",
+        "model": f"{model.path} ({', '.join(model.flavors) or 'no MLflow model'})",
+        "scoring_script": "/".join(resolved.script) if resolved.script else "none: the MLflow driver scores",
+        "code_in_model": ", ".join(code_in_model(model)) or "none found",
+    }
+
+
+def _rules(deployment: Deployment) -> dict[str, Any]:
+    settings = deployment.settings
+    return {
         "tries": settings.retry_settings.tries,
         "timeout_seconds": settings.retry_settings.timeout,
         "error_threshold": settings.error_threshold,
-        "output": settings.output_action + (f" to {prepared.output.file_name}" if prepared.output.file_name else ""),
-        "fingerprint": prepared.plan.fingerprint,
+        "output": settings.output_action + (f" to {deployment.output_file}" if deployment.output_file else ""),
     }
 
 
@@ -59,55 +107,117 @@ def details(prepared: Prepared) -> dict[str, Any]:
 
 
 def warnings(prepared: Prepared) -> list[str]:
-    """Say what would probably fail: mistakes in the script; files whose head lacks columns of the model's signature."""
+    """Say what would probably fail: mistakes in the script; data that the model's signature does not go with."""
+    doubts = warnings_without_input(prepared.resolved, {ending(file.path) for file in prepared.inputs.files})
     if prepared.script:
-        return lint(Path(*prepared.script))
+        return doubts
     problems = list(_head_problems(prepared))
     more = len(problems) - SHOWN
-    return problems[:SHOWN] + ([f"and {more} more files"] if more > 0 else [])
+    return doubts + problems[:SHOWN] + ([f"and {more} more files"] if more > 0 else [])
+
+
+def warnings_without_input(resolved: Resolved, endings: Collection[str] = (".csv",)) -> list[str]:
+    """Say what would probably fail, whatever the data: mistakes in the script; a model that no table is input for."""
+    if resolved.script:
+        return lint(Path(*resolved.script), resolved.deployment.model_name)
+    problems = (table_problem(resolved.model, kind) for kind in sorted(endings))
+    return [f"{resolved.model.path}: {problem}; {WRITE_A_SCRIPT}" for problem in problems if problem]
+
+
+def missing_imports(resolved: Resolved, placement: Placement, registered: Registered | None = None) -> list[str]:
+    """Name the modules that the script imports at its top, and that are not where it is going to run.
+
+    `registered` looks up environments of a workspace.
+
+    Nothing is known of an image, nor of an environment that is not built, nor of a script that looks elsewhere.
+    """
+    if resolved.script is None or placement.image or placement.would_build:
+        return []
+    folder, script = Path(resolved.script[0]), resolved.script[1]
+    variables = resolved.deployment.settings.environment_variables
+    if changes_path(folder, script) or "PYTHONPATH" in variables:
+        return []
+    imports = list(top_imports(folder, script))
+    tops = dict.fromkeys(found.name.partition(".")[0] for found in imports)
+    missing = missing_modules(placement.python, [*tops])
+    requested, unknown = requested_or_reason(resolved.deployment, resolved.folder, resolved.model, registered)
+    here = placement.kind == "here"
+    return [
+        f"{found.file}:{found.line}: import {found.name}: "
+        + (lies_elsewhere(folder, script, found.name) or missing_module(found.name, requested, unknown, here=here))
+        for found in imports
+        if found.name.partition(".")[0] in missing
+    ]
 
 
 def _head_problems(prepared: Prepared) -> Iterator[str]:
     required = prepared.model.required_columns
-    paths = [file.path for file in prepared.inputs.files if ending(file.path) == ".csv"] if required else []
-    for path, first in _first_records(prepared.inputs.root, paths):
-        if isinstance(first, str):
-            yield first
-        elif missing := [name for name in required if name not in first]:
-            yield f"{redact(path)}: missing columns {', '.join(missing)}; the model's signature requires them"
+    files = [file.path for file in prepared.inputs.files if ending(without_query(file.path)) in FORMATS]
+    paths = files if required else files[:LOOKED_AT]
+    for path, head in _heads(prepared.inputs.root, paths):
+        problem = head if isinstance(head, str) else _problem(path, head, required)
+        if problem:
+            yield f"{redact(path)}: {problem}"
 
 
-def _first_records(root: Path | str, paths: Sequence[str]) -> Iterator[tuple[str, list[str] | str]]:
-    """Yield the fields of the first record of each file, or why there are none. Of a store only heads are read."""
+def _problem(path: str, head: bytes, required: Sequence[str]) -> str | None:
+    """Say what would fail, of a file that begins like this: it is something else, or lacks columns."""
+    wanted = FORMATS[ending(without_query(path))]
+    kind = other_kind(head, wanted)
+    if wanted != CSV or (b"\n" not in head and len(head) >= HEAD_BYTES):
+        return kind
+    try:
+        names = next(csv.reader(io.StringIO(head.decode("utf-8-sig", "replace"), newline="")), [])
+    except csv.Error as error:
+        return kind or f"the first line is not CSV: {error}"
+    counts = Counter(names)
+    missing = [name for name in required if not counts[name]]
+    twins = [name for name in required if counts[name] > 1]
+    if missing:
+        return kind or f"missing columns {listed(missing, str)}; the model's signature requires them"
+    if twins:
+        return f"more than one column is called {listed(twins)}: the first is read"
+    return None if required else kind
+
+
+def _heads(root: Path | str, paths: Sequence[str]) -> Iterator[tuple[str, bytes | str]]:
+    """Yield the beginning of each file, its first line at least, or why it cannot be read."""
     if is_url(root):
-        for path, head in zip(paths, heads(str(root), paths, HEAD_BYTES), strict=True):
-            if isinstance(head, str):
-                yield path, head
-            elif b"\n" in head or len(head) < HEAD_BYTES:
-                yield path, _first_record(path, io.StringIO(head.decode("utf-8-sig", "replace"), newline=""))
+        yield from zip(paths, heads(str(root), paths, HEAD_BYTES), strict=True)
         return
     for path in paths:
-        with open(path, encoding="utf-8-sig", errors="replace", newline="") as stream:
-            yield path, _first_record(path, stream)
+        try:
+            with open(path, "rb") as stream:
+                head = stream.read(HEAD_BYTES)
+                yield path, head if b"\n" in head else head + stream.readline(LONGEST_LINE)
+        except OSError as error:
+            yield path, f"cannot be read: {error.strerror}"
 
 
-def _first_record(path: str, stream: TextIO) -> list[str] | str:
-    try:
-        return next(csv.reader(stream), [])
-    except csv.Error as error:
-        return f"{redact(path)}: the first line is not CSV: {error}"
+@dataclass(frozen=True)
+class Trial:
+    """How one mini-batch went: `text` in a line, `cause` with the first failure and the end of its traceback."""
+
+    text: str
+    cause: str
+    exit_code: int
 
 
-def dry_run(prepared: Prepared, backend: Backend) -> str:
-    """Run the first mini-batch alone and say how long it took, and what the timeout is."""
+def dry_run(prepared: Prepared, backend: Backend) -> Trial:
+    """Run the first mini-batch alone; tell how long it took beside the timeout, or why it failed."""
     timeout = prepared.deployment.settings.retry_settings.timeout
+    notes = io.StringIO()
     with tempfile.TemporaryDirectory(prefix="batchtwin-try-") as folder:
         plan = Plan(prepared.plan.fingerprint, prepared.plan.mini_batches[:1])
         output = OutputFolder(Path(folder) / "job", prepared.output.file_name)
-        result = new_job(replace(prepared, plan=plan, output=output, workers=1), PlainProgress(io.StringIO()), backend)
+        request = replace(prepared.request, publish=None)
+        one = replace(prepared, request=request, plan=plan, output=output, workers=1)
+        result = new_job(one, PlainProgress(notes), backend, dropped)
         with (output.logs / MINI_BATCHES).open(newline="") as stream:
-            rows = list(csv.DictReader(stream))
+            rows = [row for row in csv.DictReader(stream) if row["Mini-batch Id"] != NOTHING]
+    cause = "" if result.status is Status.COMPLETED else f"{notes.getvalue()}{result.cause}"
     if not rows:
-        return f"{result.status.value}: {result.cause.splitlines()[0]}"
-    seconds = float(rows[0]["Run Method Seconds"])
-    return f"{result.status.value}: mini batch 0 ran {seconds:.2f} s; the timeout is {timeout} s"
+        return Trial(f"{result.status.value}: {result.cause.splitlines()[0]}", cause, result.exit_code)
+    seconds = float(rows[-1]["Run Method Seconds"])
+    text = f"{result.status.value}: mini batch 0 ran {seconds:.2f} s; the timeout is {timeout} s"
+    return Trial(text, cause, result.exit_code)

@@ -8,6 +8,7 @@ from typing import Protocol, TextIO
 
 from batchtwin.engine.job import Job
 from batchtwin.engine.logs import duration
+from batchtwin_node.readers.bad_file import LINES, printable
 
 PLAIN_SECONDS = 10.0
 
@@ -27,10 +28,14 @@ class Progress(Protocol):
 
 def progress_line(job: Job, seconds: float) -> str:
     """Return the service's line, with the estimate of what remains [A]."""
-    total = len(job.items)
-    remaining = seconds / job.processed * (total - job.processed) if job.processed else 0.0
-    left = f" Estimate remaining {duration(remaining)}." if job.processed else ""
-    return f"Processed {job.processed} of {total} mini batches in {duration(seconds)}.{left}"
+    remaining = remaining_seconds(job, seconds)
+    left = "" if remaining is None else f" Estimate remaining {duration(remaining)}."
+    return f"Processed {job.processed} of {len(job.items)} mini batches in {duration(seconds)}.{left}"
+
+
+def remaining_seconds(job: Job, seconds: float) -> float | None:
+    """Estimate what remains of a job that runs for `seconds`; None while no mini-batch has ended."""
+    return seconds / job.processed * (len(job.items) - job.processed) if job.processed else None
 
 
 class PlainProgress:
@@ -49,7 +54,7 @@ class PlainProgress:
 
     def note(self, text: str) -> None:
         """Write a line."""
-        print(text, file=self._stream, flush=True)
+        print(printable(text, LINES), file=self._stream, flush=True)
 
     def close(self) -> None:
         """Nothing to put in order."""
@@ -85,13 +90,14 @@ class BarProgress:
 
     def note(self, text: str) -> None:
         """Show a line above the bar, as it is."""
-        self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._bar.console.print(printable(text, LINES), markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         """Take the bar away; the last lines say it all."""
         self._bar.stop()
 
 
-def progress_for(stream: TextIO = sys.stderr) -> Progress:
-    """A bar where `stream` is a terminal, else plain lines."""
+def progress_for(stream: TextIO | None = None) -> Progress:
+    """A bar where `stream` (standard error as it is now, by default) is a terminal, else plain lines."""
+    stream = stream or sys.stderr
     return BarProgress() if stream.isatty() else PlainProgress(stream)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from batchtwin.engine.job import Job
 from batchtwin.engine.logs import Logs
-from batchtwin.engine.progress import Progress, progress_line
+from batchtwin.engine.output.failures import failed_file
+from batchtwin.engine.progress import Progress, progress_line, remaining_seconds
+from batchtwin.inputs.changes import Change
 from batchtwin.inputs.location import redact
 from batchtwin.inputs.plan import Plan
 from batchtwin_node.protocol import Event, Failure, Outcome, Ready
 
 OVERVIEW_SECONDS = 5.0
+# The table of progress gets a row this long after the last one if the counts have changed, else after OVERVIEW_SECONDS.
+METRICS_SECONDS = 1.0
 TRACEBACK_LINES = 12
+CHANGES_SHOWN = 50
 # These end the job, and are shown as its cause.
 SHOWN_AT_THE_END = frozenset({"bad_file", "write"})
 
@@ -24,7 +30,8 @@ class Report:
         self._plan = plan
         self._logs = logs
         self._progress = progress
-        self._began = self._overview = time.monotonic()
+        self._began = self._overview = self._measured = time.monotonic()
+        self._processed = self._changed = 0
         self._picked: dict[int, float] = {}
         self._shown = False
         self._noted: set[str] = set()
@@ -33,8 +40,7 @@ class Report:
         """Log an event; show the first failure of the job at once [+]."""
         if isinstance(event, Ready):
             return
-        if event.mini_batch is not None:
-            self._picked.setdefault(event.mini_batch, event.started)
+        self._tried(event)
         if isinstance(event, Outcome):
             self._logs.outcome(event)
             for note in event.notes:
@@ -52,30 +58,62 @@ class Report:
         self._progress.note(text)
         self._logs.progress(text)
 
-    def ended(self, mini_batch: int, event: Outcome | Failure) -> None:
-        """Log that a mini-batch succeeded or is out of tries."""
-        self._logs.ended(self._plan.mini_batches[mini_batch], event, time.time() - self._picked[mini_batch])
+    def changed(self, change: Change) -> None:
+        """Warn of an input that changed while the job ran: the first ones to the person, all to the overview."""
+        self._changed += 1
+        text = f"Warning: {redact(change.text)}; it changed while the job ran, and its rows may be of either content"
+        if self._changed <= CHANGES_SHOWN:
+            self.note(text)
+            return
+        self._logs.progress(text)
+        if self._changed == CHANGES_SHOWN + 1:
+            self._progress.note("Warning: more inputs have changed; the manifest lists them")
+
+    def happened_before(self, failures: Iterable[Failure]) -> None:
+        """Take over what failed in earlier runs of the job."""
+        for failure in failures:
+            self._logs.count(failure, self.file_of(failure))
+
+    def _tried(self, event: Outcome | Failure) -> None:
+        """Log a try. An idle worker that was killed has tried nothing."""
+        if event.mini_batch is not None:
+            picked = self._picked.setdefault(event.mini_batch, event.started)
+            self._logs.tried(self._plan.mini_batches[event.mini_batch], event, time.time() - picked)
+        elif event.kind != "crashed":
+            self._logs.tried(None, event, event.seconds)
 
     def tick(self, job: Job) -> None:
         """Show progress; called often, writes seldom."""
         self._progress.update(job)
         self._logs.tick()
+        since = time.monotonic() - self._measured
+        if since > OVERVIEW_SECONDS or (since > METRICS_SECONDS and job.processed != self._processed):
+            self.measure(job)
         if time.monotonic() - self._overview > OVERVIEW_SECONDS:
             self._overview = time.monotonic()
             self._logs.progress(progress_line(job, self._overview - self._began))
 
+    def measure(self, job: Job) -> None:
+        """Add a row to the table of progress."""
+        self._measured, self._processed = time.monotonic(), job.processed
+        elapsed = self._measured - self._began
+        self._logs.metrics(job, elapsed, remaining_seconds(job, elapsed))
+
     def file_of(self, failure: Failure) -> str:
-        """The file that failed, as far as that is known: the first of its mini-batch; empty for a worker's start."""
-        if failure.bad_file:
-            return redact(failure.bad_file.file)
-        return "" if failure.mini_batch is None else redact(self._plan.mini_batches[failure.mini_batch].files[0].path)
+        """The file that failed, or, if that is not known, the first of its mini-batch; empty for a worker's start."""
+        if failure.mini_batch is None:
+            return ""
+        known = failed_file(failure, self._plan.mini_batches[failure.mini_batch])
+        return redact(known or self._plan.mini_batches[failure.mini_batch].files[0].path)
 
     def told(self, failure: Failure) -> str:
-        """A failure in one line: what, and in which file."""
-        file = self.file_of(failure)
-        if failure.kind == "bad_file" or not file:
+        """A failure in one line: what, and in which file, or in which files, where it may be any of them."""
+        if failure.kind == "bad_file" or failure.mini_batch is None:
             return failure.message
-        return f"{failure.message} (mini batch {failure.mini_batch}, {file}, try {failure.attempt})"
+        mini_batch = self._plan.mini_batches[failure.mini_batch]
+        others = 0 if failed_file(failure, mini_batch) else len(mini_batch.files) - 1
+        files = self.file_of(failure) + (f" or one of {others} more" if others else "")
+        return f"{failure.message} (mini batch {failure.mini_batch}, {files}, try {failure.attempt})"
 
 
 def _end_of(trace: str) -> list[str]:

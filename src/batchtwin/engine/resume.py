@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -11,33 +10,31 @@ from typing import Literal
 
 from batchtwin.engine.backends.choice import backend_for
 from batchtwin.engine.backends.ray.options import RayOptions
-from batchtwin.engine.identity import Identity
-from batchtwin.engine.job import Status
+from batchtwin.engine.identity.changes import (
+    Change,
+    ChangedError,
+    accept,
+    changes_since,
+    environment_change,
+    new_files,
+    refused,
+)
+from batchtwin.engine.job import Job, Status
 from batchtwin.engine.ledger import Entry, Ledger
 from batchtwin.engine.output.folder import OutputFolder, failpoint
 from batchtwin.engine.output.manifest import Manifest
+from batchtwin.engine.output.result import Result
 from batchtwin.engine.output.segments import range_problem
 from batchtwin.engine.output.upload import publish, result_location
 from batchtwin.engine.prepare import Prepared, place_request, requests, resolve
 from batchtwin.engine.progress import Progress
-from batchtwin.engine.run import Result, Run, job_of
-from batchtwin.errors import BatchTwinError
-from batchtwin.inputs.listing import InputFile, Inputs, list_inputs
+from batchtwin.engine.run import job_of, run_job
+from batchtwin.environments.named import Registered
+from batchtwin.inputs.listing import InputFile, Inputs
 from batchtwin.inputs.location import is_url
-from batchtwin.inputs.plan import Plan, content_hash
+from batchtwin.inputs.plan import Plan
 from batchtwin.interrupts import Interrupts, of_a_command
 from batchtwin_node.protocol import Failure, Outcome
-
-
-class ChangedError(BatchTwinError):
-    """What a job was made of is not what is there now."""
-
-    def __init__(self, root: Path, changes: list[str]) -> None:
-        super().__init__(
-            "\n".join(f"{root}: cannot be resumed: {change}" for change in changes)
-            + "\nPut it back as it was, or score again: --overwrite"
-        )
-
 
 Pooling = Literal["local"] | RayOptions
 """Where to run."""
@@ -50,11 +47,14 @@ def resume(
     *,
     retry_failed: bool = False,
     where: Pooling | None = None,
+    registered: Registered | None = None,
+    accepted: Collection[str] = (),
     interrupts: Interrupts = of_a_command,
 ) -> Result:
     """Finish an interrupted or failed job: run what the ledger lacks. A finished one is left as it is.
 
-    It runs where it ran before, unless `where` says otherwise.
+    It runs where it ran before, unless `where` says otherwise. `registered` looks up environments of a workspace.
+    `accepted` names the parts, `code` and `deployment`, that may have changed: mini-batches that are done stay done.
 
     Raises:
         BatchTwinError: there is no job, it is in use, or what it was made of has changed.
@@ -75,21 +75,49 @@ def resume(
             prepared.output.tidy()
             return replace(Result.of(prepared, job, "", result_location(prepared)), status=Status.COMPLETED)
         changes = changes_since(prepared, ledger)
-        if changes:
+        if refused(changes, accepted):
             raise ChangedError(root, changes)
         for name in new_files(prepared):
             progress.note(f"Warning: {name}: not there when the job began, and not part of it")
-        placement = place_request(prepared.request, prepared.resolved, progress.note)
+        placement = place_request(prepared.request, prepared.resolved, progress.note, registered=registered)
+        prepared = prepared.placed(placement)
         with closing(backend_for(prepared.request, prepared.resolved, placement)) as backend:
-            environment, before = backend.connect(prepared), ledger.fact("environment")
-            if before and where is None and environment != before:
-                raise ChangedError(root, [f"it ran in another environment ({before}); this is {environment}"])
+            environment = backend.connect(prepared)
+            if where is None:
+                changes += environment_change(ledger, environment)
+                if refused(changes, accepted):
+                    raise ChangedError(root, changes)
             if complete:
                 ended = _restart_completed(prepared.output, ledger, ended)
             if retry_failed:
                 ended = [event for event in ended if isinstance(event, Outcome) and not event.failed]
+            if prepared.request.strict_inputs:
+                ended = _without_changed(prepared, ended, ledger)
             job.replay(_drop_damaged(prepared, ended, progress))
-            return Run(prepared, job, ledger, progress, backend, interrupts)()
+            if changes:
+                _accept(ledger, prepared, environment, changes, job, progress)
+            return run_job(prepared, job, ledger, progress, backend, interrupts=interrupts)
+
+
+def _accept(
+    ledger: Ledger, prepared: Prepared, environment: str, changes: list[Change], job: Job, progress: Progress
+) -> None:
+    """Record what a person accepts, and tell it."""
+    accept(ledger, prepared, environment, changes, job.processed)
+    for change in changes:
+        progress.note(f"Accepted: {change.text}")
+    progress.note(f"{job.processed} of {len(job.items)} mini batches were done before, and stay so")
+
+
+def _without_changed(prepared: Prepared, ended: list[Outcome | Failure], ledger: Ledger) -> list[Outcome | Failure]:
+    """Leave out mini-batches whose inputs changed while they ran; they are as they were now, or this is refused."""
+    changed = {change.path for change in ledger.changes()}
+    doubtful = {
+        mini_batch.id
+        for mini_batch in prepared.plan.mini_batches
+        if any(file.path in changed for file in mini_batch.files)
+    }
+    return [event for event in ended if event.mini_batch not in doubtful]
 
 
 def _drop_damaged(
@@ -126,7 +154,7 @@ def load_prepared(ledger: Ledger, root: Path, workers: int | None = None, where:
     if where is not None:
         request = replace(request, ray=None if where == "local" else where)
     mini_batches, hashes = ledger.plan()
-    files = tuple(file for mini_batch in mini_batches for file in mini_batch.files)
+    files = Plan("", mini_batches).files
     inputs = Inputs(ledger.fact("root") or "", _is_folder(request.input, files), files)
     plan = Plan(ledger.fact("fingerprint") or "", mini_batches)
     return Prepared.of(request, resolve(request), inputs, plan, root, hashes)
@@ -134,37 +162,3 @@ def load_prepared(ledger: Ledger, root: Path, workers: int | None = None, where:
 
 def _is_folder(path: Path | str, files: tuple[InputFile, ...]) -> bool:
     return files[0].path != path if is_url(path) else Path(path).is_dir()
-
-
-def changes_since(prepared: Prepared, ledger: Ledger) -> list[str]:
-    """Name what differs from when the job began: deployment, model, code, and every input file."""
-    before = Identity.model_validate_json(ledger.fact("identity") or "")
-    parts = [f"{part} has changed" for part in before.changes(prepared.identity)]
-    files = prepared.inputs.files
-    if files and is_url(files[0].path):
-        from batchtwin.inputs.remote import changes
-
-        return parts + list(changes(prepared.inputs))
-    inputs = (_change(file, prepared.hashes.get(file.path)) for file in files)
-    return parts + [change for change in inputs if change]
-
-
-def _change(file: InputFile, sha256: str | None) -> str | None:
-    """By size and time of change, or by content where that was hashed [R]."""
-    try:
-        info = os.stat(file.path)
-    except OSError as error:
-        return f"input {file.path}: {error.strerror}"
-    if info.st_size != file.size:
-        return f"input {file.path} has {info.st_size} bytes, {file.size} when the job began"
-    if sha256:
-        return None if content_hash(Path(file.path)) == sha256 else f"input {file.path} has changed"
-    return None if info.st_mtime_ns == file.mtime_ns else f"input {file.path} was written since the job began"
-
-
-def new_files(prepared: Prepared) -> list[str]:
-    """Name the input files that have come since."""
-    if not prepared.inputs.is_folder:
-        return []
-    known = {file.path for file in prepared.inputs.files}
-    return [file.path for file in list_inputs(prepared.inputs.root).files if file.path not in known]

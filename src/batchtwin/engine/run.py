@@ -2,75 +2,42 @@
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-from batchtwin import errors, safe_open
+from batchtwin import safe_open
 from batchtwin.engine.backends.base import Backend, Pool, PoolError
 from batchtwin.engine.context import job_context
-from batchtwin.engine.job import Job, Rules, Status, Submit
+from batchtwin.engine.job import Job, Rules, Status, Submit, next_step
 from batchtwin.engine.ledger import Entry, Ledger
 from batchtwin.engine.logs import Logs
 from batchtwin.engine.output.build_manifest import write_manifest
 from batchtwin.engine.output.failures import write_failures
-from batchtwin.engine.output.folder import OutputFolder, failpoint
+from batchtwin.engine.output.folder import failpoint
+from batchtwin.engine.output.result import Result
+from batchtwin.engine.output.row_counts import row_count_warnings
 from batchtwin.engine.output.upload import publish, result_location
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import Progress
 from batchtwin.engine.report import Report
-from batchtwin.errors import OutputError
+from batchtwin.engine.tracking.deliver import OnLogged, at_end
+from batchtwin.engine.tracking.logged import LogReader
+from batchtwin.environments.differences import missing_module
+from batchtwin.environments.placement import requested_or_reason
+from batchtwin.errors import BatchTwinError, OutputError
+from batchtwin.inputs.changes import Change, Watch
+from batchtwin.inputs.location import is_url, redact
 from batchtwin.interrupts import Interrupts, of_a_command
 from batchtwin_node.protocol import Failure, Outcome, Ready
+from batchtwin_node.script.imports import lies_elsewhere
 
 TICK_SECONDS = 0.2
 
 
-@dataclass(frozen=True)
-class Result:
-    """How a job ended. `cause` says why, with the first real cause, where it did not complete.
-
-    `written` is the predictions file, a text if that is a URL, else the place to look at; `output` is the job's folder;
-    `is_driver` says that the MLflow driver scored, no script, and `predicts_text` that its
-    model's signature has texts as predictions; `refused` means that the script could not be run.
-    """
-
-    status: Status
-    summary: str
-    cause: str
-    written: Path | str
-    files: int
-    rows: int
-    failed: int
-    output: OutputFolder
-    is_driver: bool
-    predicts_text: bool = False
-    refused: bool = False
-
-    @classmethod
-    def of(cls, prepared: Prepared, job: Job, cause: str, written: Path | str) -> Result:
-        """Return the result of a job that has ended."""
-        return cls(
-            status=job.status,
-            summary=job.summary,
-            cause=cause,
-            written=written,
-            files=job.processed_items,
-            rows=job.rows,
-            failed=job.failed,
-            output=prepared.output,
-            is_driver=prepared.script is None,
-            predicts_text=prepared.script is None and prepared.model.predicts_text,
-            refused=job.fatal is not None and job.fatal.kind == "script",
-        )
-
-    @property
-    def exit_code(self) -> int:
-        """0 Completed, 1 Failed, 2 refused, 130 Canceled."""
-        if self.refused:
-            return errors.REFUSED
-        return {Status.COMPLETED: errors.COMPLETED, Status.CANCELED: errors.CANCELED}.get(self.status, errors.FAILED)
+class WholeFilesError(Exception):
+    """Files that were to be scored in parts cannot be; the text says why. What was committed is of no use."""
 
 
 class Run:
@@ -83,22 +50,26 @@ class Run:
         ledger: Ledger,
         progress: Progress,
         backend: Backend,
+        on_logged: OnLogged = at_end,
         interrupts: Interrupts = of_a_command,
     ) -> None:
-        self._backend = backend
         self._interrupts = interrupts
+        self._backend = backend
+        self._on_logged = on_logged
         self._prepared = prepared
         self._job = job
         self._ledger = ledger
         self._progress = progress
         self._began = time.monotonic()
         self._number = int(ledger.fact("runs") or 0) + 1
+        self._watch = Watch(prepared.hashes, ledger.changes())
 
     def __call__(self) -> Result:
         """Run to the end, and write what the job leaves.
 
         Raises:
             OutputError: the output folder cannot be made.
+            WholeFilesError: it has to begin again, without parts of files.
         """
         prepared, job = self._prepared, self._job
         self._ledger.state("runs", str(self._number))
@@ -107,6 +78,12 @@ class Run:
             report = Report(prepared.plan, logs, self._progress)
             scheduled = f"Scheduled {len(job.items)} mini batches with {sum(job.items)} items"
             logs.progress(f"Scheduling finished. {scheduled} in {time.monotonic() - self._began:.3f} seconds.")
+            report.happened_before(self._ledger.failures())
+            report.measure(job)
+            if prepared.environment:
+                logs.progress(f"Environment: {prepared.environment}")
+            for warning in prepared.warnings:
+                logs.progress(f"Warning: {warning}")
             context = job_context(prepared, self._number, self._ledger.fact("key") or prepared.plan.fingerprint)
             pool = self._backend.pool(context, logs, report.note)
             with self._interrupts() as caught, closing(self._progress), closing(pool):
@@ -122,16 +99,21 @@ class Run:
                     job.fail(self._refused(error))
             for folder in (prepared.output.scratch, prepared.output.models):
                 safe_open.remove(folder, prepared.output.root, ignore_errors=True)
+            if job.fatal is not None and job.fatal.kind == "not_in_parts":
+                raise WholeFilesError(job.fatal.message)
             return self._finish(report, logs)
 
     def _drive(self, pool: Pool, report: Report, caught: list[int]) -> None:
         """Pass events to the job, commit them, and submit the job's tries to the pool, until the job has ended."""
         self._apply(pool, sorted(self._job.start(), key=self._longest_first))
         while self._job.status is Status.RUNNING:
-            happened = [event for event in pool.events(TICK_SECONDS) if not isinstance(event, Ready)]
+            events = pool.events(TICK_SECONDS)
+            for ready in (event for event in events if isinstance(event, Ready)):
+                self._job.on(ready)
+            happened = [event for event in events if not isinstance(event, Ready)]
             if happened:
                 failpoint("events taken")
-                entries = [self._take(event, pool, report) for event in happened]
+                entries = [entry for event in happened for entry in self._take(event, pool, report)]
                 failpoint("before commit")
                 self._ledger.add(entries)
                 failpoint("committed")
@@ -141,17 +123,40 @@ class Run:
 
     def _longest_first(self, command: Submit) -> int:
         """Nobody wants to wait for one large file at the end; within a factor of two, and below a MiB, plan order."""
-        files = self._prepared.plan.mini_batches[command.mini_batch].files
-        return -(sum(file.size for file in files) >> 20).bit_length()
+        mini_batch = self._prepared.plan.mini_batches[command.mini_batch]
+        if mini_batch.part is not None:  # parts are alike
+            return -1
+        return -(sum(file.size for file in mini_batch.files) >> 20).bit_length()
 
-    def _take(self, event: Outcome | Failure, pool: Pool, report: Report) -> Entry:
+    def _take(self, event: Outcome | Failure, pool: Pool, report: Report) -> list[Entry]:
         report.happened(event)
+        if isinstance(event, Outcome) and self._has_changed(event, report):
+            return []  # not committed: with the input as it was, a resumed job runs the mini-batch again
         before = self._job.processed
         self._apply(pool, self._job.on(event))
         ended = self._job.processed > before
-        if ended and event.mini_batch is not None:
-            report.ended(event.mini_batch, event)
-        return Entry(event, ended)
+        if isinstance(event, Failure) and (ended or event is self._job.fatal) and self._has_changed(event, report):
+            ended = False
+        return [Entry(event, ended)]
+
+    def _has_changed(self, event: Outcome | Failure, report: Report) -> bool:
+        """Look at the inputs of a mini-batch again; whether one has changed, which fails the job."""
+        if event.mini_batch is None or is_url(self._prepared.inputs.root):
+            return False
+        files = self._prepared.plan.mini_batches[event.mini_batch].files
+        return self._tell_changes(self._watch.look(files), report)
+
+    def _tell_changes(self, changes: list[Change], report: Report) -> bool:
+        """Warn of inputs that have changed, and write them down; whether that fails the job."""
+        if not changes:
+            return False
+        self._ledger.add_changes(changes)
+        for change in changes:
+            report.changed(change)
+        if not self._prepared.request.strict_inputs:
+            return False
+        self._job.fail(f"{redact(changes[0].text)}; --strict-inputs: put it back as it was and resume, or score again")
+        return True
 
     def _apply(self, pool: Pool, commands: list[Submit]) -> None:
         for command in commands:
@@ -159,18 +164,42 @@ class Run:
 
     def _finish(self, report: Report, logs: Logs) -> Result:
         job, output = self._job, self._prepared.output
+        if job.status is Status.COMPLETED and is_url(self._prepared.inputs.root):
+            self._look_at_store(report)
+        self._warn_of_row_counts(report)
         any_failed = self._complete(logs)
-        cause = self._backend.explain(_cause(job, report))
+        cause = self._explained(_cause(job, report))
         if job.fatal is not None and job.fatal.kind == "write":
             cause += f"; {self._prepared.output.advice}"
+        logged = LogReader(logs.root, self._number)
+        if note := self._on_logged(logged, job.status, output.root.name):
+            report.note(note)
         with suppress(OSError):  # the console has it too
+            report.measure(job)
             logs.result(job, cause)
         written: Path | str
         if job.status is Status.COMPLETED:
             written = result_location(self._prepared)
         else:
             written = output.failures if any_failed else logs.root
-        return Result.of(self._prepared, job, cause, written)
+        has_advice = output.advice in cause
+        advice = "" if has_advice else next_step(job, output.root, script=self._prepared.script is not None)
+        return Result.of(self._prepared, job, cause, written, advice)
+
+    def _warn_of_row_counts(self, report: Report) -> None:
+        outcomes = [self._job.outcomes[number] for number in sorted(self._job.outcomes)]
+        for text in row_count_warnings(self._prepared.plan.mini_batches, outcomes):
+            with suppress(OSError):  # a full disk: the manifest and `verify` say it too
+                report.note(text)
+
+    def _look_at_store(self, report: Report) -> None:
+        """Inputs of a store are looked at once, when all are scored: by one listing."""
+        from batchtwin.inputs.remote import changes
+
+        try:
+            self._tell_changes(self._watch.add(changes(self._prepared.inputs)), report)
+        except (OutputError, OSError) as error:
+            self._job.fail(str(error))
 
     def _complete(self, logs: Logs) -> bool:
         """Write failures, output and manifest, in this order; tell whether anything failed."""
@@ -185,7 +214,7 @@ class Run:
                 logs.progress(f"All {len(job.items)} mini batches have been processed.")
                 failpoint("before manifest")
                 try:
-                    write_manifest(prepared, job, assembled, self._ledger.fact("started") or "", self._number)
+                    write_manifest(prepared, job, assembled, self._ledger)
                 except OSError:
                     prepared.output.withdraw()
                     raise
@@ -200,9 +229,52 @@ class Run:
             job.fail(self._refused(error))
         return any_failed
 
+    def _explained(self, cause: str) -> str:
+        """Say of a module that is missing why it is, and how to have it."""
+        cause = self._backend.explain(cause)
+        missing = re.search(r"No module named '([\w.]+)'", cause)
+        if missing is None:
+            return cause
+        with suppress(BatchTwinError, OSError):  # what says so may be gone; the cause is not
+            cause += f"\n{self._why_missing(missing[1])}"
+        return cause
+
+    def _why_missing(self, module: str) -> str:
+        resolved = self._prepared.resolved
+        if resolved.script and (place := lies_elsewhere(Path(resolved.script[0]), resolved.script[1], module)):
+            return place
+        requested, unknown = requested_or_reason(resolved.deployment, resolved.folder, resolved.model)
+        here = (self._ledger.fact("environment") or "").startswith("here")
+        return missing_module(module, requested, unknown, here=here)
+
     def _refused(self, error: OSError) -> str:
         """A full disk or the like: what is committed stays."""
         return f"{error.filename or self._prepared.output.root}: {error.strerror}; {self._prepared.output.advice}"
+
+
+def run_job(
+    prepared: Prepared,
+    job: Job,
+    ledger: Ledger,
+    progress: Progress,
+    backend: Backend,
+    on_logged: OnLogged = at_end,
+    interrupts: Interrupts = of_a_command,
+) -> Result:
+    """Run a job to its end; where files cannot be scored in parts, from its beginning with whole files.
+
+    `on_logged` gets what the script logged with MLflow.
+
+    Raises:
+        OutputError: the output folder or the ledger cannot be written.
+    """
+    try:
+        return Run(prepared, job, ledger, progress, backend, on_logged, interrupts)()
+    except WholeFilesError as error:
+        progress.note(f"Warning: --split-rows: {error}; whole files are scored")
+    whole = prepared.whole()
+    ledger.replan(whole.plan.mini_batches, whole.hashes)
+    return Run(whole, job_of(whole), ledger, progress, backend, on_logged, interrupts)()
 
 
 def job_of(prepared: Prepared) -> Job:
@@ -213,6 +285,7 @@ def job_of(prepared: Prepared) -> Job:
         error_threshold=settings.error_threshold,
         append_row=settings.output_action == "append_row",
         workers=prepared.workers,
+        driver=prepared.script is None,
     )
     return Job([len(mini_batch.files) for mini_batch in prepared.plan.mini_batches], rules)
 

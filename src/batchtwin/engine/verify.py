@@ -10,27 +10,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from batchtwin.engine.identity.changes import acceptances, changes_since
+from batchtwin.engine.job import next_step
 from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.output.difference import first_difference
 from batchtwin.engine.output.folder import MANIFEST, SCORE, OutputFolder
 from batchtwin.engine.output.manifest import Manifest
 from batchtwin.engine.output.remote import RemoteOutput
+from batchtwin.engine.output.row_counts import row_count_warnings
 from batchtwin.engine.output.segments import range_problem
 from batchtwin.engine.prepare import Prepared
-from batchtwin.engine.resume import changes_since, load_prepared
+from batchtwin.engine.resume import load_prepared
+from batchtwin.engine.run import job_of
 from batchtwin.errors import COMPLETED, FAILED, BatchTwinError
 from batchtwin.inputs.plan import MiniBatch
 from batchtwin.inputs.remote import RemoteError
 from batchtwin.safe_open import open_file
-from batchtwin_node.protocol import Outcome
+from batchtwin_node.protocol import Failure, Outcome
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`problems` is empty if all is well; `checked` says what was looked at, in one line."""
+    """`problems` is empty if all is well; `checked` says what was looked at, in one line.
+
+    `warnings` say what is right, but perhaps not meant.
+    """
 
     problems: tuple[str, ...]
     checked: str
+    warnings: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -44,7 +52,8 @@ class Verdict:
 
     def data(self) -> dict[str, Any]:
         """Return the verdict for programs."""
-        return {"ok": self.ok, "exit_code": self.exit_code, "problems": list(self.problems), "checked": self.checked}
+        lists = {"problems": list(self.problems), "warnings": list(self.warnings)}
+        return {"ok": self.ok, "exit_code": self.exit_code, **lists, "checked": self.checked}
 
 
 def verify(root: Path) -> Verdict:
@@ -60,26 +69,38 @@ def verify(root: Path) -> Verdict:
             prepared = load_prepared(ledger, root)
         except BatchTwinError as error:
             return Verdict((str(error),), "nothing: what the job was made of is gone")
-        problems += changes_since(prepared, ledger)
-        outcomes = [event for event in ledger.ended() if isinstance(event, Outcome)]
+        problems += [change.text for change in changes_since(prepared, ledger)]
+        ended = list(ledger.ended())
+        outcomes = [event for event in ended if isinstance(event, Outcome)]
         mini_batches = prepared.plan.mini_batches
         output = prepared.output
         if not output.manifest.exists():
-            problems.append(f"{root}: the job is not complete; finish it with `batchtwin resume {root}`")
+            problems.append(_incomplete(prepared, ended))
             problems += _segments(output, outcomes, mini_batches)
         else:
             manifest = Manifest.read(output.manifest)
             if manifest.runs != int(ledger.fact("runs") or 0):
                 problems.append(f"{root}: a retry was cut off; finish it with `batchtwin resume {root}`")
                 return Verdict(tuple(problems), "inputs, model and script")
+            problems += _changed(manifest, set(problems))
             problems += _counts(manifest, prepared, outcomes)
             problems += _predictions(output, manifest, outcomes, mini_batches)
             problems += _published(prepared, manifest)
-    rows = sum(outcome.rows for outcome in outcomes)
-    looked_at = (
-        f"{len(prepared.inputs.files)} input files, {len(outcomes)} of {len(mini_batches)} mini batches, {rows} rows"
-    )
-    return Verdict(tuple(problems), looked_at)
+        rows = sum(outcome.rows for outcome in outcomes)
+        counted = f"{len(outcomes)} of {len(mini_batches)} mini batches, {rows} rows"
+        looked_at = f"{len(prepared.inputs.files)} input files, {counted}"
+        for acceptance in acceptances(ledger):
+            looked_at += f"; accepted before run {acceptance.change.run}: {'; '.join(acceptance.change.changes)}"
+    return Verdict(tuple(problems), looked_at, tuple(row_count_warnings(mini_batches, outcomes)))
+
+
+def _incomplete(prepared: Prepared, ended: list[Outcome | Failure]) -> str:
+    job, root = job_of(prepared), prepared.output.root
+    job.replay(ended)
+    advice = next_step(job, root, script=prepared.script is not None)
+    if job.is_settled:
+        return f"{root}: the job failed: {job.cause} {advice}"
+    return f"{root}: the job is not complete; finish it with `batchtwin resume {root}`: {advice}"
 
 
 def _segments(output: OutputFolder, outcomes: list[Outcome], mini_batches: tuple[MiniBatch, ...]) -> Iterator[str]:
@@ -88,6 +109,13 @@ def _segments(output: OutputFolder, outcomes: list[Outcome], mini_batches: tuple
         path = output.segments / outcome.segment
         if problem := range_problem(path, output.root, outcome, outcome.offset, mini_batches):
             yield problem
+
+
+def _changed(manifest: Manifest, known: set[str]) -> Iterator[str]:
+    """Inputs that changed while the job ran, also if they are now as they were."""
+    for entry in manifest.changed_inputs:
+        if entry.change not in known:
+            yield f"while the job ran: {entry.change}"
 
 
 def _counts(manifest: Manifest, prepared: Prepared, outcomes: list[Outcome]) -> Iterator[str]:

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from batchtwin import atomic
 from batchtwin.errors import UsageError
-from batchtwin.locks import hold
+from batchtwin.locks import acquire, hold, share
 
 FOLDER = "BATCHTWIN_ENVIRONMENTS"
 RECORD = "environment.json"
 LOCK = "requirements.lock"
 DAY = 86_400.0
+MAXIMUM, DEFAULT_MAXIMUM = "BATCHTWIN_ENVIRONMENTS_MAX", "20g"
+# Seconds after its last use in which an environment is not removed for want of room: a job may be about to start.
+JUST_USED = 60.0
+# Folders of the cache: those being made or removed, and those that should be whole.
+LEFT_OVER = re.compile(r"\.(?P<key>[0-9a-f]{20})\.(new|gone)|(?P<whole>[0-9a-f]{20})")
 
 
 @dataclass(frozen=True)
@@ -56,8 +63,25 @@ class Environment:
         return (self.path / RECORD).stat().st_mtime
 
     def touch(self) -> None:
-        """Note that it is used now."""
-        os.utime(self.path / RECORD)
+        """Note that it is used now; in a folder that cannot be written this is not known."""
+        with suppress(OSError):
+            os.utime(self.path / RECORD)
+
+    def use(self) -> int | None:
+        """Keep it from being removed or renewed until the descriptor that is returned is closed.
+
+        None where nobody can remove it, because the folder cannot be written.
+
+        Raises:
+            UsageError: it is not there any more, or was made again.
+        """
+        descriptor = None
+        with suppress(OSError):
+            descriptor = share(use_of(self.record.key))
+        current = load(self.path)
+        if current is None or current.record != self.record:
+            raise UsageError(f"{self.path}: was removed or made again just now; run this again")
+        return descriptor
 
     @property
     def lock(self) -> str:
@@ -115,14 +139,92 @@ def lock_of(key: str) -> Path:
     return cache_folder() / f".{key}.lock"
 
 
+def use_of(key: str) -> Path:
+    """Return the file on which jobs that run in an environment hold a shared lock."""
+    return cache_folder() / f".{key}.use"
+
+
+def is_used(key: str) -> bool:
+    """Whether a job runs in an environment now."""
+    try:
+        os.close(acquire(use_of(key), wait=False))
+    except BlockingIOError:
+        return True
+    except OSError:  # a folder that cannot be written
+        return False
+    return False
+
+
 def remove(environment: Environment) -> None:
     """Remove an environment; it is gone for others at once.
 
     Raises:
+        UsageError: a job runs in it.
         OSError: the file system refuses.
     """
-    with hold(lock_of(environment.record.key)):
-        discard(environment.path)
+    key = environment.record.key
+    with hold(lock_of(key)):
+        try:
+            descriptor = acquire(use_of(key), wait=False)
+        except BlockingIOError:
+            raise UsageError(f"{key}: a job runs in this environment; remove it when the job has ended") from None
+        try:
+            discard(environment.path)
+        finally:
+            os.close(descriptor)
+
+
+def limit() -> int | None:
+    """Return how many bytes all environments may have together: BATCHTWIN_ENVIRONMENTS_MAX; None for any number.
+
+    Raises:
+        UsageError: the variable is no size.
+    """
+    text = os.environ.get(MAXIMUM, "").strip() or DEFAULT_MAXIMUM
+    if text.lower() == "none":
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text, re.IGNORECASE)
+    if match is None:
+        raise UsageError(f"{MAXIMUM}={text}: is no size; write it as 20g, 500m or none")
+    return int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " "))
+
+
+def make_room(kept: Environment) -> Iterator[Environment]:
+    """Remove the environments that were used least lately until all fit the limit, and yield each.
+
+    `kept` stays, and so does what a job runs in or was used in the last minute.
+
+    Raises:
+        UsageError: the limit is no size.
+    """
+    maximum = limit()
+    whole = list(environments()) if maximum is not None else []
+    total = sum(environment.record.size for environment in whole)
+    for environment in reversed(whole):
+        if maximum is None or total <= maximum:
+            return
+        if environment.record.key == kept.record.key or time.time() - environment.last_used < JUST_USED:
+            continue
+        with suppress(UsageError, OSError):
+            remove(environment)
+            total -= environment.record.size
+            yield environment
+
+
+def sweep() -> None:
+    """Remove what builds left that were killed: nobody holds the lock of such a folder."""
+    folder = cache_folder()
+    for path in folder.iterdir() if folder.is_dir() else ():
+        match = LEFT_OVER.fullmatch(path.name)
+        if match is None or (match["whole"] and load(path) is not None):
+            continue
+        with suppress(OSError):  # BlockingIOError among them: it is being made
+            descriptor = acquire(lock_of(match["key"]), wait=False)
+            try:
+                if not match["whole"] or load(path) is None:
+                    discard(path)
+            finally:
+                os.close(descriptor)
 
 
 def discard(path: Path) -> None:
@@ -131,9 +233,10 @@ def discard(path: Path) -> None:
     Raises:
         OSError: the file system refuses.
     """
-    gone = path.with_name(f".{path.name.lstrip('.')}.gone")
+    name = path.name.lstrip(".").partition(".")[0]
+    gone = path.with_name(f".{name}.gone")
     shutil.rmtree(gone, ignore_errors=True)
-    if path.exists():
+    if path != gone and path.exists():
         path.rename(gone)
         shutil.rmtree(gone, ignore_errors=True)
 
@@ -141,6 +244,11 @@ def discard(path: Path) -> None:
 def unused(days: float) -> list[Environment]:
     """Return the environments that nothing has used for so many days."""
     return [environment for environment in environments() if time.time() - environment.last_used > days * DAY]
+
+
+def versions(lock: str) -> set[str]:
+    """Return the lines `name==version` of a lock."""
+    return {line.strip() for line in lock.splitlines() if re.match(r"[\w.-]+==\S+$", line.strip())}
 
 
 def size_of(path: Path) -> int:

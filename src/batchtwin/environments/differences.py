@@ -7,12 +7,24 @@ from collections.abc import Iterable
 
 from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
 
 from batchtwin.environments.conda_specs import parse_spec
 from batchtwin.environments.installed import Installed, installed_here
 from batchtwin.environments.pip_lines import PipLine
 from batchtwin.environments.requested import RequestedEnvironment
 
+# Modules that have another name than what brings them.
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "bs4": "beautifulsoup4",
+    "cv2": "opencv-python-headless",
+    "dateutil": "python-dateutil",
+    "dotenv": "python-dotenv",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
 # Options that request nothing: what is installed cannot differ from them.
 REQUESTING = {"--requirement", "--editable"}
 
@@ -64,6 +76,30 @@ def may_be_silently_wrong(requested: RequestedEnvironment | None, installed: Ins
     present = installed or installed_here()
     minor = requested.python_minor if requested.python else _minor(requested.saved_python)
     return minor if minor and minor != present.python_minor else None
+
+
+def missing_module(name: str, requested: RequestedEnvironment | None, unknown: str, *, here: bool) -> str:
+    """Say why an environment lacks the module `name`, and what to do.
+
+    `unknown` says why nothing tells what is `requested`; `here`: the job runs in the packages of batchtwin.
+    """
+    top = name.partition(".")[0]
+    distribution = DISTRIBUTIONS.get(top, top)
+    if requested is None:
+        return f"no module {top} {'here' if here else 'there'}; environment: {unknown or 'nothing says what it holds'}"
+    where = f"the deployment's environment ({requested.source})"
+    if not _lists(requested, distribution):
+        return f"no module {top}: {where} does not list {distribution}; add it there"
+    if here:
+        return f"no module {top} here: {where} lists {distribution}; run in an environment of its own: --env venv"
+    return f"no module {top}: {where} lists {distribution}, and it is not installed where the job ran; install it there"
+
+
+def _lists(requested: RequestedEnvironment, distribution: str) -> bool:
+    wanted = canonicalize_name(distribution)
+    pip = {canonicalize_name(line.requirement.name) for line in requested.expanded() if line.requirement}
+    conda = {canonicalize_name(spec.name) for text in requested.conda if (spec := parse_spec(text))}
+    return wanted in pip | conda
 
 
 def _minor(version: str) -> str | None:

@@ -16,12 +16,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from batchtwin.deployment.schema import Deployment, InlineEnvironment
-from batchtwin.environments.requested import RequestedEnvironment, requested_environment
-from batchtwin.environments.venv import OVERRIDES, SEEDS
+from batchtwin.deployment.model import Model
+from batchtwin.deployment.schema import Deployment
+from batchtwin.environments.build import OVERRIDES, SEEDS
+from batchtwin.environments.named import Registered
+from batchtwin.environments.placement import requested_or_reason
+from batchtwin.environments.requested import RequestedEnvironment
 from batchtwin.errors import BatchTwinError
 from batchtwin.inputs.plan import content_hash
 
@@ -81,24 +85,28 @@ def _for_uv(python: str) -> str:
     return exact[1] if exact else version or "3"
 
 
-def recipe_for(deployment: Deployment, folder: Path, model: Path, *, allow_builds: bool = False) -> Recipe:
+def recipe_for(
+    deployment: Deployment,
+    folder: Path,
+    model: Model,
+    *,
+    allow_builds: bool = False,
+    registered: Registered | None = None,
+) -> Recipe:
     """Return what the deployment's image is made of: its `environment`, else the MLflow model's own requirements.
 
+    `registered` looks up environments of a workspace.
+
     Raises:
-        ImageError: the deployment names an environment that only Azure ML has, or nothing at all, or a requirement
-            that cannot be put into an image.
+        ImageError: nothing here says what to install, or a requirement cannot be put into an image.
+        BatchTwinError: a file that says it cannot be read.
     """
-    environment = deployment.environment
-    requested = requested_environment(deployment, folder, model)
-    if isinstance(environment, str):
-        raise ImageError(
-            f"environment: '{environment}' is registered in Azure ML, not here; write image and conda_file"
-        )
+    requested, reason = requested_or_reason(deployment, folder, model, registered)
     if requested is None:
-        raise ImageError(f"environment: no conda_file, and no MLflow model in {model}: nothing says what to install")
+        nothing = f"no conda_file, and no MLflow model in {model.path}: nothing says what to install"
+        raise ImageError(f"environment: {reason or nothing}")
     _check(requested)
-    image = environment.image if isinstance(environment, InlineEnvironment) else None
-    return Recipe(image or BASE_IMAGE, requested, allow_builds)
+    return Recipe(requested.image or BASE_IMAGE, requested, allow_builds)
 
 
 def _check(requested: RequestedEnvironment) -> None:
@@ -149,10 +157,14 @@ def _add_uv(context: Path) -> None:
 
 def _run(command: Sequence[str], *, quiet: bool = False) -> bool:
     """Run a command and tell whether it succeeded; what it says goes to stderr, or nowhere."""
-    output = subprocess.DEVNULL if quiet else sys.stderr
     environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
+    # An engine draws on a terminal. It must not end because nobody reads of the build.
+    output: Any = subprocess.DEVNULL if quiet else sys.stderr if sys.stderr.isatty() else subprocess.PIPE
     try:
-        done = subprocess.run(command, stdout=output, stderr=output, env=environment, check=False)  # noqa: S603
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)  # noqa: S603
     except OSError:
         raise ImageError(f"{command[0]}: no such command; install a container engine") from None
-    return done.returncode == 0
+    with process:
+        for line in process.stdout or ():
+            sys.stderr.write(line.decode(errors="replace"))
+    return process.returncode == 0

@@ -8,23 +8,31 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any, TypeVar
 
 from packaging.utils import canonicalize_name
 
 from batchtwin import atomic
 from batchtwin.environments.cache import cache_folder
 from batchtwin.errors import BatchTwinError
+from batchtwin_node.script.imports import is_installed
 
 ASK = """\
 import importlib.metadata as metadata, json, platform
 versions = {d.metadata["Name"]: d.version for d in metadata.distributions() if d.metadata["Name"]}
 print(json.dumps([platform.python_version(), versions]))
 """
+# Tells which of the modules that are its words are not there.
+FIND = """\
+import importlib.util, json, sys
+print(json.dumps([name for name in sys.argv[1:] if importlib.util.find_spec(name) is None]))
+"""
+Answer = TypeVar("Answer")
 ASK_SECONDS = 60.0
 ANSWERS = "installed"
 
@@ -113,20 +121,47 @@ def _stamp(python: Path) -> list[str]:
 
 
 def _ask(python: Path) -> Installed:
+    return _answer(python, (ASK,), _installed)
+
+
+def _installed(answer: Any) -> Installed:
+    version, versions = answer
+    return Installed(version, {canonicalize_name(name): str(text) for name, text in versions.items()})
+
+
+def _answer(python: Path, words: Sequence[str], read: Callable[[Any], Answer]) -> Answer:
+    """Run a program that prints JSON; `words` are its text and its arguments, `read` makes what they tell of it."""
     from batchtwin.environments.uv import variables
 
     try:
         done = subprocess.run(  # noqa: S603
-            [str(python), "-I", "-c", ASK],
+            [str(python), "-I", "-c", *words],
             env=variables(),
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=ASK_SECONDS,
-            check=True,
+            check=False,
         )
-        version, versions = json.loads(done.stdout)
     except OSError as error:
-        raise InterpreterError(f"{python}: {error.strerror}; --env takes the folder of a venv") from None
-    except (subprocess.SubprocessError, ValueError) as error:
-        raise InterpreterError(f"{python}: does not answer as a Python of 3.8 or later: {error}") from None
-    return Installed(version, {canonicalize_name(name): text for name, text in versions.items()})
+        reason = error.strerror or str(error)
+        raise InterpreterError(f"{python}: {reason}; --env takes the folder of a venv or conda environment") from None
+    except subprocess.TimeoutExpired:
+        raise InterpreterError(f"{python}: does not answer within {ASK_SECONDS:g} seconds; is it a Python?") from None
+    try:
+        return read(json.loads(done.stdout))
+    except (ValueError, TypeError, AttributeError):
+        last = done.stderr.strip().splitlines()[-1:]
+        said = f"it says {(last or [done.stdout])[0][:300]!r}, and ends with exit code {done.returncode}"
+        raise InterpreterError(f"{python}: does not answer as a Python of 3.8 or later: {said}") from None
+
+
+def missing_modules(python: Path | None, names: Sequence[str]) -> set[str]:
+    """Return those of these top-level modules that an interpreter (None: this one) does not have. Nothing is imported.
+
+    Raises:
+        InterpreterError: it does not answer.
+    """
+    if python is None:
+        return {name for name in names if not is_installed(name)}
+    return _answer(python, (FIND, *names), lambda missing: {str(name) for name in missing})

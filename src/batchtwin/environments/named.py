@@ -25,7 +25,7 @@ OURS = "curated.yml"
 
 @dataclass(frozen=True)
 class NamedEnvironment:
-    """What a name stands for: requirements, or an image."""
+    """What a name stands for: requirements, or an image; neither for a build context."""
 
     requested: RequestedEnvironment | None = None
     image: str | None = None
@@ -44,13 +44,36 @@ def look_up(reference: str, folder: Path, registered: Registered | None = None) 
     known = registered(reference) if registered else None
     if known is not None:
         return known
-    name, version = parts(reference)
-    for path, content in _mappings(folder):
-        entries = {parts(str(key)): value for key, value in content.items()}
-        value = entries.get((name, version), entries.get((name, None)))
+    for path in _mapping_files(folder):
+        value = _value(path, reference)
         if value is not None:
             return _entry(value, reference, path)
     return None
+
+
+def mapped_beside(reference: str, folder: Path) -> tuple[str | None, str | dict[str, Any] | None] | None:
+    """Return image and conda file (its path or its content) that `environments.yml` in `folder` has for a reference.
+
+    None if the file does not say it, or is not there.
+
+    Raises:
+        RequestedEnvironmentError: the file, or the conda file that it names, cannot be read.
+    """
+    path = folder / FILE
+    value = _value(path, reference) if path.is_file() else None
+    if value is None:
+        return None
+    _entry(value, reference, path)  # refuses what cannot be used
+    fields = {"conda_file": value} if isinstance(value, str) else value
+    conda = fields.get("conda_file")
+    return fields.get("image"), str(folder / conda) if isinstance(conda, str) else conda
+
+
+def _value(path: Path, reference: str) -> Any:
+    """What a mapping file has for a reference: for its version, else for its name."""
+    name, version = parts(reference)
+    entries = {parts(str(key)): value for key, value in _read(path).items()}
+    return entries.get((name, version), entries.get((name, None)))
 
 
 def parts(reference: str) -> tuple[str, str | None]:
@@ -65,20 +88,22 @@ def parts(reference: str) -> tuple[str, str | None]:
 def advice(reference: str) -> str:
     """Say how to tell what is in an environment."""
     name, _ = parts(reference)
-    return f"map it in {FILE} beside the deployment: `azureml:{name}: {{conda_file: conda.yaml}}` or `{{image: TAG}}`"
+    return (
+        f"register it (`batchtwin ml environment create`), or map it in {FILE} beside the deployment: "
+        f"`azureml:{name}: {{conda_file: conda.yaml}}` or `{{image: TAG}}`"
+    )
 
 
-def _mappings(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+def _mapping_files(folder: Path) -> Iterator[Path]:
     config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "batchtwin"
-    for path in (folder / FILE, config / FILE, Path(str(files("batchtwin.environments") / OURS))):
-        if path.is_file():
-            yield path, _read(path)
+    paths = (folder / FILE, config / FILE, Path(str(files("batchtwin.environments") / OURS)))
+    return (path for path in paths if path.is_file())
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise RequestedEnvironmentError(f"{path}: cannot be read: {error}") from None
     if not isinstance(content, dict):
         raise RequestedEnvironmentError(f"{path}: not a mapping of azureml:NAME to conda_file or image")
@@ -91,7 +116,8 @@ def _entry(value: Any, reference: str, path: Path) -> NamedEnvironment:
         return NamedEnvironment(image=fields["image"])
     conda = fields.get("conda_file") if isinstance(fields, dict) else None
     if isinstance(conda, dict):
-        return NamedEnvironment(parse_conda(conda, f"{path}: {reference}", path.parent))
+        source = f"curated.yml of batchtwin: {reference}" if path.name == OURS else f"{path}: {reference}"
+        return NamedEnvironment(parse_conda(conda, source, path.parent))
     if isinstance(conda, str):
         return NamedEnvironment(read_conda(path.parent / conda))
     raise RequestedEnvironmentError(f"{path}: {reference}: give conda_file (a path or its content) or image")

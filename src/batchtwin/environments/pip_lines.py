@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,8 @@ def read(path: Path) -> list[str]:
         RequirementsFileError: it is missing, or no text.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise RequirementsFileError(f"{path}: is no file; a requirement names it")
         return list(clean(path.read_text(encoding="utf-8-sig").splitlines()))
     except OSError as error:
         raise RequirementsFileError(f"{path}: cannot be read: {error.strerror}; a requirement names it") from None
@@ -111,6 +114,8 @@ def _expand(lines: Iterable[str], folder: Path, readers: tuple[Path, ...]) -> It
             yield _requirement(line, folder)
             continue
         name, value = split_option(line)
+        if not value and name in SHORT.values():
+            raise RequirementsFileError(f"'{line}': names nothing; write what it is for behind it, or remove it")
         path = _local_path(value, folder)
         if path is None or name not in {"--requirement", "--constraint", "--editable", "--find-links"}:
             yield PipLine(line, "option", line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import Literal
 from batchtwin.deployment.model import Model
 from batchtwin.deployment.schema import Deployment, InlineEnvironment
 from batchtwin.environments import named
+from batchtwin.environments.cache import Environment
 from batchtwin.environments.differences import doubts, may_be_silently_wrong, mismatches
 from batchtwin.environments.installed import Installed, from_lock, installed_in
 from batchtwin.environments.named import Registered
 from batchtwin.environments.options import EnvironmentOptions
 from batchtwin.environments.requested import (
     HERE,
+    MINORS,
     RequestedEnvironment,
     RequestedEnvironmentError,
     requested_environment,
@@ -26,6 +29,8 @@ from batchtwin.errors import UsageError
 
 # Files of a model that Python's own machinery reads: their code objects are of one minor version of Python.
 PICKLES = {".pkl", ".pickle", ".joblib", ".cloudpickle"}
+# A reference of an image: NAME, HOST:PORT/NAME:TAG, NAME@sha256:DIGEST, or an id.
+IMAGE_TAG = re.compile(r"[A-Za-z0-9][\w./:@-]*", re.ASCII)
 Note = Callable[[str], None]
 
 
@@ -34,7 +39,8 @@ class Placement:
     """The decision. `python` is the interpreter, None for this one; `image` the tag, if it is to be an image.
 
     `differences` are sentences on what is not as requested where it runs; `warnings` are for the person. `identity`
-    is what a resumed job has to find again.
+    is what a resumed job has to find again. `would_build` says what is to be made; `environment` is the cached one,
+    made as `requested`.
     """
 
     kind: Literal["here", "venv", "path", "image"]
@@ -44,6 +50,22 @@ class Placement:
     warnings: tuple[str, ...] = ()
     identity: str = ""
     would_build: str = ""
+    environment: Environment | None = None
+    requested: RequestedEnvironment | None = None
+
+    def use(self) -> int | None:
+        """Keep the cached environment, if it is one, from being removed until the descriptor returned is closed.
+
+        Raises:
+            UsageError: it was removed just now.
+        """
+        return None if self.environment is None else self.environment.use()
+
+    @property
+    def outlook(self) -> tuple[str, ...]:
+        """The warnings, and what is to be made: all that a person has to know before a job."""
+        build = f"environment: the first job makes one of its own: {self.would_build}"
+        return (*self.warnings, *([build] if self.would_build else []))
 
     @property
     def text(self) -> str:
@@ -72,12 +94,17 @@ def place(
         BatchTwinError: the environment is refused, or cannot be made.
     """
     if options.kind == "image":
+        if not IMAGE_TAG.fullmatch(options.image):
+            raise UsageError(f"--env {options.env}: expected the tag or id of an image, as image:python:3.11")
         return Placement("image", image=options.image, identity=f"image {options.image}")
     requested, unknown = requested_or_reason(deployment, folder, model, registered)
     if options.strict and unknown:
         raise RequestedEnvironmentError(f"environment: {unknown}")
+    # An image that the YAML names says nothing of packages; whoever says where to run has decided about that.
+    unchecked = (f"environment: {unknown}",) if unknown and isinstance(deployment.environment, str) else ()
     if options.kind == "path":
-        return _checked(_at_path(options, requested, model), options)
+        placement = _at_path(options, requested, model)
+        return _checked(replace(placement, warnings=(*unchecked, *placement.warnings)), options)
     if options.kind == "venv":
         if requested is None:
             raise RequestedEnvironmentError(f"environment: {unknown or 'nothing says what to install'}")
@@ -89,7 +116,7 @@ def place(
         warnings = (f"environment: {unknown}; the job runs here",) if unknown else _doubts(requested)
         return Placement("here", warnings=warnings, identity=f"here, Python {HERE}")
     _refuse_silently_wrong(requested, model, options, None)
-    warnings = _doubts(requested, None, differences)
+    warnings = (*unchecked, *_doubts(requested, None, differences))
     placement = Placement("here", differences=differences, warnings=warnings, identity=f"here, Python {HERE}")
     return _checked(placement, options)
 
@@ -107,6 +134,8 @@ def requested_or_reason(
         known = named.look_up(environment, folder, registered)
         if known is None:
             return None, f"'{environment}' cannot be checked: {named.advice(environment)}"
+        if known.requested is None and known.image is None:
+            return None, f"'{environment}' is a build context; build it and run in it: --env image:TAG"
         if known.requested is None:
             return None, f"'{environment}' is image {known.image}; run in it: --env image:{known.image}"
         return with_model(known.requested, model.path), ""
@@ -137,10 +166,16 @@ def _at_path(options: EnvironmentOptions, requested: RequestedEnvironment | None
     path = Path(options.env).expanduser().absolute()
     python = path / "bin/python" if path.is_dir() else path
     if not python.is_file():
+        lacks = f"; {path} has no bin/python that leads to one" if path.is_dir() else ""
         raise UsageError(
             f"--env {options.env}: expected auto, here, venv, image:TAG, or the folder of a venv or conda environment"
+            f"{lacks}"
         )
     installed = installed_in(python)
+    if installed.python_minor not in MINORS:
+        raise UsageError(
+            f"--env {options.env}: has Python {installed.python}; deployments run under {MINORS[0]} to {MINORS[-1]}"
+        )
     _refuse_silently_wrong(requested, model, options, installed)
     differences = tuple(mismatches(requested, installed)) if requested else ()
     identity = f"{python}, Python {installed.python_minor}"
@@ -155,9 +190,10 @@ def _venv(
     may_build: bool,
     differences: tuple[str, ...] = (),
 ) -> Placement:
-    from batchtwin.environments.venv import EnvironmentBuildError, build, existing
+    from batchtwin.environments.venv import EnvironmentBuildError, build, check_python, existing
 
     python = requested.minor(options.python)
+    check_python(requested, options.python)
     environment = existing(requested, python)
     if environment is None and not may_build:
         count = len(requested.pip_lines) + len(requested.conda_only)
@@ -175,7 +211,15 @@ def _venv(
     if left_out and options.strict:
         raise RequestedEnvironmentError("\n".join(left_out))
     warnings = left_out + _doubts(requested, from_lock(environment.record.python, environment.lock))
-    return Placement("venv", environment.python, warnings=warnings, identity=f"venv {environment.record.key} {digest}")
+    identity = f"venv {environment.record.key} {digest}"
+    return Placement(
+        "venv",
+        environment.python,
+        warnings=warnings,
+        identity=identity,
+        environment=environment,
+        requested=requested,
+    )
 
 
 def _another_python(requested: RequestedEnvironment, python: str) -> str:

@@ -79,10 +79,19 @@ class RequestedEnvironment:
         minors = minor_versions(specifier, MINORS)
         return HERE if HERE in minors else minors[-1] if minors else None
 
+    @property
+    def python_problem(self) -> str | None:
+        """Why no Python that deployments run under is what is requested; None if there is one, or any will do."""
+        spec = parse_spec(self.python or "python")
+        specifier = spec.specifier if spec else "?"
+        if not specifier or minor_versions(specifier, MINORS):
+            return None
+        return f"{self.source}: '{self.python}': deployments run under Python {MINORS[0]} to {MINORS[-1]}"
+
     def minor(self, override: str | None = None) -> str:
         """Return the minor version of Python that its environment gets: `override` (`3.8`), the requested, or ours."""
-        match = re.match(r"\d+\.\d+", override or "")
-        return (match[0] if match else override) or self.python_minor or HERE
+        match = re.fullmatch(r"(\d+\.\d+)(\.\w+)?", override or "")
+        return (match[1] if match else override) or self.python_minor or HERE
 
     @property
     def pip_lines(self) -> tuple[str, ...]:
@@ -191,7 +200,7 @@ class _MLmodel:
 def _yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -208,6 +217,8 @@ def read_conda(path: Path) -> RequestedEnvironment:
         raise RequestedEnvironmentError(
             f"{path}: no such conda file; see environment.conda_file in the deployment"
         ) from None
+    except RecursionError:
+        raise RequestedEnvironmentError(f"{path}: cannot be read: lists in lists without end") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RequestedEnvironmentError(f"{path}: cannot be read: {error}") from None
     return parse_conda(content, str(path), path.parent)
@@ -224,21 +235,34 @@ def parse_conda(content: Any, source: str, folder: Path) -> RequestedEnvironment
         raise RequestedEnvironmentError(
             f"{source}: dependencies: missing or no list; this is not a conda environment file"
         )
-    texts = [entry for entry in entries if isinstance(entry, str)]
+    texts = _texts([entry for entry in entries if not isinstance(entry, dict)], f"{source}: dependencies")
     names = {text: spec.name if (spec := parse_spec(text)) else "" for text in texts}
-    python = next((text for text in texts if names[text] == "python"), None)
+    pythons = [text for text in texts if names[text] == "python"]
+    if len(pythons) > 1:
+        raise RequestedEnvironmentError(f"{source}: dependencies: {', '.join(pythons)}: keep one of them")
     lines = [line for entry in entries if isinstance(entry, dict) for line in _pip_list(entry, source)]
     conda = tuple(text for text in texts if names[text] not in {"python", "pip"})
     channels = content.get("channels")
-    named = tuple(map(str, channels)) if isinstance(channels, list) else ()
-    return replace(_requested(source, python, lines, conda, folder), channels=named)
+    named = tuple(map(str, [channels] if isinstance(channels, str) else channels or ()))
+    return replace(_requested(source, next(iter(pythons), None), lines, conda, folder), channels=named)
 
 
 def _pip_list(entry: dict[Any, Any], source: str) -> list[str]:
+    unknown = next((key for key in entry if key != "pip"), None)
+    if unknown is not None:
+        raise RequestedEnvironmentError(f"{source}: dependencies: {unknown!r}: only pip has a list of its own")
     lines = entry.get("pip") or []
     if not isinstance(lines, list):
         raise RequestedEnvironmentError(f"{source}: dependencies: pip: {lines!r} is no list; write one line for each")
-    return [str(line) for line in lines]
+    return _texts(lines, f"{source}: dependencies: pip")
+
+
+def _texts(entries: list[Any], where: str) -> list[str]:
+    """Check that all entries are texts: what YAML takes for something else would be left out or misread."""
+    for entry in entries:
+        if not isinstance(entry, str):
+            raise RequestedEnvironmentError(f"{where}: {str(entry)[:100]!r} is no text; write NAME or NAME=VERSION")
+    return entries
 
 
 def _requested(

@@ -44,7 +44,7 @@ def parse_location(text: str) -> Path | str:
         )
     if not is_url(text):
         return Path(text)
-    if _has_key(text):
+    if has_key(text):
         raise UsageError(
             f"{redact(text.partition('?')[0])}: holds a key, and URLs are written down; give the key by the variables "
             "of its store (docs/scale.md), and leave it out"
@@ -52,7 +52,8 @@ def parse_location(text: str) -> Path | str:
     return text
 
 
-def _has_key(url: str) -> bool:
+def has_key(url: str) -> bool:
+    """Whether a URL holds what may be a key: it would be written down."""
     names = (name for name, _ in parse_qsl(url.partition("?")[2], keep_blank_values=True))
     return bool(WEB_USER.match(url) or STORE_KEY.search(url) or any(map(KEY.search, names)))
 

@@ -4,62 +4,95 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import NoReturn
 
 from batchtwin.errors import BatchTwinError
 from batchtwin.inputs.listing import InputFile
+from batchtwin_node.protocol import FilePart
+
+Parts = Mapping[str, tuple[FilePart, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class MiniBatch:
-    """One call of `run()`: its number from 0 in plan order, and its items."""
+    """One call of `run()`: its number from 0 in plan order, and its items; `part` is what it takes of its only file."""
 
     id: int
     files: tuple[InputFile, ...]
+    part: FilePart | None = None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that decides the result of a job. Two plans with one fingerprint give the same bytes."""
+    """Everything that decides the result of a job. Two plans with one fingerprint give the same bytes.
+
+    A part of a file is an item of its own.
+    """
 
     fingerprint: str
     mini_batches: tuple[MiniBatch, ...]
 
     @property
     def items(self) -> int:
-        """Number of input files."""
+        """Number of input files, or parts of them."""
         return sum(len(mini_batch.files) for mini_batch in self.mini_batches)
 
+    @property
+    def files(self) -> tuple[InputFile, ...]:
+        """The input files, each once."""
+        return tuple(dict.fromkeys(file for mini_batch in self.mini_batches for file in mini_batch.files))
+
     @classmethod
-    def make(cls, files: tuple[InputFile, ...], size: int, fingerprint: str) -> Plan:
-        """Cut the input into mini-batches: consecutive chunks of `size` files [A]."""
-        return cls(fingerprint, tuple(MiniBatch(number, chunk) for number, chunk in enumerate(_chunks(files, size))))
+    def make(cls, files: tuple[InputFile, ...], size: int, fingerprint: str, parts: Parts | None = None) -> Plan:
+        """Cut the input into mini-batches: consecutive chunks of `size` files [A]; files that have `parts`, by path,
+        part by part [+]."""
+        chunks = enumerate(_chunks(files, size, parts or {}))
+        return cls(fingerprint, tuple(MiniBatch(number, chunk, part) for number, (chunk, part) in chunks))
 
 
-def _chunks(files: tuple[InputFile, ...], size: int) -> Iterator[tuple[InputFile, ...]]:
-    rest = iter(files)
-    while chunk := tuple(islice(rest, size)):
-        yield chunk
+def _chunks(
+    files: tuple[InputFile, ...], size: int, parts: Parts
+) -> Iterator[tuple[tuple[InputFile, ...], FilePart | None]]:
+    for is_split, group in groupby(files, key=lambda file: file.path in parts):
+        if is_split:
+            yield from (((file,), part) for file in group for part in parts[file.path])
+            continue
+        while chunk := tuple(islice(group, size)):
+            yield chunk, None
 
 
 def content_hash(path: Path) -> str:
-    """SHA-256 over the relative names and the bytes below `path` (or of one file); `__pycache__` aside.
+    """SHA-256 over the relative names and the bytes below `path` (or of one file), as `file_hashes` has them.
+
+    Raises:
+        BatchTwinError: a file or folder cannot be read.
+    """
+    return hash_of(file_hashes(path))
+
+
+def file_hashes(path: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file below `path`, or of one file, by its relative name; `__pycache__` aside.
 
     Linked folders count with what they hold. Of pipes, devices and broken links only the name counts.
 
     Raises:
         BatchTwinError: a file or folder cannot be read.
     """
-    digest = hashlib.sha256()
     try:
-        for name, file in sorted(_files_below(path)):
-            digest.update(f"{name}\0{_file_hash(file)}\n".encode(errors="surrogateescape"))
+        return {name: _file_hash(file) for name, file in sorted(_files_below(path))}
     except OSError as error:
         raise BatchTwinError(f"{error.filename}: cannot be read: {error.strerror}") from None
+
+
+def hash_of(files: Mapping[str, str]) -> str:
+    """SHA-256 over names and hashes, in this order."""
+    digest = hashlib.sha256()
+    for name, sha256 in files.items():
+        digest.update(f"{name}\0{sha256}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 

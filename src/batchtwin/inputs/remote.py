@@ -15,6 +15,7 @@ from typing import Any
 from batchtwin import atomic
 from batchtwin.errors import InputError, OutputError
 from batchtwin.extras import install_command
+from batchtwin.inputs.changes import Change
 from batchtwin.inputs.listing import InputFile, Inputs, LeftOut
 from batchtwin.inputs.location import EXTRAS, PROTOCOLS, is_store, redact, without_query
 
@@ -58,9 +59,8 @@ class RemoteStore:
             with self.refusals(url):
                 self.files, self.at = fsspec.core.url_to_fs(url)
         except ImportError:
-            extra = EXTRAS.get(protocol, "")
-            advice = install_command(extra) if extra else "pip install aiohttp"
-            text = f"{redact(url)}: its driver is not installed; {advice}"
+            command = install_command(EXTRAS.get(protocol, ""))
+            text = f"{redact(url)}: its driver is not installed; {command}"
             raise RemoteError(text) from None
         self.is_web = protocol in {"http", "https"}
 
@@ -161,6 +161,7 @@ def list_remote(url: str) -> Inputs:
         InputError: the folder holds no file to score.
     """
     store = RemoteStore(url)
+    store.files.invalidate_cache()
     info = store.info()
     if info["type"] != "directory":
         return Inputs(url, False, (_file(store, url, info),))
@@ -199,25 +200,26 @@ def heads(root: str, paths: Sequence[str], size: int) -> Iterator[bytes | str]:
         places = [fsspec.core.strip_protocol(path) for path in chunk]
         with store.refusals(root):
             contents = store.files.cat_ranges(places, [0] * len(chunk), [size] * len(chunk), on_error="return")
-        for path, head in zip(chunk, contents, strict=True):
-            yield f"{redact(path)}: cannot be read: {head}" if isinstance(head, Exception) else bytes(head)
+        for head in contents:
+            yield f"cannot be read: {head}" if isinstance(head, Exception) else bytes(head)
 
 
-def changes(inputs: Inputs) -> Iterator[str]:
-    """Name the files of a store that are not what they were."""
+def changes(inputs: Inputs) -> Iterator[Change]:
+    """Name the files of a store that are not what they were: by size, and by what the store calls their version."""
     try:
         now = {file.path: file for file in list_remote(str(inputs.root)).files}
     except InputError as error:
-        yield f"input {error}"
+        yield Change(str(inputs.root), f"input {error}")
         return
     for file in inputs.files:
         current = now.get(file.path)
         if current is None:
-            yield f"input {file.path}: there is no such file any more"
+            yield Change(file.path, f"input {file.path}: there is no such file any more")
         elif current.size != file.size:
-            yield f"input {file.path} has {current.size} bytes, {file.size} when the job began"
+            text = f"input {file.path} has {current.size} bytes, {file.size} when the job began"
+            yield Change(file.path, text)
         elif current.mtime_ns != file.mtime_ns:
-            yield f"input {file.path} was written since the job began"
+            yield Change(file.path, f"input {file.path} was written since the job began")
 
 
 def name_of(path: str) -> str:

@@ -10,13 +10,14 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, insert, select, update
 
+from batchtwin.deployment.reference import ANONYMOUS
 from batchtwin.workspace import snapshot
 from batchtwin.workspace.database.rows import asset_of, first, now
 from batchtwin.workspace.database.store import Store
 from batchtwin.workspace.database.tables import assets
 from batchtwin.workspace.entities import NO_METADATA, Asset, Kind, Metadata
 from batchtwin.workspace.errors import ConflictError, InvalidError, NotFoundError
-from batchtwin.workspace.names import ANONYMOUS, asset_reference, check_name, check_version
+from batchtwin.workspace.names import asset_reference, check_name, check_version
 from batchtwin.workspace.snapshot import Staged
 
 TYPES: Mapping[Kind, tuple[str, ...]] = {

@@ -11,15 +11,19 @@ import uuid
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
+from batchtwin.deployment.reference import DatastorePath, InvalidReferenceError, JobOutputPath, parse_reference
 from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.workspace.assets import FOLDERS, Assets
 from batchtwin.workspace.entities import Asset, JobRecord, Kind
 from batchtwin.workspace.errors import InvalidError, NotFoundError
-from batchtwin.workspace.snapshot import DATASTORES, link_or_copy
+from batchtwin.workspace.names import check_name
+from batchtwin.workspace.snapshot import DATASTORES, JOBS, link_or_copy
 
 DEFAULT = "workspaceblobstore"
 # Where the service keeps the logs of jobs [A].
 ARTIFACTS = "workspaceartifactstore"
+# The one output of a job.
+OUTPUT = "score"
 # Where registered copies are shared, and which kind lies in which folder there.
 ASSETS = "assets"
 KINDS: dict[str, Kind] = {folder: kind for kind, folder in FOLDERS.items()}
@@ -30,7 +34,48 @@ class Datastores:
 
     def __init__(self, root: Path, assets: Assets) -> None:
         self.root = root / DATASTORES
-        self._assets = assets
+        self._jobs = root / JOBS
+        self.assets = assets
+
+    def names(self) -> list[str]:
+        """Return the names of the datastores, the default one first. A folder made among them is a datastore."""
+        folders = self.root.iterdir() if self.root.is_dir() else ()
+        made = {folder.name for folder in folders if folder.is_dir() and not folder.name.startswith(".")}
+        return [DEFAULT, ARTIFACTS, *sorted(made - {DEFAULT, ARTIFACTS})]
+
+    def require(self, name: str) -> str:
+        """Return the name of a datastore of this workspace.
+
+        Raises:
+            NotFoundError: there is none of this name.
+        """
+        if name not in self.names():
+            raise NotFoundError("datastore", name)
+        return name
+
+    def locate(self, text: str) -> Path:
+        """Return where the datastore path or job output that a reference names is on this machine; it need not exist.
+
+        Raises:
+            InvalidError: no reference to a path, or one that leads out of its datastore or output.
+            NotFoundError: there is no such datastore or output.
+        """
+        try:
+            reference = parse_reference(text)
+        except InvalidReferenceError as error:
+            raise InvalidError(str(error)) from None
+        match reference:
+            case DatastorePath(name, path):
+                return self.path(self.require(name), path) if path else self.make(self.require(name))
+            case JobOutputPath(job, output, path):
+                return self._output_of(check_name("job", job), output, path)
+        raise InvalidError(f"{text}: names no path; write a folder, or azureml://datastores/NAME/paths/FOLDER")
+
+    def _output_of(self, job: str, output: str, path: str) -> Path:
+        folder = OutputFolder(self._jobs / job).score
+        if output != OUTPUT or not folder.is_dir():
+            raise NotFoundError("output", f"{output}' of job '{job}")
+        return _below(folder, path, f"output {output} of job {job}")
 
     def make(self, name: str) -> Path:
         """Return the folder of a datastore; a missing folder is created."""
@@ -46,19 +91,11 @@ class Datastores:
         Raises:
             InvalidError: it leads out of the datastore, also by a link.
         """
-        root = self.root / name
-        parts = PurePosixPath(path).parts
-        if not parts or {"..", "/"} & set(parts) or "\0" in path:
+        if not path:
             raise InvalidError(f"{path}: is no path in datastore {name}")
-        location = root.joinpath(*parts)
-        try:
-            leads_out = not location.resolve().is_relative_to(root.resolve())
-        except OSError as error:
-            raise InvalidError(f"{path}: is no path in datastore {name}: {error.strerror}") from None
-        if leads_out:
-            raise InvalidError(f"{path}: leads out of datastore {name}")
+        location = _below(self.root / name, path, f"datastore {name}")
         if name == DEFAULT:
-            self._share_at(parts)
+            self._share_at(PurePosixPath(path).parts)
         return location
 
     def _share_at(self, parts: tuple[str, ...]) -> None:
@@ -66,7 +103,7 @@ class Datastores:
         if len(parts) < 4 or parts[0] != ASSETS or parts[1] not in KINDS:
             return
         with suppress(NotFoundError):
-            self.share_asset(self._assets.get(KINDS[parts[1]], parts[2], parts[3]))
+            self.share_asset(self.assets.get(KINDS[parts[1]], parts[2], parts[3]))
 
     def asset_path(self, asset: Asset) -> str:
         """Return the path that a registered copy has in the default datastore, once it is shared."""
@@ -97,6 +134,21 @@ class Datastores:
         if job.status.is_final:
             _share(OutputFolder(job.output).logs, self.make(ARTIFACTS) / place / "logs")
         return f"{place}/"
+
+
+def _below(root: Path, path: str, place: str) -> Path:
+    """Return the path below `root`, also if it is a link; `place` is what messages call that."""
+    parts = PurePosixPath(path).parts
+    if {"..", "/"} & set(parts) or "\0" in path:
+        raise InvalidError(f"{path}: is no path in {place}")
+    location = root.joinpath(*parts)
+    try:
+        leads_out = not location.resolve().is_relative_to(root.resolve())
+    except OSError as error:
+        raise InvalidError(f"{path}: is no path in {place}: {error.strerror}") from None
+    if leads_out:
+        raise InvalidError(f"{path}: leads out of {place}")
+    return location
 
 
 def _share(source: Path, target: Path) -> None:

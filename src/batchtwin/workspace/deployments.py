@@ -12,13 +12,15 @@ from sqlalchemy import Connection, delete, select, update
 
 from batchtwin.deployment.reference import AssetReference, is_reference, parse_reference
 from batchtwin.errors import DeploymentError
-from batchtwin.workspace.assets import NOTHING, Assets
+from batchtwin.workspace.assets import NOTHING
 from batchtwin.workspace.computes import Computes
 from batchtwin.workspace.database import tables
 from batchtwin.workspace.database.rows import deployment_of, first, now, upsert
 from batchtwin.workspace.database.store import Store
+from batchtwin.workspace.datastores import Datastores
 from batchtwin.workspace.endpoints import Endpoints
 from batchtwin.workspace.entities import Asset, DeploymentRecord, Metadata
+from batchtwin.workspace.environments import Environments
 from batchtwin.workspace.errors import InvalidError, NotFoundError
 from batchtwin.workspace.names import asset_reference
 
@@ -32,9 +34,18 @@ CURATED = "AzureML-"
 class Deployments:
     """Deployments of endpoints. Nothing runs here."""
 
-    def __init__(self, store: Store, assets: Assets, computes: Computes, endpoints: Endpoints) -> None:
+    def __init__(
+        self,
+        store: Store,
+        datastores: Datastores,
+        environments: Environments,
+        computes: Computes,
+        endpoints: Endpoints,
+    ) -> None:
         self._store = store
-        self._assets = assets
+        self._datastores = datastores
+        self._environments = environments
+        self._assets = datastores.assets
         self._computes = computes
         self._endpoints = endpoints
 
@@ -106,6 +117,15 @@ class Deployments:
                 _set_default(connection, spec.endpoint_name, spec.name)
             return deployment_of(row, connection, self._store.root)
 
+    def warnings(self, deployment: DeploymentRecord) -> Sequence[str]:
+        """Say what is to be expected of its jobs: how the environment differs, mistakes in the script. Nothing runs.
+
+        It is what `batchtwin plan` and the job itself tell.
+        """
+        from batchtwin.workspace.jobs.outlook import warnings
+
+        return warnings(deployment, self._store.root)
+
     def get(self, endpoint: str, name: str) -> DeploymentRecord:
         """Return a deployment.
 
@@ -156,15 +176,20 @@ class Deployments:
         return asset
 
     def _inline_model(self, model: InlineModel, folder: Path) -> Asset:
-        if "://" in model.path:
-            raise InvalidError(f"model.path: '{model.path}' is remote; register a copy of it, and name that")
-        path = folder / model.path
+        path = self._model_path(model.path, folder)
         if model.name is None:
             return self._assets.register_unnamed("model", path, model.type)
         metadata = Metadata(model.description or "", model.tags, model.properties)
         return self._assets.create(
             "model", model.name, path=path, type=model.type, version=model.version, metadata=metadata
         )
+
+    def _model_path(self, text: str, folder: Path) -> Path:
+        if is_reference(text):
+            return self._datastores.locate(text)
+        if "://" in text:
+            raise InvalidError(f"model.path: '{text}' is remote; register a copy of it, and name that")
+        return folder / text
 
     def _code(self, spec: Deployment, folder: Path) -> Asset | None:
         code = spec.code_configuration
@@ -191,11 +216,24 @@ class Deployments:
 
     def _environment(self, spec: Deployment, folder: Path) -> Asset | None:
         environment = spec.environment
-        if environment is None or (isinstance(environment, str) and _is_curated(environment)):
+        if environment is None:
             return None
-        if isinstance(environment, str):
-            return self._assets.resolve("environment", environment)
-        return self._inline_environment(environment, folder)
+        if not isinstance(environment, str):
+            return self._inline_environment(environment, folder)
+        asset = self._environments.find(environment) or self._mapped_environment(environment, folder)
+        return asset if asset or _is_curated(environment) else self._assets.resolve("environment", environment)
+
+    def _mapped_environment(self, reference: str, folder: Path) -> Asset | None:
+        """What `environments.yml` beside the deployment has for a name of Azure's own: jobs run in another folder."""
+        from batchtwin.deployment.schema import InlineEnvironment
+        from batchtwin.environments.image import BASE_IMAGE
+        from batchtwin.environments.named import mapped_beside
+
+        mapped = mapped_beside(reference, folder)
+        if mapped is None:
+            return None
+        image, conda = mapped
+        return self._inline_environment(InlineEnvironment(image=image or BASE_IMAGE, conda_file=conda), folder)
 
     def _inline_environment(self, environment: InlineEnvironment, folder: Path) -> Asset:
         build = environment.build

@@ -147,3 +147,9 @@ class JobRecord:
     mlflow_run_id: str | None
     tags: Mapping[str, Any]
     properties: Mapping[str, Any]
+
+    @property
+    def times(self) -> dict[str, str]:
+        """When it started and ended, as far as it has, as properties of a job show it [R]."""
+        moments = {"StartTimeUtc": self.started, "EndTimeUtc": self.ended}
+        return {name: f"{moment:%Y-%m-%d %H:%M:%S}" for name, moment in moments.items() if moment}

@@ -5,10 +5,15 @@ from __future__ import annotations
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from batchtwin.deployment.reference import AssetReference, parse_reference
 from batchtwin.workspace.assets import Assets
 from batchtwin.workspace.entities import NO_METADATA, Asset, Metadata
-from batchtwin.workspace.errors import InvalidError
+from batchtwin.workspace.errors import InvalidError, NotFoundError
+
+if TYPE_CHECKING:
+    from batchtwin.environments.named import NamedEnvironment
 
 
 class Environments:
@@ -25,11 +30,11 @@ class Environments:
         version: str | None = None,
         image: str | None = None,
         conda: str | None = None,
-        context: Path | None = None,
+        context: Path | str | None = None,
         dockerfile: str | None = None,
         metadata: Metadata = NO_METADATA,
     ) -> Asset:
-        """Register an image, with or without the text of a conda file, or a build context.
+        """Register an image, with or without the text of a conda file, or a build context: a folder, or its address.
 
         Raises:
             InvalidError: neither or both, or a name that cannot be.
@@ -39,12 +44,51 @@ class Environments:
         if bool(image) is (context is not None):
             raise InvalidError(f"environment {name}: needs an image (with or without a conda file), or a build context")
         facts = {"image": image} if image else {"dockerfile_path": dockerfile} if dockerfile else {}
+        if isinstance(context, str):
+            facts, context = {**facts, "build": context}, None
         with tempfile.TemporaryDirectory(dir=self._root, prefix=".conda-") as scratch:
             path = context
             if conda is not None:
                 path = _checked(Path(scratch) / "conda.yaml", conda)
             metadata = replace(metadata, properties=facts)
             return self._assets.create("environment", name, path=path, version=version, metadata=metadata)
+
+    def named(self, reference: str) -> NamedEnvironment | None:
+        """Return what a reference of a deployment stands for; None if no such environment is registered.
+
+        Raises:
+            RequestedEnvironmentError: the conda file cannot be read.
+        """
+        asset = self.find(reference)
+        return None if asset is None else named_environment(asset)
+
+    def find(self, reference: str) -> Asset | None:
+        """Return the registered environment that a reference names, None if it is not there; None for a registry's."""
+        parsed = parse_reference(reference)
+        if not isinstance(parsed, AssetReference) or parsed.registry is not None:
+            return None
+        if parsed.version is None and parsed.label is None:
+            return None
+        try:
+            return self._assets.get("environment", parsed.name, parsed.version, parsed.label)
+        except NotFoundError:
+            return None
+
+
+def named_environment(asset: Asset) -> NamedEnvironment:
+    """Return what a registered environment is made of.
+
+    Raises:
+        RequestedEnvironmentError: its conda file cannot be read.
+    """
+    from batchtwin.environments.named import NamedEnvironment
+    from batchtwin.environments.requested import read_conda
+
+    image = asset.properties.get("image")
+    if image is None or asset.path is None:
+        return NamedEnvironment(image=image)
+    requested = replace(read_conda(asset.path), image=image)
+    return NamedEnvironment(requested, image)
 
 
 def _checked(path: Path, text: str) -> Path:

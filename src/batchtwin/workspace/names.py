@@ -9,8 +9,6 @@ from batchtwin.deployment.reference import PREFIX, AssetReference, InvalidRefere
 from batchtwin.workspace.entities import Kind
 from batchtwin.workspace.errors import InvalidError
 
-# Assets that came with a deployment, without a name of their own; lists leave them out.
-ANONYMOUS = "azureml_anonymous_"
 CHILD_SUFFIX = "-batchscoring"
 
 Named = Literal["model", "data", "code", "environment", "compute", "endpoint", "deployment", "job", "experiment"]

@@ -22,6 +22,8 @@ from batchtwin.workspace.errors import InvalidError
 STAGING = ".staging"
 # The folder of the datastores. The blob service replaces files there and never writes to one, so they can be linked.
 DATASTORES = "datastores"
+# The folder of the jobs.
+JOBS = "jobs"
 # What `os.link` says where files cannot be linked.
 NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
 WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH

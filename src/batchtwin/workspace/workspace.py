@@ -14,6 +14,7 @@ from batchtwin.workspace.deployments import Deployments
 from batchtwin.workspace.endpoints import Endpoints
 from batchtwin.workspace.environments import Environments
 from batchtwin.workspace.jobs.jobs import Jobs
+from batchtwin.workspace.jobs.places import Places
 
 
 class Workspace:
@@ -28,9 +29,9 @@ class Workspace:
         self.environments = Environments(store.root, self.assets)
         self.computes = Computes(store)
         self.endpoints = Endpoints(store)
-        self.deployments = Deployments(store, self.assets, self.computes, self.endpoints)
-        self.jobs = Jobs(store, self.assets, self.endpoints, self.deployments)
         self.datastores = Datastores(store.root, self.assets)
+        self.deployments = Deployments(store, self.datastores, self.environments, self.computes, self.endpoints)
+        self.jobs = Jobs(store, self.endpoints, self.deployments, Places(store.root, self.datastores))
 
     @classmethod
     def open(cls, where: str | None = None) -> Self:

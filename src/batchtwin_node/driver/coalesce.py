@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Union
 from batchtwin_node.protocol import BadFile
 from batchtwin_node.readers.csv_batch import read_many
 from batchtwin_node.readers.signature import Signature
-from batchtwin_node.results import Note, OutputLines, is_table
+from batchtwin_node.script.results import Note, OutputLines, is_table
 from batchtwin_node.writers.predictions import rows_of, tabular_lines
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Coalescer:
     def __init__(
         self,
         read: Callable[[str], Any],
-        one: Callable[[str, Any], OutputLines],
+        one: Callable[[str, Any], Scored],
         predict: Callable[[pd.DataFrame], object],
         signature: Signature | None,
     ) -> None:
@@ -73,10 +73,11 @@ class Coalescer:
         scored: dict[str, Scored] = {}
         for frame, files in self._tables(paths, scored):
             try:
-                rows = rows_of(self._predict(frame))
+                predictions = self._predict(frame)
+                rows = rows_of(predictions)
             except Exception:
                 return None
-            if len(rows) != len(frame):
+            if len(rows) != len(frame) or _is_moved(predictions):
                 return None
             low = 0
             for path, count in files:
@@ -105,6 +106,15 @@ class Coalescer:
                 frames.append((path, data))
         if frames:
             yield _joined(frames)
+
+
+def _is_moved(predictions: object) -> bool:
+    """Tell whether an index says that predictions are not those of rows 0, 1, 2: some are dropped, others doubled."""
+    import pandas as pd
+
+    if not isinstance(predictions, (pd.DataFrame, pd.Series)):
+        return False
+    return not predictions.index.equals(pd.RangeIndex(len(predictions)))
 
 
 def _go_together(frames: list[tuple[str, pd.DataFrame]], data: pd.DataFrame) -> bool:

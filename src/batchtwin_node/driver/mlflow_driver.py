@@ -14,19 +14,27 @@ from typing import Any
 
 from batchtwin_node.driver import prefetch
 from batchtwin_node.driver.coalesce import Coalescer
-from batchtwin_node.protocol import BadFile
+from batchtwin_node.driver.parts import score_part
+from batchtwin_node.driver.refusals import is_from_type_hint, is_refusal, refusal_of
+from batchtwin_node.errors import FileFailure
+from batchtwin_node.protocol import BadFile, FilePart
 from batchtwin_node.readers import read
-from batchtwin_node.readers.bad_file import BadFileError
+from batchtwin_node.readers.bad_file import BadFileError, NotInPartsError
 from batchtwin_node.readers.csv_batch import read_many, split
 from batchtwin_node.readers.signature import Signature
-from batchtwin_node.results import Note, OutputLines, is_table
+from batchtwin_node.script.results import Note, OutputLines, is_table
 from batchtwin_node.writers.predictions import image_lines, tabular_lines, text_module
 
 GARBAGE_OBJECTS = 50_000
+ONE_COLUMN = Note(
+    "the type hint of the model's predict asks for a list of single values: of a table with several columns MLflow "
+    "gives it one, the first, or, if it asks for texts, the first that begins with a text"
+)
 _model: Any = None
 _signature: Signature | None = None
 _quarantine = False
 _coalesce: Coalescer | None = None
+_left_out_columns = False
 
 
 def preload(folder: str | None) -> None:
@@ -50,17 +58,32 @@ def init() -> None:
     if _model is None:
         [folder] = (path.parent for path in Path(os.environ["AZUREML_MODEL_DIR"]).glob("*/MLmodel"))
         preload(str(folder))
-    _signature = Signature.of(_model.metadata.get_input_schema())
+    _signature = Signature.of(_model.metadata.get_input_schema(), is_from_type_hint(_model))
     _quarantine = os.environ.get("BATCHTWIN_BAD_FILES") == "quarantine"
     if os.environ.get("BATCHTWIN_COALESCE"):
-        _coalesce = Coalescer(_read, _score, _model.predict, _signature)
+        _coalesce = Coalescer(_read, _score, _predict, _signature)
 
 
 def run(mini_batch: list[str]) -> list[OutputLines | BadFile | Note]:
-    """Score each file; one element per file, and perhaps a Note."""
+    """Score each file; one element per file, and perhaps Notes."""
+    results: list[OutputLines | BadFile | Note]
     if _coalesce is not None:
-        return _coalesce(mini_batch)
-    return [data if isinstance(data, BadFile) else _score(path, data) for path, data in _data(mini_batch)]
+        results = _coalesce(mini_batch)
+    else:
+        results = [data if isinstance(data, BadFile) else _score(path, data) for path, data in _data(mini_batch)]
+    return [*results, ONE_COLUMN] if _left_out_columns else results
+
+
+def run_part(path: str, part: FilePart) -> list[OutputLines]:
+    """Score some rows of a file, and check that the model treats rows one by one."""
+    try:
+        return [score_part(path, part, _signature, _predict)]
+    except (BadFileError, NotInPartsError):
+        raise
+    except Exception as error:
+        if is_refusal(error):  # the whole file tells in which row
+            raise NotInPartsError("MLflow refuses some of its data") from None
+        raise FileFailure(path) from error
 
 
 def _data(paths: list[str]) -> Iterator[tuple[str, Any]]:
@@ -78,21 +101,51 @@ def _read(path: str) -> Any:
     try:
         return read(path, _signature)
     except BadFileError as error:
-        if _quarantine:
-            return error.bad_file
-        raise
+        return _refuse(error)
+    except BaseException as error:
+        raise FileFailure(path) from error
 
 
-def _score(path: str, data: Any) -> OutputLines:
-    name = os.path.basename(path)
+def _refuse(error: BadFileError) -> BadFile:
+    """Raise, or, where bad files are put aside, return what is known of one."""
+    if _quarantine:
+        return error.bad_file
+    raise error from None
+
+
+def _score(path: str, data: Any) -> OutputLines | BadFile:
+    """Predict and write; a failure names the file."""
+    try:
+        return _lines(os.path.basename(path), data)
+    except Exception as error:
+        refusal = refusal_of(_model, path, _input(data), error)
+        if refusal is not None:
+            return _refuse(refusal)
+        raise FileFailure(path) from error
+    except BaseException as error:
+        raise FileFailure(path) from error
+
+
+def _lines(name: str, data: Any) -> OutputLines:
     if not is_table(data):
-        return image_lines(_model.predict(_named(data)), name)
+        return image_lines(_predict(data), name)
     # Models do not like tables without rows; there is nothing to predict either [R].
-    lines = tabular_lines(_model.predict(data), name) if len(data) else OutputLines(b"", 0)
+    lines = tabular_lines(_predict(data), name) if len(data) else OutputLines(b"", 0)
     return replace(lines, read=len(data))
 
 
-def _named(image: Any) -> Any:
-    """MLflow wants an input that has a name by it."""
-    name = _signature.tensors[0].name if _signature else None
-    return image if name is None else {name: image}
+def _predict(data: Any) -> Any:
+    global _left_out_columns
+    if _signature is not None and _signature.takes_one_column and is_table(data) and len(data.columns) > 1:
+        _left_out_columns = True
+    return _model.predict(_input(data))
+
+
+def _input(data: Any) -> Any:
+    """What the model gets: an image by its name, if it has one; a table with the names that MLflow has for columns."""
+    if _signature is None:
+        return data
+    if is_table(data):
+        return _signature.renamed(data)
+    name = _signature.tensors[0].name if _signature.tensors else None
+    return data if name is None else {name: data}

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 
 from batchtwin_node.protocol import BadFile
+from batchtwin_node.readers.file_kind import HEAD, PARQUET, other_kind
 
 LONGEST = 200
+# Control characters that texts of several lines have.
+LINES = "\n\t"
+# Of names of columns: how many are listed, and how much of each.
+LISTED, LONGEST_NAME = 10, 60
 
 
 class BadFileError(Exception):
@@ -34,6 +40,10 @@ class BadFileError(Exception):
         super().__init__(bad_file.message)
 
 
+class NotInPartsError(Exception):
+    """A file cannot be scored in parts, with this model or at all; the text says why."""
+
+
 class UnsupportedTypeError(BadFileError):
     """No reader knows the file's ending [A]."""
 
@@ -43,7 +53,7 @@ class UnsupportedTypeError(BadFileError):
 
 def _message(path: str, text: str) -> str:
     message = f"ERROR:azureml:Error processing input file: '{path}'. {text}"
-    return message.replace("\r", "\\r").replace("\n", "\\n")
+    return printable(message)
 
 
 def _where(column: str | None, row: int | None, line: int | None) -> str:
@@ -54,14 +64,51 @@ def _where(column: str | None, row: int | None, line: int | None) -> str:
     return "".join(f"{place}: " for place in [", ".join(places), *lines] if place)
 
 
+def printable(text: str, kept: str = "") -> str:
+    """Return a text that a terminal shows and does not obey: control characters are escaped, but for those `kept`.
+
+    What turns the direction of writing, and what has no width, is escaped too.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in kept else char.encode("unicode_escape").decode("ascii") for char in text
+    )
+
+
 def shown(value: str) -> str:
     """Return a value of a file as Python writes a text, cut where it is long."""
-    return repr(value if len(value) <= LONGEST else f"{value[:LONGEST]}...")
+    return repr(_cut(value, LONGEST))
+
+
+def listed(names: Sequence[str], quote: Callable[[str], str] = repr) -> str:
+    """Return names of columns as one readable line: the first ones, and how many there are."""
+    first = ", ".join(quote(_cut(name, LONGEST_NAME)) for name in names[:LISTED])
+    more = len(names) - LISTED
+    return f"{first} and {more} more ({len(names)} in all)" if more > 0 else first
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[:length]}..."
 
 
 def summarize(error: BaseException) -> str:
     """Return what an exception says, in one line."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def unreadable_parquet(path: str, error: Exception) -> BadFileError:
+    """Return the error for a file that is no Parquet: what it is, or what the library says of it."""
+    return BadFileError(path, f"not a readable Parquet file: {kind_of(path, PARQUET) or summarize(error)}")
+
+
+def kind_of(path: str, wanted: str) -> str | None:
+    """Say what a file is if it is not what it should be, CSV or PARQUET; None also where it cannot be looked at."""
+    try:
+        with open(path, "rb") as stream:
+            return other_kind(stream.read(HEAD), wanted)
+    except OSError:
+        return None
 
 
 def unreadable(path: str, error: OSError) -> BadFileError:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
+from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from batchtwin_node.readers.bad_file import shown
+from batchtwin_node.readers.nullable import objects
 from batchtwin_node.readers.signature import Column, Columns
 
 if TYPE_CHECKING:
@@ -32,6 +35,21 @@ NUMBERS = WHOLE | {"double", "float"}
 # Optional columns of these types without any value are left out: pandas could not give them their type.
 ABSENT_IF_EMPTY = WHOLE | {"boolean"}
 BOOLEANS = frozenset({"True", "TRUE", "true", "False", "FALSE", "false"})
+# As pandas reads numbers of a text, and what else it reads as a float. Python takes more: 1_000, other scripts' digits.
+WHOLE_NUMBER = r"^[ \t-\r]*[+-]?[0-9]+[ \t-\r]*$"
+NUMBER = r"^[ \t-\r]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[ \t-\r]*$"
+NO_NUMBER = r"^[ \t-\r]*[+-]?(?i:inf|infinity|nan)[ \t-\r]*$"
+RANGES = {
+    "long": ("-9223372036854775808", "9223372036854775807"),
+    "integer": ("-2147483648", "2147483647"),
+    "double": ("-1.7976931348623157e+308", "1.7976931348623157e+308"),
+    "float": ("-3.4028235e+38", "3.4028235e+38"),
+    "datetime": ("1677-09-21 00:12:43.145224193", "2262-04-11 23:47:16.854775807"),
+}
+# Of the range of times in nanoseconds: it begins and ends within these.
+FIRST_YEAR, LAST_YEAR = 1677, 2262
+# Numbers as people write them: decimal commas, something between thousands, digits of another script.
+LOCAL_NUMBER = re.compile(r"[+-]?\d[\d.,'\u2019_\s]*")
 # Years, months, days; hours, minutes, seconds and a zone. As pandas 2 takes ISO 8601.
 ISO_8601 = re.compile(
     r"\s*\d{4}(-\d{1,2}(-\d{1,2})?|\d{2}(\d{2})?)?"
@@ -62,9 +80,11 @@ def convert(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
         ValueError: a text is not a time or not a boolean, or a number is too large.
     """
     if wraps_numbers():
-        _narrow(frame, columns)
+        _narrow(frame, tuple(column for column in columns if not column.nullable))
     for column in columns:
-        if column.type == "datetime":
+        if column.nullable:
+            frame[column.name] = objects(frame[column.name], column.type, times)
+        elif column.type == "datetime":
             frame[column.name] = times(frame[column.name])
         elif column.type == "boolean":
             frame[column.name] = _booleans(frame[column.name])
@@ -118,6 +138,7 @@ def _booleans(values: pd.Series[bool]) -> pd.Series[bool]:
     return values
 
 
+@lru_cache(maxsize=None)
 def arrow_type(name: str) -> pa.DataType:
     """Return the Arrow type of an MLflow type."""
     import pyarrow as pa
@@ -140,20 +161,62 @@ def refusal(kind: str, value: str | None) -> str:
     asked = f"the model's signature asks for {kind} here"
     if value is None:
         return f"the value is missing; {asked}: fill it in"
-    if kind in WHOLE and not re.fullmatch(r"\s*[+-]?[0-9]+\s*", value):
-        return f"invalid literal for int() with base 10: {shown(value)}; {asked}"
-    if kind in {"double", "float"} and not _is_float(value):
-        return f"could not convert string to float: {shown(value)}; {asked}"
     if kind in NUMBERS:
-        return f"{shown(value)} is out of range; {asked}"
+        return _number_refusal(kind, value, asked)
     if kind == "datetime":
-        return f"not a time in ISO 8601, as 2024-01-31 12:30:00: {shown(value)}; {asked}"
-    return f"not a {kind}: {shown(value)}; {asked}"
+        return _time_refusal(value, asked)
+    advice = ": write true or false" if kind == "boolean" else ""
+    return f"not a {kind}: {shown(value)}; {asked}{advice}"
 
 
-def _is_float(value: str) -> bool:
+def out_of_range(kind: str, value: str) -> str:
+    """Say that a value is out of the range of its type."""
+    low, high = RANGES[kind]
+    return f"{shown(value)} is out of range; the model's signature asks for {kind} here, which holds {low} to {high}"
+
+
+def _number_refusal(kind: str, value: str, asked: str) -> str:
+    number = _decimal(value)
+    if number is None or (kind in WHOLE and number != number.to_integral_value()):
+        reason = "invalid literal for int() with base 10" if kind in WHOLE else "could not convert string to float"
+        is_local = number is None and LOCAL_NUMBER.fullmatch(value.strip())
+        advice = ": write it as 1234.5, with nothing between thousands" if is_local else ""
+        return f"{reason}: {shown(value)}; {asked}{advice}"
+    low, high = map(Decimal, RANGES[kind])
+    if not low <= number <= high:
+        return out_of_range(kind, value)
+    return f"{shown(value)} is not exactly representable as {kind}; {asked}"
+
+
+def _decimal(value: str) -> Decimal | None:
+    """Return the number that pandas would see in a text; None if that is none, or none that can be counted."""
+    if not re.match(NUMBER, value):
+        return None
     try:
-        float(value)
+        return Decimal(value.strip())
+    except ArithmeticError:  # an exponent of more than 18 digits
+        return Decimal("-Infinity" if value.strip().startswith("-") else "Infinity")
+
+
+def _time_refusal(value: str, asked: str) -> str:
+    if ISO_8601.fullmatch(value) and value.strip():
+        year = int(value.strip()[:4])
+        if not _is_of_the_calendar(value.strip()):
+            return f"no such date or time: {shown(value)}; {asked}"
+        if not FIRST_YEAR < year < LAST_YEAR:
+            return out_of_range("datetime", value)
+    return f"not a time in ISO 8601, as 2024-01-31 12:30:00: {shown(value)}; {asked}"
+
+
+def _is_of_the_calendar(text: str) -> bool:
+    """Tell whether there is such a day and such a time. `text` has the form of ISO_8601."""
+    day, _, clock = text.replace("T", " ").partition(" ")
+    parts = day.split("-") if "-" in day else [day[:4], day[4:6], day[6:8]]
+    year, month, date = (int(part or 1) for part in [*parts, "", ""][:3])
+    digits = re.match(r"(\d{1,2})?:?(\d{2})?:?(\d{2})?", clock)
+    hour, minute, second = (int(part or 0) for part in (digits.groups() if digits else "000"))
+    try:
+        datetime(year, month, date, hour, minute, second)
     except ValueError:
         return False
     return True

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from batchtwin_node.readers import csv_file, ending
 from batchtwin_node.readers.bad_file import BadFileError
 from batchtwin_node.readers.columns import NUMBERS, pandas_version
+from batchtwin_node.readers.csv_booleans import BOOLEAN
 from batchtwin_node.readers.signature import Signature
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def read_many(paths: Sequence[str], signature: Signature | None) -> BatchTable |
     A line is a row here: no quotes, no carriage returns, no blank lines, and only types that do not depend on the rest
     of their column.
     """
-    if signature is None or any(ending(path) != ".csv" for path in paths):
+    if signature is None or signature.records or any(ending(path) != ".csv" for path in paths):
         return None
     texts = _texts(paths)
     if texts is None:
@@ -36,7 +37,7 @@ def read_many(paths: Sequence[str], signature: Signature | None) -> BatchTable |
     joined = b"".join([header, *bodies])
     counts = [body.count(b"\n") for body in bodies]
     first = bodies[0].partition(b"\n")[0]
-    if first.count(b",") != header.count(b",") or csv_file.BOOLEAN.search(joined):
+    if first.count(b",") != header.count(b",") or BOOLEAN.search(joined):
         return None
     try:
         names = csv_file.names_in(header)

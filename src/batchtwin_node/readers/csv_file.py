@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import csv
-import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from io import BytesIO
 from typing import IO, TYPE_CHECKING, Any, Union
 
-from batchtwin_node.readers.bad_file import BadFileError, summarize, unreadable
+from batchtwin_node.readers.bad_file import BadFileError, kind_of, summarize, unreadable
 from batchtwin_node.readers.columns import (
     ABSENT_IF_EMPTY,
-    BOOLEANS,
     NUMBERS,
     PANDAS,
     WIDER,
     convert,
-    refusal,
     wraps_numbers,
 )
-from batchtwin_node.readers.signature import Columns, Signature
+from batchtwin_node.readers.csv_booleans import may_hold_booleans, refuse_booleans_as_numbers, without_empty_booleans
+from batchtwin_node.readers.file_kind import CSV
+from batchtwin_node.readers.signature import ANY, Column, Columns, Signature
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -34,9 +33,9 @@ if TYPE_CHECKING:
     Dtype = Union[np.dtype[Any], pd.api.extensions.ExtensionDtype]
 
 CHUNK_ROWS = 50_000
-LONGEST_HEADER = 1 << 16
-SMALL = 1 << 20
-BOOLEAN = re.compile("|".join(sorted(BOOLEANS)).encode())
+LONGEST_HEADER = 1 << 22
+# Columns of a table that is read by one type, if it has one.
+WIDE = 100
 
 
 @lru_cache(maxsize=None)
@@ -78,10 +77,13 @@ def read(path: str, signature: Signature | None) -> pd.DataFrame:
             return _read_typed(path, names, columns)
     except OSError as error:
         raise unreadable(path, error) from None
+    except BadFileError as error:
+        kind = kind_of(path, CSV)
+        raise (BadFileError(path, kind) if kind else error) from None
     except refusals() as error:
-        from batchtwin_node.readers.csv_locate import locate
+        from batchtwin_node.readers.csv_locate import explain
 
-        raise locate(path, columns) or BadFileError(path, summarize(error)) from None
+        raise explain(path, columns, summarize(error)) from None
 
 
 def _names(path: str) -> Sequence[str]:
@@ -104,7 +106,15 @@ def names_in(line: bytes) -> Sequence[str]:
     """Return the columns' names as pandas has them, from the text of a header line."""
     import pandas as pd
 
+    names = tuple(line.decode("utf-8-sig", "surrogateescape").rstrip("\r\n").split(","))
+    # pandas gives names to columns that have none, or the name of another.
+    if b'"' not in line and all(names) and len(set(names)) == len(names) and _is_clean(names):
+        return names
     return tuple(pd.read_csv(BytesIO(line), index_col=False, dtype=str).columns)
+
+
+def _is_clean(names: Sequence[str]) -> bool:
+    return "".join(names).isprintable()
 
 
 def _head(path: str) -> pd.DataFrame:
@@ -127,19 +137,44 @@ def strictly() -> Iterator[None]:
         yield
 
 
-def typed(source: str | IO[str] | IO[bytes], columns: Columns, found: Iterable[str] = ()) -> pd.DataFrame:
+def typed(source: str | IO[str] | IO[bytes], columns: Columns, found: Sequence[str] = ()) -> pd.DataFrame:
     """Read with types. `found`: all columns of the file.
 
     Those beyond `columns` are read too: only so does pandas notice rows that are too long.
     """
+    names = [column.name for column in columns]
+    frame = _of_common_dtype(source, columns, found)
+    if frame is None:
+        frame = _of_own_dtypes(source, columns, found)
+    # Unlike `frame[names]`, pandas below 3 does not take this for a view, of whose changes it warns.
+    return convert(frame if names == list(frame.columns) else frame.loc[:, names], columns)
+
+
+def _of_common_dtype(source: str | IO[str] | IO[bytes], columns: Columns, found: Sequence[str]) -> pd.DataFrame | None:
+    """Read a wide table whose columns all have one type: pandas takes twice as long if it is told a type for each.
+
+    None if they have not, or if that fails: what stands behind the last column of the header gets the type too.
+    """
+    import pandas as pd
+
+    kinds = {ANY if column.nullable else column.type for column in columns}
+    if len(found) < WIDE or len(kinds) > 1 or not kinds <= NUMBERS or set(found) != {column.name for column in columns}:
+        return None
+    try:
+        return pd.read_csv(source, index_col=False, dtype=_dtypes()[kinds.pop()])
+    except refusals():
+        if not isinstance(source, str):
+            source.seek(0)
+        return None
+
+
+def _of_own_dtypes(source: str | IO[str] | IO[bytes], columns: Columns, found: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
 
     # pandas gives `a.1`, the second column called `a`, the type that is asked for `a`.
-    twins = {name: _dtypes()["string"] for name in found if "." in name and name.rpartition(".")[0]}
-    frame = pd.read_csv(source, index_col=False, dtype={**twins, **dtypes(columns)})
-    names = [column.name for column in columns]
-    # Unlike `frame[names]`, pandas below 3 does not take this for a view, of whose changes it warns.
-    return convert(frame if names == list(frame.columns) else frame.loc[:, names], columns)
+    names_found = set(found)
+    twins = {name: _dtypes()["string"] for name in names_found if name.rpartition(".")[0] in names_found}
+    return pd.read_csv(source, index_col=False, dtype={**twins, **dtypes(columns)})
 
 
 def typed_chunks(path: str, columns: Columns) -> TextFileReader:
@@ -173,7 +208,11 @@ def chunks(
 def dtypes(columns: Columns) -> dict[str, Dtype]:
     """What pandas is told about the columns' types."""
     known = _dtypes()
-    return {column.name: known[column.type] for column in columns if column.type in known}
+    return {column.name: known["string" if column.nullable else column.type] for column in columns if _is_typed(column)}
+
+
+def _is_typed(column: Column) -> bool:
+    return column.nullable or column.type in PANDAS
 
 
 def _read_typed(path: str, names: Sequence[str], columns: Columns) -> pd.DataFrame:
@@ -186,22 +225,17 @@ def _read_typed(path: str, names: Sequence[str], columns: Columns) -> pd.DataFra
             raise
         columns = kept
         frame = typed(path, columns, names)
-    kept = _without_empty_booleans(path, frame, columns)
-    if not frame.empty and _may_hold_booleans(path):
-        _refuse_booleans_as_numbers(path, frame, kept)
+    kept = without_empty_booleans(path, frame, columns)
+    if not frame.empty and may_hold_booleans(path):
+        refuse_booleans_as_numbers(path, names, frame, kept)
     return frame if kept == columns else frame[[column.name for column in kept]]
-
-
-def _may_hold_booleans(path: str) -> bool:
-    """A quick no for small files; looking through a large one would cost more than what it saves."""
-    with open(path, "rb") as stream:
-        start = stream.read(SMALL + 1)
-    return len(start) > SMALL or BOOLEAN.search(start) is not None
 
 
 def _without_empty(path: str, columns: Columns) -> Columns:
     """Drop optional columns without any value: empty is as good as absent, and MLflow takes only that [R]."""
-    doubtful = tuple(column for column in columns if not column.required and column.type in ABSENT_IF_EMPTY)
+    doubtful = tuple(
+        column for column in columns if not column.required and column.type in ABSENT_IF_EMPTY and not column.nullable
+    )
     empty = {column.name for column in doubtful}
     if empty:
         with text_chunks(path, doubtful, missing=True) as texts:
@@ -210,44 +244,3 @@ def _without_empty(path: str, columns: Columns) -> Columns:
                 if not empty:
                     break
     return tuple(column for column in columns if column.name not in empty)
-
-
-def _without_empty_booleans(path: str, frame: pd.DataFrame, columns: Columns) -> Columns:
-    empty = {
-        column.name: column
-        for column in columns
-        if column.type == "boolean" and not frame.empty and frame[column.name].isna().all()
-    }
-    for column in empty.values():
-        if column.required:
-            raise _bad_value(path, column.name, column.type, 0, None)
-    return tuple(column for column in columns if column.name not in empty)
-
-
-def _refuse_booleans_as_numbers(path: str, frame: pd.DataFrame, columns: Columns) -> None:
-    """pandas reads a column of nothing but True and False as numbers, if numbers are asked for.
-
-    MLflow does so only for doubles, some of them missing.
-    """
-    import numpy as np
-    import pandas as pd
-
-    head = _head(path)
-    for column in columns:
-        if column.type not in NUMBERS or (column.type == "double" and frame[column.name].hasnans):
-            continue
-        row, text = 0, head[column.name].iloc[0]
-        if pd.isna(text):
-            there = np.flatnonzero(frame[column.name].notna())[:1]
-            if not there.size or frame[column.name].iloc[there[0]] not in (0, 1):
-                continue
-            row = int(there[0])
-            text = pd.read_csv(path, index_col=False, nrows=row + 1, usecols=[column.name], dtype=str).iloc[row, 0]
-        if text in BOOLEANS:
-            raise _bad_value(path, column.name, column.type, row, str(text))
-
-
-def _bad_value(path: str, name: str, kind: str, row: int, value: str | None) -> BadFileError:
-    from batchtwin_node.readers.csv_locate import line_of
-
-    return BadFileError(path, refusal(kind, value), column=name, row=row, line=line_of(path, row), value=value)

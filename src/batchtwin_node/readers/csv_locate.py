@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from batchtwin_node.readers.bad_file import BadFileError
+from batchtwin_node.readers.bad_file import BadFileError, kind_of, shown
 from batchtwin_node.readers.columns import BOOLEANS, NUMBERS, convert, refusal
 from batchtwin_node.readers.csv_file import refusals, strictly, text_chunks, typed, typed_chunks
+from batchtwin_node.readers.file_kind import CSV
 from batchtwin_node.readers.signature import Column, Columns
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+# In the words of pandas' parser.
+UNCLOSED, NO_COLUMNS = "EOF inside string", "No columns to parse"
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,29 @@ class Record:
     row: int
     line: int
     texts: list[str]
+
+
+def explain(path: str, columns: Columns | None, text: str) -> BadFileError:
+    """Return why a file was refused: it is something else than CSV, the place that is wrong, or the parser's `text`."""
+    kind = kind_of(path, CSV)
+    if kind is not None:
+        return BadFileError(path, f"{kind} ({text})" if NO_COLUMNS in text else kind)
+    found = locate(path, columns)
+    if found is None and UNCLOSED in text:
+        found = _unclosed(path, text)
+    return found or BadFileError(path, text)
+
+
+def _unclosed(path: str, text: str) -> BadFileError | None:
+    """The last record holds all that follows the quote."""
+    try:
+        last = deque(records(path), maxlen=1)
+    except csv.Error:
+        return None  # a field longer than the csv module takes
+    problem = f"a quote opens here and is never closed: double the quotes inside of texts ({text})"
+    for record in last:
+        return BadFileError(path, problem, row=record.row if record.row >= 0 else None, line=record.line)
+    return None
 
 
 def locate(path: str, columns: Columns | None) -> BadFileError | None:
@@ -86,7 +115,7 @@ def _first_broken(path: str) -> BadFileError | None:
             for at, text in enumerate(record.texts):
                 if not text.isascii() and (value := _undecodable(text)):
                     column = header[at] if row is not None and at < len(header) else None
-                    problem = f"not UTF-8: '{value}'; save the file as UTF-8"
+                    problem = f"not UTF-8: '{value}'; save the file as UTF-8{_in_windows_1252(text)}"
                     return BadFileError(path, problem, column=column, row=row, line=record.line, value=value)
             # Empty fields beyond the header are let through if the first row has them too, as pandas does.
             longest = len(header) if row is None else max(longest, len(record.texts)) if row == 0 else longest
@@ -105,6 +134,15 @@ def _undecodable(text: str) -> str | None:
     except UnicodeEncodeError:
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return None
+
+
+def _in_windows_1252(text: str) -> str:
+    """Say how a text reads in the encoding that files have which are not UTF-8, if it does."""
+    try:
+        other = text.encode("utf-8", "surrogateescape").decode("cp1252")
+    except UnicodeError:
+        return ""
+    return f"; it may be Windows-1252, where this is {shown(other)}" if other.isprintable() else ""
 
 
 def _first_wrong(path: str, columns: Columns) -> tuple[Column, int, str | None] | None:
@@ -128,13 +166,28 @@ def _first_wrong(path: str, columns: Columns) -> tuple[Column, int, str | None] 
 def _in_chunk(texts: pd.DataFrame, columns: Columns, start: int) -> tuple[Column, int, str | None] | None:
     """`texts`: (rows, columns) as the file has them. Of several wrong values the one in the first row counts."""
     found: tuple[Column, int, str | None] | None = None
-    for column in columns:
+    for column in _suspects(texts, columns):
+        if found and found[1] == start:
+            break
         cells = texts[column.name].iloc[: found[1] - start if found else None]
         at = first_refused(len(cells), partial(_parses, cells, column))
         if at is not None:
             text = cells.iloc[at]
             found = (column, start + at, None if _is_missing(text) else str(text))
     return found
+
+
+def _suspects(texts: pd.DataFrame, columns: Columns) -> Iterator[Column]:
+    """Yield the columns with a wrong value, in order. Wide tables mostly have few: halves without any are put aside."""
+    names = [column.name for column in columns]
+    if _all_parse(texts[names], columns):
+        return
+    if len(columns) == 1:
+        yield columns[0]
+        return
+    middle = len(columns) // 2
+    yield from _suspects(texts, columns[:middle])
+    yield from _suspects(texts, columns[middle:])
 
 
 def first_refused(count: int, accepts: Callable[[int, int], bool]) -> int | None:
@@ -149,13 +202,17 @@ def first_refused(count: int, accepts: Callable[[int, int], bool]) -> int | None
 
 
 def _parses(texts: pd.Series[str], column: Column, low: int, high: int) -> bool:
+    return _all_parse(texts.iloc[low:high].to_frame(), (column,))
+
+
+def _all_parse(texts: pd.DataFrame, columns: Columns) -> bool:
     """Ask the very parser that refused the file."""
-    cells = texts.iloc[low:high]
-    if column.type in NUMBERS and cells.isin(BOOLEANS).any():
+    numbers = [column.name for column in columns if column.type in NUMBERS]
+    if numbers and texts[numbers].isin(BOOLEANS).to_numpy().any():
         return False
     try:
         with strictly():
-            typed(_as_csv(cells), (column,))
+            typed(_as_csv(texts), columns, list(texts.columns))
     except refusals():
         return False
     return True
@@ -164,8 +221,8 @@ def _parses(texts: pd.Series[str], column: Column, low: int, high: int) -> bool:
 def _is_missing(text: str) -> bool:
     import pandas as pd
 
-    return bool(pd.read_csv(_as_csv(pd.Series([text], name="text")), dtype=str).isna().iloc[0, 0])
+    return bool(pd.read_csv(_as_csv(pd.DataFrame({"text": [text]})), dtype=str).isna().iloc[0, 0])
 
 
-def _as_csv(cells: pd.Series[str]) -> io.StringIO:
+def _as_csv(cells: pd.DataFrame) -> io.StringIO:
     return io.StringIO(cells.to_csv(index=False, quoting=csv.QUOTE_ALL))

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from batchtwin_node.readers import ending
-from batchtwin_node.readers.bad_file import BadFileError, summarize, unreadable
+from batchtwin_node.readers.bad_file import BadFileError, kind_of, listed, summarize, unreadable
+from batchtwin_node.readers.file_kind import IMAGE
 from batchtwin_node.readers.signature import Signature, Tensor
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _tensor(path: str, signature: Signature | None) -> Tensor | None:
     if signature.tensors:
         names = ", ".join(f"'{tensor.name}'" for tensor in signature.tensors)
         raise BadFileError(path, f"the model's signature asks for {len(signature.tensors)} inputs ({names}), not one")
-    names = ", ".join(f"'{column.name}'" for column in signature.columns)
+    names = listed([column.name for column in signature.columns])
     raise BadFileError(path, f"the model's signature asks for a table with the columns {names}; this is an image")
 
 
@@ -83,7 +84,8 @@ def _loaded(path: str) -> Image.Image:
             _warn(path, image)
             image.load()
         except UnidentifiedImageError:
-            raise BadFileError(path, "not an image, whatever its ending says") from None
+            kind = kind_of(path, IMAGE)
+            raise BadFileError(path, f"not an image, whatever its ending says{f': {kind}' if kind else ''}") from None
         except MemoryError:
             raise
         except Exception as error:  # broken files make Pillow raise whatever its decoders do

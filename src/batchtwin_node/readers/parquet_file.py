@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from batchtwin_node.readers.arrow import OLDEST, has_arrow
-from batchtwin_node.readers.bad_file import BadFileError, summarize, unreadable
-from batchtwin_node.readers.columns import ABSENT_IF_EMPTY, NUMBERS, WHOLE, arrow_type, refusal, times
+from batchtwin_node.readers.bad_file import BadFileError, unreadable, unreadable_parquet
+from batchtwin_node.readers.columns import (
+    ABSENT_IF_EMPTY,
+    NO_NUMBER,
+    NUMBER,
+    NUMBERS,
+    WHOLE,
+    WHOLE_NUMBER,
+    arrow_type,
+    out_of_range,
+    refusal,
+    times,
+)
 from batchtwin_node.readers.csv_locate import first_refused
+from batchtwin_node.readers.nullable import with_none
 from batchtwin_node.readers.signature import ANY, Column, Columns, Signature
 
 if TYPE_CHECKING:
@@ -23,8 +36,8 @@ NO_ARROW = (
 )
 
 
-def read(path: str, signature: Signature | None) -> pd.DataFrame:
-    """Read a Parquet file. Without signature it is what `pandas.read_parquet(path)` gives.
+def read(path: str, signature: Signature | None, groups: Sequence[int] | None = None) -> pd.DataFrame:
+    """Read a Parquet file, or some row groups of it. Without signature it is what `pandas.read_parquet(path)` gives.
 
     Raises:
         BadFileError: naming column, row and value where one is to blame.
@@ -40,14 +53,19 @@ def read(path: str, signature: Signature | None) -> pd.DataFrame:
             if columns is None:
                 return _to_pandas(file.read())
             _refuse_twins(path, names, columns)
-            table = file.read(columns=[column.name for column in columns])
+            wanted = [column.name for column in columns]
+            table = file.read(wanted) if groups is None else file.read_row_groups(groups, wanted)
     except FileNotFoundError as error:
         raise unreadable(path, error) from None
     except (pa.ArrowException, OSError) as error:
-        raise BadFileError(path, f"not a readable Parquet file: {summarize(error)}") from None
+        raise unreadable_parquet(path, error) from None
     kept = [column for column in columns if not _is_as_good_as_absent(table[column.name], column)]
     arrays = [_typed(path, table[column.name], column) for column in kept]
-    return _to_pandas(pa.table(arrays, names=[column.name for column in kept]))
+    frame = _to_pandas(pa.table(arrays, names=[column.name for column in kept]))
+    for column, array in zip(kept, arrays):
+        if column.nullable:
+            frame[column.name] = with_none(array.to_pandas(integer_object_nulls=True))
+    return frame
 
 
 def _read_without_arrow(path: str, signature: Signature | None) -> pd.DataFrame:
@@ -76,28 +94,34 @@ def _to_pandas(table: pa.Table) -> pd.DataFrame:
 
 
 def _refuse_twins(path: str, names: list[str], columns: Columns) -> None:
+    counts = Counter(names)
     for column in columns:
-        if names.count(column.name) > 1:
+        if counts[column.name] > 1:
             raise BadFileError(path, "more than one column has this name: rename the others", column=column.name)
 
 
 def _is_as_good_as_absent(values: pa.ChunkedArray, column: Column) -> bool:
     empty = len(values) > 0 and values.null_count == len(values)
-    return not column.required and column.type in ABSENT_IF_EMPTY and empty
+    return not column.required and column.type in ABSENT_IF_EMPTY and not column.nullable and empty
 
 
 def _typed(path: str, values: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
     """Cast one column to its type, if that keeps what the values mean."""
     import pyarrow as pa
+    import pyarrow.compute as pc
     from pyarrow import types as of
 
     if column.type == ANY:
         return values
     if of.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
+    if column.nullable and of.is_floating(values.type):
+        values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)  # as pandas writes such a column
     if of.is_boolean(values.type) and column.type == "double" and values.null_count:
         values = values.cast(pa.int8())  # as MLflow does, only then
     _refuse_missing(path, values, column)
+    if values.type == arrow_type(column.type):
+        return values
     if _goes_through(values.type, column.type):
         return values
     if not _may_be(values.type, column.type):
@@ -107,14 +131,26 @@ def _typed(path: str, values: pa.ChunkedArray, column: Column) -> pa.ChunkedArra
         return _cast(values, column.type)
     except (pa.ArrowException, ValueError):
         row = first_refused(len(values), _accepts(values, column.type)) or 0
-        value = str(values[row].as_py())
-        raise BadFileError(path, refusal(column.type, value), column=column.name, row=row, value=value) from None
+        value = _text_of(values[row])
+        # A time of Arrow's is one, whatever Python can make of it.
+        explain = out_of_range if of.is_temporal(values.type) else refusal
+        raise BadFileError(path, explain(column.type, value), column=column.name, row=row, value=value) from None
+
+
+def _text_of(value: pa.Scalar) -> str:
+    """Return a value as Python writes it; as the number that it is where Python has no such time."""
+    try:
+        return str(value.as_py())
+    except (ValueError, OverflowError):
+        return f"{value.value} ({value.type})"
 
 
 def _refuse_missing(path: str, values: pa.ChunkedArray, column: Column) -> None:
     import pyarrow.compute as pc
     from pyarrow import types as of
 
+    if column.nullable:
+        return
     if column.type in WHOLE or (column.type == "boolean" and values.null_count == len(values)):
         nan = column.type in WHOLE and of.is_floating(values.type)
         row = pc.index(pc.is_null(values, nan_is_null=nan), True).as_py()
@@ -166,11 +202,32 @@ def _cast(values: pa.ChunkedArray, asked: str) -> pa.ChunkedArray:
     kind = arrow_type(asked)
     if asked == "datetime" and _is_text(values.type):
         return pa.chunked_array([pa.array(times(values.to_pandas()), kind)])
+    if asked in NUMBERS and _is_text(values.type):
+        values = _plain_numbers(values, asked)
     cast = values.cast(kind)
     # Arrow makes an infinity of a double that no float holds.
-    if asked == "float" and pc.sum(pc.is_inf(cast)).as_py() != pc.sum(pc.is_inf(values.cast(pa.float64()))).as_py():
+    if asked == "float" and pc.any(pc.is_inf(cast)).as_py() and _infinities(cast) != _infinities(values):
         raise ValueError("out of range")
     return cast
+
+
+def _infinities(values: pa.ChunkedArray) -> int:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.sum(pc.is_inf(values.cast(pa.float64()))).as_py() or 0
+
+
+def _plain_numbers(values: pa.ChunkedArray, asked: str) -> pa.ChunkedArray:
+    """Return texts that are numbers in a CSV file as Arrow reads them: it takes no blanks and no plus, but 0x1F."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    texts = values.cast(pa.large_string())
+    pattern = WHOLE_NUMBER if asked in WHOLE else f"{NUMBER}|{NO_NUMBER}"
+    if pc.min(pc.match_substring_regex(texts, pattern=pattern)).as_py() is False:
+        raise ValueError("not a number")
+    return pc.replace_substring_regex(pc.utf8_trim_whitespace(texts), pattern=r"^\+", replacement="")
 
 
 def _accepts(values: pa.ChunkedArray, asked: str) -> Callable[[int, int], bool]:

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from batchtwin_node.readers.bad_file import BadFileError, summarize, unreadable
-from batchtwin_node.readers.columns import ABSENT_IF_EMPTY, NUMBERS, PANDAS, WHOLE, refusal, times
+from batchtwin_node.readers.bad_file import BadFileError, unreadable, unreadable_parquet
+from batchtwin_node.readers.columns import (
+    ABSENT_IF_EMPTY,
+    NO_NUMBER,
+    NUMBER,
+    NUMBERS,
+    PANDAS,
+    WHOLE,
+    WHOLE_NUMBER,
+    out_of_range,
+    refusal,
+    times,
+)
 from batchtwin_node.readers.csv_locate import first_refused
+from batchtwin_node.readers.nullable import with_none
 from batchtwin_node.readers.signature import ANY, Column, Signature
 
 if TYPE_CHECKING:
@@ -37,19 +51,25 @@ def read(path: str, signature: Signature | None) -> pd.DataFrame:
     except FileNotFoundError as error:
         raise unreadable(path, error) from None
     except Exception as error:  # broken files make it raise whatever its decoders do
-        raise BadFileError(path, f"not a readable Parquet file: {summarize(error)}") from None
+        raise unreadable_parquet(path, error) from None
     kept = [column for column in columns if not _is_as_good_as_absent(frame[column.name], column)]
     return pd.DataFrame({column.name: _typed(path, frame[column.name], column) for column in kept})
 
 
 def _is_as_good_as_absent(values: pd.Series[Any], column: Column) -> bool:
-    return not column.required and column.type in ABSENT_IF_EMPTY and len(values) > 0 and bool(values.isna().all())
+    if column.required or column.nullable or column.type not in ABSENT_IF_EMPTY:
+        return False
+    return len(values) > 0 and bool(values.isna().all())
 
 
 def _typed(path: str, values: pd.Series[Any], column: Column) -> pd.Series[Any]:
     """Cast one column to its type, if that keeps what the values mean."""
     if column.type == ANY:
         return values
+    if column.nullable:
+        values = values.reset_index(drop=True)
+        present = _typed(path, values[values.notna()], replace(column, nullable=False))
+        return with_none(present.astype(object).reindex(values.index))
     if values.dtype.name == "category":
         values = values.astype(values.cat.categories.dtype)
     family = _family(values)
@@ -65,9 +85,10 @@ def _typed(path: str, values: pd.Series[Any], column: Column) -> pd.Series[Any]:
     try:
         return _cast(values, column.type)
     except (ValueError, OverflowError):
-        row = first_refused(len(values), _accepts(values, column.type)) or 0
-        value = str(values.iloc[row])
-        raise BadFileError(path, refusal(column.type, value), column=column.name, row=row, value=value) from None
+        at = first_refused(len(values), _accepts(values, column.type)) or 0
+        row, value = int(values.index[at]), str(values.iloc[at])
+        explain = out_of_range if family == "time" else refusal
+        raise BadFileError(path, explain(column.type, value), column=column.name, row=row, value=value) from None
 
 
 def _family(values: pd.Series[Any]) -> str:
@@ -120,9 +141,8 @@ def _numbers(values: pd.Series[Any], asked: str) -> pd.Series[Any]:
     import numpy as np
     import pandas as pd
 
-    read_text: Callable[[Any], Any] = int if asked in WHOLE else float
     if values.dtype == object:
-        numbers = np.array([np.nan if value is None else read_text(value) for value in values])
+        numbers = np.array([np.nan if value is None else _number(value, asked) for value in values])
     else:
         numbers = values.to_numpy(dtype="float64", na_value=np.nan) if values.hasnans else values.to_numpy()
     with np.errstate(all="ignore"):
@@ -133,6 +153,13 @@ def _numbers(values: pd.Series[Any], asked: str) -> pd.Series[Any]:
     if is_lost.any():
         raise ValueError("out of range")
     return pd.Series(cast, index=values.index)
+
+
+def _number(value: Any, asked: str) -> Any:
+    """Return the number that a text is in a CSV file: Python takes more for one."""
+    if isinstance(value, str) and not re.match(WHOLE_NUMBER if asked in WHOLE else f"{NUMBER}|{NO_NUMBER}", value):
+        raise ValueError("not a number")
+    return int(value) if asked in WHOLE else float(value)
 
 
 def _accepts(values: pd.Series[Any], asked: str) -> Callable[[int, int], bool]:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Any, Tuple
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Tuple, Union
 
-from batchtwin_node.readers.bad_file import BadFileError
+from batchtwin_node.readers.bad_file import BadFileError, listed
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ANY = "any"
+# Types whose missing values pandas writes in ways of its own, NaN beside True, NaT, or a float for a whole number.
+NONE_IF_MISSING = frozenset({"boolean", "datetime"})
+WHOLE = frozenset({"long", "integer"})
 # What a table's columns are if the signature asks for an array of this dtype.
 OF_DTYPE = {"float64": "double", "float32": "float", "int64": "long", "int32": "integer", "bool": "boolean"}
 
@@ -18,15 +24,18 @@ OF_DTYPE = {"float64": "double", "float32": "float", "int64": "long", "int32": "
 class Column:
     """One ColSpec: `type` is MLflow's name for it (long, integer, double, float, boolean, string, ...).
 
-    Types that are not scalar (arrays, objects, maps) are `any`: they are left to MLflow.
+    Types that are not scalar (arrays, objects, maps) are `any`: they are left to MLflow. Values of a `nullable` column
+    may be missing, and are Python objects then: None is missing.
     """
 
     name: str
     type: str
     required: bool = True
+    nullable: bool = False
 
 
 Columns = Tuple[Column, ...]
+Number = Union[int, float]
 
 
 @dataclass(frozen=True)
@@ -40,21 +49,32 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Signature:
-    """Either columns or tensors. Columns that are not `named` are the first ones of a file, by position."""
+    """Either columns or tensors. Columns that are not `named` are the first ones of a file, by position.
+
+    Columns of `records` are the fields of what a type hint asks for: a model gets whole tables. `numbers` holds the
+    names that are numbers for MLflow: names are texts here.
+    """
 
     columns: Columns = ()
     tensors: tuple[Tensor, ...] = ()
     named: bool = True
+    records: bool = False
+    numbers: tuple[Number, ...] = ()
 
     @classmethod
-    def of(cls, schema: Any) -> Signature | None:
-        """Take over an MLflow input schema; None for none."""
+    def of(cls, schema: Any, from_type_hint: bool = False) -> Signature | None:
+        """Take over an MLflow input schema; None for none. `from_type_hint`: it was made of a type hint."""
         if schema is None:
             return None
+        names = [spec.name for spec in schema.inputs]
+        numbers = tuple(name for name in names if _is_number(name) and str(name) not in names)
         if schema.is_tensor_spec():
-            return cls(tensors=tuple(Tensor(tuple(spec.shape), spec.type.name, spec.name) for spec in schema.inputs))
-        columns = tuple(Column(spec.name or "", _type(spec.type), _is_required(spec)) for spec in schema.inputs)
-        return cls(columns, named=schema.has_input_names())
+            tensors = (Tensor(tuple(spec.shape), spec.type.name, spec.name) for spec in schema.inputs)
+            return cls(tensors=tuple(tensors), numbers=numbers)
+        if from_type_hint:
+            return cls(tuple(_fields(schema.inputs[0])), named=_is_object(schema.inputs[0]), records=True)
+        columns = tuple(Column(_text(spec.name), _type(spec.type), _is_required(spec)) for spec in schema.inputs)
+        return cls(columns, named=schema.has_input_names(), numbers=numbers)
 
     @classmethod
     def of_json(cls, inputs: str, types: Collection[str]) -> Signature | None:
@@ -78,6 +98,8 @@ class Signature:
         """
         if self.tensors:
             return _as_array(path, found, self.tensors)
+        if self.records:
+            return tuple(self._record_columns(found))
         if self.named:
             return _named(path, found, self.columns)
         if len(found) < len(self.columns):
@@ -85,9 +107,57 @@ class Signature:
             raise BadFileError(path, f"{problem}: add what is missing")
         return tuple(Column(name, column.type, column.required) for name, column in zip(found, self.columns))
 
+    @property
+    def takes_one_column(self) -> bool:
+        """Whether MLflow gives a model no more than one column of a table, for its type hint asks for that."""
+        return self.records and not self.named
+
+    def renamed(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Give columns whose names are numbers for MLflow those names. Shapes: (rows, columns)."""
+        return table.rename(columns={str(name): name for name in self.numbers}) if self.numbers else table
+
+    def _record_columns(self, found: Sequence[str]) -> Iterator[Column]:
+        """What a type hint says of a table's columns: MLflow gives the model all of them, or, without fields, one.
+
+        That is the first one, but for texts: the first one that begins with a text, as pandas reads the table.
+        """
+        fields = {column.name: column for column in self.columns}
+        if not self.named and (len(found) == 1 or self.columns[0].type != "string"):
+            fields = {name: replace(self.columns[0], name=name) for name in found[:1]}
+        yield from (fields.get(name) or Column(name, ANY) for name in found)
+
+
+def _fields(spec: Any) -> Iterator[Column]:
+    """The fields of an Object; of any other type the one column that it asks for."""
+    if not _is_object(spec):
+        yield _field("", _type(spec.type), True)
+        return
+    for field in spec.type.properties:
+        yield _field(field.name, _type(field.dtype), field.required)
+
+
+def _field(name: str, kind: str, required: bool) -> Column:
+    """A missing value is None for type hints, which refuse it themselves; an empty column is not an absent one."""
+    nullable = kind in NONE_IF_MISSING or (kind in WHOLE and not required)
+    return Column(name, kind, required=kind == ANY or required, nullable=nullable)
+
+
+def _is_object(spec: Any) -> bool:
+    return type(spec.type).__name__ == "Object"
+
+
+def _is_number(name: object) -> bool:
+    return isinstance(name, (int, float))
+
+
+def _text(name: object) -> str:
+    return "" if name is None else str(name)
+
 
 def _column(spec: dict[str, Any]) -> Column:
-    return Column(spec["name"], spec["type"], spec.get("required", not spec.get("optional", False)))
+    name = spec["name"]
+    text = str(name) if _is_number(name) else name
+    return Column(text, spec["type"], spec.get("required", not spec.get("optional", False)))
 
 
 def _is_required(spec: Any) -> bool:
@@ -100,12 +170,12 @@ def _type(kind: Any) -> str:
 
 
 def _named(path: str, found: Sequence[str], columns: Columns) -> Columns:
-    missing = [column.name for column in columns if column.required and column.name not in found]
+    names = set(found)
+    missing = [column.name for column in columns if column.required and column.name not in names]
     if missing:
-        names, there = (", ".join(f"'{name}'" for name in some) for some in (missing, found))
-        problem = f"missing column{'s' * (len(missing) > 1)} {names}; the file has {there}: add what is missing"
-        raise BadFileError(path, problem, column=missing[0])
-    return tuple(column for column in columns if column.name in found)
+        problem = f"missing column{'s' * (len(missing) > 1)} {listed(missing)}; the file has {listed(found)}"
+        raise BadFileError(path, f"{problem}: add what is missing", column=missing[0])
+    return tuple(column for column in columns if column.name in names)
 
 
 def _as_array(path: str, found: Sequence[str], tensors: tuple[Tensor, ...]) -> Columns | None:
@@ -113,7 +183,7 @@ def _as_array(path: str, found: Sequence[str], tensors: tuple[Tensor, ...]) -> C
     [tensor, *others] = tensors
     if others or tensor.name is not None:
         return None
-    if tensor.shape == (-1, len(found)) or (tensor.shape == (-1,) and len(found) == 1):
+    if tensor.shape in {(-1, len(found)), (-1, -1)} or (tensor.shape == (-1,) and len(found) == 1):
         kind = OF_DTYPE.get(tensor.dtype)
         return tuple(Column(name, kind) for name in found) if kind else None
     if len(found) == 1:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from batchtwin_node.errors import NodeError
+from batchtwin_node.protocol import FilePart
+from batchtwin_node.script.context import MiniBatchContext, takes_context
 
 NO_RUN = "no run(); a scoring script needs `def run(mini_batch): ...` that returns a list or a DataFrame"
 NO_MLFLOW = "no module mlflow in this environment"
@@ -24,11 +28,15 @@ class ScriptError(NodeError):
 
 @dataclass(frozen=True)
 class EntryScript:
-    """A loaded scoring script. `init` and `shutdown` do nothing where the script has none."""
+    """A loaded scoring script: `run` takes the files and the number of a mini-batch.
+
+    `init` and `shutdown` do nothing where the script has none. `run_part(path, part)` is the MLflow driver's.
+    """
 
     init: Callable[[], object]
-    run: Callable[[list[str]], object]
+    run: Callable[[list[str], int], object]
     shutdown: Callable[[], object]
+    run_part: Callable[[str, FilePart], object] | None = None
 
     @classmethod
     def load(cls, script: tuple[str, str] | None) -> EntryScript:
@@ -48,7 +56,15 @@ class EntryScript:
             module = _import(Path(folder), name)
         if not callable(getattr(module, "run", None)):
             raise ScriptError(NO_RUN)
-        return cls(getattr(module, "init", _nothing), module.run, getattr(module, "shutdown", _nothing))
+        run_part = module.run_part if script is None else None
+        run = _run_of(module.run)
+        return cls(getattr(module, "init", _nothing), run, getattr(module, "shutdown", _nothing), run_part)
+
+
+def _run_of(run: Callable[..., object]) -> Callable[[list[str], int], object]:
+    if takes_context(run):
+        return lambda files, number: run(files, MiniBatchContext.of(number))
+    return lambda files, number: run(files)
 
 
 def _nothing() -> None:
@@ -57,7 +73,7 @@ def _nothing() -> None:
 
 def _import(folder: Path, name: str) -> Any:
     """`sub/x.py` is module `sub.x` [A], even where a module of that name has been imported already."""
-    dotted = ".".join(Path(name).with_suffix("").parts)
+    dotted = ".".join(_parts(name))
     sys.modules.pop(dotted, None)
     module = importlib.import_module(dotted)
     if Path(str(module.__file__)).resolve() != (folder / name).resolve():
@@ -66,39 +82,65 @@ def _import(folder: Path, name: str) -> Any:
 
 
 def check(folder: Path, name: str) -> None:
-    """Check a script without running it: it parses, and has a `run` that takes one argument [A, early +].
+    """Check a script without running it: it is a module of the folder that compiles, and has a `run` that takes the
+    files [A, early +].
 
     Raises:
         ScriptError: naming file and line.
     """
     path = folder / name
+    _check_place(folder, name)
     try:
         tree = ast.parse(path.read_bytes(), filename=str(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(tree, str(path), "exec", dont_inherit=True)
     except FileNotFoundError:
         raise ScriptError(f"{path}: no such scoring script; see code_configuration in the deployment") from None
     except SyntaxError as error:
         raise ScriptError(f"{path}:{error.lineno}: syntax error: {error.msg}") from None
-    except (OSError, ValueError) as error:
-        raise ScriptError(f"{path}: cannot be read: {error}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ScriptError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if _is_wildcard(tree.body):
         return  # run() may come from elsewhere; the import will tell
-    _check_arity(path, tree.body, "init", 0)
-    if not _check_arity(path, tree.body, "run", 1):
+    _check_arity(path, tree.body, "init", (0,))
+    if not _check_arity(path, tree.body, "run", (1, 2)):
         raise ScriptError(f"{path}: {NO_RUN}")
+
+
+def _check_place(folder: Path, name: str) -> None:
+    """Refuse a script that is no module of the code folder: that folder alone goes to the service."""
+    advice = "name a file in the code folder, relative to it, in code_configuration.scoring_script"
+    if "\0" in name:
+        raise ScriptError(f"scoring script {name!r}: no path holds a NUL character; {advice}")
+    if os.path.isabs(name):
+        raise ScriptError(f"scoring script '{name}': is an absolute path; {advice}")
+    top, path = os.path.realpath(folder), os.path.realpath(folder / name)
+    if os.path.commonpath([top, os.path.normpath(os.path.join(top, name))]) != top:
+        raise ScriptError(f"scoring script '{name}': leads out of the code folder {folder}; {advice}")
+    if os.path.commonpath([top, path]) != top:
+        raise ScriptError(f"{folder / name}: is a link to {path}, out of the code folder; put a copy there")
+    is_module = name.endswith(".py") and not any("." in part for part in _parts(name))
+    if not is_module and os.path.lexists(path):
+        raise ScriptError(f"{folder / name}: is imported as a module, so it must end in .py, without other dots")
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    return Path(os.path.normpath(name)).with_suffix("").parts
 
 
 def _is_wildcard(body: Sequence[ast.stmt]) -> bool:
     return any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in body)
 
 
-def _check_arity(path: Path, body: Sequence[ast.stmt], name: str, arguments: int) -> bool:
+def _check_arity(path: Path, body: Sequence[ast.stmt], name: str, arguments: tuple[int, ...]) -> bool:
     """Tell whether `name` is bound at the module's top; refuse a function that cannot take `arguments`."""
     bound = False
     for node in body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name:
             bound = True
-            if not _takes(node, arguments):
-                asked = "one argument, the list of file paths" if arguments else "no argument"
+            if not any(_takes(node, count) for count in arguments):
+                asked = "no argument" if arguments == (0,) else "one argument, the list of file paths, or a context too"
                 raise ScriptError(f"{path}:{node.lineno}: {name}() has to take {asked}")
         else:
             bound = bound or any(_binds(child, name) for child in ast.walk(node))

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Import:
+    """An import at the top of a file of the code folder: the module's full name, and the line."""
+
+    file: Path
+    line: int
+    name: str
 
 
 def imported_by(folder: Path, script: str) -> list[str]:
@@ -14,32 +24,62 @@ def imported_by(folder: Path, script: str) -> list[str]:
     Modules of the code folder are not among them, nor is what stands in a `try`, an `if` or a function, nor what is
     not installed: the script itself will meet that.
     """
-    found: dict[str, None] = {}
+    names = dict.fromkeys(found.name for found in top_imports(folder, script))
+    return [name for name in names if is_installed(name)]
+
+
+def top_imports(folder: Path, script: str) -> Iterator[Import]:
+    """Yield what a script and its siblings import at their top from outside of the code folder, installed or not."""
     todo, seen = [folder / script], set()
     while todo:
         path = todo.pop(0)
         if path in seen:
             continue
         seen.add(path)
-        for name in _imports(path):
-            own = _own(folder, name)
-            if own is not None:
+        for found in _imports(path):
+            own = _own(folder, found.name)
+            if own is None:
+                yield found
+            else:
                 todo.append(own)
-            elif _is_installed(name):
-                found[name] = None
-    return list(found)
 
 
-def _imports(path: Path) -> Iterator[str]:
+def changes_path(folder: Path, script: str) -> bool:
+    """Whether the text of a script, or of a sibling that it imports, speaks of where modules are looked for."""
+    files = {folder / script, *(found.file for found in top_imports(folder, script))}
+    return any(word in _read(file) for file in files for word in (b"sys.path", b"addsitedir", b"meta_path"))
+
+
+def lies_elsewhere(folder: Path, script: str, name: str) -> str:
+    """Say where a module lies that is looked for in the code folder: beside the script, below, or above; else ''."""
+    top = name.partition(".")[0]
+    beside = (folder / script).parent
+    below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    for place in [beside, *below, folder.parent]:
+        path = next((path for path in (place / f"{top}.py", place / top / "__init__.py") if path.is_file()), None)
+        if path is not None and place != folder:
+            shown = path if place == folder.parent else path.relative_to(folder)
+            return f"no module {top}: {shown} is not in the code folder {folder} itself, where modules are looked for"
+    return ""
+
+
+def _read(path: Path) -> bytes:
     try:
-        tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError):
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def _imports(path: Path) -> Iterator[Import]:
+    try:
+        tree = ast.parse(_read(path))
+    except (SyntaxError, ValueError, RecursionError):
         return
     for node in tree.body:
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            yield from (Import(path, node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
+            yield Import(path, node.lineno, node.module)
 
 
 def _own(folder: Path, name: str) -> Path | None:
@@ -51,7 +91,8 @@ def _own(folder: Path, name: str) -> Path | None:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
-def _is_installed(name: str) -> bool:
+def is_installed(name: str) -> bool:
+    """Whether the module, or the package that it is in, can be imported by this interpreter."""
     # Only the top is asked for: to look further would import it.
     try:
         return find_spec(name.split(".")[0]) is not None

@@ -3,31 +3,98 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import builtins
+import symtable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Union
+from typing import Tuple, Union
 
 Function = Union[ast.FunctionDef, ast.AsyncFunctionDef]
+Finding = Tuple[int, str]
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+# Names that a module has, beside those of `builtins`.
+OF_MODULES = frozenset({"__file__", "__path__", "__class__", "__annotations__", "__cached__", "__builtins__"})
+# A script that uses these may have names that nobody sees in its text.
+HIDES_NAMES = frozenset({"globals", "exec", "eval", "vars", "setattr", "modules", "builtins", "__dict__"})
 
 
-def lint(path: Path) -> list[str]:
-    """Return a sentence, with file and line, for each thing that looks wrong. The script parses."""
-    tree = ast.parse(path.read_bytes(), filename=str(path))
+def lint(path: Path, model: str = "") -> list[str]:
+    """Return a sentence, with file and line, for each thing that looks wrong. The script compiles.
+
+    `model` is the name of the deployment's model, empty for one without a name.
+    """
+    try:
+        return [f"{path}:{line}: {text}" for line, text in sorted(_findings(path, model))]
+    except RecursionError:  # a program wrote it
+        return []
+
+
+def _findings(path: Path, model: str) -> list[Finding]:
+    source = path.read_bytes()
+    tree = ast.parse(source, filename=str(path))
     functions = {node.name: node for node in tree.body if isinstance(node, FUNCTIONS)}
-    found = [
+    scopes = _Scopes(symtable.symtable(source.decode("utf-8-sig", "replace"), str(path), "exec"))
+    return [
         *_missing_functions_of_mlflow(tree),
+        *_what_only_the_service_has(tree, model),
         *_generators(functions),
-        *_lost_names(functions, _names_of_the_module(tree)),
-        *_locals_before_assignment(functions, _names_of_the_module(tree)),
+        *_lost_names(functions, scopes),
+        *_locals_before_assignment(functions, scopes),
+        *_unknown_names(tree, functions, scopes),
     ]
-    return [f"{path}:{line}: {text}" for line, text in sorted(found)]
 
 
-def _missing_functions_of_mlflow(tree: ast.Module) -> Iterator[tuple[int, str]]:
+class _Scopes:
+    """Names by scope. `known` are those that the module has, also by `global` in a function alone."""
+
+    def __init__(self, module: symtable.SymbolTable) -> None:
+        self.module = module
+        self.functions = {table.get_name(): table for table in module.get_children() if table.get_type() == "function"}
+        self.declared = {symbol.get_name() for symbol in _below(module) if symbol.is_declared_global()}
+        by_functions = (symbol for symbol in _below(module) if symbol.is_declared_global() and _is_bound(symbol))
+        self.known = {symbol.get_name() for symbol in (*filter(_is_bound, module.get_symbols()), *by_functions)}
+
+    def own(self, name: str) -> set[str]:
+        """The names that a function binds for itself alone, without its parameters."""
+        symbols = self.functions[name].get_symbols() if name in self.functions else []
+        bound = (symbol for symbol in symbols if symbol.is_local() and not symbol.is_parameter())
+        return {symbol.get_name() for symbol in bound if _is_bound(symbol)}
+
+    def read(self, table: symtable.SymbolTable) -> set[str]:
+        """The names of the module that a scope, or one in it, reads."""
+        symbols = (*table.get_symbols(), *_below(table))
+        return {symbol.get_name() for symbol in symbols if symbol.is_global() and symbol.is_referenced()}
+
+
+def _below(table: symtable.SymbolTable) -> Iterator[symtable.Symbol]:
+    """The symbols of all scopes in a scope."""
+    for child in table.get_children():
+        yield from child.get_symbols()
+        yield from _below(child)
+
+
+def _is_bound(symbol: symtable.Symbol) -> bool:
+    return symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace()
+
+
+def _missing_functions_of_mlflow(tree: ast.Module) -> Iterator[Finding]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and _dotted(node.func) in {"mlflow.pyfunc.load", "pyfunc.load"}:
             yield node.lineno, "mlflow.pyfunc.load does not exist; use mlflow.pyfunc.load_model"
+
+
+def _what_only_the_service_has(tree: ast.Module, model: str) -> Iterator[tuple[int, str]]:
+    """What scripts of the first SDK ask of the workspace."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr == "workspace" and isinstance(node.value, ast.Attribute):
+            if node.value.attr == "experiment":
+                yield node.lineno, "a local job has no workspace of Azure ML; use AZUREML_MODEL_DIR and the files"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+            name = node.args[0]
+            is_name = node.func.attr == "get_model_path" and isinstance(name, ast.Constant)
+            if model and is_name and isinstance(name, ast.Constant) and name.value != model:
+                yield node.lineno, f"get_model_path({name.value!r}): only the deployment's model is here, {model!r}"
 
 
 def _dotted(node: ast.expr) -> str:
@@ -38,44 +105,12 @@ def _dotted(node: ast.expr) -> str:
     return f"{inner}.{node.attr}" if inner and isinstance(node, ast.Attribute) else ""
 
 
-def _generators(functions: dict[str, Function]) -> Iterator[tuple[int, str]]:
+def _generators(functions: dict[str, Function]) -> Iterator[Finding]:
     for node in _own_nodes(functions.get("run")):
         if isinstance(node, (ast.Yield, ast.YieldFrom)):
-            yield (
-                node.lineno,
-                "run() yields, so it returns a generator; collect the rows and return a list or a DataFrame",
-            )
+            text = "run() yields, so it returns a generator; collect the rows and return a list or a DataFrame"
+            yield node.lineno, text
             return
-
-
-def _lost_names(functions: dict[str, Function], known: set[str]) -> Iterator[tuple[int, str]]:
-    """Names that init() sets without `global`, and another function reads: they are gone when init() returns."""
-    init = functions.get("init")
-    if init is None:
-        return
-    local = _stored(init) - _declared_global(init)
-    for name, function in functions.items():
-        if name != "init":
-            for lost in sorted((local & _read_from_outside(function)) - known):
-                yield (
-                    init.lineno,
-                    f"init() sets '{lost}' only for itself, and {name}() reads it; add `global {lost}` to init()",
-                )
-
-
-def _locals_before_assignment(functions: dict[str, Function], known: set[str]) -> Iterator[tuple[int, str]]:
-    """Module names that a function both reads first and assigns: Python takes them for locals."""
-    for name, function in functions.items():
-        local = (_stored(function) & known) - _declared_global(function)
-        firsts: dict[str, ast.Name] = {}
-        names = [node for node in _own_nodes(function) if isinstance(node, ast.Name) and node.id in local]
-        # Of an assignment, the value comes before the target.
-        for node in sorted(names, key=lambda node: (node.lineno, isinstance(node.ctx, ast.Store), node.col_offset)):
-            firsts.setdefault(node.id, node)
-        for lost, node in sorted(firsts.items()):
-            if isinstance(node.ctx, ast.Load):
-                text = f"{name}() reads '{lost}' before it assigns it; add `global {lost}`, or use another name"
-                yield node.lineno, text
 
 
 def _own_nodes(function: Function | None) -> Iterator[ast.AST]:
@@ -88,32 +123,99 @@ def _own_nodes(function: Function | None) -> Iterator[ast.AST]:
             waiting += ast.iter_child_nodes(node)
 
 
-def _stored(function: Function) -> set[str]:
-    nodes = _own_nodes(function)
-    return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+def _lost_names(functions: dict[str, Function], scopes: _Scopes) -> Iterator[Finding]:
+    """Names that init() sets without `global`, and another function reads: they are gone when init() returns."""
+    own = scopes.own("init") - scopes.known
+    for name, table in scopes.functions.items():
+        if name != "init" and "init" in functions:
+            for lost in sorted(own & scopes.read(table)):
+                text = f"init() sets '{lost}' only for itself, and {name}() reads it; add `global {lost}` to init()"
+                yield functions["init"].lineno, text
 
 
-def _declared_global(function: Function) -> set[str]:
-    return {name for node in _own_nodes(function) if isinstance(node, ast.Global) for name in node.names}
+def _locals_before_assignment(functions: dict[str, Function], scopes: _Scopes) -> Iterator[Finding]:
+    """Module names that a function both reads first and assigns: Python takes them for locals."""
+    for name, function in functions.items():
+        firsts: dict[str, tuple[bool, int]] = {}
+        for read, is_read, line in _uses(function.body):
+            firsts.setdefault(read, (is_read, line))
+        for lost in sorted(scopes.own(name) & scopes.known):
+            is_read, line = firsts.get(lost, (False, 0))
+            if is_read:
+                yield line, f"{name}() reads '{lost}' before it assigns it; add `global {lost}`, or use another name"
 
 
-def _read_from_outside(function: Function) -> set[str]:
-    own = _stored(function) - _declared_global(function)
-    own |= {argument.arg for argument in ast.walk(function) if isinstance(argument, ast.arg)}
-    nodes = ast.walk(function)
-    return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)} - own
+def _uses(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, bool, int]]:
+    """Yield (name, whether it is read, line) in the order of evaluation, of one scope."""
+    for node in nodes:
+        if isinstance(node, ast.Name):
+            yield node.id, isinstance(node.ctx, ast.Load), node.lineno
+        elif isinstance(node, ast.AugAssign):
+            if isinstance(node.target, ast.Name):
+                yield node.target.id, True, node.lineno
+            yield from _uses([node.value, node.target])
+        elif isinstance(node, COMPREHENSIONS):
+            yield from _uses([node.generators[0].iter])  # the rest is a scope of its own
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield from (((alias.asname or alias.name).split(".")[0], False, node.lineno) for alias in node.names)
+        elif isinstance(node, (*FUNCTIONS, ast.ClassDef)):
+            yield node.name, False, node.lineno
+        elif not isinstance(node, ast.Lambda):
+            yield from _uses(_evaluated(node))
 
 
-def _names_of_the_module(tree: ast.Module) -> set[str]:
-    """Everything that is bound at the module's top."""
-    names = set()
-    for statement in tree.body:
-        if isinstance(statement, (*FUNCTIONS, ast.ClassDef)):
-            names.add(statement.name)
-        else:
-            for node in ast.walk(statement):
-                if isinstance(node, ast.alias):
-                    names.add((node.asname or node.name).split(".")[0])
-                elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                    names.add(node.id)
-    return names
+def _evaluated(node: ast.AST) -> list[ast.AST]:
+    """The parts of a node in the order of evaluation: what is assigned comes before what it is assigned to."""
+    parts = list(ast.iter_child_nodes(node))
+    if isinstance(node, (ast.Assign, ast.NamedExpr, ast.AnnAssign)):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        return [*([node.value] if node.value else []), *targets]
+    if isinstance(node, (ast.For, ast.AsyncFor)):
+        return [node.iter, node.target, *node.body, *node.orelse]
+    return parts
+
+
+def _unknown_names(tree: ast.Module, functions: dict[str, Function], scopes: _Scopes) -> Iterator[Finding]:
+    """Names that are read and that nothing binds: neither the module, nor `global` in a function, nor Python."""
+    if _hides_names(tree):
+        return
+    bound = scopes.known | {*dir(builtins)} | OF_MODULES
+    lost = scopes.own("init") if "init" in functions else set()
+    excused = _excused(tree)
+    for name, table in scopes.functions.items():
+        unknown = scopes.read(table) - bound - (lost if name != "init" else set())
+        for node in ast.walk(functions[name]) if unknown and name in functions else ():
+            if isinstance(node, ast.Name) and node.id in unknown and node not in excused:
+                unknown.discard(node.id)
+                only = "; `global` alone does not set it" if node.id in scopes.declared else ""
+                yield node.lineno, f"{name}() reads '{node.id}', which nothing sets{only}"
+
+
+def _hides_names(tree: ast.Module) -> bool:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
+            return True
+        name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+        if name in HIDES_NAMES:
+            return True
+    return False
+
+
+def _excused(tree: ast.Module) -> set[ast.AST]:
+    """The nodes whose names need not be bound: annotations, and what a `try` catches."""
+    excused: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Try) and any(_catches_names(handler) for handler in node.handlers):
+            excused.update(inner for statement in node.body for inner in ast.walk(statement))
+        elif isinstance(node, (ast.AnnAssign, ast.arg)) and node.annotation is not None:
+            excused.update(ast.walk(node.annotation))
+        elif isinstance(node, FUNCTIONS) and node.returns is not None:
+            excused.update(ast.walk(node.returns))
+    return excused
+
+
+def _catches_names(handler: ast.ExceptHandler) -> bool:
+    names = (
+        {node.id for node in ast.walk(handler.type) if isinstance(node, ast.Name)} if handler.type else {"Exception"}
+    )
+    return not names.isdisjoint({"NameError", "Exception", "BaseException", "UnboundLocalError"})

@@ -19,7 +19,11 @@ LARGEST = {"float64": (1e9, 1e15), "float32": (1e6, 1e6)}
 
 
 def from_list(texts: Sequence[str]) -> pa.Array:
-    """Return Python's texts as an array."""
+    """Return Python's texts as an array.
+
+    Raises:
+        UnicodeEncodeError: one of them cannot be written as UTF-8.
+    """
     import pyarrow as pa
 
     return pa.array(texts, pa.large_string())

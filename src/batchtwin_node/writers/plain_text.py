@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 
 
 def from_list(texts: Sequence[str]) -> list[str]:
-    """Return the texts as a list."""
+    """Return the texts as a list.
+
+    Raises:
+        UnicodeEncodeError: one of them cannot be written as UTF-8.
+    """
+    for text in texts:
+        text.encode()
     return list(texts)
 
 

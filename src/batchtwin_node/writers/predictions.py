@@ -6,17 +6,17 @@ Without pyarrow everything is, and the lines are the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, ValuesView
 from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Union
 
 from batchtwin_node.readers.arrow import has_arrow
-from batchtwin_node.results import OutputLines
+from batchtwin_node.script.results import OutputLines
 from batchtwin_node.writers import arrow_text, plain_text
 from batchtwin_node.writers.csv_field import csv_field
-from batchtwin_node.writers.json_text import json_text
-from batchtwin_node.writers.values import array_of, is_missing
+from batchtwin_node.writers.json_text import is_composite, json_text
+from batchtwin_node.writers.values import array_in, array_of, is_missing, objects, time_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,17 +36,17 @@ def text_module() -> Any:
     return arrow_text
 
 
-def tabular_lines(predictions: object, file_name: str) -> OutputLines:
-    """Return the lines `row,prediction,file_name` of one file; `row` counts from 0.
+def tabular_lines(predictions: object, file_name: str, first: int = 0) -> OutputLines:
+    """Return the lines `row,prediction,file_name` of one file; `row` counts from `first`.
 
     `predictions`: (n,) or (n, 1) arrays, Series and lists give scalars; other arrays a JSON list per row,
     DataFrames a JSON object per row [R].
     """
     rows = rows_of(predictions)
-    name = csv_field(file_name)
+    name = csv_field(writable(file_name))
     csv_lines = text_module().csv_lines
     starts = range(0, len(rows), BLOCK_ROWS)
-    blocks = [csv_lines(start, texts_of(rows[start : start + BLOCK_ROWS]), name) for start in starts]
+    blocks = [csv_lines(first + start, texts_of(rows[start : start + BLOCK_ROWS]), name) for start in starts]
     return OutputLines(b"".join(blocks), len(rows))
 
 
@@ -60,7 +60,7 @@ def image_lines(predictions: object, file_name: str) -> OutputLines:
         text = text_module().first(texts_of(rows))
     else:
         text = json_text(predictions if isinstance(predictions, dict) else rows)
-    return OutputLines(f"{csv_field(text)},{csv_field(file_name)}\n".encode(), 1)
+    return OutputLines(f"{csv_field(text)},{csv_field(writable(file_name))}\n".encode(), 1)
 
 
 def rows_of(predictions: object) -> Rows:
@@ -68,11 +68,12 @@ def rows_of(predictions: object) -> Rows:
     import numpy as np
     import pandas as pd
 
+    predictions = array_in(predictions)
     if isinstance(predictions, pd.DataFrame):
         return predictions
     array = _array(predictions)
     if isinstance(array, np.ndarray) and array.ndim == 2 and array.shape[1] == 1:
-        return array[:, 0]
+        return np.asarray(array)[:, 0]
     return array
 
 
@@ -80,34 +81,46 @@ def _array(predictions: Any) -> Rows:
     import numpy as np
     import pandas as pd
 
-    if isinstance(predictions, (pd.Series, pd.Index)):
-        predictions = array_of(predictions.to_series() if isinstance(predictions, pd.Index) else predictions)
-    elif hasattr(predictions, "toarray"):
-        predictions = predictions.toarray()  # sparse
-    elif isinstance(predictions, dict):
+    if isinstance(predictions, pd.Series):
+        return array_of(predictions)
+    if isinstance(predictions, (np.ndarray, np.generic)):
+        return np.atleast_1d(np.asarray(predictions))
+    if isinstance(predictions, dict):
         return _of_dict(predictions)
-    elif isinstance(predictions, (list, tuple, Iterator)):
-        return _of_list(list(predictions))
-    elif not hasattr(predictions, "__array__"):
-        return _objects([predictions])
-    return np.atleast_1d(np.asarray(predictions))
+    if isinstance(predictions, (list, tuple, range, Iterator, ValuesView)):
+        return _of_list([array_in(value) for value in predictions])
+    return objects([predictions])
 
 
 def _of_dict(predictions: dict[Any, Any]) -> Rows:
     """Return outputs by name, each with one element per row, as a table; any other dict is one prediction."""
     import pandas as pd
 
-    columns = {name: rows_of(value) for name, value in predictions.items() if _is_many(value)}
+    values = {name: array_in(value) for name, value in predictions.items()}
+    columns = {name: _column(value) for name, value in values.items() if _is_many(value)}
     if len(columns) < len(predictions) or len({len(column) for column in columns.values()}) != 1:
-        return _objects([predictions])
-    return pd.DataFrame({name: pd.Series(_objects(list(column))) for name, column in columns.items()}).infer_objects()
+        return objects([predictions])
+    # pandas 3 makes texts of objects where it is not told not to; not every text can be one of its.
+    table = pd.DataFrame({at: pd.Series(column, dtype=column.dtype) for at, column in enumerate(columns.values())})
+    table.columns = pd.Index(list(columns), dtype=object)
+    return table
+
+
+def _column(value: Any) -> np.ndarray[Any, Any]:
+    """One element per row; a row of an array or a table is one element."""
+    import pandas as pd
+
+    rows = rows_of(value)
+    if isinstance(rows, pd.DataFrame):
+        return objects([rows.iloc[[at]].to_dict(orient="records")[0] for at in range(len(rows))])
+    return rows if rows.ndim == 1 else objects(list(rows))
 
 
 def _is_many(value: object) -> bool:
     import numpy as np
     import pandas as pd
 
-    return isinstance(value, (list, pd.Series)) or (hasattr(value, "__array__") and not isinstance(value, np.generic))
+    return isinstance(value, (list, pd.Series, pd.DataFrame)) or (isinstance(value, np.ndarray) and value.ndim > 0)
 
 
 def _of_list(values: list[Any]) -> np.ndarray[Any, Any]:
@@ -115,20 +128,19 @@ def _of_list(values: list[Any]) -> np.ndarray[Any, Any]:
     import numpy as np
 
     if len(set(map(type, values))) == 1 and isinstance(values[0], (bool, int, float, np.generic, np.ndarray)):
-        if len(set(map(np.shape, values))) == 1:
+        if len(set(map(_kind, values))) == 1:
             array = np.asarray(values)
-            if array.dtype.kind in "biuf":
+            # Of large whole numbers numpy would make floats.
+            if array.dtype.kind in ("iu" if type(values[0]) is int else "biuf"):
                 return array
-    return _objects(values)
+    return objects(values)
 
 
-def _objects(values: list[Any]) -> np.ndarray[Any, Any]:
+def _kind(value: Any) -> object:
+    """Values of one kind can be together in an array of numbers."""
     import numpy as np
 
-    array = np.empty(len(values), dtype=object)
-    for at, value in enumerate(values):
-        array[at] = value
-    return array
+    return np.shape(value), getattr(value, "dtype", None)
 
 
 def texts_of(rows: Rows) -> Any:
@@ -139,25 +151,31 @@ def texts_of(rows: Rows) -> Any:
         return _json_rows(rows)
     if rows.dtype.kind in "biuf":
         return text_module().scalar_texts(rows)
-    return text_module().from_list([_text(value) for value in _plain(rows)])
-
-
-def _plain(values: np.ndarray[Any, Any]) -> list[Any]:
-    """Times as pandas' own objects, for they print well; all else as it is."""
-    import pandas as pd
-
-    return list(pd.Series(values)) if values.dtype.kind in "mM" else list(values)
+    return _texts([_text(value) for value in rows])
 
 
 def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
-    import numpy as np
-    import pandas as pd
-
-    if isinstance(value, (list, tuple, dict, set, np.ndarray, np.void, pd.DataFrame, pd.Series)):
+    if value is None or isinstance(value, (bool, int, float)):
+        return "nan" if value is None or value != value else str(value)
+    value = array_in(value)
+    if is_composite(value):
         return json_text(value)
-    return "nan" if is_missing(value) else str(value)
+    scalar = value[()] if type(value).__name__ == "ndarray" else value
+    return "nan" if is_missing(scalar) else time_text(scalar) or str(scalar)
+
+
+def _texts(texts: list[str]) -> Any:
+    try:
+        return text_module().from_list(texts)
+    except UnicodeEncodeError:
+        return text_module().from_list([writable(text) for text in texts])
+
+
+def writable(text: str) -> str:
+    """Return a text that can be written as UTF-8: half a surrogate pair is written as its escape."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _json_rows(rows: Rows) -> Any:
@@ -177,7 +195,7 @@ def _json_rows(rows: Rows) -> Any:
 def _json_texts(values: np.ndarray[Any, Any]) -> Any:
     """Return the JSON of each element, or of each row. Shapes: (n, ...), (n,)."""
     if values.ndim > 1 or values.dtype.kind not in "biuf":
-        return text_module().from_list([json_text(value) for value in values])
+        return _texts([json_text(value) for value in values])
     return text_module().json_scalars(values)
 
 

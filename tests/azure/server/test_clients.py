@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from served import Server
 
-from support import DEADLINE, ROOT, Project
+from support import COMMAND, DEADLINE, ROOT, Project
 
 OLD_SDK = ROOT / ".venv-old-sdk/bin/python"
 LOCAL = """
@@ -87,3 +87,39 @@ def test_an_old_sdk(server: Server, project: Project) -> None:
     assert told["version"] == "1.28.1"
     assert told["predictions"] == "0\n1\n"
     assert told["failure"] == "job 'none': not found in this workspace"
+
+
+FROM_CONFIG = """
+from azure.ai.ml import MLClient
+from azure.identity import DefaultAzureCredential
+client = MLClient.from_config(DefaultAzureCredential())
+print(client.workspace_name, client.datastores.get_default().name)
+"""
+
+
+@pytest.mark.sdk("`MLClient.from_config()`", 'after `eval "$(batchtwin env)"`, in any folder')
+def test_env_is_enough_for_from_config(server: Server, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "sitecustomize.py").write_text("import sys\nprint('own startup', file=sys.stderr)\n")
+    path = os.pathsep.join([str(own), os.environ.get("PYTHONPATH", "")])
+    shell = f"""
+        set -eu
+        eval "$('{COMMAND}' env)"; eval "$('{COMMAND}' env)"
+        cd /; '{sys.executable}' -W ignore -c "$SCRIPT"
+        eval "$('{COMMAND}' env --unset)"; echo "$PYTHONPATH"
+    """
+    env = {**server.environment, "PYTHONPATH": path, "SCRIPT": FROM_CONFIG}
+    done = subprocess.run(["sh", "-c", shell], env=env, capture_output=True, text=True, check=False, cwd=tmp_path)
+    expected = ["local workspaceblobstore", path.rstrip(os.pathsep)]
+    assert done.stdout.splitlines() == expected, done.stderr
+    assert done.stderr.count("own startup") == 4
+
+
+def test_a_config_that_is_there_goes_first(server: Server, tmp_path: Path) -> None:
+    names = {"subscription_id": "s", "resource_group": "g", "workspace_name": "mine"}
+    (tmp_path / "config.json").write_text(json.dumps(names))
+    env = {**server.environment, **server.connection.variables()}
+    words = [sys.executable, "-W", "ignore", "-c", FROM_CONFIG]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.stdout == "mine workspaceblobstore\n", done.stderr

@@ -81,6 +81,19 @@ def test_the_path_of_data(deployed: Sdk) -> None:
         assert deployed.server.predictions(job) == "0\n1\n2\n"
 
 
+@pytest.mark.sdk("`POST` to the scoring URI", "the output of another job as input")
+def test_the_output_of_a_job_is_input(deployed: Sdk) -> None:
+    first = deployed.invoke()
+    assert deployed.server.end(first) == "Completed"
+    for path, status in ((f"jobs/{first}/outputs/score", 201), ("jobs/none/outputs/score", 404), ("jobs/../x/y", 400)):
+        body = {"properties": {"inputData": {"x": {"jobInputType": "UriFolder", "uri": f"azureml://{path}"}}}}
+        answer = deployed.server.call("POST", f"/batchEndpoints/{deployed.name}/jobs", body)
+        assert answer.status == status, path
+        if status == 201:
+            assert deployed.server.end(answer.data["name"]) == "Completed"
+            assert deployed.server.predictions(answer.data["name"]) == "0\n1\n2\n"
+
+
 @pytest.mark.refused("`batch_endpoints.invoke`", "a path in a datastore where nothing is, named as it was asked for")
 def test_a_path_where_nothing_is(deployed: Sdk) -> None:
     with refused() as caught:
@@ -157,6 +170,19 @@ def test_an_output_path(deployed: Sdk, target: Path) -> None:
         assert (target / job / "named-outputs/score" / Path(place).name).read_text() == "0\n1\n2\n"
 
 
+@pytest.mark.sdk("`batch_endpoints.invoke(outputs=)`", "a path behind the id of a datastore, by any name")
+def test_output_behind_the_id_of_a_datastore(deployed: Sdk) -> None:
+    """As "Create jobs and input data for batch endpoints" has it."""
+    from azure.ai.ml import Output
+
+    store = deployed.client.datastores.get_default()
+    output = Output(type="uri_file", path=f"{store.id}/paths/{deployed.name}/my-unique-path")
+    job = deployed.invoke(outputs={"sales_estimation": output})
+    assert deployed.server.end(job) == "Completed"
+    written = deployed.server.folder / "datastores/workspaceblobstore" / deployed.name / "my-unique-path"
+    assert written.read_text() == "0\n1\n2\n"
+
+
 @pytest.mark.sdk("`batch_endpoints.invoke(outputs=)`", "the root of a datastore")
 @pytest.mark.parametrize(("type", "path"), [("uri_file", "/{0}"), ("uri_folder", "/"), ("uri_folder", "")])
 def test_output_to_the_root_of_a_datastore(deployed: Sdk, type: str, path: str) -> None:
@@ -204,12 +230,22 @@ def test_the_endpoint_in_any_case(deployed: Sdk) -> None:
         assert job in [each.name for each in found]
 
 
-@pytest.mark.refused("`batch_endpoints.invoke`", "input on the web: it is not fetched")
-def test_the_web_is_refused(deployed: Sdk) -> None:
+@pytest.mark.refused("`batch_endpoints.invoke`", "input on this machine or in a private network, in any spelling")
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "[::1]", "169.254.169.254"])
+def test_the_private_web_is_refused(deployed: Sdk, host: str) -> None:
     with refused() as caught:
-        deployed.invoke(input=data_input("https://example.com/data/numbers"))
+        deployed.invoke(input=data_input(f"https://{host}/data/numbers"))
     assert caught.value.status_code == 400
-    assert "remote input is not read here; download it" in str(caught.value)
+    assert "--allow-private allows that" in str(caught.value)
+
+
+@pytest.mark.sdk("`batch_endpoints.invoke`", "input by `https://`: the job fetches it, or fails with the reason")
+def test_the_web(deployed: Sdk) -> None:
+    job = deployed.invoke(input=data_input("https://nowhere.invalid/data/numbers"))
+    assert deployed.server.end(job) == "Failed"
+    shown = deployed.server.call("GET", f"/jobs/{job}").data["properties"]
+    assert shown["inputs"]["job_data_path"]["uri"] == "https://nowhere.invalid/data/numbers"
+    assert "https://nowhere.invalid/data" in shown["description"]
 
 
 @pytest.mark.refused("`batch_endpoints.invoke`", "a path of the server's machine, or out of a datastore")

@@ -155,6 +155,29 @@ def test_a_host_that_is_none_is_400(server: Server, host: str) -> None:
     assert answer.status == 400
 
 
+@pytest.mark.refused("pipelines, components, online endpoints, schedules and the like", "a sentence on what runs here")
+@pytest.mark.parametrize(
+    ("method", "path", "status", "text"),
+    [
+        ("GET", "/components", 404, "components and pipelines do not run here"),
+        ("GET", "/components/c/versions/1", 404, "put the steps into one scoring script"),
+        ("PUT", "/components/c/versions/1", 501, "components and pipelines do not run here"),
+        ("PUT", "/onlineEndpoints/e", 501, "online endpoints do not run here"),
+        ("GET", "/onlineEndpoints/e/deployments", 404, "score a folder of files"),
+        ("PUT", "/serverlessEndpoints/e", 501, "online endpoints do not run here"),
+        ("PUT", "/schedules/s", 501, "call batch-endpoint invoke from cron"),
+        ("DELETE", "/featuresets/f/versions/1", 501, "feature stores do not run here"),
+        ("PUT", "/jobs/j", 501, "jobs come from batch-endpoint invoke"),
+        ("PUT", "", 501, "here is one workspace, under any name"),
+        ("PATCH", "/models/m/versions/1", 405, "this call is not imitated"),
+        ("POST", "/none/x/y/z", 404, "this call is not imitated"),
+    ],
+)
+def test_what_does_not_run_here(server: Server, method: str, path: str, status: int, text: str) -> None:
+    answer = server.call(method, path, {} if method in {"PUT", "POST", "PATCH"} else None)
+    assert (answer.status, text in answer.error) == (status, True), answer.error
+
+
 @pytest.mark.refused("what is not imitated", "404 or 405, in ARM's form")
 @pytest.mark.parametrize(
     ("method", "path", "status"),

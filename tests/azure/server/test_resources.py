@@ -135,6 +135,29 @@ def test_an_environment_with_a_conda_file(azure: Sdk, tmp_path: Path) -> None:
 
 
 @pytest.mark.sdk(
+    "`batch_deployments.begin_create_or_update`, `get`",
+    '`properties["batchtwin.warnings"]`: how the environment differs, and probable mistakes in the script',
+)
+def test_what_is_to_be_expected_of_the_jobs_of_a_deployment(azure: Sdk) -> None:
+    from azure.ai.ml.entities import Environment
+
+    conda = {"dependencies": [{"pip": ["pyyaml==0.1"]}]}
+    registered = azure.client.environments.create_or_update(
+        Environment(name=f"{azure.name}-old", image="python:3.11", conda_file=conda)
+    )
+    deployment = azure.deploy()
+    assert "batchtwin.warnings" not in deployment.properties
+    deployment.environment = registered
+    made = azure.client.batch_deployments.begin_create_or_update(deployment).result()
+    assert "==0.1 is requested" in made.properties["batchtwin.warnings"]
+    shown = azure.client.batch_deployments.get(made.name, azure.name)
+    assert shown.properties == made.properties
+    shown.environment = Environment(name="plain", image="python:3.11", version="1")
+    again = azure.client.batch_deployments.begin_create_or_update(shown).result()
+    assert "batchtwin.warnings" not in again.properties, "it is computed, and not kept"
+
+
+@pytest.mark.sdk(
     "`compute.begin_create_or_update`, `get`, `list`, `begin_delete`", "`AmlCompute` by name; jobs run on this machine"
 )
 def test_computes(sdk: Any) -> None:
@@ -297,3 +320,19 @@ def test_the_workspace(sdk: Any) -> None:
     assert (shown.location, shown.mlflow_tracking_uri[:10]) == ("local", "sqlite:///")
     assert sdk.datastores.get_default().name == "workspaceblobstore"
     assert {store.name for store in sdk.datastores.list()} == {"workspaceblobstore", "workspaceartifactstore"}
+
+
+@pytest.mark.refused(
+    "`components`, `schedules`, `online_endpoints`", "the SDK's error, with a sentence on what runs here"
+)
+def test_the_sdk_tells_what_does_not_run_here(sdk: Any) -> None:
+    """Azure's own error, with the sentence in it; no retries and no stack of another library."""
+    from azure.ai.ml.entities import ManagedOnlineEndpoint
+    from azure.core.exceptions import HttpResponseError
+
+    with pytest.raises(HttpResponseError, match="components and pipelines do not run here"):
+        list(sdk.components.list())
+    with pytest.raises(HttpResponseError, match="schedules do not run here"):
+        list(sdk.schedules.list())
+    with pytest.raises(HttpResponseError, match="online endpoints do not run here"):
+        sdk.online_endpoints.begin_create_or_update(ManagedOnlineEndpoint(name="online")).result()

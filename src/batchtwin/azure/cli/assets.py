@@ -1,7 +1,8 @@
-"""`az ml model` and `az ml data`."""
+"""`az ml model`, `az ml data` and `az ml environment`."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,11 +12,12 @@ from typer import Option, Typer
 from batchtwin.azure.cli import options
 from batchtwin.azure.cli import views as shapes
 from batchtwin.azure.cli.command import CommandError, group, verb
-from batchtwin.azure.cli.documents import DataDocument, ModelDocument
+from batchtwin.azure.cli.documents import DataDocument, EnvironmentDocument, ModelDocument
 from batchtwin.azure.cli.files import REMOTE, Source, given_pairs, located, pairs
-from batchtwin.deployment.reference import datastore_path, is_reference
+from batchtwin.deployment.reference import AssetReference, is_reference, parse_reference
 from batchtwin.errors import UsageError
-from batchtwin.workspace.entities import Asset, Metadata
+from batchtwin.workspace.entities import Asset, Kind, Metadata
+from batchtwin.workspace.errors import NotFoundError
 from batchtwin.workspace.jobs.results import copy_below
 from batchtwin.workspace.workspace import Workspace
 
@@ -42,6 +44,13 @@ def add_to(ml: Typer) -> None:
     )
     verb(data, "show", ignored=(REGISTRY,))(show_data)
     verb(data, "list", ignored=(REGISTRY,))(list_data)
+
+    environment = group(ml, "environment", "Manage Azure ML environments.")
+    verb(environment, "create", ignored=("--datastore", REGISTRY), ignored_flags=("--no-wait",))(create_environment)
+    verb(environment, "show", ignored=(REGISTRY,))(show_environment)
+    verb(environment, "list", ignored=(REGISTRY,))(list_environments)
+    verb(environment, "archive", ignored=(REGISTRY,))(archive_environment)
+    verb(environment, "restore", ignored=(REGISTRY,))(restore_environment)
 
 
 def create_model(
@@ -102,9 +111,13 @@ def _local(workspace: Workspace, path: str) -> Path | None:
     """Return the file or folder on this machine; None for an address that is only noted."""
     if not is_reference(path):
         return None if REMOTE.match(path) else Path(path)
-    location = datastore_path(path)
-    local = workspace.datastores.path(location.datastore, location.path) if location else None
-    return local if local and local.exists() else None
+    if isinstance(parse_reference(path), AssetReference):
+        raise UsageError(f"{path[:300]}: names an asset; give a folder or file, or a path in a datastore")
+    try:
+        local = workspace.datastores.locate(path)
+    except NotFoundError:
+        return None
+    return local if local.exists() else None
 
 
 def show_model(
@@ -121,9 +134,7 @@ def show_data(
     return shapes.asset(_find(workspace, "data", name, version, label))
 
 
-def _find(
-    workspace: Workspace, kind: Literal["model", "data"], name: str, version: str | None, label: str | None
-) -> Asset:
+def _find(workspace: Workspace, kind: Kind, name: str, version: str | None, label: str | None) -> Asset:
     if version and label:
         raise UsageError("Cannot specify both version and label.")
     if not version and not label:
@@ -182,3 +193,96 @@ def archive_model(
     if label:
         version = _find(workspace, "model", name, version, label).version
     workspace.assets.archive("model", name, version)
+
+
+def create_environment(
+    workspace: Workspace,
+    file: options.File = None,
+    name: options.AnyName = None,
+    version: options.Version = None,
+    image: Annotated[str | None, Option("--image", "-i", help="The image to start from.")] = None,
+    conda_file: Annotated[str | None, Option("--conda-file", "-c", help="A conda file.")] = None,
+    build_context: Annotated[str | None, Option("--build-context", "-b", help="A folder with a Dockerfile.")] = None,
+    dockerfile_path: Annotated[str | None, Option("--dockerfile-path", "-d", help="In the build context.")] = None,
+    os_type: Annotated[str | None, Option("--os-type", help="Linux or Windows.")] = None,
+    description: options.Description = None,
+    tags: options.Tags = None,
+    sets: options.Set = None,
+) -> dict[str, Any]:
+    """Create an environment: an image with a conda file or without one, or a build context."""
+    here = Path.cwd()
+    build = {"path": located(build_context, here)} if build_context else None
+    if build and dockerfile_path:
+        build["dockerfile_path"] = dockerfile_path
+    flags = {
+        **{"name": name, "version": version, "image": image, "build": build, "os_type": os_type},
+        **{"conda_file": located(conda_file, here) if conda_file else None},
+        **{"description": description, "tags": given_pairs("--tags", tags)},
+    }
+    source = Source.read(file, pairs("--set", sets), flags)
+    document = source.check(EnvironmentDocument)
+    if document.build is None and dockerfile_path:
+        raise UsageError("--dockerfile-path: goes with --build-context; add that, or leave it out")
+    asset = workspace.environments.create(
+        document.name,
+        version=document.version,
+        image=document.image,
+        conda=_conda_text(document.conda_file, source.folder),
+        context=_context(document, source.folder),
+        dockerfile=document.build.dockerfile_path if document.build else None,
+        metadata=Metadata(document.description or "", document.tags),
+    )
+    return shapes.environment(asset)
+
+
+def _conda_text(conda: str | dict[str, Any] | None, folder: Path) -> str | None:
+    if isinstance(conda, str):
+        return (folder / conda).read_text(encoding="utf-8")
+    return None if conda is None else json.dumps(conda)
+
+
+def _context(document: EnvironmentDocument, folder: Path) -> Path | str | None:
+    if document.build is None:
+        return None
+    path = document.build.path
+    return path if REMOTE.match(path) else folder / path
+
+
+def show_environment(
+    workspace: Workspace, name: options.EnvironmentName, version: options.Version = None, label: options.Label = None
+) -> dict[str, Any]:
+    """Show details for an environment."""
+    return shapes.environment(_find(workspace, "environment", name, version, label))
+
+
+def list_environments(
+    workspace: Workspace,
+    name: options.AnyName = None,
+    max_results: options.MaxResults = None,
+    archived_only: options.ArchivedOnly = False,
+    include_archived: options.IncludeArchived = False,
+) -> list[dict[str, Any]]:
+    """List environments; with a name, all its versions."""
+    listed = workspace.assets.list("environment", name, include_archived=archived_only or include_archived)
+    kept = [asset for asset in listed if asset.archived or not archived_only][:max_results]
+    return [(shapes.environment if name else shapes.container)(asset) for asset in kept]
+
+
+def archive_environment(
+    workspace: Workspace, name: options.EnvironmentName, version: options.Version = None, label: options.Label = None
+) -> None:
+    """Archive an environment, or one version of it: lists leave it out. Deployments that have it keep it."""
+    _set_archived(workspace, name, version, label, True)
+
+
+def restore_environment(
+    workspace: Workspace, name: options.EnvironmentName, version: options.Version = None, label: options.Label = None
+) -> None:
+    """Undo `archive`."""
+    _set_archived(workspace, name, version, label, False)
+
+
+def _set_archived(workspace: Workspace, name: str, version: str | None, label: str | None, archived: bool) -> None:
+    if label:
+        version = _find(workspace, "environment", name, version, label).version
+    workspace.assets.archive("environment", name, version, archived)

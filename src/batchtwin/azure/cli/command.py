@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -23,6 +23,9 @@ NOT_FOUND = 3
 SEVERAL = ("--set", "--add", "--remove", "--tags", "--inputs", "--outputs", "--defaults")
 # What says where in the cloud to look: accepted, for the workspace is BATCHTWIN_WORKSPACE.
 PLACES = ("--resource-group -g", "--workspace-name -w", "--subscription")
+
+# Whether a command was told --only-show-errors.
+only_errors: ContextVar[bool] = ContextVar("only_errors", default=False)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -100,14 +103,14 @@ def verb(
         def run(**given: Any) -> None:
             shown = {parameter.name: given.pop(parameter.name) for parameter in _common()}
             dropped = {parameter.name: given.pop(parameter.name) for parameter in nothing}
-            if not shown["only_show_errors"]:
-                _warn(option for option in ignored if dropped[_plain_name(option)] is not None)
+            only_errors.set(shown["only_show_errors"])
+            _warn(option for option in ignored if dropped[_plain_name(option)] is not None)
             with _as_azure():
                 _refuse_empty(given, own.parameters)
                 check_query(shown["query"])
                 result = _call(function, given, "workspace" in own.parameters)
                 text = text_of(select(result, shown["query"]), shown["output"], queried=shown["query"] is not None)
-            _print(text)
+            sys.stdout.write(text)
 
         readable = [*passed, *nothing, *_common()]
         parameters = [parameter.replace(annotation=portable_type(parameter.annotation)) for parameter in readable]
@@ -121,8 +124,9 @@ def verb(
 
 
 def warn(text: str) -> None:
-    """Say on stderr what the user should know."""
-    typer.echo(f"WARNING: {text}", err=True)
+    """Say on stderr what the user should know, unless only errors are wanted."""
+    if not only_errors.get():
+        typer.echo(f"WARNING: {text}", err=True)
 
 
 def confirm(yes: bool) -> None:
@@ -136,15 +140,6 @@ def confirm(yes: bool) -> None:
     if not sys.stdin.isatty():
         raise CommandError("Unable to prompt for confirmation as no tty available. Use --yes.")
     typer.confirm("Are you sure you want to perform this operation?", abort=True, err=True)
-
-
-def _print(text: str) -> None:
-    """Print; a reader that has gone, as `head` does, is no error."""
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _call(function: Callable[..., Any], given: dict[str, Any], with_workspace: bool) -> Any:

@@ -11,20 +11,23 @@ from importlib import import_module
 import typer
 
 from batchtwin.azure.cli import account as precheck
-from batchtwin.azure.cli.command import group
-from batchtwin.errors import UsageError
+from batchtwin.azure.cli.command import CommandError, group
+from batchtwin.azure.unsupported import sentence
+from batchtwin.errors import REFUSED, UsageError
 from batchtwin.extras import install_command
 
 # The module of each group of `az ml`. Only what a command needs is imported: each answers in a moment.
 GROUPS = {
     "model": "assets",
     "data": "assets",
+    "environment": "assets",
     "compute": "computes",
+    "datastore": "datastores",
     "batch-endpoint": "endpoints",
     "batch-deployment": "deployments",
     "job": "jobs",
 }
-# Modules of the extra `workspace`.
+# What the extra `workspace` brings.
 NEEDED = ("jmespath", "knack", "psutil", "sqlalchemy")
 
 
@@ -33,7 +36,10 @@ def run(words: Sequence[str]) -> None:
 
     Raises:
         UsageError: the extra that the workspace needs is not installed.
+        CommandError: a part of Azure ML that does not run here.
     """
+    if words[:1] == ["ml"] and (text := sentence(words[1:])):
+        raise CommandError(text, REFUSED)
     try:
         build(words)(list(words), prog_name="batchtwin")
     except ModuleNotFoundError as error:

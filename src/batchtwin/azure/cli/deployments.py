@@ -11,7 +11,7 @@ from typer import Typer
 
 from batchtwin.azure.cli import options
 from batchtwin.azure.cli import views as shapes
-from batchtwin.azure.cli.command import confirm, group, verb
+from batchtwin.azure.cli.command import confirm, group, verb, warn
 from batchtwin.azure.cli.files import Source, drop, overrides, refuse_add
 from batchtwin.errors import UsageError
 from batchtwin.workspace.entities import DeploymentRecord
@@ -41,6 +41,13 @@ def create(
     made = workspace.deployments.create(
         file, overrides(sets, False), endpoint=endpoint_name, name=name, set_default=set_default
     )
+    return _shown(workspace, made)
+
+
+def _shown(workspace: Workspace, made: DeploymentRecord) -> dict[str, Any]:
+    """What is printed of a deployment that was created; what is to be expected of its jobs is told as warnings."""
+    for warning in workspace.deployments.warnings(made):
+        warn(warning)
     return shapes.deployment(made)
 
 
@@ -74,7 +81,7 @@ def update(
     with TemporaryDirectory() as folder:
         path = file or _written(now, Path(folder), remove or [])
         made = workspace.deployments.create(path, overrides(sets, force_string), endpoint=endpoint_name, name=name)
-    return shapes.deployment(made)
+    return _shown(workspace, made)
 
 
 def _written(deployment: DeploymentRecord, folder: Path, remove: list[str]) -> Path:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from batchtwin.deployment.fields import Free, Name, NotNegative, StrictModel, Text, Version, lower
-from batchtwin.deployment.schema import InlineModel
+from batchtwin.deployment.schema import InlineEnvironment, InlineModel
 
 SHOWN = frozenset({"$schema", "id", "creation_context", "provisioning_state", "resourceGroup", "location"})
 
@@ -57,6 +57,14 @@ class ModelDocument(InlineModel):
 
     read_only = SHOWN | InlineModel.read_only
     name: Text
+
+
+class EnvironmentDocument(InlineEnvironment):
+    """An environment; as in a deployment, but by name. What is for online endpoints is not looked at."""
+
+    read_only = SHOWN | InlineEnvironment.read_only | {"auto_delete_setting"}
+    name: Text
+    inference_config: Any = None
 
 
 class ComputeDocument(StrictModel):

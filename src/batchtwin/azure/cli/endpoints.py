@@ -1,7 +1,15 @@
-"""`az ml batch-endpoint`."""
+"""`az ml batch-endpoint`.
+
+Source of what an invocation takes: "Create jobs and input data for batch endpoints", https://learn.microsoft.com/
+azure/machine-learning/how-to-access-data-batch-endpoints-jobs: `--input`, or `--set inputs.NAME.type=...
+inputs.NAME.path=...`, or `-f`.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,12 +18,18 @@ from typer import Option, Typer
 from batchtwin.azure.cli import options
 from batchtwin.azure.cli import views as shapes
 from batchtwin.azure.cli.command import confirm, group, verb
-from batchtwin.azure.cli.documents import EndpointDocument
-from batchtwin.azure.cli.files import Source, changed, pairs
-from batchtwin.azure.cli.invocation import complete
+from batchtwin.azure.cli.documents import EndpointDocument, InvocationDocument, JobInputDocument, JobOutputDocument
+from batchtwin.azure.cli.files import Source, changed, located, pairs
+from batchtwin.deployment.reference import is_reference
 from batchtwin.errors import UsageError
+from batchtwin.inputs.public_web import ALLOW_PRIVATE
+from batchtwin.workspace.datastores import DEFAULT
 from batchtwin.workspace.jobs.invocation import Invocation
 from batchtwin.workspace.workspace import Workspace
+
+# Keys of `--set` that are of the job, and of its output.
+OF_THE_JOB = ("job_name", "experiment_name")
+OF_THE_DATASET = ("output_dataset.datastore_id", "output_dataset.path")
 
 
 def add_to(ml: Typer) -> None:
@@ -104,7 +118,7 @@ def invoke(
         str | None, Option("--deployment-name", "-d", parser=str.lower, help="The deployment to target.")
     ] = None,
     input: Annotated[
-        str | None, Option("--input", help="azureml:NAME:VERSION, azureml:NAME@latest, or a local file or folder.")
+        str | None, Option("--input", help="azureml:NAME:VERSION, a path in a datastore, https://..., or a local path.")
     ] = None,
     input_type: Annotated[str | None, Option("--input-type", help="uri_folder or uri_file.")] = None,
     inputs: Annotated[
@@ -119,9 +133,14 @@ def invoke(
     mini_batch_size: Annotated[int | None, Option("--mini-batch-size", "-m", help="Files in a mini-batch.")] = None,
     job_name: Annotated[str | None, Option("--job-name", help="Name of the job.")] = None,
     experiment_name: Annotated[str | None, Option("--experiment-name", help="Experiment of the job.")] = None,
+    allow_private: Annotated[
+        bool, Option("--allow-private", help="Let input on the web be of this machine or a private network.")
+    ] = False,
     sets: options.Set = None,
 ) -> dict[str, Any]:
     """Invoke an endpoint: start a batch scoring job, and return at once."""
+    if allow_private:
+        os.environ[ALLOW_PRIVATE] = "1"
     flags = Invocation(
         name,
         deployment=deployment_name,
@@ -142,3 +161,69 @@ def list_jobs(workspace: Workspace, name: options.EndpointName) -> list[dict[str
     """List the batch scoring jobs of an endpoint, the newest first."""
     workspace.endpoints.get(name)
     return [shapes.invoked(job) for job in workspace.jobs.list(endpoint=name)]
+
+
+def complete(flags: Invocation, file: Path | None, sets: Sequence[str]) -> Invocation:
+    """Return what the flags say, completed by `--set` and the file: input, output and settings of this job.
+
+    Raises:
+        DeploymentError: the file has what cannot be.
+        UsageError: more than one input or output.
+    """
+    split = pairs("--set", sets)
+    nested = {key: text for key, text in split.items() if key.startswith(("inputs.", "outputs."))}
+    document = Source.read(file, nested).check(InvocationDocument)
+    folder = file.absolute().parent if file else Path.cwd()
+    input, input_type = flags.input, flags.input_type
+    if input is None:
+        input, input_type = _only_input(document.inputs, input_type, folder)
+    elif document.inputs:
+        raise UsageError("--input does not go with inputs in --set or --file; give one input")
+    output = (flags.output_path, None) if flags.output_path else _only_output(document.outputs, folder)
+    if output[0] is None:
+        output = (_dataset(split), "uri_folder")
+    own = {*nested, *OF_THE_JOB, *OF_THE_DATASET}
+    return replace(
+        flags,
+        input=input,
+        input_type=input_type,
+        output_path=output[0],
+        output_type=output[1] if output[0] else None,
+        job_name=flags.job_name or split.get("job_name"),
+        experiment=flags.experiment or split.get("experiment_name"),
+        overrides={key.removeprefix("compute."): text for key, text in split.items() if key not in own},
+    )
+
+
+def _dataset(sets: Mapping[str, str]) -> str | None:
+    """The output as older pages write it: `output_dataset.datastore_id=ID output_dataset.path=PATH`."""
+    store, path = (sets.get(key) for key in OF_THE_DATASET)
+    if not path:
+        return None
+    store = store or f"azureml://datastores/{DEFAULT}"
+    store = store if is_reference(store) else f"azureml://datastores/{store}"
+    return f"{store.rstrip('/')}/paths/{path.strip('/')}"
+
+
+def _only_input(inputs: dict[str, JobInputDocument], kind: str | None, folder: Path) -> tuple[str | None, str | None]:
+    if len(inputs) > 1:
+        raise UsageError(f"a model deployment takes one input; given are {', '.join(sorted(inputs))}")
+    for job_input in inputs.values():
+        if job_input.path is not None:
+            return located(job_input.path, folder), job_input.type or kind
+        return _literal(job_input.default), job_input.type or "string"
+    return None, kind
+
+
+def _only_output(outputs: dict[str, JobOutputDocument], folder: Path) -> tuple[str | None, str | None]:
+    """Return place and type of the one output. Its name is the user's own [A], as that of the input."""
+    if len(outputs) > 1:
+        raise UsageError(f"a model deployment has one output; given are {', '.join(sorted(outputs))}")
+    for job_output in outputs.values():
+        path = located(job_output.path, folder) if job_output.path else None
+        return path, job_output.type
+    return None, None
+
+
+def _literal(value: Any) -> str | None:
+    return None if value is None else str(value)

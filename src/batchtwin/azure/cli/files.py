@@ -50,6 +50,11 @@ class Source:
         data |= {key: value for key, value in (flags or {}).items() if value is not None}
         return cls(file, data)
 
+    @property
+    def folder(self) -> Path:
+        """Where relative paths start."""
+        return self.file.path.absolute().parent if self.file else Path.cwd()
+
     def check(self, model: type[Model]) -> Model:
         """Return the data as a `model`.
 
@@ -58,18 +63,23 @@ class Source:
             UsageError: with every problem, for there is no file.
         """
         try:
-            return model.model_validate(self.data)
+            return model.model_validate(self.data, context={"folder": self.folder})
         except ValidationError as error:
             problems = [self._problem(detail, model) for detail in error.errors(include_url=False)]
         if self.file:
             raise DeploymentError(self.file.path, problems) from None
-        raise UsageError("\n".join(f"--{problem.key.replace('_', '-')}: {problem.text}" for problem in problems))
+        raise UsageError("\n".join(_as_option(problem) for problem in problems))
 
     def _problem(self, detail: Any, model: type[BaseModel]) -> Problem:
         at, value = error_location(detail, self.data)
         lines = self.file.lines if self.file else {}
         line = next((lines[at[:size]] for size in range(len(at), 0, -1) if at[:size] in lines), None)
         return Problem(".".join(map(str, at)), line, describe_error(detail, value, at, model, set(model.model_fields)))
+
+
+def _as_option(problem: Problem) -> str:
+    """A problem of one option; of several together where it has no key."""
+    return f"--{problem.key.replace('_', '-')}: {problem.text}" if problem.key else problem.text
 
 
 def pairs(flag: str, words: Sequence[str] | None) -> dict[str, str]:

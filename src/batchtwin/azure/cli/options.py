@@ -10,10 +10,26 @@ from typing import Annotated, Literal
 
 from typer import Option
 
+from batchtwin.deployment.reference import is_reference
+from batchtwin.errors import UsageError
+
+
+def local_folder(text: str | Path) -> Path:
+    """Return a folder of this machine.
+
+    Raises:
+        UsageError: the text is a reference of Azure ML.
+    """
+    if is_reference(str(text)):
+        raise UsageError(f"{str(text)[:300]}: names a resource of Azure ML; give a folder of this machine")
+    return Path(text)
+
+
 Format = Literal["json", "jsonc", "none", "table", "tsv", "yaml", "yamlc"]
 
 ModelName = Annotated[str, Option("--name", "-n", help="Name of the model.")]
 DataName = Annotated[str, Option("--name", "-n", help="Name of the data asset.")]
+EnvironmentName = Annotated[str, Option("--name", "-n", help="Name of the environment.")]
 ComputeName = Annotated[str, Option("--name", "-n", help="Name of the compute target.")]
 EndpointName = Annotated[str, Option("--name", "-n", parser=str.lower, help="Name of the batch endpoint.")]
 DeploymentName = Annotated[str, Option("--name", "-n", parser=str.lower, help="Name of the deployment.")]
@@ -42,7 +58,9 @@ ForceString = Annotated[bool, Option("--force-string", help="With --set and --ad
 MaxResults = Annotated[int | None, Option("--max-results", "-r", min=1, help="Show so many at most.")]
 ArchivedOnly = Annotated[bool, Option("--archived-only", help="Only what is archived.")]
 IncludeArchived = Annotated[bool, Option("--include-archived", help="What is archived, too.")]
-Target = Annotated[Path, Option("--download-path", "-p", metavar="DIR", help="Where to; default: here.")]
+Target = Annotated[
+    Path, Option("--download-path", "-p", parser=local_folder, metavar="DIR", help="Where to; default: here.")
+]
 Yes = Annotated[bool, Option("--yes", "-y", help="Do not ask.")]
 
 Query = Annotated[str | None, Option("--query", metavar="JMESPATH", help="Show a part, https://jmespath.org.")]

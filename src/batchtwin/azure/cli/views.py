@@ -10,6 +10,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
+import yaml
+
 from batchtwin.deployment.reference import COLLECTIONS, PREFIX, WORKSPACE_ID
 from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.workspace.entities import Asset, Compute, DeploymentRecord, Endpoint, JobRecord
@@ -58,6 +60,25 @@ def asset(asset: Asset) -> dict[str, Any]:
     )
 
 
+def environment(asset: Asset) -> dict[str, Any]:
+    """What `environment show` prints; of a conda file the content."""
+    facts, is_context = asset.properties, "image" not in asset.properties
+    context = {"path": facts.get("build") or str(asset.path), "dockerfile_path": facts.get("dockerfile_path")}
+    return _present(
+        build=_present(**context) if is_context else None,
+        conda_file=yaml.safe_load(asset.path.read_bytes()) if asset.path and not is_context else None,
+        creation_context=_context(asset.created, asset.changed),
+        description=asset.description,
+        id=asset_id(asset),
+        image=facts.get("image"),
+        name=asset.name,
+        os_type=facts.get("os_type", "linux"),
+        resourceGroup=LOCAL,
+        tags=dict(asset.tags),
+        version=asset.version,
+    )
+
+
 def container(asset: Asset) -> dict[str, Any]:
     """What a list without `--name` prints of the newest version: the name, and which version is the last."""
     return _present(
@@ -89,6 +110,23 @@ def compute(compute: Compute) -> dict[str, Any]:
         tier="dedicated",
         type=compute.type,
     )
+
+
+def datastore(name: str) -> dict[str, Any]:
+    """What `datastore show` prints. The id has no prefix, so that `ID/paths/PATH` names a path in it [A]."""
+    return {
+        "account_name": LOCAL,
+        "container_name": name,
+        "credentials": {},
+        "description": "",
+        "endpoint": "core.windows.net",
+        "id": f"{WORKSPACE}/datastores/{name}",
+        "name": name,
+        "protocol": "https",
+        "resourceGroup": LOCAL,
+        "tags": {},
+        "type": "azure_blob",
+    }
 
 
 def endpoint(endpoint: Endpoint) -> dict[str, Any]:
@@ -155,6 +193,7 @@ def job(job: JobRecord, tracking: str) -> dict[str, Any]:
     return _present(
         creation_context=_context(job.created, job.ended or job.started or job.created),
         display_name=job.display_name,
+        end_time=_time(job.ended) if job.ended else None,
         error={"message": job.error} if job.error else None,
         experiment_name=job.experiment,
         id=job_id(job.name),
@@ -163,12 +202,13 @@ def job(job: JobRecord, tracking: str) -> dict[str, Any]:
         name=job.name,
         outputs={"score": {"mode": "upload", "path": str(OutputFolder(job.output).score), "type": "uri_folder"}},
         parent_job_name=job.name.removesuffix(CHILD_SUFFIX) if child else None,
-        properties=dict(job.properties),
+        properties={**job.properties, **job.times},
         resourceGroup=LOCAL,
         services={
             "Studio": {"endpoint": web_address(job, tracking), "type": "Studio"},
             "Tracking": {"endpoint": tracking, "type": "Tracking"},
         },
+        start_time=_time(job.started) if job.started else None,
         status=job.status.value,
         tags=dict(job.tags),
         type="parallel" if child else "pipeline",

@@ -24,6 +24,7 @@ from batchtwin.azure.rest.routes import (
     jobs,
     logs,
     operations,
+    unsupported,
     workspaces,
 )
 from batchtwin.azure.rest.scope import BLOBS
@@ -42,6 +43,7 @@ GUARDED = (
     jobs,
     history,
     operations,
+    unsupported,
     # Last: its routes match any collection.
     assets,
 )

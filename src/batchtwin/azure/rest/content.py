@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 from batchtwin.azure.rest.scope import BLOBS
 from batchtwin.deployment import reference
 from batchtwin.deployment.reference import DatastorePath
+from batchtwin.inputs.public_blobs import is_remote_input
 from batchtwin.workspace.datastores import DEFAULT
 from batchtwin.workspace.errors import InvalidError
 from batchtwin.workspace.workspace import Workspace
@@ -37,8 +38,8 @@ def stored(workspace: Workspace, address: str) -> Path:
 
 
 def is_web(address: str) -> bool:
-    """Whether an address is a web address of another server."""
-    return bool(_WEB.match(address)) and datastore_path(address) is None
+    """Whether an address is on the web, or in Azure Storage, and not of this server."""
+    return is_remote_input(address) and datastore_path(address) is None
 
 
 def datastore_path(address: str) -> DatastorePath | None:

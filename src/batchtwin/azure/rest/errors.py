@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from batchtwin.azure.unsupported import HERE
 from batchtwin.errors import BatchTwinError
 from batchtwin.workspace.errors import ConflictError, NotFoundError, StoreError
 
@@ -80,7 +81,10 @@ async def _on_validation_error(request: Request, error: Exception) -> JSONRespon
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
     code = HTTPStatus(error.status_code).phrase.replace(" ", "")
-    return answer(error.status_code, code, f"{request.method} {request.url.path}: {error.detail}", error.headers)
+    text = f"{request.method} {request.url.path}: {error.detail}"
+    if error.status_code in {404, 405}:
+        text += f"; this call is not imitated: {HERE}, and docs/sdk.md lists the calls"
+    return answer(error.status_code, code, text, error.headers)
 
 
 async def _on_unicode_error(request: Request, error: Exception) -> JSONResponse:

@@ -57,4 +57,5 @@ class Backend(Protocol):
 
 def task_of(mini_batch: MiniBatch, attempt: int) -> Task:
     """Return what a worker is told of a mini-batch."""
-    return Task(mini_batch=mini_batch.id, attempt=attempt, files=tuple(file.path for file in mini_batch.files))
+    files = tuple(file.path for file in mini_batch.files)
+    return Task(mini_batch=mini_batch.id, attempt=attempt, files=files, part=mini_batch.part)

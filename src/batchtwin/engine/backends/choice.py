@@ -29,7 +29,9 @@ def backend_for(request: Request, resolved: Resolved, placement: Placement) -> B
 
         return ContainerBackend(request.environment)
     if request.ray is None:
-        return LocalBackend(node_init(resolved), placement.python, placement.identity)
+        return LocalBackend(node_init(resolved), placement.python, placement.identity, placement.use())
     from batchtwin.engine.backends.ray.backend import RayBackend
+    from batchtwin.engine.backends.ray.environment import MachineEnvironment
 
-    return RayBackend(request.ray)
+    environment = MachineEnvironment.of(placement, allow_builds=request.environment.allow_builds)
+    return RayBackend(request.ray, environment, placement)

@@ -228,5 +228,7 @@ def with_names(event: Event, copies: dict[str, str]) -> FromNode:
         return replace(event, bad_files=tuple(map(known, event.bad_files)))
     if isinstance(event, Failure):
         bad_file = None if event.bad_file is None else known(event.bad_file)
-        return replace(event, message=named(event.message), traceback=named(event.traceback), bad_file=bad_file)
+        file = copies.get(event.file, event.file) if event.file else None
+        message, trace = named(event.message), named(event.traceback)
+        return replace(event, message=message, traceback=trace, bad_file=bad_file, file=file)
     return event

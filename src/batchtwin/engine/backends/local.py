@@ -27,10 +27,14 @@ PACKAGES = ("batchtwin_node", "azureml_user")
 class LocalBackend:
     """Starts its node at once: it imports while the job is prepared. `init` without `preload`: nothing is imported.
 
-    `python` is the interpreter of the deployment's environment, None for this one; `identity` says what it is.
+    `python` is the interpreter of the deployment's environment, None for this one; `identity` says what it is. `use` is
+    a descriptor that keeps the environment from being removed; it is closed at the end.
     """
 
-    def __init__(self, init: NodeInit | None = None, python: Path | None = None, identity: str = "") -> None:
+    def __init__(
+        self, init: NodeInit | None = None, python: Path | None = None, identity: str = "", use: int | None = None
+    ) -> None:
+        self._use = use
         self._init = init or NodeInit("", None, {}, 0.0)
         self._identity = identity
         self._python = python
@@ -68,6 +72,9 @@ class LocalBackend:
             self._node = None
         if self._python is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+        if self._use is not None:
+            os.close(self._use)
+            self._use = None
 
 
 def environment_for(python: Path, caller: Mapping[str, str]) -> dict[str, str]:

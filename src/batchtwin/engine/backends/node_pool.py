@@ -37,6 +37,8 @@ FEWEST = 16
 # How often one mini-batch may be with a node that is lost before that counts as a failed try; and how many nodes in a
 # row may be lost without a try that ended.
 LOSSES = 3
+# Of times in seconds, the year 5138; of counts, what SQLite and JSON's readers can hold.
+LATEST, MOST = 1e11, 1 << 53
 Try = tuple[MiniBatch, int]
 
 
@@ -76,6 +78,9 @@ class Checked:
         Raises:
             NodeLostError: it cannot be true.
         """
+        times = [event.seconds, *([] if isinstance(event, Ready) else [event.started, event.run_seconds])]
+        if not all(0 <= time <= LATEST for time in times):
+            raise NodeLostError(f"it tells of a time that cannot be: {max(times, key=abs):g} seconds")
         if isinstance(event, Ready) or event.mini_batch is None:
             return True
         if task is None or task[1] != event.attempt:
@@ -84,7 +89,7 @@ class Checked:
             items = len(task[0].files)
             counts = (event.offset, event.length, event.rows, event.succeeded, event.failed, event.crc)
             is_true = event.worker in self.workers and event.segment == segment_name(self._run, event.worker)
-            if not is_true or min(counts) < 0 or event.succeeded + event.failed != items:
+            if not is_true or not 0 <= min(counts) <= max(counts) < MOST or event.succeeded + event.failed != items:
                 raise NodeLostError(f"it tells of mini batch {event.mini_batch} what cannot be")
         return True
 

@@ -6,15 +6,18 @@ import platform
 from collections.abc import Iterator
 
 from batchtwin import __version__
+from batchtwin.engine.identity.changes import acceptances
 from batchtwin.engine.job import Job
+from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.logs import now
 from batchtwin.engine.output.folder import Assembled
-from batchtwin.engine.output.manifest import Manifest, ManifestInput, ManifestOutput
+from batchtwin.engine.output.manifest import ChangedInput, Manifest, ManifestInput, ManifestOutput
+from batchtwin.engine.output.row_counts import row_counts
 from batchtwin.engine.prepare import Prepared
 
 
-def write_manifest(prepared: Prepared, job: Job, assembled: Assembled | None, started: str, runs: int) -> None:
-    """Write the manifest of a job that has just completed.
+def write_manifest(prepared: Prepared, job: Job, assembled: Assembled | None, ledger: Ledger) -> None:
+    """Write the manifest of a job that has just completed. `ledger`: when it began, and what has changed since.
 
     Raises:
         OSError: it cannot be written.
@@ -26,9 +29,9 @@ def write_manifest(prepared: Prepared, job: Job, assembled: Assembled | None, st
         deployment=prepared.deployment.name,
         fingerprint=prepared.plan.fingerprint,
         identity=prepared.identity,
-        started=started,
+        started=ledger.fact("started") or "",
         ended=now(),
-        runs=runs,
+        runs=int(ledger.fact("runs") or 0),
         workers=prepared.workers,
         mini_batches=len(job.items),
         items=sum(job.items),
@@ -38,6 +41,8 @@ def write_manifest(prepared: Prepared, job: Job, assembled: Assembled | None, st
         output=ManifestOutput(file=name, bytes=assembled.bytes, sha256=assembled.sha256)
         if name and assembled
         else None,
+        accepted=tuple(acceptance.change for acceptance in acceptances(ledger)),
+        changed_inputs=tuple(ChangedInput(path=change.path, change=change.text) for change in ledger.changes()),
         inputs=(),
     )
     manifest.write(prepared.output.manifest, _inputs(prepared, job))
@@ -47,17 +52,17 @@ def _inputs(prepared: Prepared, job: Job) -> Iterator[ManifestInput]:
     for mini_batch in prepared.plan.mini_batches:
         outcome = job.outcomes.get(mini_batch.id)
         bad = {entry.file for entry in outcome.bad_files} if outcome else set()
-        rows = iter(outcome.file_rows or ()) if outcome else iter(())
+        counted = {counts.path: counts for counts in row_counts(mini_batch, outcome)} if outcome else {}
         for file in mini_batch.files:
-            failed = outcome is None or file.path in bad
-            counted = None if failed else next(rows, None)
+            counts = counted.get(file.path)
             yield ManifestInput(
                 path=file.path,
                 size=file.size,
                 mtime_ns=file.mtime_ns,
                 sha256=prepared.hashes.get(file.path),
                 mini_batch=mini_batch.id,
-                rows_in=counted[0] if counted else None,
-                rows_out=counted[1] if counted else None,
-                failed=failed,
+                rows_in=counts.rows_in if counts else None,
+                rows_out=counts.rows_out if counts else None,
+                failed=outcome is None or file.path in bad,
+                first_row=mini_batch.part.row if mini_batch.part else None,
             )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from batchtwin import atomic
 from batchtwin.engine.job import Job
+from batchtwin.inputs.location import redact
 from batchtwin.inputs.plan import MiniBatch, Plan
 from batchtwin_node.protocol import BadFile, Failure, Outcome
 
@@ -42,8 +43,21 @@ def _failed(failure: Failure, mini_batch: MiniBatch) -> Iterator[Record]:
     if failure.bad_file:
         yield base | _known(failure.bad_file)
         return
+    cause = failed_file(failure, mini_batch)
     for file in mini_batch.files:
-        yield base | {"file": file.path, "message": failure.message}
+        if cause in (None, file.path):
+            yield base | {"file": file.path, "message": failure.message}
+        else:
+            message = f"not scored: another file of its mini-batch failed: {redact(cause or '')}"
+            yield base | {"file": file.path, "message": message, "because_of": cause}
+
+
+def failed_file(failure: Failure, mini_batch: MiniBatch) -> str | None:
+    """Return the path of the file that failed, the other files of the mini-batch with it; None if it is not known."""
+    if len(mini_batch.files) == 1:
+        return mini_batch.files[0].path
+    path = failure.bad_file.file if failure.bad_file else failure.file
+    return path if any(file.path == path for file in mini_batch.files) else None
 
 
 def _known(bad_file: BadFile) -> Record:

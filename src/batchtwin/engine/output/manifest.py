@@ -25,7 +25,9 @@ class _Part(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ManifestInput:
-    """One input file. Rows are counted where the scoring script tells them file by file; else they are null."""
+    """One input file, or a part of one, from `first_row`. Rows are counted where the scoring script tells them file by
+    file; else they are null.
+    """
 
     path: str
     size: int
@@ -35,6 +37,7 @@ class ManifestInput:
     rows_in: int | None
     rows_out: int | None
     failed: bool
+    first_row: int | None = None
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
@@ -47,8 +50,31 @@ class ManifestOutput(_Part):
     sha256: str
 
 
+class AcceptedChange(_Part):
+    """Changes that a person accepted for run number `run`, when `done` mini-batches were done: these stayed so.
+
+    `before` is the identity that those were made with.
+    """
+
+    run: int
+    at: str
+    done: int
+    changes: tuple[str, ...]
+    before: Identity
+
+
+class ChangedInput(_Part):
+    """An input that changed while the job ran: its rows may be of either content. `change` is the sentence."""
+
+    path: str
+    change: str
+
+
 class Manifest(_Part):
-    """A complete job. Times are ISO 8601 in UTC; items are input files, rows are output lines."""
+    """A complete job. Times are ISO 8601 in UTC; items are input files, rows are output lines.
+
+    `fingerprint` is of what the job began with, `identity` of what it ended with: they differ by `accepted`.
+    """
 
     batchtwin: str
     python: str
@@ -65,6 +91,8 @@ class Manifest(_Part):
     failed: int
     rows: int
     output: ManifestOutput | None
+    accepted: tuple[AcceptedChange, ...] = ()
+    changed_inputs: tuple[ChangedInput, ...] = ()
     inputs: tuple[ManifestInput, ...]
 
     def write(self, path: Path, inputs: Iterable[ManifestInput]) -> None:

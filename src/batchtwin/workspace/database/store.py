@@ -64,6 +64,13 @@ class Store:
             _check_version(engine, url)
             return cls(engine, root, url.render_as_string(hide_password=False))
 
+    @staticmethod
+    def exists() -> bool:
+        """Whether `open` would find a workspace, and not make one. A database elsewhere is taken for one."""
+        location = os.environ.get(VARIABLE) or DEFAULT
+        file = _sqlite_file(_url(location) if "://" in location else _sqlite_url(Path(location)))
+        return file is None or file.exists()
+
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()

@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from batchtwin.locks import acquire, hold
-from batchtwin.machine import cpus
 from batchtwin.workspace.errors import InvalidError
+from batchtwin_node.machine import cpus
 
 VARIABLE = "BATCHTWIN_JOBS"
 FOLDER = ".slots"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
@@ -12,33 +13,32 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, RowMapping, insert, select
 
 from batchtwin.locks import hold
-from batchtwin.workspace.assets import Assets
 from batchtwin.workspace.database.rows import first, job_of, now
 from batchtwin.workspace.database.store import Store
 from batchtwin.workspace.database.tables import jobs
 from batchtwin.workspace.deployments import Deployments
 from batchtwin.workspace.endpoints import Endpoints
 from batchtwin.workspace.entities import DeploymentRecord, JobRecord, JobStatus
-from batchtwin.workspace.errors import ConflictError, InvalidError, NoRouteError, UnknownDeploymentError
+from batchtwin.workspace.errors import ConflictError, NoRouteError, UnknownDeploymentError
 from batchtwin.workspace.jobs import job_yaml, results, states
-from batchtwin.workspace.jobs.invocation import Invocation, fingerprint, local_path, resolve_input
+from batchtwin.workspace.jobs.invocation import OVERRIDABLE, Invocation, fingerprint
 from batchtwin.workspace.jobs.liveness import LOCK, Process, launch
+from batchtwin.workspace.jobs.places import Places, ResolvedOutput
 from batchtwin.workspace.names import CHILD_SUFFIX, check_name
-from batchtwin.workspace.snapshot import STAGING, Staged
+from batchtwin.workspace.snapshot import JOBS, STAGING, Staged
 
 if TYPE_CHECKING:
     from batchtwin.deployment.schema import Deployment
 
 RUNNER = "batchtwin.workspace.jobs.runner"
-FOLDER = "jobs"
 
 
 class Jobs:
     """Jobs of the endpoints. Each runs in a process of its own."""
 
-    def __init__(self, store: Store, assets: Assets, endpoints: Endpoints, deployments: Deployments) -> None:
+    def __init__(self, store: Store, endpoints: Endpoints, deployments: Deployments, places: Places) -> None:
         self._store = store
-        self._assets = assets
+        self._places = places
         self._endpoints = endpoints
         self._deployments = deployments
 
@@ -56,11 +56,11 @@ class Jobs:
         name = check_name("job", job_name) if job_name is not None else f"batchjob-{uuid.uuid4()}"
         experiment = check_name("experiment", invocation.experiment) if invocation.experiment else endpoint
         record = self._route(endpoint, invocation.deployment)
-        overrides = invocation.overrides_for(record)
-        output_path = self._output_path(invocation.output_path)
-        job_input = resolve_input(self._assets, self._store.root, invocation.input, invocation.input_type)
+        output = self._output(invocation, record)
+        overrides = {**_file_name(output), **invocation.overrides_for(record)}
+        job_input = self._places.input(invocation.input, invocation.input_type)
         deployment = job_yaml.job_deployment(record, overrides)
-        request = {"input": str(job_input.path), "output_path": output_path}
+        request = {"input": str(job_input.path), "output_path": str(output.folder) if output.folder else None}
         identity = {"overrides": overrides, "endpoint": endpoint, "deployment": record.name, "experiment": experiment}
         values = {
             "name": name,
@@ -69,11 +69,12 @@ class Jobs:
             "deployment": record.name,
             "experiment": experiment,
             "input": job_input.name,
-            "output": f"{FOLDER}/{name}",
+            "output": f"{JOBS}/{name}",
             "output_file_name": deployment.output_file,
             "fingerprint": fingerprint({**request, **identity}),
             "request_id": invocation.request_id,
-            "request": {**request, "parameters": _parameters(deployment)},
+            "properties": {"input_type": job_input.type} if job_input.type else {},
+            "request": {**request, "input_type": job_input.type, "parameters": _parameters(deployment)},
         }
         return self._start(deployment, values)
 
@@ -166,18 +167,14 @@ class Jobs:
             raise NoRouteError
         return next(iter(deployments.values()))
 
-    def _output_path(self, text: str | None) -> str | None:
-        if text is None:
-            return None
-        path = local_path(self._store.root, text)
-        if path is None:
-            raise InvalidError(f"{text}: remote output is not written here; give a folder")
-        return str(path.absolute())
+    def _output(self, invocation: Invocation, record: DeploymentRecord) -> ResolvedOutput:
+        names_file = record.spec.output_file is not None
+        return self._places.output(invocation.output_path, invocation.output_type, names_file=names_file)
 
     def _start(self, deployment: Deployment, values: Mapping[str, Any]) -> JobRecord:
         """Insert the job and create its folder; then start its process, unless the job exists already."""
         staging = self._store.root / STAGING / uuid.uuid4().hex
-        folder = self._store.root / FOLDER / values["name"]
+        folder = self._store.root / JOBS / values["name"]
         staging.mkdir(parents=True)
         try:
             job_yaml.write_yaml(deployment, staging)
@@ -186,7 +183,7 @@ class Jobs:
                     existing = _same(connection, values)
                     if existing is None:
                         Staged(staging, job_yaml.NAME, "").commit(folder)
-                        connection.execute(insert(jobs).values(**values, **_fresh(Process.this())))
+                        connection.execute(insert(jobs).values({**_fresh(Process.this()), **values}))
                 if existing is None:
                     self._launch(values["name"], folder, lock)
         finally:
@@ -202,6 +199,11 @@ class Jobs:
             )
             raise
         states.hand_over(self._store, name, process)
+
+
+def _file_name(output: ResolvedOutput) -> dict[str, str]:
+    """The override that a target names; one that the invocation sets itself goes before it."""
+    return {OVERRIDABLE["output_file_name"]: json.dumps(output.file_name)} if output.file_name else {}
 
 
 def _fresh(process: Process) -> dict[str, Any]:

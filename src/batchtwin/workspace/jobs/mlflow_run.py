@@ -1,4 +1,7 @@
-"""An ended job as an MLflow run, so that `mlflow ui` shows what the studio shows. Only the job's process comes here."""
+"""A job as an MLflow run, so that `mlflow ui` shows what the studio shows, and what the script logged.
+
+Only the job's process and its recorder come here.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import RowMapping
+
 from batchtwin.engine.output.folder import OutputFolder
+from batchtwin.engine.tracking.deliver import RunWriter
+from batchtwin.engine.tracking.logged import LogReader
 from batchtwin.locks import hold
 from batchtwin.workspace.database.rows import job_of
 from batchtwin.workspace.database.store import Store
@@ -20,6 +27,8 @@ if TYPE_CHECKING:
 
 STATUSES = {JobStatus.COMPLETED: "FINISHED", JobStatus.FAILED: "FAILED", JobStatus.CANCELED: "KILLED"}
 HEAD_LINES = 20
+# The number of a job's run, which names the stores of its workers: the workspace runs a job once.
+FIRST_RUN = 1
 # What MLflow takes as the value of a parameter or tag.
 LONGEST = 5000
 
@@ -34,49 +43,98 @@ class Measured:
     figures: Mapping[str, float]
 
 
-def add_run(store: Store, name: str, measured: Measured) -> None:
-    """Add the run of an ended job, and write its id down.
-
-    One process at a time: the first makes the database, which takes MLflow several steps.
+class JobRun:
+    """The MLflow run of a job, made when this is; its id is written down at once if the job still runs.
 
     Raises:
         ModuleNotFoundError: MLflow is not installed.
     """
-    with store.read() as connection:
-        row = states.row_of(connection, name)
-    job = job_of(row, store.root)
-    with hold(store.root / ".mlflow.lock"):
-        from mlflow.tracking import MlflowClient
 
-        uri = f"sqlite:///{store.root / 'mlflow.db'}"
-        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        run_id = _create(client, store.root, job, measured)
-    _fill(client, run_id, job, row["request"]["parameters"], measured)
-    client.set_terminated(run_id, STATUSES[job.status], int(measured.ended * 1000))
-    with store.write() as connection:
-        states.change(connection, name, {"mlflow_run_id": run_id})
+    def __init__(self, store: Store, name: str, began: float) -> None:
+        self._store = store
+        self._name = name
+        _, job = self._job()
+        # One process at a time: the first makes the database, which takes MLflow several steps.
+        with hold(store.root / ".mlflow.lock"):
+            from mlflow.tracking import MlflowClient
+
+            uri = f"sqlite:///{store.root / 'mlflow.db'}"
+            self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+            if job.mlflow_run_id:  # of a recorder that was killed: all is read again
+                self._client.delete_run(job.mlflow_run_id)
+            self._run = _create(self._client, store.root, job, began)
+        self._logged = LogReader(OutputFolder(job.output).logs, FIRST_RUN)
+        self._writer = RunWriter(self._client, self._run, self._logged)
+        if not job.status.is_final:
+            self._write_down()
+
+    def update(self) -> None:
+        """Add what the script has logged since the last call."""
+        self._writer.update()
+
+    def end(self, measured: Measured) -> None:
+        """Add how the job ended, and the rest of what the script logged, which goes before what batchtwin knows."""
+        self._writer.update()
+        self._writer.artifacts()
+        row, job = self._job()
+        for key, value in _tags(job).items():
+            self._client.set_tag(self._run, key, value)
+        settings = {"endpoint": job.endpoint, "deployment": job.deployment, "input": job.input}
+        settings |= row["request"]["parameters"]
+        _fill(self._client, self._run, job, _without(settings, measured, self._logged))
+        self._client.set_terminated(self._run, STATUSES.get(job.status, "FAILED"), int(measured.ended * 1000))
+        self._logged.remove()
+        self._write_down()
+
+    def _job(self) -> tuple[RowMapping, JobRecord]:
+        with self._store.read() as connection:
+            row = states.row_of(connection, self._name)
+        return row, job_of(row, self._store.root)
+
+    def _write_down(self) -> None:
+        with self._store.write() as connection:
+            states.change(connection, self._name, {"mlflow_run_id": self._run})
 
 
-def _create(client: MlflowClient, root: Path, job: JobRecord, measured: Measured) -> str:
+def _create(client: MlflowClient, root: Path, job: JobRecord, began: float) -> str:
     known = client.get_experiment_by_name(job.experiment)
     artifacts = (root / "mlartifacts" / job.experiment).as_uri()
     experiment = known.experiment_id if known else client.create_experiment(job.experiment, artifacts)
-    tags = {"endpoint": job.endpoint, "deployment": job.deployment, "status": job.status.value}
-    if job.error:
-        tags["error"] = job.error[:LONGEST]
-    run = client.create_run(experiment, int(measured.began * 1000), tags, run_name=job.name)
+    run = client.create_run(experiment, int(began * 1000), _tags(job), run_name=job.name)
     run_id: str = run.info.run_id
     return run_id
 
 
-def _fill(client: MlflowClient, run_id: str, job: JobRecord, settings: Mapping[str, Any], measured: Measured) -> None:
-    parameters = {"endpoint": job.endpoint, "deployment": job.deployment, "input": job.input, **settings}
-    for key, value in parameters.items():
+def _tags(job: JobRecord) -> dict[str, str]:
+    tags = {"endpoint": job.endpoint, "deployment": job.deployment, "status": job.status.value}
+    return {**tags, "error": job.error[:LONGEST]} if job.error else tags
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What batchtwin knows of a job: settings, figures and the summary line."""
+
+    settings: Mapping[str, Any]
+    figures: Mapping[str, float]
+    summary: str
+
+
+def _without(settings: Mapping[str, Any], measured: Measured, logged: LogReader) -> Facts:
+    """Leave out what the script logged under the same name."""
+    return Facts(
+        {key: value for key, value in settings.items() if key not in logged.params},
+        {key: value for key, value in measured.figures.items() if key not in logged.metrics},
+        measured.summary,
+    )
+
+
+def _fill(client: MlflowClient, run_id: str, job: JobRecord, facts: Facts) -> None:
+    for key, value in facts.settings.items():
         client.log_param(run_id, key, str(value)[:LONGEST])
-    for key, value in measured.figures.items():
+    for key, value in facts.figures.items():
         client.log_metric(run_id, key, value)
-    if measured.summary:
-        client.log_text(run_id, measured.summary + "\n", "summary.txt")
+    if facts.summary:
+        client.log_text(run_id, facts.summary + "\n", "summary.txt")
     if job.error:
         client.log_text(run_id, job.error + "\n", "error.txt")
     predictions = OutputFolder(job.output, job.output_file_name).predictions

@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sqlalchemy import RowMapping
 
-    from batchtwin.engine.job import Job
-    from batchtwin.engine.run import Result
+    from batchtwin.engine.job import Job, Status
+    from batchtwin.engine.output.result import Result
+    from batchtwin.engine.tracking.logged import LogReader
     from batchtwin.workspace.database.store import Store
     from batchtwin.workspace.entities import JobStatus
     from batchtwin.workspace.jobs.mlflow_run import Measured
+    from batchtwin.workspace.jobs.recorder import Recorder
 
 # `off` spares a job the seconds that MLflow takes.
 MLFLOW = "BATCHTWIN_MLFLOW"
@@ -54,10 +56,13 @@ class Watch:
         self._store = store
         self._name = name
         self.job: Job | None = None
+        self.recorder: Recorder | None = None
 
     def update(self, job: Job) -> None:
         """Note where the job stands."""
         self.job = job
+        if self.recorder is not None:
+            self.recorder.tick()
 
     def note(self, text: str) -> None:
         """Write a line to the job's own log."""
@@ -80,6 +85,7 @@ def main(name: str, folder: Path) -> None:
 
     store = Store.open()
     os.environ.pop(VARIABLE)  # not for the scoring script
+    own_tracking()
     began = time.time()
     watch = Watch(store, name)
     row: RowMapping | None = None
@@ -94,8 +100,17 @@ def main(name: str, folder: Path) -> None:
     states.end(store, name, status, error)
     print(status, error or "", flush=True)
     if row is not None:
-        record(store, name, measured(watch, began))
+        record(store, name, watch, measured(watch, began))
     store.close()
+
+
+def own_tracking() -> None:
+    """What the script logs goes to the job's run; registered models still come from the caller's tracking URI."""
+    from batchtwin.engine.tracking.choice import REGISTRY, URI, absolute
+
+    uri = os.environ.pop(URI, None)
+    if uri:
+        os.environ.setdefault(REGISTRY, absolute(uri))
 
 
 def run(store: Store, row: RowMapping, folder: Path, watch: Watch) -> tuple[JobStatus, str | None]:
@@ -128,24 +143,55 @@ def score(store: Store, row: RowMapping, folder: Path, watch: Watch) -> Result:
     from batchtwin.engine.backends.choice import backend_for
     from batchtwin.engine.new_job import new_job
     from batchtwin.engine.prepare import Request, place_request, prepare, resolve
-    from batchtwin.environments.options import EnvironmentOptions
     from batchtwin.workspace.entities import JobStatus
     from batchtwin.workspace.jobs import states
+    from batchtwin.workspace.jobs.outlook import environment_options
+    from batchtwin.workspace.jobs.recorder import Recorder
+    from batchtwin_node.script.azureml_core import EXPERIMENT_VARIABLE
 
+    os.environ[EXPERIMENT_VARIABLE] = row["experiment"]
     request = Request(
         folder / "deployment.yml",
-        Path(row["request"]["input"]),
+        fetched(store, row, watch),
         output=folder,
-        environment=EnvironmentOptions(os.environ.get("BATCHTWIN_ENV", "auto")),
+        environment=environment_options(),
     )
     resolved = resolve(request)
     placement = place_request(request, resolved, watch.note)
     with closing(backend_for(request, resolved, placement)) as backend:
-        prepared = prepare(request, resolved)
-        for warning in (*prepared.warnings, *placement.warnings):
+        prepared = prepare(request, resolved).placed(placement)
+        for warning in prepared.warnings:
             watch.note(f"Warning: {warning}")
         states.advance(store, row["name"], JobStatus.RUNNING)
-        return new_job(prepared, watch, backend)
+        if os.environ.get(MLFLOW) != "off":
+            watch.recorder = Recorder(store, row["name"], folder, time.time())
+        return new_job(prepared, watch, backend, kept)
+
+
+def fetched(store: Store, row: RowMapping, watch: Watch) -> Path:
+    """Return where the input of a job is on this machine; what lies on the web is fetched first."""
+    address = row["request"]["input"]
+    if "://" not in address:
+        return Path(address)
+    from batchtwin.inputs.public_blobs import fetch
+    from batchtwin.inputs.public_web import Limits, PublicWeb, allows_private
+
+    watch.note(f"Fetching {address}")
+    web = PublicWeb(Limits(), allows_private())
+    return fetch(web, address, row["request"].get("input_type"), store.root)
+
+
+def kept(logged: LogReader, status: Status, name: str) -> str | None:
+    """What the script logged waits for the run of the job; without one it stays where it is, which is told."""
+    from batchtwin.engine.tracking.deliver import counts
+
+    if logged.is_empty():
+        logged.remove()
+        return None
+    if os.environ.get(MLFLOW) != "off":
+        return None
+    logged.take()
+    return f"MLflow: the job logged {counts(logged)}; {MLFLOW}=off, so they stay in {logged.folder}"
 
 
 def canceled(row: RowMapping | None, folder: Path) -> tuple[JobStatus, str | None]:
@@ -177,16 +223,16 @@ def measured(watch: Watch, began: float) -> Measured:
     return Measured(began, time.time(), job.summary, figures)
 
 
-def record(store: Store, name: str, figures: Measured) -> None:
+def record(store: Store, name: str, watch: Watch, figures: Measured) -> None:
     """Add the MLflow run; the job has ended well or badly whether or not that succeeds."""
-    from batchtwin.workspace.jobs.mlflow_run import add_run
+    from batchtwin.workspace.jobs.mlflow_run import JobRun
 
-    if os.environ.get(MLFLOW) == "off":
+    if os.environ.get(MLFLOW) == "off" or (watch.recorder is not None and watch.recorder.end(figures)):
         return
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.nice(10)  # seconds of imports: the next job goes first
     try:
-        add_run(store, name, figures)
+        JobRun(store, name, figures.began).end(figures)
     except ModuleNotFoundError as error:
         print(f"No MLflow run: {error}", flush=True)
     except Exception:

@@ -13,13 +13,15 @@ from batchtwin.azure.rest.routes.assets import asset_id
 from batchtwin.azure.rest.schemas.base import Resource
 from batchtwin.azure.rest.schemas.endpoints import DeploymentSchema
 from batchtwin.azure.rest.scope import LOCATION, WORKSPACE_PATH, LowerName, Scope, WorkspaceScope
-from batchtwin.azure.rest.state import State
+from batchtwin.azure.rest.state import AppState, State
 from batchtwin.deployment.reference import PREFIX, PROVIDER
 from batchtwin.workspace.entities import DeploymentRecord
 from batchtwin.workspace.errors import NotFoundError
 from batchtwin.workspace.names import asset_reference
 
 PATH = f"{WORKSPACE_PATH}/batchEndpoints/{{endpoint}}/deployments"
+# The property of a deployment that says what is to be expected of its jobs.
+WARNINGS = "batchtwin.warnings"
 ACTIONS = {"AppendRow": "append_row", "SummaryOnly": "summary_only"}
 
 router = APIRouter()
@@ -34,7 +36,7 @@ def list_all(state: State, scope: Scope, endpoint: LowerName) -> dict[str, Any]:
 @router.get(f"{PATH}/{{name}}")
 def show(state: State, scope: Scope, endpoint: LowerName, name: LowerName) -> dict[str, Any]:
     """A deployment."""
-    return _resource(scope, state.workspace.deployments.get(endpoint, name))
+    return _with_warnings(state, scope, state.workspace.deployments.get(endpoint, name))
 
 
 @router.put(f"{PATH}/{{name}}")
@@ -47,7 +49,7 @@ def create(
         existing = state.workspace.deployments.get(endpoint, name)
     data = {"name": name, "endpoint_name": endpoint, "tags": body.tags, **_yaml(body.properties)}
     made = state.workspace.deployments.put(data)
-    return operations.created(state, scope, _resource(scope, made), is_new=existing is None)
+    return operations.created(state, scope, _with_warnings(state, scope, made), is_new=existing is None)
 
 
 @router.delete(f"{PATH}/{{name}}")
@@ -63,7 +65,7 @@ def _yaml(spec: DeploymentSchema) -> dict[str, Any]:
     return _present(
         type="model",
         description=spec.description or None,
-        properties=spec.properties or None,
+        properties={key: value for key, value in spec.properties.items() if key != WARNINGS} or None,
         model=_reference(spec.model.asset_id) if spec.model else None,
         compute=_reference(spec.compute) if spec.compute else None,
         environment=_reference(spec.environment_id) if spec.environment_id else None,
@@ -95,6 +97,15 @@ def _settings(spec: DeploymentSchema) -> dict[str, Any]:
 def _reference(text: str) -> str:
     """Return a reference with the prefix that YAML has and ARM leaves out."""
     return text if text.startswith(PREFIX) else PREFIX + text
+
+
+def _with_warnings(state: AppState, scope: WorkspaceScope, deployment: DeploymentRecord) -> dict[str, Any]:
+    """The resource, with what is to be expected of its jobs as a property, a line each: clients show no other place."""
+    resource = _resource(scope, deployment)
+    warnings = state.workspace.deployments.warnings(deployment)
+    if warnings:
+        resource["properties"]["properties"] |= {WARNINGS: "\n".join(warnings)}
+    return resource
 
 
 def _resource(scope: WorkspaceScope, deployment: DeploymentRecord) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from batchtwin.azure.rest.resources import system_data, whole_seconds
 from batchtwin.azure.rest.schemas.invocations import InvocationBody, InvocationProperties, JobOutputSchema
 from batchtwin.azure.rest.scope import WORKSPACE_PATH, LowerName, Scope, WorkspaceScope
 from batchtwin.azure.rest.state import State
-from batchtwin.deployment.reference import PROVIDER, DatastorePath, is_reference
+from batchtwin.deployment.reference import PROVIDER, is_reference
 from batchtwin.workspace.entities import JobRecord
 from batchtwin.workspace.errors import InputTypeError, InvalidError
 from batchtwin.workspace.jobs.invocation import Invocation
@@ -40,7 +40,7 @@ def invoke(
     """Start a job. The same name, or the same request id, is the same job."""
     request = body.properties
     address, kind = _input(state.workspace, request)
-    target = _target(state.workspace, request)
+    target = _target(request)
     compute = request.compute or request.resources
     retry = request.retry_settings
     invocation = Invocation(
@@ -50,8 +50,9 @@ def invoke(
         input_type=kind,
         job_name=request.name,
         experiment=_experiment(request),
-        output_file_name=target.file_name,
-        output_path=target.folder,
+        output_file_name=request.output_file_name,
+        output_path=target.address,
+        output_type=target.type,
         instance_count=compute.instance_count if compute else None,
         mini_batch_size=request.mini_batch_size,
         max_retries=retry.max_retries if retry else None,
@@ -100,10 +101,10 @@ def document(scope: WorkspaceScope, job: JobRecord) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The target of the output: a folder of a datastore, a file name; None for the default."""
+    """The target of the output: an address in a datastore, and its type; None for the default."""
 
-    folder: str | None = None
-    file_name: str | None = None
+    address: str | None = None
+    type: str | None = None
 
 
 def _input(workspace: Workspace, request: InvocationProperties) -> tuple[str | None, str | None]:
@@ -130,45 +131,31 @@ def _address(workspace: Workspace, text: str) -> str:
     return text
 
 
-def _target(workspace: Workspace, request: InvocationProperties) -> Target:
+def _target(request: InvocationProperties) -> Target:
     if len(request.output_data) > 1:
         names = ", ".join(sorted(request.output_data))[:200]
         raise InvalidError(f"a model deployment has one output; given are {names}")
     for item in request.output_data.values():
-        return _output(workspace, item, request.output_file_name)
+        return _output(item)
     dataset = request.output_dataset
     if dataset and dataset.path:
         datastore = dataset.datastore_id or ""
         folder = datastore if is_reference(datastore) else f"azureml://datastores/{datastore}"
-        return Target(
-            _folder(workspace, _location(f"{folder}/paths/{dataset.path.strip('/')}")), request.output_file_name
-        )
-    return Target(None, request.output_file_name)
+        return Target(_in_datastore(f"{folder}/paths/{dataset.path.strip('/')}"), "uri_folder")
+    return Target()
 
 
-def _output(workspace: Workspace, output: JobOutputSchema, file_name: str | None) -> Target:
-    """A folder of a datastore; or a file in one."""
-    if not output.uri:
-        return Target(None, file_name)
-    location = _location(output.uri)
-    if output.job_output_type.lower() != "urifile" or output.uri.endswith("/"):
-        return Target(_folder(workspace, location), file_name)
-    folder, _, name = location.path.rpartition("/")
-    return Target(_folder(workspace, DatastorePath(location.datastore, folder)), file_name or name or None)
+def _output(output: JobOutputSchema) -> Target:
+    kind = TYPES.get(output.job_output_type.lower(), "uri_folder")
+    return Target(_in_datastore(output.uri), kind) if output.uri else Target()
 
 
-def _location(address: str) -> DatastorePath:
+def _in_datastore(address: str) -> str:
+    """Return the URI of a path in a datastore, with the slash at its end if it has one. No other place is written."""
     location = content.datastore_path(address)
     if location is None:
         raise InvalidError(f"{address[:200]}: output goes to a datastore: azureml://datastores/NAME/paths/FOLDER")
-    return location
-
-
-def _folder(workspace: Workspace, location: DatastorePath) -> str:
-    """Return the URI of a folder for output that does not lead out of its datastore."""
-    if location.path:
-        workspace.datastores.path(location.datastore, location.path)
-    return location.uri
+    return location.uri.rstrip("/") + "/" if address.endswith("/") else location.uri
 
 
 def _experiment(request: InvocationProperties) -> str | None:

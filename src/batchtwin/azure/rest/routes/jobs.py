@@ -83,7 +83,7 @@ def _resource(state: AppState, scope: WorkspaceScope, job: JobRecord) -> dict[st
             "description": job.error or "",
             "isArchived": False,
             "tags": tags(job),
-            "properties": described("", {}, job.properties)["properties"],
+            "properties": described("", {}, {**job.properties, **job.times})["properties"],
             "inputs": {"job_data_path": _input(state, scope, job)},
             "outputs": {"score": {"jobOutputType": "uri_folder", "mode": "Upload", "uri": output}},
             "jobs": {},
@@ -100,6 +100,8 @@ def _input(state: AppState, scope: WorkspaceScope, job: JobRecord) -> dict[str, 
         uri = scope.id("data", named.name, "versions", named.version or "")
         with suppress(NotFoundError):
             kind = state.workspace.assets.resolve("data", job.input).type or kind
+    elif "://" in job.input:
+        kind, uri = job.properties.get("input_type") or kind, job.input
     elif Path(job.input).is_file():
         kind = "uri_file"
     return {"jobInputType": kind, "mode": "ReadOnlyMount", "uri": uri}

@@ -9,7 +9,6 @@ from fastapi import APIRouter
 
 from batchtwin.azure.connection import SUBSCRIPTION
 from batchtwin.azure.rest.auth import TENANT
-from batchtwin.azure.rest.errors import ArmError
 from batchtwin.azure.rest.scope import (
     ACCOUNT,
     GROUP_PATH,
@@ -25,8 +24,9 @@ from batchtwin.azure.rest.state import State
 from batchtwin.deployment.reference import PROVIDER
 from batchtwin.workspace.datastores import ARTIFACTS, DEFAULT
 
-# Permissions of a client in each datastore. Logs are read-only.
-PERMISSIONS = {DEFAULT: "racwl", ARTIFACTS: "rl"}
+# Permissions of a client in a datastore. Logs are read-only.
+PERMISSIONS = "racwl"
+READ_ONLY = {ARTIFACTS: "rl"}
 SAS_SECONDS = 3600
 
 router = APIRouter()
@@ -95,28 +95,23 @@ def workspace(scope: Scope, state: State) -> dict[str, Any]:
 
 
 @router.get(f"{WORKSPACE_PATH}/datastores")
-def datastores(scope: Scope, isDefault: bool = False) -> dict[str, Any]:
+def datastores(state: State, scope: Scope, isDefault: bool = False) -> dict[str, Any]:
     """All datastores, or the default one."""
-    return {"value": [_datastore(scope, name) for name in PERMISSIONS if name == DEFAULT or not isDefault]}
+    names = [DEFAULT] if isDefault else state.workspace.datastores.names()
+    return {"value": [_datastore(scope, name) for name in names]}
 
 
 @router.get(f"{WORKSPACE_PATH}/datastores/{{name}}")
-def datastore(scope: Scope, name: str) -> dict[str, Any]:
+def datastore(state: State, scope: Scope, name: str) -> dict[str, Any]:
     """A datastore."""
-    _require(name)
-    return _datastore(scope, name)
+    return _datastore(scope, state.workspace.datastores.require(name))
 
 
 @router.post(f"{WORKSPACE_PATH}/datastores/{{name}}/listSecrets")
 def secrets(state: State, scope: Scope, name: str) -> dict[str, Any]:
     """A SAS token for the datastore's container."""
-    _require(name)
-    return {"secretsType": "Sas", "sasToken": state.sas.token(name, SAS_SECONDS, PERMISSIONS[name])}
-
-
-def _require(name: str) -> None:
-    if name not in PERMISSIONS:
-        raise ArmError(404, "ResourceNotFound", f"datastore '{name}': there are {', '.join(PERMISSIONS)}")
+    permissions = READ_ONLY.get(state.workspace.datastores.require(name), PERMISSIONS)
+    return {"secretsType": "Sas", "sasToken": state.sas.token(name, SAS_SECONDS, permissions)}
 
 
 def _datastore(scope: WorkspaceScope, name: str) -> dict[str, Any]:

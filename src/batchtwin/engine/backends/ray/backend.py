@@ -13,13 +13,15 @@ from importlib.util import find_spec
 from typing import Any
 
 from batchtwin.engine.backends.base import Pool
+from batchtwin.engine.backends.ray.environment import MachineEnvironment
 from batchtwin.engine.backends.ray.head import call_with_timeout, disable_gcs_exit
 from batchtwin.engine.backends.ray.options import RayOptions
 from batchtwin.engine.logs import Logs
 from batchtwin.engine.prepare import Prepared
+from batchtwin.environments.placement import Placement
 from batchtwin.errors import BatchTwinError, UsageError
 from batchtwin.extras import install_command
-from batchtwin.machine import cpus
+from batchtwin_node.machine import cpus
 from batchtwin_node.protocol import JobContext
 
 # Here rows never pass through Ray's object store: its smallest size will do.
@@ -36,14 +38,14 @@ class RayError(BatchTwinError):
 
 
 class RayBackend:
-    """Where `options` say. `ray` is imported by `connect`, and not before.
+    """Where `options` say, in `environment`, which was placed here as `placement`. `connect` imports `ray`.
 
     Raises:
         RayError: Ray is not installed.
         UsageError: the options cannot be followed.
     """
 
-    def __init__(self, options: RayOptions) -> None:
+    def __init__(self, options: RayOptions, environment: MachineEnvironment, placement: Placement) -> None:
         if find_spec("ray") is None:
             raise RayError(f"--pool ray: Ray is not installed here; install it: {install_command('ray')}")
         if options.address and options.address.startswith("ray://"):
@@ -51,7 +53,9 @@ class RayBackend:
                 f"--ray-address {options.address}: is for Ray's client; start batchtwin on a machine of the cluster, "
                 "and give the address of its head, as in --ray-address 10.0.0.1:6379, or auto"
             )
-        self._options = options
+        self._options, self._environment = options, environment
+        self._identity = placement.identity if placement.python else ""
+        self._use = placement.use()
         self._ray: Any = None
 
     def connect(self, prepared: Prepared) -> str:
@@ -86,7 +90,7 @@ class RayBackend:
                 "does it want another token (RAY_AUTH_TOKEN)?"
             ) from None
         self._ray = ray
-        return ""
+        return self._identity
 
     def pool(self, context: JobContext, logs: Logs, note: Callable[[str], None]) -> Pool:
         """Return a pool of actors, which are asked for now and waited for by its `events`."""
@@ -95,7 +99,7 @@ class RayBackend:
         carried: Mapping[str, str] = {
             name: os.environ[name] for name in self._options.environment if name in os.environ
         }
-        return RayPool(context, self._options, json.dumps(carried), logs, note)
+        return RayPool(context, self._options, (json.dumps(carried), self._environment), logs, note)
 
     def explain(self, cause: str) -> str:
         """The cause as it is."""
@@ -108,6 +112,9 @@ class RayBackend:
             atexit.unregister(self._ray.shutdown)
             call_with_timeout(self._ray.shutdown, CLOSE_SECONDS)
             self._ray = None
+        if self._use is not None:
+            os.close(self._use)
+            self._use = None
 
 
 def _knock(address: str) -> None:

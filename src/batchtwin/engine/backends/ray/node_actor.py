@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from tarfile import TarError
 from typing import Any
 
 from batchtwin import __version__
 from batchtwin.engine.backends.fetching import FetchingClient
+from batchtwin.engine.backends.local import environment_for, node_folder
 from batchtwin.engine.backends.node_client import NodeClient
+from batchtwin.engine.backends.ray.environment import MachineEnvironment
 from batchtwin.engine.backends.ray.sync import Answer, Delta, RemoteWorkdir
-from batchtwin.errors import OutputError
+from batchtwin.errors import BatchTwinError
 from batchtwin_node import bootstrap
 from batchtwin_node.codec import from_json, to_json
 from batchtwin_node.protocol import THREAD_VARIABLES, Failure, FromNode, JobContext, NodeInit, Task
@@ -36,14 +40,19 @@ def machine_environment(mine: Mapping[str, str], carried: Mapping[str, str]) -> 
 
 
 class NodeActor:
-    """Node `number` of a job: `context` is a JobContext, `carried` an object of variables, both as JSON.
+    """Node `number` of a job: `context` is a JobContext, `machine` an object of variables and a MachineEnvironment, all
+    as JSON.
 
     Each worker has `cpus` CPUs and `gpus` GPUs. The texts are only kept at first: another version of batchtwin, which
     may not be able to read them, has to be able to tell that it is one.
     """
 
-    def __init__(self, number: int, context: str, carried: str, cpus: float, gpus: float) -> None:
-        self._number, self._context, self._carried = number, context, carried
+    def __init__(self, number: int, context: str, machine: tuple[str, str], cpus: float, gpus: float) -> None:
+        self._number, self._context = number, context
+        self._carried, self._environment = machine
+        self._python: Path | None = None
+        self._use: int | None = None
+        self._folder = bootstrap.FOLDER
         self._cpus, self._gpus = cpus, gpus
         self._node: FetchingClient | None = None
         self._workdir: RemoteWorkdir | None = None
@@ -53,21 +62,30 @@ class NodeActor:
         os.environ.update(json.loads(self._carried))
         return __version__, all(map(os.path.exists, shared))
 
-    def unload(self, pieces: list[Any]) -> Answer:
-        """Make a folder that stands for the job's, with what is in `pieces`: Ray's references to bytes."""
+    def furnish(self, pieces: list[Any]) -> Answer:
+        """Find or make the environment, and a folder that stands for the job's.
+
+        In the folder is what is in `pieces`, Ray's references to bytes; without them this machine sees the job's own.
+        """
         import ray
 
         try:
-            self._workdir = RemoteWorkdir(self._local_context(), self._number, map(ray.get, pieces))
-        except (OSError, OutputError, TarError) as error:
+            if pieces:
+                self._workdir = RemoteWorkdir(self._local_context(), self._number, map(ray.get, pieces))
+            self._find_environment()
+        except (OSError, BatchTwinError, TarError) as error:
             return [self._refused(error)], []
         return [], []
+
+    def _find_environment(self) -> None:
+        self._python, cached = MachineEnvironment.from_json(self._environment).make()
+        self._use = cached.use() if cached else None
 
     def step(self, tasks: list[str], seconds: float) -> Answer:
         """Take over tasks; return the messages of the next `seconds`, or fewer."""
         try:
             return self._step([from_json(Task, text) for text in tasks], seconds)
-        except OSError as error:
+        except (OSError, BatchTwinError) as error:
             return [self._refused(error)], []
 
     def _step(self, tasks: list[Task], seconds: float) -> Answer:
@@ -94,9 +112,13 @@ class NodeActor:
 
     def _start(self) -> FetchingClient:
         context = replace(self._local_context(), node=self._number, cpus=self._cpus * self._workers(), gpus=self._gpus)
-        command = bootstrap.node_command(sys.executable, bootstrap.FOLDER, os.getpid())
+        if self._python is None:
+            self._find_environment()
         init = NodeInit("", context.preload, context.variables, context.timeout)
         env = machine_environment(os.environ, json.loads(self._carried))
+        if self._python is not None:
+            self._folder, env = node_folder(), environment_for(self._python, env)
+        command = bootstrap.node_command(str(self._python or sys.executable), self._folder, os.getpid())
         node = FetchingClient(NodeClient(command, env, init), context)
         node.send(context)
         return node
@@ -112,6 +134,11 @@ class NodeActor:
 
     def leave(self) -> None:
         """Leave nothing of the job here."""
+        if self._folder != bootstrap.FOLDER:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        if self._use is not None:
+            os.close(self._use)
+            self._use = None
         if self._workdir is not None:
             self._workdir.leave()
 

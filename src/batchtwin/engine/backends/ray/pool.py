@@ -24,6 +24,7 @@ from batchtwin import __version__
 from batchtwin.engine.backends.base import Note, PoolError
 from batchtwin.engine.backends.node_client import NodeLostError
 from batchtwin.engine.backends.node_pool import Checked, loss, room_ahead
+from batchtwin.engine.backends.ray.environment import MachineEnvironment
 from batchtwin.engine.backends.ray.head import call_with_timeout
 from batchtwin.engine.backends.ray.node import Node, Try
 from batchtwin.engine.backends.ray.node_actor import NodeActor
@@ -68,12 +69,14 @@ COLOURS, MACHINE = re.compile(r"\x1b\[[\d;]*m"), re.compile(r"\bip[=:] ?([\w.:]+
 class RayPool:
     """The pool of one run: `context.workers` workers, dealt to as many nodes as the deployment says.
 
-    `carried` is an object of variables for all workers, as JSON. `note` tells the person what happens to the cluster.
+    `machine`: an object of variables for all workers, as JSON, and the environment. `note` tells the person what is up.
     """
 
-    def __init__(self, context: JobContext, options: RayOptions, carried: str, logs: Logs, note: Note) -> None:
+    def __init__(
+        self, context: JobContext, options: RayOptions, machine: tuple[str, MachineEnvironment], logs: Logs, note: Note
+    ) -> None:
         nodes = min(context.nodes, context.workers)
-        self._context, self._options, self._carried = context, options, carried
+        self._context, self._options, self._machine = context, options, machine
         self._logs, self._note = logs, note
         self._checked = Checked(context.run)
         self._queue: deque[Try] = deque()
@@ -142,12 +145,12 @@ class RayPool:
     def _start_actor(self, place: int) -> None:
         """Ask for an actor. Each has a number of its own, as a new machine would."""
         size, asked = self._sizes[place], self._asked[place]
-        options = self._options
+        options, (carried, environment) = self._options, self._machine
         context = to_json(replace(self._context, workers=size))
         # Not one placement group for all: that would wait for room for the last of them.
         handle = self._host.options(
             num_cpus=asked["CPU"], num_gpus=asked.get("GPU", 0), scheduling_strategy="SPREAD"
-        ).remote(self._numbers, context, self._carried, options.cpus, options.gpus)
+        ).remote(self._numbers, context, (carried, environment.to_json()), options.cpus, options.gpus)
         self._nodes.append(Node(self._numbers, place, size, handle, handle.begin.remote(self._shared)))
         self._numbers += 1
 
@@ -228,8 +231,10 @@ class RayPool:
             self._note(
                 f"{node.name} does not see {self._root}: model and code go there, rows and logs come back by Ray"
             )
-            node.call = node.handle.unload.remote(self._pieces)
-            node.deadline = time.monotonic() + SILENT_SECONDS + self._packed / SLOWEST_BYTES
+        making = self._machine[1].seconds
+        if not shares or making:
+            node.call = node.handle.furnish.remote([] if shares else self._pieces)
+            node.deadline = time.monotonic() + SILENT_SECONDS + making + self._packed / SLOWEST_BYTES
 
     def _pack(self) -> None:
         try:

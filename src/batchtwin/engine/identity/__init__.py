@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from batchtwin.deployment.schema import Deployment
 from batchtwin.inputs.listing import InputFile
-from batchtwin.inputs.plan import content_hash
+from batchtwin.inputs.plan import content_hash, hash_of
+
+Part = Literal["deployment", "model", "code"]
+NAMES: dict[Part, str] = {"deployment": "the deployment", "model": "the model", "code": "the code folder"}
 
 
 class Identity(BaseModel):
@@ -22,8 +27,8 @@ class Identity(BaseModel):
     code: str | None
 
     @classmethod
-    def of(cls, deployment: Deployment, model: Path, code: Path | None) -> Identity:
-        """Hash what is there now.
+    def of(cls, deployment: Deployment, model: Path, code: Path | Mapping[str, str] | None) -> Identity:
+        """Hash what is there now; `code` is the code folder, or the hash of each file in it, None without one.
 
         Raises:
             BatchTwinError: a file cannot be read.
@@ -32,13 +37,12 @@ class Identity(BaseModel):
         return cls(
             deployment=hashlib.sha256(text).hexdigest(),
             model=content_hash(model),
-            code=content_hash(code) if code else None,
+            code=None if code is None else content_hash(code) if isinstance(code, Path) else hash_of(code),
         )
 
     def changes(self, now: Identity) -> list[str]:
         """Name the parts that differ."""
-        names = {"deployment": "the deployment", "model": "the model", "code": "the code folder"}
-        return [name for part, name in names.items() if getattr(self, part) != getattr(now, part)]
+        return [name for part, name in NAMES.items() if getattr(self, part) != getattr(now, part)]
 
     def fingerprint(self, files: tuple[InputFile, ...]) -> str:
         """One hash for a job: these parts, and the input by name, size and time of change."""

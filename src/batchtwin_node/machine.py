@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Iterator
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN = Path("/proc/self/cgroup")
@@ -36,7 +36,7 @@ def _quotas(cgroups: Path, own: Path) -> Iterator[int]:
 def _quotas_above(top: Path, group: str, name: str) -> Iterator[int]:
     folder = top / group.strip("/")
     for place in (folder, *folder.parents):
-        if not place.is_relative_to(top):
+        if top not in (place, *place.parents):
             return
         try:
             words = (place / name).read_text().split()

@@ -1,0 +1,30 @@
+"""`az ml datastore`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from typer import Option, Typer
+
+from batchtwin.azure.cli import options, views
+from batchtwin.azure.cli.command import group, verb
+from batchtwin.workspace.workspace import Workspace
+
+DatastoreName = Annotated[str, Option("--name", "-n", help="Name of the datastore.")]
+
+
+def add_to(ml: Typer) -> None:
+    """Add the group to `az ml`."""
+    datastore = group(ml, "datastore", "Manage Azure ML datastores. Here they are folders of the workspace.")
+    verb(datastore, "show", ignored_flags=("--include-secrets",))(show)
+    verb(datastore, "list", ignored_flags=("--include-secrets",))(list_all)
+
+
+def show(workspace: Workspace, name: DatastoreName) -> dict[str, Any]:
+    """Show details for a datastore. Its id with `/paths/PATH` behind it is an input or output of a job."""
+    return views.datastore(workspace.datastores.require(name))
+
+
+def list_all(workspace: Workspace, max_results: options.MaxResults = None) -> list[dict[str, Any]]:
+    """List the datastores, the default one first."""
+    return [views.datastore(name) for name in workspace.datastores.names()][:max_results]

@@ -1,0 +1,208 @@
+"""What a job was made of, what of it is another now, and what of that was accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from batchtwin.engine.identity import NAMES, Identity, Part
+from batchtwin.engine.ledger import Ledger
+from batchtwin.engine.logs import now
+from batchtwin.engine.output.manifest import AcceptedChange
+from batchtwin.engine.prepare import Prepared, Resolved
+from batchtwin.errors import BatchTwinError, UsageError
+from batchtwin.inputs.changes import change_of
+from batchtwin.inputs.listing import list_inputs
+from batchtwin.inputs.location import is_url
+
+ACCEPTABLE = ("code", "deployment")
+# Where the rows are, and what they are: the rows that are there already cannot follow.
+FIXED = ("settings.output_action", "settings.output_file_name")
+# Their values may be secrets.
+VARIABLES = "settings.environment_variables"
+SHOWN = 5
+# Of a code folder with more files, no names are kept.
+MOST_FILES = 1000
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that is not as it was when the job began, in a sentence. `fixed`: it cannot be accepted."""
+
+    part: Part | Literal["input"]
+    text: str
+    fixed: bool = False
+
+
+class MadeOf(BaseModel):
+    """What an `Identity` is the hash of, so that a change can be named: the parsed deployment, and each file's hash."""
+
+    model_config = ConfigDict(frozen=True)
+
+    deployment: dict[str, Any]
+    code: dict[str, str] | None
+
+    @classmethod
+    def of(cls, resolved: Resolved) -> MadeOf:
+        """Take it from what is there now."""
+        files = resolved.code_files
+        kept = files if files is not None and len(files) <= MOST_FILES else None
+        names = {name.encode(errors="backslashreplace").decode(): sha256 for name, sha256 in (kept or {}).items()}
+        return cls(deployment=resolved.deployment.model_dump(mode="json"), code=names or None)
+
+
+class Acceptance(BaseModel):
+    """What the ledger keeps of an accepted change: what the job is made of from then on."""
+
+    change: AcceptedChange
+    identity: Identity
+    made_of: MadeOf
+    environment: str
+
+
+_acceptances: TypeAdapter[tuple[Acceptance, ...]] = TypeAdapter(tuple[Acceptance, ...])
+FACT, MADE_OF = "accepted", "made_of"
+
+
+class ChangedError(BatchTwinError):
+    """What a job was made of is not what is there now."""
+
+    def __init__(self, root: Path, changes: Sequence[Change]) -> None:
+        lines = [f"{root}: cannot be resumed: {change.text}" for change in changes]
+        fixed = [change for change in changes if change.fixed]
+        if not fixed:
+            parts = ",".join(dict.fromkeys(change.part for change in changes))
+            lines.append(
+                "To go on with what is there now, where mini-batches that are done stay done: "
+                f"batchtwin resume {root} --accept-changed {parts}"
+            )
+        lines.append("Put it back as it was, or score again: --overwrite")
+        super().__init__("\n".join(lines))
+
+
+def parse_accepted(text: str | None) -> frozenset[str]:
+    """Read the value of `--accept-changed`.
+
+    Raises:
+        UsageError: it names what cannot be accepted.
+    """
+    parts = {part.strip() for part in text.split(",")} if text is not None else set()
+    for part in sorted(parts - {*ACCEPTABLE}):
+        why = "; rows of other inputs or of another model would be another job: score again" if part in NAMES else ""
+        raise UsageError(f"--accept-changed {text}: '{part}' is not one of {', '.join(ACCEPTABLE)}{why}")
+    return frozenset(parts)
+
+
+def acceptances(ledger: Ledger) -> tuple[Acceptance, ...]:
+    """Return what was accepted since the job began, in order."""
+    return _acceptances.validate_json(ledger.fact(FACT) or "[]")
+
+
+def accept(ledger: Ledger, prepared: Prepared, environment: str, changes: Sequence[Change], done: int) -> None:
+    """Record changes that a person accepts: from now on, the job is made of what is there now.
+
+    Raises:
+        OutputError: the ledger cannot be written.
+    """
+    change = AcceptedChange(
+        run=int(ledger.fact("runs") or 0) + 1,
+        at=now(),
+        done=done,
+        changes=tuple(change.text for change in changes),
+        before=_identity(ledger),
+    )
+    made_of = MadeOf.of(prepared.resolved)
+    latest = Acceptance(change=change, identity=prepared.identity, made_of=made_of, environment=environment)
+    ledger.state(FACT, _acceptances.dump_json((*acceptances(ledger), latest)).decode())
+
+
+def changes_since(prepared: Prepared, ledger: Ledger) -> list[Change]:
+    """Name what differs from when the job began, or from what was accepted last: deployment, model, code, inputs."""
+    before = _made_of(ledger)
+    changes: list[Change] = []
+    changed = _identity(ledger).changes(prepared.identity)
+    for part in (part for part, name in NAMES.items() if name in changed):
+        keys = list(_keys(before, prepared)) if part == "deployment" else []
+        names = list(_files(before, prepared)) if part == "code" else [_shown(key, before, prepared) for key in keys]
+        fixed = part == "model" or not {*FIXED}.isdisjoint(keys)
+        more = f", and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        which = f": {', '.join(names[:SHOWN])}{more}" if names else ""
+        changes.append(Change(part, f"{NAMES[part]} has changed{which}", fixed))
+    return changes + [Change("input", text, True) for text in _changed_inputs(prepared)]
+
+
+def environment_change(ledger: Ledger, environment: str) -> list[Change]:
+    """Name the environment, if it is another one than the job ran in."""
+    accepted = acceptances(ledger)
+    before = accepted[-1].environment if accepted else ledger.fact("environment")
+    if not before or environment == before:
+        return []
+    return [Change("deployment", f"it ran in another environment ({before}); this is {environment}")]
+
+
+def refused(changes: Sequence[Change], accepted: Collection[str]) -> bool:
+    """Whether one of the changes was not accepted, or cannot be."""
+    return any(change.fixed or change.part not in accepted for change in changes)
+
+
+def _identity(ledger: Ledger) -> Identity:
+    accepted = acceptances(ledger)
+    return accepted[-1].identity if accepted else Identity.model_validate_json(ledger.fact("identity") or "")
+
+
+def _made_of(ledger: Ledger) -> MadeOf | None:
+    accepted = acceptances(ledger)
+    text = ledger.fact(MADE_OF)
+    return accepted[-1].made_of if accepted else MadeOf.model_validate_json(text) if text else None
+
+
+def _keys(before: MadeOf | None, prepared: Prepared) -> Iterator[str]:
+    """The dotted keys of the deployment whose values differ."""
+    if before is None:
+        return
+    old, new = _flat(before.deployment), _flat(MadeOf.of(prepared.resolved).deployment)
+    yield from (key for key in sorted({*old, *new}) if old.get(key) != new.get(key))
+
+
+def _shown(key: str, before: MadeOf | None, prepared: Prepared) -> str:
+    if before is None or key.startswith(VARIABLES):
+        return key
+    old, new = _flat(before.deployment), _flat(prepared.deployment.model_dump(mode="json"))
+    return f"{key} was {old.get(key)}, is {new.get(key)}"
+
+
+def _flat(value: Any, key: str = "") -> dict[str, Any]:
+    if not isinstance(value, Mapping) or not value:
+        return {key: value}
+    parts = (_flat(inner, f"{key}.{name}" if key else str(name)) for name, inner in value.items())
+    return {name: inner for part in parts for name, inner in part.items()}
+
+
+def _files(before: MadeOf | None, prepared: Prepared) -> Iterator[str]:
+    """The files of the code folder that differ, are new, or are gone."""
+    old, new = before.code if before else None, MadeOf.of(prepared.resolved).code
+    if old is not None and new is not None:
+        yield from (name for name in sorted({*old, *new}) if old.get(name) != new.get(name))
+
+
+def _changed_inputs(prepared: Prepared) -> Iterator[str]:
+    files = prepared.inputs.files
+    if files and is_url(files[0].path):
+        from batchtwin.inputs.remote import changes
+
+        yield from (change.text for change in changes(prepared.inputs))
+        return
+    looked_at = (change_of(file, prepared.hashes.get(file.path)) for file in files)
+    yield from (change.text for change in looked_at if change)
+
+
+def new_files(prepared: Prepared) -> list[str]:
+    """Name the input files that have come since."""
+    if not prepared.inputs.is_folder:
+        return []
+    known = {file.path for file in prepared.inputs.files}
+    return [file.path for file in list_inputs(prepared.inputs.root).files if file.path not in known]

@@ -1,0 +1,62 @@
+"""How a job ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchtwin import errors
+from batchtwin.engine.job import Job, Status
+from batchtwin.engine.output.folder import OutputFolder
+from batchtwin.engine.prepare import Prepared
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a job ended. `cause` says why, with the first real cause, where it did not complete.
+
+    `counts` says what was scored. `written` is the predictions file, a text if that is a URL, else the place to look
+    at; `refused` means that the script could not be run. `advice` says how to go on, where it did not complete.
+    `output` is the job's folder; `is_driver` says that the MLflow driver scored, no script, and `predicts_text` that
+    its model's signature has texts as predictions.
+    """
+
+    status: Status
+    summary: str
+    cause: str
+    written: Path | str
+    counts: str
+    files: int
+    rows: int
+    failed: int
+    output: OutputFolder
+    is_driver: bool
+    predicts_text: bool = False
+    refused: bool = False
+    advice: str = ""
+
+    @classmethod
+    def of(cls, prepared: Prepared, job: Job, cause: str, written: Path | str, advice: str = "") -> Result:
+        """Return the result of a job that has ended."""
+        return cls(
+            status=job.status,
+            summary=job.summary,
+            cause=cause,
+            written=written,
+            counts=job.counts,
+            files=job.processed_items,
+            rows=job.rows,
+            failed=job.failed,
+            output=prepared.output,
+            is_driver=prepared.script is None,
+            predicts_text=prepared.script is None and prepared.model.predicts_text,
+            refused=job.fatal is not None and job.fatal.kind == "script",
+            advice=advice,
+        )
+
+    @property
+    def exit_code(self) -> int:
+        """0 Completed, 1 Failed, 2 refused, 130 Canceled."""
+        if self.refused:
+            return errors.REFUSED
+        return {Status.COMPLETED: errors.COMPLETED, Status.CANCELED: errors.CANCELED}.get(self.status, errors.FAILED)

@@ -1,0 +1,71 @@
+"""Where the workers of a job log to: stores of their own, or a server that the user or the deployment names."""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from batchtwin_node.script.tracking import RUN_VARIABLE
+
+if TYPE_CHECKING:
+    from batchtwin.engine.prepare import Prepared
+
+URI = "MLFLOW_TRACKING_URI"
+REGISTRY = "MLFLOW_REGISTRY_URI"
+# Not a path, though they look like one.
+DATABRICKS = ("databricks", "uc")
+# A script that chooses an experiment cannot take up a run of another one: MLflow refuses.
+CHOOSES_EXPERIMENT = b"set_experiment"
+_RUN_ID = re.compile(r"[a-zA-Z0-9][\w-]{0,200}", re.ASCII)
+_RELATIVE_SQLITE = re.compile(r"sqlite:///(?P<path>[^/].*)")
+MOST_FILES, MOST_BYTES = 1000, 1 << 20
+
+
+def is_local(uri: str) -> bool:
+    """Whether a tracking URI is a file store or database file of this machine."""
+    if uri.startswith(DATABRICKS):
+        return False
+    return "://" not in uri or uri.startswith(("file:", "sqlite:"))
+
+
+def absolute(uri: str) -> str:
+    """Return a tracking URI as it is seen from any folder."""
+    if match := _RELATIVE_SQLITE.fullmatch(uri):
+        return f"sqlite:///{os.path.abspath(match['path'])}"
+    return uri if ":" in uri or not is_local(uri) else Path(uri).absolute().as_uri()
+
+
+def tracking_variables(prepared: Prepared, machine: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables for workers that log to stores of their own; none if they log to a server.
+
+    `machine` holds the caller's variables. Registered models are still read from the caller's tracking URI.
+    """
+    if URI in prepared.deployment.settings.environment_variables:
+        return {}
+    uri = machine.get(URI)
+    reaches_servers = prepared.request.ray is None and not prepared.request.environment.env.startswith("image:")
+    if uri and not is_local(uri) and reaches_servers:
+        return {}
+    name = prepared.output.root.name
+    run = name if _RUN_ID.fullmatch(name) else uuid.uuid4().hex
+    chooses = prepared.script is not None and mentions(Path(prepared.script[0]), CHOOSES_EXPERIMENT)
+    registry = {REGISTRY: absolute(uri)} if uri and REGISTRY not in machine else {}
+    return {RUN_VARIABLE: f"-{run}" if chooses else run, **registry}
+
+
+def mentions(folder: Path, text: bytes) -> bool:
+    """Whether a Python file of the code holds `text`. Of much code only the first files are read."""
+    for number, path in enumerate(sorted(folder.rglob("*.py"))):
+        if number == MOST_FILES:
+            break
+        try:
+            with path.open("rb") as stream:
+                if text in stream.read(MOST_BYTES):
+                    return True
+        except OSError:  # the script itself will meet it
+            continue
+    return False

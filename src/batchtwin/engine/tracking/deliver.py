@@ -1,0 +1,141 @@
+"""What scripts logged -> an MLflow run. MLflow is imported here and nowhere else in the engine."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batchtwin.engine.job import Status
+from batchtwin.engine.tracking.choice import URI, absolute, is_local
+from batchtwin.engine.tracking.logged import LogReader
+from batchtwin_node.script.tracking import FOLDER
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+STATUSES = {Status.COMPLETED: "FINISHED", Status.FAILED: "FAILED", Status.CANCELED: "KILLED"}
+# What MLflow takes at once.
+MOST_POINTS, MOST_TEXTS = 1000, 100
+
+# What is done at the end of a run of a job with what it logged; returns a sentence for the person.
+OnLogged = Callable[[LogReader, Status, str], str | None]
+
+
+class RunWriter:
+    """Writes to run `run_id`. What MLflow refuses is left out and counted: it never fails a job."""
+
+    def __init__(self, client: MlflowClient, run_id: str, reader: LogReader) -> None:
+        self._client = client
+        self._run = run_id
+        self._reader = reader
+        self.refused = 0
+
+    def update(self) -> None:
+        """Write what was logged since the last call, but for artifacts."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        logged = self._reader.take()
+        points = [Metric(point.key, point.value, point.timestamp, point.step) for point in logged.points]
+        self._in_batches("metrics", points, MOST_POINTS)
+        self._in_batches("params", [Param(key, value) for key, value in logged.params.items()], MOST_TEXTS)
+        self._in_batches("tags", [RunTag(key, value) for key, value in logged.tags.items()], MOST_TEXTS)
+
+    def artifacts(self) -> None:
+        """Write the artifacts, through copies: a script may change a file while it is read."""
+        artifacts = self._reader.artifacts()
+        if not artifacts:
+            return
+        with tempfile.TemporaryDirectory(prefix="batchtwin-artifacts-") as folder:
+            for artifact in artifacts:
+                try:
+                    target = Path(folder, artifact.path)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(self._reader.open(artifact))
+                except OSError:
+                    self.refused += 1
+            self._client.log_artifacts(self._run, folder)
+
+    def _in_batches(self, kind: str, entries: Sequence[Any], most: int) -> None:
+        for first in range(0, len(entries), most):
+            batch = entries[first : first + most]
+            try:
+                self._client.log_batch(self._run, **{kind: list(batch)})
+            except Exception:
+                self._each(kind, batch)
+
+    def _each(self, kind: str, entries: Sequence[Any]) -> None:
+        for entry in entries:
+            try:
+                self._client.log_batch(self._run, **{kind: [entry]})
+            except Exception:
+                self.refused += 1
+
+
+def at_end(reader: LogReader, status: Status, name: str) -> str | None:
+    """Bring what a job logged to a run of the caller's own store; without one, say where it is. Never raises."""
+    if reader.is_empty():
+        reader.remove()
+        return None
+    uri = os.environ.get(URI)
+    try:
+        if uri and is_local(uri):
+            return _deliver(reader, status, name, absolute(uri))
+    except ModuleNotFoundError as error:
+        return f"{_kept(reader)} {error.name} is not installed beside batchtwin, so {uri} does not have them"
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        return f"{_kept(reader)} {uri} does not take them: {type(error).__name__}: {reason}"
+    advice = f"set {URI} to a local store, or use a workspace (batchtwin ml), to have them in a run"
+    return f"{_kept(reader)} {advice}"
+
+
+def dropped(reader: LogReader, status: Status, name: str) -> None:
+    """Forget what a trial logged."""
+
+
+def _kept(reader: LogReader) -> str:
+    reader.take()
+    return f"MLflow: the job logged {counts(reader)}; {reader.folder.parent / FOLDER} holds them;"
+
+
+def counts(reader: LogReader) -> str:
+    """Say how much was logged."""
+    amounts = {"parameter": len(reader.params), "metric": len(reader.metrics), "artifact": len(reader.artifacts())}
+    words = [f"{count} {name}{'' if count == 1 else 's'}" for name, count in amounts.items() if count]
+    return ", ".join(words) or f"{len(reader.tags)} tags"
+
+
+def _deliver(reader: LogReader, status: Status, name: str, uri: str) -> str:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    run = client.create_run(_experiment(client), int(time.time() * 1000), run_name=name)
+    writer = RunWriter(client, run.info.run_id, reader)
+    writer.update()
+    writer.artifacts()
+    client.set_terminated(run.info.run_id, STATUSES.get(status, "FINISHED"))
+    text = f"MLflow: the job logged {counts(reader)}; they are in run {run.info.run_id} of {uri}"
+    refused = writer.refused + reader.left_out
+    reader.remove()
+    return (
+        f"{text}; {refused} values did not fit in one run, such as a second value of a parameter" if refused else text
+    )
+
+
+def _experiment(client: MlflowClient) -> str:
+    """The experiment that the caller's variables name; else the default one."""
+    number = os.environ.get("MLFLOW_EXPERIMENT_ID")
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
+    if number or not name:
+        return number or "0"
+    with suppress(Exception):
+        return str(client.create_experiment(name))
+    experiment = client.get_experiment_by_name(name)
+    return str(experiment.experiment_id) if experiment else "0"

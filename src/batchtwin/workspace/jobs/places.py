@@ -1,0 +1,143 @@
+"""Where the input of an invocation is, and where its output goes: every form of a place, read by one parser."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from batchtwin.deployment.reference import AssetReference, InvalidReferenceError, is_reference, parse_reference
+from batchtwin.inputs.public_blobs import is_remote_input, web_address
+from batchtwin.inputs.public_web import WebError, allows_private, refuse_private
+from batchtwin.workspace import snapshot
+from batchtwin.workspace.datastores import Datastores
+from batchtwin.workspace.errors import InputTypeError, InvalidError
+
+# Job input types, as the SDK names them for `type:` of an Input, and as the service calls them.
+LITERALS = ("string", "number", "integer", "boolean", "literal")
+REFUSED = {
+    **dict.fromkeys(LITERALS, "LiteralJobInput"),
+    "mltable": "MLTableJobInput",
+    "mlflow_model": "MLFlowModelJobInput",
+    "custom_model": "CustomModelJobInput",
+    "triton_model": "TritonModelJobInput",
+}
+TAKEN = ("uri_folder", "uri_file")
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedInput:
+    """The input of a job: how it is named, and where it is; a text if the job has to fetch it from the web."""
+
+    name: str
+    path: Path | str
+    type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedOutput:
+    """The target of a job's output: a folder, and the name of the predictions file; None for the deployment's own."""
+
+    folder: Path | None = None
+    file_name: str | None = None
+
+
+class Places:
+    """Finds inputs and outputs in the workspace at `root`."""
+
+    def __init__(self, root: Path, datastores: Datastores) -> None:
+        self._root = root
+        self._assets = datastores.assets
+        self._datastores = datastores
+
+    def input(self, text: str | None, type: str | None) -> ResolvedInput:
+        """Find the input: a registered one, or a local file or folder, which is copied, as it is uploaded to Azure.
+
+        Raises:
+            InputTypeError: a literal, a table or a model [A].
+            InvalidError: no input, or one that does not exist or cannot be reached from here.
+            NotFoundError: no such data asset, datastore or job output.
+        """
+        if type in REFUSED:
+            raise InputTypeError(REFUSED[type])
+        if type is not None and type not in TAKEN:
+            raise InvalidError(f"input type {type!r}: must be {' or '.join(TAKEN)}")
+        if not text:
+            raise InvalidError("the invocation names no input: --input azureml:DATA@latest, or a folder, or a file")
+        if _is_asset(text):
+            return self._registered(text, type)
+        return self._unregistered(text, text, type)
+
+    def output(self, text: str | None, type: str | None, *, names_file: bool) -> ResolvedOutput:
+        """Return the target of the output. With the type uri_file, `text` is a file, where the deployment writes one.
+
+        Raises:
+            InvalidError: it is no folder of a datastore, and none of this machine.
+            NotFoundError: there is no such datastore.
+        """
+        if type is not None and type not in TAKEN:
+            raise InvalidError(f"output type {type!r}: must be {' or '.join(TAKEN)}")
+        if text is None:
+            return ResolvedOutput()
+        path = self._local(text)
+        if path is None:
+            raise InvalidError(f"{text}: remote output is not written here; give a folder")
+        path = path.absolute()
+        is_file = type == "uri_file" and names_file and not text.endswith("/") and not path.is_dir()
+        return ResolvedOutput(path.parent, path.name) if is_file else ResolvedOutput(path)
+
+    def _registered(self, text: str, type: str | None) -> ResolvedInput:
+        asset = self._assets.resolve("data", text)
+        if asset.type in REFUSED:
+            raise InputTypeError(REFUSED[asset.type])
+        if type is not None and type != asset.type:
+            raise InvalidError(f"{asset.reference}: is a {asset.type}, and the input type is {type}")
+        if asset.path is None:
+            uri = str(asset.properties.get("uri"))
+            return self._unregistered(uri, f"{asset.reference}: lies at {uri}", asset.type)
+        return ResolvedInput(asset.reference, asset.path)
+
+    def _unregistered(self, text: str, shown: str, type: str | None) -> ResolvedInput:
+        if is_remote_input(text):
+            return _on_the_web(text, shown, type)
+        path = self._local(text)
+        if path is None:
+            raise InvalidError(f"{shown}: remote input is not read here; download it, and give the folder")
+        if path.exists():
+            _check_type(shown, path, type)
+        elif is_reference(text):
+            raise InvalidError(f"{shown}: nothing was uploaded there")
+        copy = snapshot.upload(self._root, path)
+        return ResolvedInput(str(copy), copy)
+
+    def _local(self, text: str) -> Path | None:
+        """The place of a path or URI on this machine; datastores are folders of the workspace. None if it is remote."""
+        if is_reference(text):
+            return self._datastores.locate(text)
+        if text.lower().startswith("file:"):
+            return Path(unquote(urlsplit(text).path))
+        return None if _URI.match(text) else Path(text)
+
+
+def _on_the_web(text: str, shown: str, type: str | None) -> ResolvedInput:
+    try:
+        address = web_address(text)
+        if not allows_private():
+            refuse_private(str(urlsplit(address).hostname))
+        return ResolvedInput(text, address, type)
+    except WebError as error:
+        raise InvalidError(str(error) if shown == text else f"{shown}: {error}") from None
+
+
+def _is_asset(text: str) -> bool:
+    try:
+        return is_reference(text) and isinstance(parse_reference(text), AssetReference)
+    except InvalidReferenceError as error:
+        raise InvalidError(str(error)) from None
+
+
+def _check_type(shown: str, path: Path, type: str | None) -> None:
+    if type is not None and path.is_dir() is (type == "uri_file"):
+        raise InvalidError(f"{shown}: is a {'folder' if path.is_dir() else 'file'}, and the input type is {type}")

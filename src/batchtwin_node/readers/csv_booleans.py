@@ -1,0 +1,106 @@
+"""Booleans in a CSV file: pandas makes numbers of them where numbers are asked for, and misses empty columns."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from batchtwin_node.readers.bad_file import BadFileError
+from batchtwin_node.readers.columns import BOOLEANS, NUMBERS, refusal
+from batchtwin_node.readers.signature import ANY, Column, Columns
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SMALL = 1 << 20
+BOOLEAN = re.compile("|".join(sorted(BOOLEANS)).encode())
+
+
+def may_hold_booleans(path: str) -> bool:
+    """A quick no for small files; looking through a large one would cost more than what it saves."""
+    with open(path, "rb") as stream:
+        start = stream.read(SMALL + 1)
+    return len(start) > SMALL or BOOLEAN.search(start) is not None
+
+
+def without_empty_booleans(path: str, frame: pd.DataFrame, columns: Columns) -> Columns:
+    """Drop optional columns of booleans, lists or objects without any value.
+
+    Raises:
+        BadFileError: such a column is required.
+    """
+    empty = {
+        column.name: column
+        for column in columns
+        if _is_dropped_if_empty(column) and not frame.empty and frame[column.name].isna().all()
+    }
+    for column in empty.values():
+        if column.required:
+            raise _bad_value(path, column.name, column.type, 0, None)
+    return tuple(column for column in columns if column.name not in empty)
+
+
+def _is_dropped_if_empty(column: Column) -> bool:
+    """MLflow refuses NaN in columns of booleans, and in optional ones of lists or objects."""
+    return (column.type == "boolean" or (column.type == ANY and not column.required)) and not column.nullable
+
+
+def refuse_booleans_as_numbers(path: str, names: Sequence[str], frame: pd.DataFrame, columns: Columns) -> None:
+    """pandas reads a column of nothing but True and False as numbers, if numbers are asked for.
+
+    MLflow does so only for doubles, some of them missing. `names`: all columns of the file.
+
+    Raises:
+        BadFileError: naming the first boolean.
+    """
+    import pandas as pd
+
+    texts = dict(zip(names, _record(path, 0)))
+    missing = dict(zip(frame.columns, pd.isna(frame.iloc[:1].to_numpy())[0]))
+    later: dict[int, list[Column]] = {}
+    for column in columns:
+        if (
+            column.type not in NUMBERS
+            or column.nullable
+            or not (missing[column.name] or texts.get(column.name) in BOOLEANS)
+        ):
+            continue
+        if column.type == "double" and frame[column.name].hasnans:
+            continue
+        row = _first_truth(frame[column.name])
+        if row is not None:
+            later.setdefault(row, []).append(column)
+    for row in sorted(later):
+        texts = dict(zip(names, _record(path, row)))
+        for column in later[row]:
+            if texts.get(column.name) in BOOLEANS:
+                raise _bad_value(path, column.name, column.type, row, texts[column.name])
+
+
+def _first_truth(values: pd.Series[float]) -> int | None:
+    """Return the row of the first value, if it may be a boolean; None if there is none."""
+    import numpy as np
+
+    rows = np.flatnonzero(values.notna())[:1]
+    return int(rows[0]) if rows.size and values.iloc[rows[0]] in (0, 1) else None
+
+
+def _record(path: str, row: int) -> Sequence[str]:
+    """Return the texts of a record; as pandas sees them where the csv module gives up."""
+    import pandas as pd
+
+    from batchtwin_node.readers.csv_locate import records
+
+    try:
+        return next(islice(records(path), row + 1, None)).texts
+    except (csv.Error, StopIteration):
+        return list(pd.read_csv(path, index_col=False, nrows=row + 1, dtype=str).iloc[row])
+
+
+def _bad_value(path: str, name: str, kind: str, row: int, value: str | None) -> BadFileError:
+    from batchtwin_node.readers.csv_locate import line_of
+
+    return BadFileError(path, refusal(kind, value), column=name, row=row, line=line_of(path, row), value=value)

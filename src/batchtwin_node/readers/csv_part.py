@@ -1,0 +1,66 @@
+"""A range of bytes of a CSV file -> a typed table, as these rows are in the table of the whole file."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from batchtwin_node.protocol import FilePart
+from batchtwin_node.readers import csv_file
+from batchtwin_node.readers.bad_file import BadFileError, NotInPartsError, kind_of, summarize, unreadable
+from batchtwin_node.readers.columns import BOOLEANS, NUMBERS
+from batchtwin_node.readers.csv_booleans import BOOLEAN
+from batchtwin_node.readers.file_kind import CSV
+from batchtwin_node.readers.signature import Columns, Signature
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def read(path: str, part: FilePart, signature: Signature) -> pd.DataFrame:
+    """Read a part. What is wrong is said of the first place in the whole file, whichever part is read first.
+
+    Raises:
+        BadFileError: naming column, row and value where one is to blame.
+        NotInPartsError: only the whole file tells what it means.
+    """
+    try:
+        header, data = _bytes(path, part)
+    except OSError as error:
+        raise unreadable(path, error) from None
+    columns: Columns | None = None
+    try:
+        with csv_file.strictly():
+            names = csv_file.names_in(header)
+            columns = signature.in_table(path, names)
+            if columns is None:
+                raise NotInPartsError("the model's signature leaves types to the whole file")
+            frame = csv_file.typed(BytesIO(data), columns, names)
+    except BadFileError as error:
+        kind = kind_of(path, CSV)
+        raise (BadFileError(path, kind) if kind else error) from None
+    except csv_file.refusals() as error:
+        from batchtwin_node.readers.csv_locate import explain
+
+        raise explain(path, columns, summarize(error)) from None
+    if BOOLEAN.search(data):
+        _refuse_booleans(data, columns)
+    return frame
+
+
+def _bytes(path: str, part: FilePart) -> tuple[bytes, bytes]:
+    """Return the header, and the header with the part behind it."""
+    with open(path, "rb") as stream:
+        header = stream.read(part.header)
+        stream.seek(part.start)
+        return header, header + stream.read(part.length)
+
+
+def _refuse_booleans(data: bytes, columns: Columns) -> None:
+    """pandas takes True and False for numbers, in columns of nothing else: the whole column has to be looked at."""
+    import pandas as pd
+
+    numbers = {column.name for column in columns if column.type in NUMBERS}
+    texts = pd.read_csv(BytesIO(data), index_col=False, dtype=str, usecols=numbers.__contains__)
+    if texts.isin(list(BOOLEANS)).to_numpy().any():
+        raise NotInPartsError("it has True or False where numbers are asked for")

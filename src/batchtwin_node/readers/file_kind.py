@@ -1,0 +1,124 @@
+"""What a file is, by its first bytes, if that is not what its ending says; looked at when reading has failed."""
+
+from __future__ import annotations
+
+import re
+from codecs import getincrementaldecoder
+
+HEAD = 1 << 16
+CSV, PARQUET, IMAGE = "CSV", "Parquet", "an image"
+# How a file begins, what it is then, and what to do.
+BEGINNINGS = (
+    (b"\x1f\x8b", "a gzip file", "unpack it"),
+    (b"PK\x03\x04", "a zip archive", "unpack it"),
+    (b"BZh", "a bzip2 file", "unpack it"),
+    (b"\xfd7zXZ\x00", "an xz file", "unpack it"),
+    (b"\x28\xb5\x2f\xfd", "a zstd file", "unpack it"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook or another Office file", "save its sheet as CSV"),
+    (b"PAR1", "a Parquet file", "name it .parquet"),
+    (b"ARROW1", "an Arrow (Feather) file", "save it as Parquet"),
+    (b"ORC", "an ORC file", "save it as Parquet"),
+    (b"Obj\x01", "an Avro file", "save it as Parquet"),
+    (b"\x89HDF\r\n", "an HDF5 file", "save it as Parquet"),
+    (b"SQLite format 3\x00", "an SQLite database", "save its table as CSV"),
+    (b"%PDF", "a PDF document", "save its table as CSV"),
+    (b"\x89PNG", "a PNG image", "name it .png"),
+    (b"\xff\xd8\xff", "a JPEG image", "name it .jpg"),
+    (b"version https://git-lfs.github.com/spec/", "a pointer of Git LFS", "get the file itself: git lfs pull"),
+)
+OFFICE = ((b"xl/", "an Excel workbook"), (b"[Content_Types].xml", "an Office file, such as an Excel workbook"))
+TEXT_MARKS = (
+    (b"\xff\xfe\x00\x00", "UTF-32 text"),
+    (b"\x00\x00\xfe\xff", "UTF-32 text"),
+    (b"\xff\xfe", "UTF-16 text"),
+    (b"\xfe\xff", "UTF-16 text"),
+)
+MARKUP = (
+    (re.compile(rb"\s*<(!doctype html|html|head|body)\b", re.IGNORECASE), "an HTML page, such as a page to sign in"),
+    (re.compile(rb"\s*<\?xml\b", re.IGNORECASE), "an XML document"),
+    (re.compile(rb"\s*(\{\s*\"|\[\s*[\[{\"\d-])"), "JSON"),
+)
+NOT_UTF_8 = ", not UTF-8"
+SEPARATORS = {";": "';'", "\t": "tabs", "|": "'|'"}
+QUOTED = re.compile(r'"[^"]*"')
+# Bytes that no text has, and how many in a hundred make a file binary that is not UTF-8, or any file.
+CONTROL = bytes({*range(32)} - set(b"\t\n\v\f\r\x1b"))
+BINARY, SURELY_BINARY = 10, 40
+
+
+def other_kind(head: bytes, wanted: str) -> str | None:
+    """Say what a file is whose first bytes are `head`, and what to do, if it is not what it should be.
+
+    `wanted` is CSV, PARQUET or IMAGE.
+    """
+    if not head.strip():
+        return "the file holds nothing but blanks" if head else "the file is empty"
+    kind = _by_beginning(head) or _by_encoding(head) or _by_markup(head)
+    if kind is not None:
+        what, advice = kind
+        if what == f"a {wanted} file" or (wanted == IMAGE and what.endswith("image")):
+            return None
+        return f"this is {what}: {advice}" if NOT_UTF_8 in what else f"this is {what}, not {wanted}: {advice}"
+    if _is_binary(head):
+        return f"this is binary data, not {wanted}"
+    if wanted == PARQUET:
+        return "this is text, not Parquet: name it .csv if it is CSV"
+    if wanted == IMAGE:
+        return None
+    separator = separator_of(head)
+    return separator and f"separated by {separator}, the service reads commas: save it with commas"
+
+
+def _is_binary(head: bytes) -> bool:
+    """A text may have a stray control character."""
+    share = (len(head) - len(head.translate(None, CONTROL))) * 100 // len(head)
+    return share >= SURELY_BINARY or (share >= BINARY and not _is_utf_8(head))
+
+
+def _is_utf_8(head: bytes) -> bool:
+    try:
+        getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _by_beginning(head: bytes) -> tuple[str, str] | None:
+    for beginning, what, advice in BEGINNINGS:
+        if head.startswith(beginning):
+            office = [name for mark, name in OFFICE if mark in head] if what == "a zip archive" else []
+            return (office[0], "save its sheet as CSV") if office else (what, advice)
+    return None
+
+
+def _by_encoding(head: bytes) -> tuple[str, str] | None:
+    """UTF-16 has a mark at its beginning, or a zero in every other byte where its letters are Latin."""
+    zeros = [head[at::2].count(0) * 2 for at in (0, 1)]
+    what = next((name for mark, name in TEXT_MARKS if head.startswith(mark)), None)
+    if what is None and max(zeros) > len(head) * 0.8 and min(zeros) < len(head) * 0.2:
+        what = "UTF-16 text"
+    return None if what is None else (what + NOT_UTF_8, "save it as UTF-8")
+
+
+def _by_markup(head: bytes) -> tuple[str, str] | None:
+    text = head[3:] if head.startswith(b"\xef\xbb\xbf") else head
+    what = next((what for pattern, what in MARKUP if pattern.match(text)), None)
+    return None if what is None else (what, "save its table as CSV" if what == "JSON" else "look where it came from")
+
+
+def separator_of(head: bytes) -> str | None:
+    """Name what separates the fields if commas do not: the header has none, and its first record as many others."""
+    lines = [line for line in head.decode("utf-8-sig", "replace").splitlines(keepends=True) if line.strip()]
+    if len(head) >= HEAD and len(lines) == 2 and not lines[1].endswith(("\r", "\n")):
+        lines.pop()  # the rest of it is not in the head
+    if lines and len(lines[0].rstrip()) <= 5 and lines[0].lower().startswith("sep="):
+        return SEPARATORS.get(lines[0][4:5])
+    bare = [QUOTED.sub("", line) for line in lines[:2]]
+    if not bare or "," in bare[0]:
+        return None
+    for separator, name in SEPARATORS.items():
+        counts = [line.count(separator) for line in bare]
+        if counts[0] and len(set(counts)) == 1:
+            return name
+    return None

@@ -1,0 +1,48 @@
+"""The traceback of a script's exception, as its author knows it: no frames of the runtime above it, none of imports."""
+
+from __future__ import annotations
+
+import os
+import traceback
+
+PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
+LOADER = os.path.join(PACKAGE, "script", "entry_script.py")
+IMPORTLIB = os.path.join("importlib", "__init__.py")
+
+
+def trace_of(error: BaseException) -> str:
+    """Return the traceback of an exception, and of those that it came from."""
+    whole = traceback.TracebackException.from_exception(error)
+    _strip(whole, set())
+    return "".join(whole.format())
+
+
+def place_in(folder: str, error: BaseException) -> str:
+    """Return `file:line` of the last line in `folder` that led to an exception; empty if none of it is there."""
+    top = os.path.realpath(folder) + os.sep
+    if isinstance(error, SyntaxError) and error.filename and os.path.realpath(error.filename).startswith(top):
+        return f"{error.filename}:{error.lineno}"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_in(top, frame.filename)]
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+
+
+def _is_in(top: str, path: str) -> bool:
+    return os.path.realpath(path).startswith(top)
+
+
+def _strip(whole: traceback.TracebackException, seen: set[int]) -> None:
+    """Take frames out, in place, of an exception, its causes and what it was raised in. Not every one may go."""
+    if id(whole) in seen:
+        return
+    seen.add(id(whole))
+    kept = [frame for frame in whole.stack if not _is_import(frame.filename)]
+    ours = [frame.filename.startswith(PACKAGE) for frame in kept]
+    if not all(ours):
+        whole.stack[:] = kept[ours.index(False) :]
+    for other in (whole.__cause__, whole.__context__):
+        if other is not None:
+            _strip(other, seen)
+
+
+def _is_import(path: str) -> bool:
+    return path == LOADER or path.startswith("<frozen importlib") or path.endswith(IMPORTLIB)

@@ -1,0 +1,228 @@
+"""What a scoring script logs with MLflow: where it goes, and that it never fails a job."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from subprocess import run
+from typing import Any
+
+import pytest
+
+from batchtwin.engine.tracking.choice import CHOOSES_EXPERIMENT, absolute, is_local, mentions
+from batchtwin.engine.tracking.logged import Logged, LogReader, Point
+from support import Project
+
+SCRIPT = """
+import os
+import mlflow
+
+def run(mini_batch):
+    mlflow.log_param("kind", "echo")
+    for path in mini_batch:
+        mlflow.log_metric("size/bytes", os.path.getsize(path))
+    with open("note.txt", "w") as stream:
+        stream.write("hello")
+    mlflow.log_artifact("note.txt", "notes")
+    mlflow.set_tag("who", "me")
+    return mini_batch
+"""
+OWN_RUNS = """
+import mlflow
+
+def run(mini_batch):
+    with mlflow.start_run(run_name="own") as own:
+        mlflow.log_param("file", mini_batch[0])
+        mlflow.log_metric("count", len(mini_batch))
+        with mlflow.start_run(nested=True):
+            mlflow.log_metric("inner", 1)
+    return mini_batch
+"""
+SHOW = """
+import json, os, sys
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
+from mlflow.tracking import MlflowClient
+client = MlflowClient(sys.argv[1])
+runs = []
+for experiment in client.search_experiments():
+    for found in client.search_runs([experiment.experiment_id]):
+        folder = client.download_artifacts(found.info.run_id, "") if client.list_artifacts(found.info.run_id) else None
+        files = [os.path.relpath(os.path.join(at, name), folder) for at, _, names in os.walk(folder or "/none")
+                 for name in names]
+        points = {key: len(client.get_metric_history(found.info.run_id, key)) for key in found.data.metrics}
+        runs.append({"params": found.data.params, "points": points, "status": found.info.status, "files": files,
+                     "who": found.data.tags.get("who")})
+print(json.dumps(runs))
+"""
+
+
+def shown(uri: str, folder: Path) -> list[dict[str, Any]]:
+    """All runs of a store, as MLflow gives them."""
+    done = run([sys.executable, "-c", SHOW, uri], capture_output=True, text=True, check=True, cwd=folder)
+    runs: list[dict[str, Any]] = json.loads(done.stdout)
+    return runs
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """Four files for two workers."""
+    project = Project(tmp_path / "project", SCRIPT)
+    project.files(4)
+    return project
+
+
+def test_without_a_store_it_is_counted_in_a_note_and_kept(project: Project) -> None:
+    done = project.score()
+    assert done.code == 0, done.err
+    (note,) = [line for line in done.err.splitlines() if line.startswith("MLflow: ")]
+    assert "the job logged 1 parameter, 1 metric, 1 artifact" in note
+    assert "set MLFLOW_TRACKING_URI" in note
+    assert note in done.log("job_progress_overview.*")
+    files = [path.name for path in (done.output / "logs/user/mlflow").rglob("note.txt")]
+    assert files
+
+
+@pytest.mark.parametrize("uri", ["sqlite:///{}/runs.db", "file://{}/runs", "{}/runs"])
+def test_a_local_store_of_the_users_gets_one_run(project: Project, tmp_path: Path, uri: str) -> None:
+    uri = uri.format(tmp_path)
+    done = project.score(env={"MLFLOW_TRACKING_URI": uri})
+    assert done.code == 0, done.err
+    (found,) = shown(uri, tmp_path)
+    assert (found["params"], found["points"], found["who"]) == ({"kind": "echo"}, {"size/bytes": 4}, "me")
+    assert (found["files"], found["status"]) == (["notes/note.txt"], "FINISHED")
+    assert not (done.output / "logs/user/mlflow").exists()
+
+
+def test_runs_that_the_script_starts_go_into_the_one_run(project: Project, tmp_path: Path) -> None:
+    project.script = OWN_RUNS
+    done = project.score("--workers", "1", env={"MLFLOW_TRACKING_URI": f"{tmp_path}/runs"})
+    assert done.code == 0, done.err
+    (found,) = shown(f"{tmp_path}/runs", tmp_path)
+    assert found["points"] == {"count": 4, "inner": 4}
+    assert list(found["params"]) == ["file"]
+    assert "3 values did not fit in one run" in done.err
+
+
+def test_a_script_may_choose_an_experiment(project: Project) -> None:
+    project.script = SCRIPT.replace("def run", "mlflow.set_experiment('mine')\n\ndef run")
+    done = project.score()
+    assert done.code == 0, done.err
+    assert "the job logged 1 parameter" in done.err
+
+
+def test_the_run_has_the_id_of_the_job(project: Project) -> None:
+    project.script = """
+        import os
+        import mlflow
+
+        def run(mini_batch):
+            return [mlflow.start_run().info.run_id + " " + os.environ["AZUREML_RUN_ID"]]
+    """
+    project.settings = {"mini_batch_size": 4}
+    assert project.score().predictions == "job job\n"
+
+
+def test_a_store_that_refuses_fails_no_job(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "runs.db").write_text("no database")
+    done = project.score(env={"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/runs.db"})
+    assert done.code == 0, done.err
+    assert "does not take them" in done.err
+    assert list((done.output / "logs/user/mlflow").rglob("note.txt"))
+
+
+def test_a_store_of_the_deployments_own_is_left_to_it(project: Project, tmp_path: Path) -> None:
+    project.settings = {"environment_variables": {"MLFLOW_TRACKING_URI": str(tmp_path / "own")}}
+    project.settings["environment_variables"]["MLFLOW_ALLOW_FILE_STORE"] = "true"
+    done = project.score("--workers", "1")
+    assert (done.code, "MLflow: " in done.err) == (0, False), done.err
+    assert shown(str(tmp_path / "own"), tmp_path)[0]["params"] == {"kind": "echo"}
+
+
+def test_a_job_that_logs_nothing_has_no_store(project: Project) -> None:
+    project.script = "import mlflow\ndef run(mini_batch): return mini_batch"
+    done = project.score()
+    assert (done.code, done.err) == (0, "")
+    assert not (done.output / "logs/user/mlflow").exists()
+
+
+def put(folder: Path, name: str, text: str, store: str = "run1-node0-process000") -> Path:
+    path = folder / "logs/user/mlflow" / store / "0/job" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_metrics_are_read_bit_by_bit(tmp_path: Path) -> None:
+    path = put(tmp_path, "metrics/loss/train", "1 0.5 0\n2 0.25 1 some more\n3 0.1")
+    reader = LogReader(tmp_path / "logs", 1)
+    assert reader.take().points == [Point("loss/train", 0.5, 1, 0), Point("loss/train", 0.25, 2, 1)]
+    with path.open("a") as stream:
+        stream.write("25 7\nrubbish\n4 nan\n")
+    first, second = reader.take().points
+    assert (first, second.key, second.timestamp) == (Point("loss/train", 0.125, 3, 7), "loss/train", 4)
+    assert reader.take() == Logged()
+
+
+def test_what_two_workers_log_is_one(tmp_path: Path) -> None:
+    put(tmp_path, "params/a", "1")
+    put(tmp_path, "params/a", "1", "run1-node0-process001")
+    put(tmp_path, "params/b", "x", "run1-node0-process001")
+    put(tmp_path, "params/b", "y", "run1-node0-process002")
+    put(tmp_path, "tags/mlflow.user", "root")
+    put(tmp_path, "params/c", "of another run", "run2-node0-process000")
+    reader = LogReader(tmp_path / "logs", 1)
+    assert reader.take() == Logged(params={"a": "1", "b": "x"}, left_out=1)
+    assert reader.metrics == set()
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "key").write_text("s3cret")
+    job = tmp_path / "job"
+    put(job, "artifacts/good.txt", "good").with_name("key").symlink_to(secret / "key")
+    (job / "logs/user/mlflow/run1-node0-process000/0/job/artifacts/all").symlink_to(secret)
+    (job / "logs/user/mlflow/run1-node0-process000/0/job/params").symlink_to(secret)
+    (job / "logs/user/mlflow/run1-other").symlink_to(secret)
+    os.mkfifo(job / "logs/user/mlflow/run1-node0-process000/0/job/artifacts/pipe")
+    reader = LogReader(job / "logs", 1)
+    assert reader.take() == Logged()
+    assert [artifact.path for artifact in reader.artifacts()] == ["good.txt"]
+    assert reader.open(reader.artifacts()[0]) == b"good"
+
+
+@pytest.mark.parametrize(
+    ("uri", "local"),
+    [
+        ("mlruns", True),
+        ("/x/mlruns", True),
+        ("file:///x", True),
+        ("file:x", True),
+        ("sqlite:///x.db", True),
+        ("http://127.0.0.1:5000", False),
+        ("azureml://x/y", False),
+        ("postgresql://x/y", False),
+        ("databricks", False),
+        ("databricks://profile", False),
+    ],
+)
+def test_a_store_of_this_machine_is_told_from_a_server(uri: str, local: bool) -> None:
+    assert is_local(uri) is local
+
+
+def test_a_relative_store_is_seen_from_the_callers_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert absolute("runs") == (tmp_path / "runs").as_uri()
+    assert absolute("sqlite:///runs.db") == f"sqlite:///{tmp_path}/runs.db"
+    assert absolute("sqlite:////x/runs.db") == "sqlite:////x/runs.db"
+    assert absolute("http://x") == "http://x"
+
+
+def test_the_code_is_looked_at_for_the_choice_of_an_experiment(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "a.py").write_text("import mlflow\n")
+    assert not mentions(tmp_path, CHOOSES_EXPERIMENT)
+    (tmp_path / "lib/b.py").write_text("mlflow.set_experiment('x')\n")
+    assert mentions(tmp_path, CHOOSES_EXPERIMENT)

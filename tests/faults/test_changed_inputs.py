@@ -1,0 +1,158 @@
+"""Inputs that change while the job runs: one warning each, listed in the manifest; `--strict-inputs` fails the job."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support import Finished, Project, batchtwin
+
+CHANGES = """
+    import os
+    def run(mini_batch):
+        lines = [open(path).read().strip() for path in mini_batch]
+        for path in mini_batch:
+            name = os.path.basename(path)
+            if name == "01.txt" and os.environ.get("CHANGE"):
+                with open(path, "a") as file:
+                    file.write("more\\n")
+            if name == "02.txt" and os.environ.get("CHANGE"):
+                os.utime(path, ns=(1, 1))
+            if name == "03.txt" and os.environ.get("CHANGE"):
+                os.unlink(path)
+        return lines
+"""
+
+
+@pytest.fixture
+def job(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project whose script changes three of five inputs after it has read them."""
+    project.files(5)
+    project.script = CHANGES
+    project.settings = {"retry_settings": {"max_retries": 1}}
+    monkeypatch.setenv("CHANGE", "1")
+    shutil.copytree(project.inputs, project.folder / "as it was")
+    return project
+
+
+def put_back(job: Project) -> None:
+    for path in (job.folder / "as it was").iterdir():
+        shutil.copy2(path, job.inputs / path.name)
+
+
+def changed(job: Project) -> list[dict[str, Any]]:
+    manifest: dict[str, Any] = json.loads((job.folder / "job/manifest.json").read_text())
+    changes: list[dict[str, Any]] = manifest["changed_inputs"]
+    return changes
+
+
+def warnings(done: Finished) -> list[str]:
+    return sorted(line for line in done.err.splitlines() if line.startswith("Warning: input"))
+
+
+@pytest.mark.on_ray
+def test_each_change_is_one_warning_and_stands_in_the_manifest(job: Project) -> None:
+    done = job.score()
+    assert (done.code, done.predictions) == (0, "0\n1\n2\n3\n4\n"), done.err
+    sentences = [
+        f"input {job.inputs / '01.txt'} has 7 bytes, 2 when the job began",
+        f"input {job.inputs / '02.txt'} was written since the job began",
+        f"input {job.inputs / '03.txt'}: No such file or directory",
+    ]
+    end = "; it changed while the job ran, and its rows may be of either content"
+    assert warnings(done) == [f"Warning: {text}{end}" for text in sentences]
+    assert [entry["change"] for entry in changed(job)] == sentences
+    assert [entry["path"] for entry in changed(job)] == [str(job.inputs / f"0{at}.txt") for at in (1, 2, 3)]
+    assert done.log("job_progress_overview.*.txt").count("Warning: input") == 3
+    put_back(job)
+    verified = batchtwin("verify", job.folder / "job")
+    assert verified.code == 1
+    assert [line for line in verified.err.splitlines() if "while the job ran" in line] == [
+        f"while the job ran: {text}" for text in sentences
+    ]
+
+
+def test_nothing_is_said_of_inputs_that_stay(job: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CHANGE")
+    done = job.score("--strict-inputs")
+    assert (done.code, warnings(done), changed(job)) == (0, [], [])
+
+
+@pytest.mark.on_ray
+def test_strict_inputs_fail_the_job_which_can_be_resumed(job: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = job.score("--strict-inputs", "--workers", "1")
+    assert done.code == 1
+    assert "01.txt has 7 bytes, 2 when the job began; --strict-inputs: put it back as it was and resume" in done.err
+    assert not (done.output / "manifest.json").exists()
+    assert batchtwin("resume", done.output).code == 2, "it has changed"
+    put_back(job)
+    monkeypatch.delenv("CHANGE")
+    resumed = batchtwin("resume", done.output)
+    assert (resumed.code, done.predictions) == (0, "0\n1\n2\n3\n4\n"), resumed.err
+    assert [Path(entry["path"]).name for entry in changed(job)] == ["01.txt"]
+    ran = sorted(path.name for path in (done.output / "logs/sys/job_report").iterdir())
+    assert ran == ["processed_mini-batches.csv"]
+
+
+def test_changes_of_an_earlier_run_stand_in_the_manifest(job: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    crash = {"BATCHTWIN_CRASH_AT": f"parent:7:{job.folder / 'crash'}"}
+    assert job.score("--workers", "1", env=crash).code == -9
+    put_back(job)
+    monkeypatch.delenv("CHANGE")
+    resumed = batchtwin("resume", job.folder / "job")
+    assert resumed.code == 0, resumed.err
+    assert "01.txt" in [Path(entry["path"]).name for entry in changed(job)]
+
+
+def test_an_input_that_is_gone_before_it_is_read(job: Project) -> None:
+    job.script = """
+        import os
+        def run(mini_batch):
+            folder = os.path.dirname(mini_batch[0])
+            if mini_batch[0].endswith("00.txt"):
+                os.unlink(os.path.join(folder, "04.txt"))
+            return [open(path).read().strip() for path in mini_batch]
+    """
+    done = job.score("--workers", "1")
+    assert done.code == 0, done.err
+    assert [Path(entry["path"]).name for entry in changed(job)] == ["04.txt"]
+    assert warnings(done)[0].startswith(f"Warning: input {job.inputs / '04.txt'}: No such file or directory")
+    put_back(job)
+    done = job.score("--workers", "1", "--overwrite", "--strict-inputs")
+    assert done.code == 1
+    assert "04.txt: No such file or directory; --strict-inputs" in done.err
+
+
+def test_a_hashed_input_may_be_touched(job: Project) -> None:
+    job.script = """
+        import os
+        def run(mini_batch):
+            for path in mini_batch:
+                os.utime(path, ns=(1, 1))
+            return mini_batch
+    """
+    done = job.score("--hash-inputs", "--strict-inputs")
+    assert (done.code, warnings(done), changed(job)) == (0, [], [])
+
+
+def test_the_console_does_not_fill_with_changes(job: Project) -> None:
+    for number in range(60):
+        (job.inputs / f"more{number:02}.txt").write_text("1\n")
+    job.settings["mini_batch_size"] = 10
+    job.script = """
+        import os
+        def run(mini_batch):
+            for path in mini_batch:
+                os.utime(path, ns=(1, 1))
+            return mini_batch
+    """
+    done = job.score()
+    assert len(warnings(done)) == 50
+    assert "Warning: more inputs have changed; the manifest lists them" in done.err
+    assert len(changed(job)) == 65
+    assert os.path.exists(done.output / "named-outputs/score/predictions.csv")

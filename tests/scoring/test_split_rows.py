@@ -1,0 +1,182 @@
+"""--split-rows: one file on all workers gives the bytes of the whole file, or is scored whole."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from batchtwin.inputs import parts
+from batchtwin_node.driver.parts import score_part
+from batchtwin_node.readers.bad_file import NotInPartsError
+from batchtwin_node.readers.signature import Column, Signature
+from support import Project, batchtwin
+
+ROWS = 1000
+MODELS = """
+    import sys, mlflow
+    import pandas as pd
+
+    class Model(mlflow.pyfunc.PythonModel):
+        def predict(self, context, model_input, params=None):
+            x = model_input["x"]
+            return {how}
+    mlflow.models.set_model(Model())
+"""
+SIGNATURE = """
+    import sys, mlflow
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+    schema = Schema([ColSpec("double", "x"), ColSpec("string", "s")])
+    more = {"signature": ModelSignature(schema), "pip_requirements": []}
+    mlflow.pyfunc.save_model(sys.argv[1], python_model=sys.argv[2], **more)
+"""
+
+
+def model(folder: Path, how: str) -> Path:
+    path = folder / "model.py"
+    path.write_text(textwrap.dedent(MODELS.format(how=how)))
+    words = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(SIGNATURE), str(folder / "saved"), str(path)]
+    subprocess.run(words, check=True, capture_output=True)
+    return folder / "saved"
+
+
+@pytest.fixture(scope="module")
+def row_wise(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return model(tmp_path_factory.mktemp("row-wise"), "x * 2 + model_input['s'].str.len()")
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    texts = np.where(np.arange(ROWS) % 7 == 0, 'two\nlines, "quoted"', "plain")
+    return pd.DataFrame({"s": texts, "x": np.arange(ROWS) / 8})
+
+
+@pytest.fixture
+def split(tmp_path: Path, row_wise: Path) -> Project:
+    return Project(tmp_path / "project", model=row_wise)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_the_bytes_are_those_of_the_whole_file(split: Project, table: pd.DataFrame, ending: str) -> None:
+    small = split.inputs / f"a.{ending}"
+    large = split.inputs / f"b.{ending}"
+    for path, frame in ((small, table[:50]), (large, table)):
+        if ending == "csv":
+            frame.to_csv(path, index=False)
+        else:
+            frame.to_parquet(path, row_group_size=100)
+    whole = split.score()
+    assert whole.code == 0, whole.err
+    expected = whole.predictions
+    done = split.score("--split-rows", "100", "--overwrite")
+    assert (done.code, done.predictions) == (0, expected), done.err
+    assert "There are 11 mini batches with 11 items" in done.out
+    assert "one predict for each part of a large file" in done.err
+    assert batchtwin("verify", done.output).code == 0
+    manifest = json.loads((done.output / "manifest.json").read_text())
+    assert [entry["first_row"] for entry in manifest["inputs"]] == [None, *range(0, ROWS, 100)]
+    assert "b." + ending + " rows 900 to 999" in done.log("sys/job_report/processed_mini-batches.csv")
+
+
+def test_a_job_that_was_killed_goes_on_with_the_parts_that_lack(split: Project, table: pd.DataFrame) -> None:
+    table.to_csv(split.inputs / "a.csv", index=False)
+    expected = split.score().predictions
+    flag = split.folder / "killed"
+    killed = split.score("--split-rows", "100", "--overwrite", env={"BATCHTWIN_CRASH_AT": f"parent:6:{flag}"})
+    assert flag.exists() and killed.code == -9
+    done = batchtwin("resume", killed.output)
+    assert done.code == 0, done.err
+    assert killed.predictions == expected
+
+
+NOT_ROW_WISE: dict[str, Callable[[pd.DataFrame], object]] = {
+    "mean": lambda frame: frame.x - frame.x.mean(),
+    "before": lambda frame: frame.x.diff(),
+    "window": lambda frame: frame.x.rolling(3).sum(),
+    "after": lambda frame: frame.x.shift(-1),
+    "rank": lambda frame: frame.x.rank(),
+    "fewer": lambda frame: frame.x[frame.x > 5],
+    "more": lambda frame: pd.concat([frame.x, frame.x]),
+    "index": lambda frame: frame.x + frame.index,
+    "one": lambda frame: 1,
+    "limit": lambda frame: [1 / (len(frame) > 60)] * len(frame),
+}
+
+
+@pytest.mark.parametrize("how", NOT_ROW_WISE)
+def test_a_model_that_is_not_row_wise_is_found_out(tmp_path: Path, table: pd.DataFrame, how: str) -> None:
+    path = tmp_path / "a.csv"
+    table.to_csv(path, index=False)
+    part = parts.split(str(path), 100)[0]
+    signature = Signature((Column("x", "double"), Column("s", "string")))
+    with pytest.raises(NotInPartsError, match="does not treat rows one by one"):
+        score_part(str(path), part, signature, NOT_ROW_WISE[how])
+
+
+def test_then_whole_files_are_scored(tmp_path: Path, table: pd.DataFrame) -> None:
+    project = Project(tmp_path / "project", model=model(tmp_path, "x - x.mean()"))
+    table.to_csv(project.inputs / "a.csv", index=False)
+    expected = project.score().predictions
+    done = project.score("--split-rows", "100", "--overwrite")
+    assert (done.code, done.predictions) == (0, expected), done.err
+    assert "--split-rows: the model does not treat rows one by one; whole files are scored" in done.err
+    assert "There are 1 mini batches with 1 items" in done.out
+    assert batchtwin("verify", done.output).code == 0
+
+
+def test_a_bad_value_is_named_as_in_the_whole_file(split: Project, table: pd.DataFrame) -> None:
+    table = table.astype(object)
+    table.loc[[777, 950], "x"] = "many"
+    table.to_csv(split.inputs / "a.csv", index=False)
+    whole = split.score("--overwrite")
+    done = split.score("--split-rows", "100", "--overwrite")
+    assert done.code == whole.code == 1
+    [failure] = done.failures
+    assert (failure["row"], failure["value"], failure["column"]) == (777, "many", "x")
+    assert failure["message"] == whole.failures[0]["message"]
+
+
+def test_booleans_among_numbers_are_judged_by_the_whole_column(split: Project) -> None:
+    (split.inputs / "a.csv").write_text("x,s\n1,a\n2,b\nTrue,c\nFalse,d\n")
+    whole = split.score("--overwrite")
+    done = split.score("--split-rows", "2", "--overwrite")
+    assert done.code == whole.code == 1
+    assert done.failures == whole.failures
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--split-rows", "0"], "--split-rows 0: expected a number of rows from 1, or auto"),
+        (["--split-rows", "many"], "--split-rows many: expected a number of rows from 1, or auto"),
+        (["--split-rows", "5", "--bad-files", "quarantine"], "--split-rows does not go with --bad-files quarantine"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(split: Project, words: list[str], text: str) -> None:
+    (split.inputs / "a.csv").write_text("x,s\n1,a\n")
+    done = split.score(*words)
+    assert done.code == 2
+    assert text in done.err
+
+
+def test_it_is_for_the_driver(project: Project) -> None:
+    project.files(1)
+    project.script = "def run(mini_batch): return mini_batch"
+    done = project.score("--split-rows", "5")
+    assert done.code == 2
+    assert "--split-rows is for the MLflow driver" in done.err
+
+
+def test_files_below_the_size_are_whole_under_auto(split: Project) -> None:
+    (split.inputs / "a.csv").write_text("x,s\n1,a\n2,b\n")
+    done = split.score("--split-rows", "auto")
+    assert done.code == 0
+    assert "There are 1 mini batches with 1 items" in done.out
