@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from batchtwin.api import Result
+    from batchtwin.api.result import Result
 
 BatchScore = Callable[..., "Result"]
 """The type of the fixture `batch_score`, for annotations."""
