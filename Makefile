@@ -135,7 +135,7 @@ $(OLD_SDK): tests/azure/old-sdk.txt | $(DEV)
 
 .PHONY: test coverage test-container test-azurite test-ray test-pythons test-all
 test: $(DEV) $(OLD_SDK) ## all tests that need no container engine and no network (PYTEST_FLAGS)
-	@$(BIN)/pytest -m "not container and not azurite and not pythons" --numprocesses $(PROCESSES) --dist worksteal --durations 25 $(PYTEST_FLAGS)
+	@$(BIN)/pytest -m "not container and not azurite and not pythons and not ray" --numprocesses $(PROCESSES) --dist worksteal --durations 25 $(PYTEST_FLAGS)
 
 # Every process of every job is traced, which takes half as long again: not for each change.
 coverage: PYTEST_FLAGS += --cov
@@ -144,7 +144,8 @@ coverage: test ### `make test`, and which branches of src it takes; fails below 
 test-container: $(DEV) ## build the image and test in it (PYTEST_FLAGS)
 	@$(BIN)/pytest -m container $(PYTEST_FLAGS)
 
-test-ray: $(DEV) ## the tests of behaviour and of faults on a Ray cluster (PYTEST_FLAGS="-m on_ray": those of CI)
+test-ray: $(DEV) ## Ray's own tests, and those of behaviour and of faults on a cluster (PYTEST_FLAGS="-m on_ray": those of CI)
+	@$(BIN)/pytest -m "ray and not azurite" tests/engine tests/stores
 	@$(BIN)/pytest --pool ray -m "not local" tests/behaviour tests/faults $(PYTEST_FLAGS)
 
 # Microsoft's emulator of the blob service; npm's lock pins it and all it needs.

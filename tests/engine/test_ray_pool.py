@@ -17,6 +17,8 @@ from batchtwin_node.launcher import devices
 from ray_cluster import running
 from support import ALL_FOUR_FIRST, Finished, Project, batchtwin, wait_for
 
+pytestmark = pytest.mark.ray
+
 SCRIPT = """
     import os, pathlib, time
     def run(mini_batch):
