@@ -318,3 +318,17 @@ def test_output_as_older_pages_write_it(az: Az, words: tuple[str, ...], folder: 
     job = az.invoke("--input", "project/inputs", "--set", *words, "output_file_name=x.csv")
     assert az.end(job) == "Completed"
     assert (az.folder / "workspace/datastores/workspaceblobstore" / folder / "x.csv").read_text() == "0\n1\n2\n"
+
+
+def test_the_code_of_a_deployment_may_lie_in_a_datastore(az: Az) -> None:
+    """As the reference of the YAML has it: a local path, or `azureml:`."""
+    code = az.folder / "workspace/datastores/workspaceblobstore/code"
+    code.mkdir(parents=True)
+    (code / "driver.py").write_text("def run(mini_batch): return ['stored'] * len(mini_batch)\n")
+    words = ("batch-deployment", "create", "-f", Project(az.folder / "coded", ECHO).write(), "-n", "coded", "--set")
+    az.ok(*words, f"code_configuration.code={STORE_ID}/paths/code")
+    job = az.invoke("--input", "project/inputs", "-d", "coded")
+    assert az.end(job) == "Completed"
+    for path, text in ((f"{STORE_ID}/paths/none", "is not in"), ("/subscriptions/s/x", "must be azureml:NAME")):
+        done = az(*words, f"code_configuration.code={path}")
+        assert (done.code, text in done.err) == (1, True), done.err
