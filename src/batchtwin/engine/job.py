@@ -75,15 +75,6 @@ class Job:
             f"{self.succeeded} succeeded, {self.failed} failed. The error threshold is {self.rules.error_threshold}."
         )
 
-    @property
-    def counts(self) -> str:
-        """Files that gave rows or results, rows, and what gave none."""
-        empty = sum(outcome.file_rows.count((0, 0)) for outcome in self.outcomes.values() if outcome.file_rows)
-        scored = self.succeeded - empty
-        others = {"without rows": empty, "failed": self.failed}
-        texts = (f"; {n} {'file' if n == 1 else 'files'} {what}" for what, n in others.items() if n)
-        return f"{scored} files, {self.rows} rows" + "".join(texts)
-
     def start(self) -> list[Submit]:
         """The first tries: every mini-batch that has not ended, in plan order."""
         if self.status is not Status.RUNNING:

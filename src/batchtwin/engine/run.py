@@ -23,7 +23,7 @@ from batchtwin.engine.output.folder import failpoint
 from batchtwin.engine.output.upload import publish, result_location
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import Progress
-from batchtwin.engine.report import Report
+from batchtwin.engine.report import Report, counts
 from batchtwin.engine.row_counts import row_count_warnings
 from batchtwin.errors import OutputError
 from batchtwin.inputs.changes import Change, Watch
@@ -180,7 +180,7 @@ class Run:
         else:
             written = output.failures if any_failed else logs.root
         refused = job.fatal is not None and job.fatal.kind == "script"
-        return Result(job.status, job.summary, cause, written, job.counts, refused)
+        return Result(job.status, job.summary, cause, written, counts(job, self._prepared.plan), refused)
 
     def _warn_of_row_counts(self, report: Report) -> None:
         outcomes = [self._job.outcomes[number] for number in sorted(self._job.outcomes)]
