@@ -116,6 +116,27 @@ class Report:
         return f"{failure.message} (mini batch {failure.mini_batch}, {files}, try {failure.attempt})"
 
 
+def counts(job: Job, plan: Plan) -> str:
+    """Say how many files gave rows, how many rows, and how many files gave none; the parts of a file are one file."""
+    parts: dict[str, list[Outcome | None]] = {}
+    scored = empty = failed = 0
+    for mini_batch in plan.mini_batches:
+        outcome = job.outcomes.get(mini_batch.id)
+        if mini_batch.part is not None:
+            parts.setdefault(mini_batch.files[0].path, []).append(outcome)
+        elif outcome is not None:
+            scored, failed = scored + outcome.succeeded, failed + outcome.failed
+            empty += sum(written == 0 for _, written in outcome.file_rows or ())
+        elif mini_batch.id in job.out_of_tries:
+            failed += len(mini_batch.files)
+    scored += sum(all(outcomes) for outcomes in parts.values())
+    ended_badly = {plan.mini_batches[number].files[0].path for number in job.out_of_tries}
+    failed += len(ended_badly & parts.keys())
+    others = {"without rows": empty, "failed": failed}
+    texts = (f"; {n} {'file' if n == 1 else 'files'} {what}" for what, n in others.items() if n)
+    return f"{scored - empty} files, {job.rows} rows" + "".join(texts)
+
+
 def _end_of(trace: str) -> list[str]:
     """The last frames of a traceback, without its last line, which is the message, and without Python's carets."""
     lines = [line for line in trace.rstrip().splitlines() if line.strip(" ^~")]

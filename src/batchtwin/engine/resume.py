@@ -27,6 +27,7 @@ from batchtwin.engine.output.segments import range_problem
 from batchtwin.engine.output.upload import publish, result_location
 from batchtwin.engine.prepare import Prepared, place_request, requests, resolve
 from batchtwin.engine.progress import Progress
+from batchtwin.engine.report import counts
 from batchtwin.engine.run import Result, job_of, run_job
 from batchtwin.environments.named import Registered
 from batchtwin.inputs.listing import InputFile, Inputs
@@ -70,7 +71,7 @@ def resume(
             job.replay(ended)
             publish(prepared, job, ledger)
             prepared.output.tidy()
-            return Result(Status.COMPLETED, job.summary, "", result_location(prepared), job.counts)
+            return Result(Status.COMPLETED, job.summary, "", result_location(prepared), counts(job, prepared.plan))
         changes = changes_since(prepared, ledger)
         if refused(changes, accepted):
             raise ChangedError(root, changes)

@@ -25,7 +25,7 @@ from batchtwin.engine.output.row_counts import row_count_warnings
 from batchtwin.engine.output.upload import publish, result_location
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import Progress
-from batchtwin.engine.report import Report
+from batchtwin.engine.report import Report, counts
 from batchtwin.engine.tracking.deliver import OnLogged, at_end
 from batchtwin.engine.tracking.logged import LogReader
 from batchtwin.environments.differences import missing_module
@@ -208,7 +208,8 @@ class Run:
         refused = job.fatal is not None and job.fatal.kind == "script"
         has_advice = output.advice in cause
         advice = "" if has_advice else next_step(job, output.root, script=self._prepared.script is not None)
-        return Result(job.status, job.summary, cause, written, job.counts, refused, advice)
+        scored = counts(job, self._prepared.plan)
+        return Result(job.status, job.summary, cause, written, scored, refused, advice)
 
     def _warn_of_row_counts(self, report: Report) -> None:
         outcomes = [self._job.outcomes[number] for number in sorted(self._job.outcomes)]
