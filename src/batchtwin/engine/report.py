@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 
 from batchtwin.engine.job import Job
 from batchtwin.engine.logs import Logs
 from batchtwin.engine.output.failures import failed_file
+from batchtwin.engine.output.row_counts import row_count_warnings
+from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import Progress, progress_line, remaining_seconds
 from batchtwin.inputs.changes import Change
 from batchtwin.inputs.location import redact
@@ -35,6 +38,20 @@ class Report:
         self._picked: dict[int, float] = {}
         self._shown = False
         self._noted: set[str] = set()
+
+    def prepared(self, prepared: Prepared) -> None:
+        """Log where the job runs, and what was warned of before it began."""
+        if prepared.environment:
+            self._logs.progress(f"Environment: {prepared.environment}")
+        for warning in prepared.warnings:
+            self._logs.progress(f"Warning: {warning}")
+
+    def row_counts(self, job: Job) -> None:
+        """Tell of files that gave more or fewer rows than they have."""
+        outcomes = [job.outcomes[number] for number in sorted(job.outcomes)]
+        for text in row_count_warnings(self._plan.mini_batches, outcomes):
+            with suppress(OSError):  # a full disk: the manifest and `verify` say it too
+                self.note(text)
 
     def happened(self, event: Event) -> None:
         """Log an event; show the first failure of the job at once [+]."""

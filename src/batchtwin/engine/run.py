@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from types import FrameType
 
 from batchtwin import errors, safe_open
 from batchtwin.engine.backends.base import Backend, Pool, PoolError
+from batchtwin.engine.cause import first_cause, why_missing
 from batchtwin.engine.context import job_context
 from batchtwin.engine.job import Job, Rules, Status, Submit, next_step
 from batchtwin.engine.ledger import Entry, Ledger
@@ -21,20 +21,16 @@ from batchtwin.engine.logs import Logs
 from batchtwin.engine.output.build_manifest import write_manifest
 from batchtwin.engine.output.failures import write_failures
 from batchtwin.engine.output.folder import failpoint
-from batchtwin.engine.output.row_counts import row_count_warnings
 from batchtwin.engine.output.upload import publish, result_location
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import Progress
 from batchtwin.engine.report import Report, counts
 from batchtwin.engine.tracking.deliver import OnLogged, at_end
 from batchtwin.engine.tracking.logged import LogReader
-from batchtwin.environments.differences import missing_module
-from batchtwin.environments.placement import requested_or_reason
-from batchtwin.errors import BatchTwinError, OutputError
+from batchtwin.errors import OutputError
 from batchtwin.inputs.changes import Change, Watch
 from batchtwin.inputs.location import is_url, redact
 from batchtwin_node.protocol import Failure, Outcome, Ready
-from batchtwin_node.script.imports import lies_elsewhere
 
 TICK_SECONDS = 0.2
 
@@ -105,10 +101,7 @@ class Run:
             logs.progress(f"Scheduling finished. {scheduled} in {time.monotonic() - self._began:.3f} seconds.")
             report.happened_before(self._ledger.failures())
             report.measure(job)
-            if prepared.environment:
-                logs.progress(f"Environment: {prepared.environment}")
-            for warning in prepared.warnings:
-                logs.progress(f"Warning: {warning}")
+            report.prepared(prepared)
             context = job_context(prepared, self._number, self._ledger.fact("key") or prepared.plan.fingerprint)
             pool = self._backend.pool(context, logs, report.note)
             with _signals() as caught, closing(self._progress), closing(pool):
@@ -128,7 +121,9 @@ class Run:
 
     def _drive(self, pool: Pool, report: Report, caught: list[int]) -> None:
         """Pass events to the job, commit them, and submit the job's tries to the pool, until the job has ended."""
-        self._apply(pool, sorted(self._job.start(), key=self._longest_first))
+        mini_batches = self._prepared.plan.mini_batches
+        # Nobody wants to wait for one large file at the end.
+        self._apply(pool, sorted(self._job.start(), key=lambda command: -mini_batches[command.mini_batch].weight))
         while self._job.status is Status.RUNNING:
             events = pool.events(TICK_SECONDS)
             for ready in (event for event in events if isinstance(event, Ready)):
@@ -143,13 +138,6 @@ class Run:
             if caught:
                 self._job.cancel()
             report.tick(self._job)
-
-    def _longest_first(self, command: Submit) -> int:
-        """Nobody wants to wait for one large file at the end; within a factor of two, and below a MiB, plan order."""
-        mini_batch = self._prepared.plan.mini_batches[command.mini_batch]
-        if mini_batch.part is not None:  # parts are alike
-            return -1
-        return -(sum(file.size for file in mini_batch.files) >> 20).bit_length()
 
     def _take(self, event: Outcome | Failure, pool: Pool, report: Report) -> list[Entry]:
         report.happened(event)
@@ -186,14 +174,16 @@ class Run:
             pool.submit(self._prepared.plan.mini_batches[command.mini_batch], command.attempt)
 
     def _finish(self, report: Report, logs: Logs) -> Result:
-        job, output = self._job, self._prepared.output
-        if job.status is Status.COMPLETED and is_url(self._prepared.inputs.root):
+        job, prepared, output = self._job, self._prepared, self._prepared.output
+        if job.status is Status.COMPLETED and is_url(prepared.inputs.root):
             self._look_at_store(report)
-        self._warn_of_row_counts(report)
+        report.row_counts(job)
         any_failed = self._complete(logs)
-        cause = self._explained(_cause(job, report))
+        cause = self._backend.explain(first_cause(job, report))
+        if reason := why_missing(prepared.resolved, self._ledger.fact("environment") or "", cause):
+            cause += f"\n{reason}"
         if job.fatal is not None and job.fatal.kind == "write":
-            cause += f"; {self._prepared.output.advice}"
+            cause += f"; {output.advice}"
         logged = LogReader(logs.root, self._number)
         if note := self._on_logged(logged, job.status, output.root.name):
             report.note(note)
@@ -202,20 +192,13 @@ class Run:
             logs.result(job, cause)
         written: Path | str
         if job.status is Status.COMPLETED:
-            written = result_location(self._prepared)
+            written = result_location(prepared)
         else:
             written = output.failures if any_failed else logs.root
         refused = job.fatal is not None and job.fatal.kind == "script"
         has_advice = output.advice in cause
-        advice = "" if has_advice else next_step(job, output.root, script=self._prepared.script is not None)
-        scored = counts(job, self._prepared.plan)
-        return Result(job.status, job.summary, cause, written, scored, refused, advice)
-
-    def _warn_of_row_counts(self, report: Report) -> None:
-        outcomes = [self._job.outcomes[number] for number in sorted(self._job.outcomes)]
-        for text in row_count_warnings(self._prepared.plan.mini_batches, outcomes):
-            with suppress(OSError):  # a full disk: the manifest and `verify` say it too
-                report.note(text)
+        advice = "" if has_advice else next_step(job, output.root, script=prepared.script is not None)
+        return Result(job.status, job.summary, cause, written, counts(job, prepared.plan), refused, advice)
 
     def _look_at_store(self, report: Report) -> None:
         """Inputs of a store are looked at once, when all are scored: by one listing."""
@@ -253,24 +236,6 @@ class Run:
         except OSError as error:
             job.fail(self._refused(error))
         return any_failed
-
-    def _explained(self, cause: str) -> str:
-        """Say of a module that is missing why it is, and how to have it."""
-        cause = self._backend.explain(cause)
-        missing = re.search(r"No module named '([\w.]+)'", cause)
-        if missing is None:
-            return cause
-        with suppress(BatchTwinError, OSError):  # what says so may be gone; the cause is not
-            cause += f"\n{self._why_missing(missing[1])}"
-        return cause
-
-    def _why_missing(self, module: str) -> str:
-        resolved = self._prepared.resolved
-        if resolved.script and (place := lies_elsewhere(Path(resolved.script[0]), resolved.script[1], module)):
-            return place
-        requested, unknown = requested_or_reason(resolved.deployment, resolved.folder, resolved.model)
-        here = (self._ledger.fact("environment") or "").startswith("here")
-        return missing_module(module, requested, unknown, here=here)
 
     def _refused(self, error: OSError) -> str:
         """A full disk or the like: what is committed stays."""
@@ -312,15 +277,6 @@ def job_of(prepared: Prepared) -> Job:
         driver=prepared.script is None,
     )
     return Job([len(mini_batch.files) for mini_batch in prepared.plan.mini_batches], rules)
-
-
-def _cause(job: Job, report: Report) -> str:
-    """Why the job did not complete; with the first real cause, for the service's own texts hide it [+]."""
-    if job.fatal is not None:
-        return report.told(job.fatal)
-    if job.status is Status.FAILED and job.first_failure is not None:
-        return f"{job.cause}\nFirst cause: {report.told(job.first_failure)}"
-    return job.cause
 
 
 @contextmanager
