@@ -97,18 +97,23 @@ def test_jobs_are_listed(az: Az) -> None:
     assert "done" in az.ok("batch-deployment", "list-jobs", "-e", ENDPOINT, "-n", DEPLOYMENT, "-o", "tsv")
 
 
-def test_web_gives_the_command_and_the_address_of_mlflow(az: Az) -> None:
+def test_web_starts_the_server_and_gives_the_address_of_the_page(az: Az) -> None:
     done = az("job", "show", "-n", "done", "--web", "--query", "name", "-o", "tsv")
-    command, address = done.err.splitlines()
-    assert command == f"mlflow ui --backend-store-uri sqlite:///{az.folder}/workspace/mlflow.db"
-    assert address.startswith("http://127.0.0.1:5000/#/")
-    assert done.out == "done\n"
+    started, address = done.err.splitlines()
+    pid = int(started.removeprefix("batchtwin serve was started; end it with: kill "))
+    try:
+        assert (done.code, done.out) == (0, "done\n")
+        assert address.startswith("http://127.0.0.1:") and "/web/open?key=" in address
+        # The server stays, and the next one finds it.
+        assert len(az("job", "show", "-n", "done", "--web", "--query", "name").err.splitlines()) == 1
+    finally:
+        os.kill(pid, signal.SIGTERM)
 
 
 def test_an_ended_job_is_streamed_from_its_log(az: Az) -> None:
     lines = az.ok("job", "stream", "-n", "done").splitlines()
     assert lines[0] == "RunId: done"
-    assert lines[1].startswith("Web View: http://")
+    assert lines[1] == f"Web View: {(az.folder / 'workspace/jobs/done/report.html').as_uri()}"
     assert lines[3].startswith("Streaming logs/job_progress_overview")
     assert any(line.endswith("All 2 mini batches have been processed.") for line in lines)
     assert lines[-5:-2] == ["", "Execution Summary", "================="]

@@ -21,13 +21,13 @@ from batchtwin.engine.identity.changes import (
 )
 from batchtwin.engine.job import Job, Status
 from batchtwin.engine.ledger import Entry, Ledger
+from batchtwin.engine.listener import counts
 from batchtwin.engine.output.folder import OutputFolder, failpoint
 from batchtwin.engine.output.manifest import Manifest
 from batchtwin.engine.output.segments import range_problem
 from batchtwin.engine.output.upload import publish, result_location
 from batchtwin.engine.prepare import Prepared, place_request, requests, resolve
 from batchtwin.engine.progress import Progress
-from batchtwin.engine.report import counts
 from batchtwin.engine.run import Result, job_of, run_job
 from batchtwin.environments.named import Registered
 from batchtwin.inputs.listing import InputFile, Inputs

@@ -26,7 +26,7 @@ CHANGES_SHOWN = 50
 SHOWN_AT_THE_END = frozenset({"bad_file", "write"})
 
 
-class Report:
+class Listener:
     """Listens to one job. Decides nothing."""
 
     def __init__(self, plan: Plan, logs: Logs, progress: Progress) -> None:
