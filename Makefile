@@ -23,6 +23,8 @@ AZ ?= az
 PYTEST_FLAGS ?=
 # test processes; each starts jobs of its own
 PROCESSES ?= 3
+# the browser of test-browser; without one Playwright fetches its own
+CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name))))
 # as --port 9443
 SERVE_FLAGS ?=
 # all, check, ledger, lock, parent, scale, serve or away
@@ -133,9 +135,9 @@ $(OLD_SDK): tests/azure/old-sdk.txt | $(DEV)
 	@scripts/setup.sh --bare .venv-old-sdk tests/azure/old-sdk.txt
 	@touch $@
 
-.PHONY: test coverage test-container test-azurite test-ray test-pythons test-all
+.PHONY: test coverage test-container test-azurite test-ray test-pythons test-browser test-all
 test: $(DEV) $(OLD_SDK) ## all tests that need no container engine and no network (PYTEST_FLAGS)
-	@$(BIN)/pytest -m "not container and not azurite and not pythons" --numprocesses $(PROCESSES) --dist worksteal --durations 25 $(PYTEST_FLAGS)
+	@$(BIN)/pytest -m "not container and not azurite and not pythons and not ray and not browser" --numprocesses $(PROCESSES) --dist worksteal --durations 25 $(PYTEST_FLAGS)
 
 # Every process of every job is traced, which takes half as long again: not for each change.
 coverage: PYTEST_FLAGS += --cov
@@ -144,7 +146,8 @@ coverage: test ### `make test`, and which branches of src it takes; fails below 
 test-container: $(DEV) ## build the image and test in it (PYTEST_FLAGS)
 	@$(BIN)/pytest -m container $(PYTEST_FLAGS)
 
-test-ray: $(DEV) ## the tests of behaviour and of faults on a Ray cluster (PYTEST_FLAGS="-m on_ray": those of CI)
+test-ray: $(DEV) ## Ray's own tests, and those of behaviour and of faults on a cluster (PYTEST_FLAGS="-m on_ray": those of CI)
+	@$(BIN)/pytest -m "ray and not azurite" tests/engine tests/stores
 	@$(BIN)/pytest --pool ray -m "not local" tests/behaviour tests/faults $(PYTEST_FLAGS)
 
 # Microsoft's emulator of the blob service; npm's lock pins it and all it needs.
@@ -163,7 +166,26 @@ test-azurite: $(DEV) $(AZURITE) ## compare the blob service with Azurite, which 
 test-pythons: $(DEV) ## batchtwin_node under Python 3.8 to 3.13 and MLflow 1 to 3, in environments below build/pythons/ (PYTEST_FLAGS)
 	@$(BIN)/pytest -m pythons tests/pythons --durations 10 $(PYTEST_FLAGS)
 
-test-all: test test-container test-azurite test-ray test-pythons ## all five
+# Playwright drives the browser from an environment of its own; axe-core is npm's. CHROMIUM names a browser that is here.
+BROWSER := build/browser/.installed
+
+$(BROWSER): tests/browser/requirements.txt tests/browser/package.json tests/browser/package-lock.json | $(DEV)
+	@command -v $(NPM) >/dev/null || { echo "make: axe-core needs npm (apt-get install nodejs npm)" >&2; exit 1; }
+	@mkdir -p $(@D)
+	@cp tests/browser/package.json tests/browser/package-lock.json $(@D)
+	@$(NPM) ci --prefix $(@D) --loglevel=error --ignore-scripts --omit=dev --no-audit --no-fund
+	@scripts/setup.sh --bare $(@D)/venv tests/browser/requirements.txt
+	@$(if $(CHROMIUM),true,$(@D)/venv/bin/playwright install --with-deps chromium)
+	@touch $@
+
+test-browser: $(DEV) $(BROWSER) ## reports in Chromium: no error, no request, accessible (CHROMIUM, NPM, PYTEST_FLAGS)
+	@CHROMIUM="$(CHROMIUM)" $(BIN)/pytest -m browser tests/report $(PYTEST_FLAGS)
+
+browser-lock: $(VENV) ### compile tests/browser/requirements.txt again from requirements.in
+	@$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command "make $@" tests/browser/requirements.in --output-file tests/browser/requirements.txt
+
+test-all: test test-container test-azurite test-ray test-pythons test-browser ## all six
 
 # What git tracks or would track.
 FILES = git ls-files --cached --others --exclude-standard -z

@@ -27,6 +27,7 @@ SECTIONS = {
     "6": "Output",
     "7": "Logs",
     "8": "Environment",
+    "9": "Report",
 }
 HEAD = """\
 # How a batch job behaves

@@ -50,7 +50,7 @@ def test_score(project: Project) -> None:
     assert set(data) == KEYS
     assert (data["status"], data["ok"], data["rows"]) == ("Completed", True, 3)
     assert data["predictions"] == str(project.folder / "job/named-outputs/score/predictions.csv")
-    assert (data["failures"], data["report"]) == (None, None)
+    assert (data["failures"], data["report"]) == (None, str(project.folder / "job/report.html"))
     assert data["warnings"] == ["left out '.hidden': hidden"]
 
 

@@ -49,7 +49,9 @@ def test_a_job_gives_a_result(project: Project, capfd: pytest.CaptureFixture[str
     assert result.folder == Path("job").absolute()
     assert result.written == result.folder / "named-outputs/score/predictions.csv"
     assert result.predictions["prediction"].tolist() == ["00.txt-ok", "01.txt-ok", "02.txt-ok"]
-    assert (result.failures, result.report) == ([], None)
+    assert (result.failures, result.report) == ([], result.folder / "report.html")
+    (result.folder / "report.html").unlink()
+    assert result.report is None
     assert result.raise_for_status() is result
     assert capfd.readouterr() == ("", "")
 

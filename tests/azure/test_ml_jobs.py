@@ -97,18 +97,23 @@ def test_jobs_are_listed(az: Az) -> None:
     assert "done" in az.ok("batch-deployment", "list-jobs", "-e", ENDPOINT, "-n", DEPLOYMENT, "-o", "tsv")
 
 
-def test_web_gives_the_command_and_the_address_of_mlflow(az: Az) -> None:
+def test_web_starts_the_server_and_gives_the_address_of_the_page(az: Az) -> None:
     done = az("job", "show", "-n", "done", "--web", "--query", "name", "-o", "tsv")
-    command, address = done.err.splitlines()
-    assert command == f"mlflow ui --backend-store-uri sqlite:///{az.folder}/workspace/mlflow.db"
-    assert address.startswith("http://127.0.0.1:5000/#/")
-    assert done.out == "done\n"
+    started, address = done.err.splitlines()
+    pid = int(started.removeprefix("batchtwin serve was started; end it with: kill "))
+    try:
+        assert (done.code, done.out) == (0, "done\n")
+        assert address.startswith("http://127.0.0.1:") and "/web/open?key=" in address
+        # The server stays, and the next one finds it.
+        assert len(az("job", "show", "-n", "done", "--web", "--query", "name").err.splitlines()) == 1
+    finally:
+        os.kill(pid, signal.SIGTERM)
 
 
 def test_an_ended_job_is_streamed_from_its_log(az: Az) -> None:
     lines = az.ok("job", "stream", "-n", "done").splitlines()
     assert lines[0] == "RunId: done"
-    assert lines[1].startswith("Web View: http://")
+    assert lines[1] == f"Web View: {(az.folder / 'workspace/jobs/done/report.html').as_uri()}"
     assert lines[3].startswith("Streaming logs/job_progress_overview")
     assert any(line.endswith("All 2 mini batches have been processed.") for line in lines)
     assert lines[-5:-2] == ["", "Execution Summary", "================="]
@@ -318,3 +323,17 @@ def test_output_as_older_pages_write_it(az: Az, words: tuple[str, ...], folder: 
     job = az.invoke("--input", "project/inputs", "--set", *words, "output_file_name=x.csv")
     assert az.end(job) == "Completed"
     assert (az.folder / "workspace/datastores/workspaceblobstore" / folder / "x.csv").read_text() == "0\n1\n2\n"
+
+
+def test_the_code_of_a_deployment_may_lie_in_a_datastore(az: Az) -> None:
+    """As the reference of the YAML has it: a local path, or `azureml:`."""
+    code = az.folder / "workspace/datastores/workspaceblobstore/code"
+    code.mkdir(parents=True)
+    (code / "driver.py").write_text("def run(mini_batch): return ['stored'] * len(mini_batch)\n")
+    words = ("batch-deployment", "create", "-f", Project(az.folder / "coded", ECHO).write(), "-n", "coded", "--set")
+    az.ok(*words, f"code_configuration.code={STORE_ID}/paths/code")
+    job = az.invoke("--input", "project/inputs", "-d", "coded")
+    assert az.end(job) == "Completed"
+    for path, text in ((f"{STORE_ID}/paths/none", "is not in"), ("/subscriptions/s/x", "must be azureml:NAME")):
+        done = az(*words, f"code_configuration.code={path}")
+        assert (done.code, text in done.err) == (1, True), done.err

@@ -71,13 +71,10 @@ def score(project: Project, *, listed: bool, env: dict[str, str] | None = None, 
     packages = "{pip: [azureml-core]}" if listed else "pip"
     file = project.write()
     (project.folder / "conda.yaml").write_text(f"dependencies: [pip, {packages}]\n")
-    words = (
-        "--set",
-        "environment.conda_file=conda.yaml",
-        *(f"--set=model.{key}={text}" for key, text in model.items()),
-    )
-    output = project.folder / "job"
-    return batchtwin("score", file, "--input", project.inputs, "--output", output, "--env", "here", *words, env=env)
+    sets = ["environment.conda_file=conda.yaml", *(f"model.{key}={text}" for key, text in model.items())]
+    words = [word for text in sets for word in ("--set", text)]
+    places: list[str | Path] = [file, "--input", project.inputs, "--output", project.folder / "job"]
+    return batchtwin("score", *places, "--env", "here", *words, env=env)
 
 
 def answers(done: Finished) -> dict[str, Any]:

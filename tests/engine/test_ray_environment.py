@@ -14,6 +14,8 @@ from package_server import wheel
 from ray_cluster import running
 from support import Project, batchtwin
 
+pytestmark = pytest.mark.ray
+
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 SCRIPT = """
     import sys, tiny

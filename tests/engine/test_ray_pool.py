@@ -17,6 +17,8 @@ from batchtwin_node.launcher import devices
 from ray_cluster import running
 from support import ALL_FOUR_FIRST, Finished, Project, batchtwin, wait_for
 
+pytestmark = pytest.mark.ray
+
 SCRIPT = """
     import os, pathlib, time
     def run(mini_batch):
@@ -237,7 +239,9 @@ def test_a_machine_with_another_batchtwin_is_known_by_its_version(project: Proje
 def test_why_a_node_was_lost_is_told(project: Project, other: tuple[Any, Path]) -> None:
     cluster, own = other
     change(
-        own / "engine/backends/ray/node_actor.py", "carried: str, cpus: float, gpus: float", "carried: str, cpus: float"
+        own / "engine/backends/ray/node_actor.py",
+        "machine: tuple[str, str], cpus: float, gpus: float",
+        "machine: tuple[str, str], cpus: float",
     )
     spread(project, 2)
     done = project.score("--workers", "1", *on(cluster))

@@ -21,6 +21,8 @@ from batchtwin_node.protocol import ForkServerConfig, JobContext, Ready
 from ray_cluster import blind, running
 from support import ALL_FOUR_FIRST, ROOT, Project, batchtwin
 
+pytestmark = pytest.mark.ray
+
 SCRIPT = """
     import os, pathlib, time
     from sibling import named

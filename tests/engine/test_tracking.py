@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from batchtwin.engine.tracking.choice import CHOOSES_EXPERIMENT, absolute, is_local, mentions
+from batchtwin.engine.tracking.choice import CHOOSES, absolute, is_local, mentions
 from batchtwin.engine.tracking.logged import Logged, LogReader, Point
 from support import Project
 
@@ -110,6 +110,33 @@ def test_a_script_may_choose_an_experiment(project: Project) -> None:
     done = project.score()
     assert done.code == 0, done.err
     assert "the job logged 1 parameter" in done.err
+
+
+def test_a_script_may_choose_a_store_of_its_own(project: Project, tmp_path: Path) -> None:
+    project.script = SCRIPT.replace("def run", f"mlflow.set_tracking_uri('sqlite:///{tmp_path}/own.db')\n\ndef run")
+    done = project.score("--workers", "1")
+    assert (done.code, "MLflow: " in done.err) == (0, False), done.err
+    assert [found["params"] for found in shown(f"sqlite:///{tmp_path}/own.db", tmp_path)] == [{"kind": "echo"}]
+
+
+def test_autologging_goes_to_the_run(project: Project, tmp_path: Path) -> None:
+    project.script = """
+        import mlflow
+        from sklearn.linear_model import LogisticRegression
+
+        mlflow.autolog(silent=True)
+
+        def run(mini_batch):
+            LogisticRegression(C=0.5).fit([[0.0], [1.0]], [0, 1])
+            return mini_batch
+    """
+    project.settings = {"mini_batch_size": 4}
+    done = project.score(env={"MLFLOW_TRACKING_URI": f"{tmp_path}/runs"})
+    assert done.code == 0, done.err
+    (found,) = shown(f"{tmp_path}/runs", tmp_path)
+    assert found["params"]["C"] == "0.5"
+    assert "training_accuracy_score" in found["points"]
+    assert [name for name in found["files"] if name.endswith("MLmodel")]
 
 
 def test_the_run_has_the_id_of_the_job(project: Project) -> None:
@@ -223,6 +250,6 @@ def test_a_relative_store_is_seen_from_the_callers_folder(tmp_path: Path, monkey
 def test_the_code_is_looked_at_for_the_choice_of_an_experiment(tmp_path: Path) -> None:
     (tmp_path / "lib").mkdir()
     (tmp_path / "a.py").write_text("import mlflow\n")
-    assert not mentions(tmp_path, CHOOSES_EXPERIMENT)
+    assert not mentions(tmp_path, *CHOOSES)
     (tmp_path / "lib/b.py").write_text("mlflow.set_experiment('x')\n")
-    assert mentions(tmp_path, CHOOSES_EXPERIMENT)
+    assert mentions(tmp_path, *CHOOSES)

@@ -54,6 +54,7 @@ def test_resuming_a_finished_job_does_nothing(job: Project) -> None:
     stamp = (job.folder / "job/named-outputs/score/predictions.csv").stat().st_mtime_ns
     after = resume(job)
     assert (after.code, after.out) == (0, before.out)
+    assert after.err == "the job is complete; --retry-failed runs its 1 failed mini batch again\n"
     assert (job.folder / "job/named-outputs/score/predictions.csv").stat().st_mtime_ns == stamp
 
 
@@ -207,6 +208,7 @@ def test_a_script_that_could_not_be_imported_is_mended_and_resumed(job: Project)
             "code",
             "timeout was 30, is 31",
         ),
+        (lambda job: edit(job.folder / "deployment.yml", "batch_size: 1", "batch_size: 2"), "deployment", ""),
         (lambda job: edit(job.folder / "deployment.yml", "OWN: a", "OWN: b"), "", "environment_variables.OWN\n"),
         (
             lambda job: edit(job.folder / "deployment.yml", "  retry", "  output_file_name: x.csv\n  retry"),

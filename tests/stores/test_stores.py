@@ -247,6 +247,7 @@ def test_a_store_that_refuses_fails_the_job_and_keeps_the_result(job: Project, b
     bucket.files.rm(f"{BUCKET}-not", recursive=True)
 
 
+@pytest.mark.ray
 def test_a_cluster_that_shares_no_folder(
     job: Project, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

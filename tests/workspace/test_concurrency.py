@@ -23,7 +23,7 @@ from support import Project
 if TYPE_CHECKING:
     from workspace.conftest import Crowd, Rehearsal
 
-ALL = 50
+ALL = 24
 
 
 def postgresql_programs() -> str | None:
@@ -197,7 +197,7 @@ def test_a_create_that_races_a_delete_finds_what_it_made(rehearsal: Rehearsal, w
         from batchtwin.workspace.errors import NotFoundError
         yaml = Path({str(rehearsal.project.folder / "deployment.yml")!r})
         parts = workspace.endpoints, workspace.computes
-        for _ in range(40):
+        for _ in range(10):
             if number < 4:
                 for part in parts:
                     assert part.create("raced").name == "raced"

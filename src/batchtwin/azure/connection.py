@@ -5,6 +5,7 @@ Source of the variables: azure-ai-ml 1.35.2 (`_azure_environments.py`), azure-id
 
 from __future__ import annotations
 
+import hmac
 import json
 import os
 import secrets
@@ -193,6 +194,11 @@ def secret_of(folder: Path) -> str:
     except FileNotFoundError:
         _write(path, secrets.token_urlsafe(32), 0o600)
         return path.read_text(encoding="ascii")
+
+
+def secret_matches(secret: str, header: str) -> bool:
+    """Whether a header holds the secret."""
+    return bool(secret) and hmac.compare_digest(header.encode(errors="replace"), secret.encode())
 
 
 def _write(path: Path, text: str, mode: int) -> None:

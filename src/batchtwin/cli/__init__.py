@@ -39,7 +39,7 @@ def options(
 
 
 for _command in (
-    *(jobs.score, jobs.resume, jobs.verify, jobs.compare),
+    *(jobs.score, jobs.resume, jobs.verify, jobs.report, jobs.compare),
     *(deployments.plan, deployments.image, deployments.schema, azure.serve, azure.env),
 ):
     app.command()(portable(_command))

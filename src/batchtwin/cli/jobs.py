@@ -174,6 +174,29 @@ def verify(output: JobPath, as_json: AsJson = False) -> None:
     raise typer.Exit(verdict.exit_code)
 
 
+def report(
+    output: JobPath,
+    against: Annotated[
+        str | None, typer.Option("--against", metavar="OUTPUT", help="An earlier job to compare the predictions with.")
+    ] = None,
+    open_it: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+) -> None:
+    """Write report.html of a job again, as the job stands: from every row, and also while it runs."""
+    from batchtwin.engine.output.remote import work_folder
+    from batchtwin.engine.report.write import report
+
+    root = work_folder(parse_location(output))
+    earlier = None
+    if against:
+        from batchtwin.cli.against import earlier_job
+
+        earlier = earlier_job(root, work_folder(parse_location(against)))
+    path = report(root, earlier)
+    typer.echo(path)
+    if open_it:
+        typer.launch(path.as_uri())
+
+
 def compare(
     left: Annotated[Path, typer.Argument(metavar="LEFT", help="A predictions file, or a job's output folder.")],
     right: Annotated[Path, typer.Argument(metavar="RIGHT", help="The other one.")],

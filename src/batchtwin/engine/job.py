@@ -84,15 +84,6 @@ class Job:
         )
 
     @property
-    def counts(self) -> str:
-        """Files that gave rows or results, rows, and what gave none."""
-        empty = sum(outcome.file_rows.count((0, 0)) for outcome in self.outcomes.values() if outcome.file_rows)
-        scored = self.succeeded - empty
-        others = {"without rows": empty, "failed": self.failed}
-        texts = (f"; {n} {'file' if n == 1 else 'files'} {what}" for what, n in others.items() if n)
-        return f"{scored} files, {self.rows} rows" + "".join(texts)
-
-    @property
     def failed_mini_batches(self) -> int:
         """Mini-batches that are out of tries, or that lack results for some of their items."""
         return len(self.out_of_tries) + sum(outcome.failed > 0 for outcome in self.outcomes.values())

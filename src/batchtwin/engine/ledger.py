@@ -5,8 +5,10 @@ What is not in the ledger does not exist: a torn tail of a segment, the rows of 
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -52,6 +54,27 @@ class Entry:
 
     event: Outcome | Failure
     ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What is planned: `items` (files or parts) of each mini-batch, bytes, parts; tries, and mini-batches that ended."""
+
+    items: Sequence[int]
+    size: int
+    parts: int
+    tries: int
+    ended: int
+
+    @property
+    def files(self) -> int:
+        """All items."""
+        return sum(self.items)
+
+    @property
+    def mini_batches(self) -> int:
+        """All mini-batches."""
+        return len(self.items)
 
 
 class Ledger:
@@ -191,6 +214,47 @@ class Ledger:
             event = any_from_json(EVENTS, text)
             if isinstance(event, Failure):
                 yield event
+
+    def tries(self) -> Iterator[tuple[str, bool]]:
+        """Yield all events as JSON, in the order of commits, with whether it is how its mini-batch ended last."""
+        query = (
+            "SELECT event, id = last FROM try LEFT JOIN "
+            "(SELECT mini_batch AS number, max(id) AS last FROM try WHERE ended GROUP BY mini_batch) "
+            "ON number = mini_batch ORDER BY id"
+        )
+        for text, is_last in self._connection.execute(query):
+            yield text, bool(is_last)
+
+    def last_event(self) -> Outcome | Failure | None:
+        """Return what happened last, None if nothing has."""
+        row = self._connection.execute("SELECT event FROM try ORDER BY id DESC LIMIT 1").fetchone()
+        event = any_from_json(EVENTS, row[0]) if row else None
+        return event if isinstance(event, Outcome | Failure) else None
+
+    def totals(self) -> Totals:
+        """Return how much is planned, and how many tries there were."""
+        sizes = self._connection.execute("SELECT count(*) FROM file GROUP BY mini_batch ORDER BY mini_batch")
+        (size,) = self._connection.execute(
+            "SELECT coalesce(sum(size), 0) FROM (SELECT DISTINCT path, size FROM file)"
+        ).fetchone()
+        (parts,) = self._connection.execute("SELECT count(*) FROM part").fetchone()
+        tries, ended = self._connection.execute(
+            "SELECT count(*), count(DISTINCT iif(ended, mini_batch, NULL)) FROM try"
+        ).fetchone()
+        return Totals(array("L", (count for (count,) in sizes)), size, parts, tries, ended)
+
+    def files_of(self, mini_batches: Iterable[int], most: int) -> dict[int, list[str]]:
+        """Return the first `most` files of these mini-batches, by number; in one pass over the plan."""
+        wanted = sorted(set(mini_batches))
+        files: dict[int, list[str]] = {}
+        query = (
+            "SELECT mini_batch, path FROM file WHERE mini_batch IN (SELECT value FROM json_each(?)) ORDER BY position"
+        )
+        for number, path in self._connection.execute(query, (json.dumps(wanted),)):
+            known = files.setdefault(number, [])
+            if len(known) < most:
+                known.append(path)
+        return files
 
     def close(self) -> None:
         """Close the file."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from batchtwin.deployment.model import Model, find_model
+from batchtwin.deployment.reference import is_reference
 from batchtwin.deployment.schema import Deployment
 from batchtwin.engine.backends.ray.options import RayOptions
 from batchtwin.engine.checks import check_resolved, request_warnings
@@ -261,6 +262,8 @@ def _script(deployment: Deployment, folder: Path) -> tuple[str, str] | None:
     code = deployment.code_configuration
     if code is None:
         return None
+    if is_reference(code.code):
+        raise UsageError(f"code_configuration.code: {code.code!r} is in Azure ML, not here; give a folder")
     base = (folder / code.code).resolve()
     try:
         entry_script.check(base, code.scoring_script)

@@ -73,7 +73,9 @@ def resume(
             job.replay(ended)
             publish(prepared, job, ledger)
             prepared.output.tidy()
-            return replace(Result.of(prepared, job, "", result_location(prepared)), status=Status.COMPLETED)
+            failed, written = job.failed_mini_batches, result_location(prepared)
+            again = f"the job is complete; --retry-failed runs its {failed} failed mini batches again" if failed else ""
+            return replace(Result.of(prepared, job, "", written, again), status=Status.COMPLETED)
         changes = changes_since(prepared, ledger)
         if refused(changes, accepted):
             raise ChangedError(root, changes)
@@ -107,6 +109,8 @@ def _accept(
     for change in changes:
         progress.note(f"Accepted: {change.text}")
     progress.note(f"{job.processed} of {len(job.items)} mini batches were done before, and stay so")
+    if any("mini_batch_size" in change.text for change in changes):
+        progress.note("settings.mini_batch_size: the mini-batches stay as they were planned when the job began")
 
 
 def _without_changed(prepared: Prepared, ended: list[Outcome | Failure], ledger: Ledger) -> list[Outcome | Failure]:

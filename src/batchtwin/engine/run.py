@@ -1,37 +1,36 @@
-"""Run a prepared job: job, pool, ledger, report and output put together."""
+"""Run a prepared job: job, pool, ledger, listener and output put together."""
 
 from __future__ import annotations
 
-import re
 import time
 from contextlib import closing, suppress
 from pathlib import Path
+from threading import Thread
 
 from batchtwin import safe_open
 from batchtwin.engine.backends.base import Backend, Pool, PoolError
+from batchtwin.engine.cause import first_cause, why_missing
 from batchtwin.engine.context import job_context
 from batchtwin.engine.job import Job, Rules, Status, Submit, next_step
 from batchtwin.engine.ledger import Entry, Ledger
+from batchtwin.engine.listener import Listener
 from batchtwin.engine.logs import Logs
 from batchtwin.engine.output.build_manifest import write_manifest
 from batchtwin.engine.output.failures import write_failures
 from batchtwin.engine.output.folder import failpoint
 from batchtwin.engine.output.result import Result
-from batchtwin.engine.output.row_counts import row_count_warnings
 from batchtwin.engine.output.upload import publish, result_location
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import Progress
-from batchtwin.engine.report import Report
+from batchtwin.engine.report.facts import end_of, note_about
+from batchtwin.engine.report.write import prepare_report, report_at_end
 from batchtwin.engine.tracking.deliver import OnLogged, at_end
 from batchtwin.engine.tracking.logged import LogReader
-from batchtwin.environments.differences import missing_module
-from batchtwin.environments.placement import requested_or_reason
-from batchtwin.errors import BatchTwinError, OutputError
+from batchtwin.errors import OutputError
 from batchtwin.inputs.changes import Change, Watch
 from batchtwin.inputs.location import is_url, redact
 from batchtwin.interrupts import Interrupts, of_a_command
 from batchtwin_node.protocol import Failure, Outcome, Ready
-from batchtwin_node.script.imports import lies_elsewhere
 
 TICK_SECONDS = 0.2
 
@@ -61,6 +60,7 @@ class Run:
         self._ledger = ledger
         self._progress = progress
         self._began = time.monotonic()
+        self._warm_up = Thread(target=prepare_report, daemon=True)
         self._number = int(ledger.fact("runs") or 0) + 1
         self._watch = Watch(prepared.hashes, ledger.changes())
 
@@ -72,23 +72,22 @@ class Run:
             WholeFilesError: it has to begin again, without parts of files.
         """
         prepared, job = self._prepared, self._job
+        self._warm_up.start()  # while workers start, the controller has time
         self._ledger.state("runs", str(self._number))
+        note_about(self._ledger, prepared)
         prepared.output.make()
         with closing(Logs(prepared.output.logs)) as logs:
-            report = Report(prepared.plan, logs, self._progress)
+            listener = Listener(prepared.plan, logs, self._progress)
             scheduled = f"Scheduled {len(job.items)} mini batches with {sum(job.items)} items"
             logs.progress(f"Scheduling finished. {scheduled} in {time.monotonic() - self._began:.3f} seconds.")
-            report.happened_before(self._ledger.failures())
-            report.measure(job)
-            if prepared.environment:
-                logs.progress(f"Environment: {prepared.environment}")
-            for warning in prepared.warnings:
-                logs.progress(f"Warning: {warning}")
+            listener.happened_before(self._ledger.failures())
+            listener.measure(job)
+            listener.prepared(prepared)
             context = job_context(prepared, self._number, self._ledger.fact("key") or prepared.plan.fingerprint)
-            pool = self._backend.pool(context, logs, report.note)
+            pool = self._backend.pool(context, logs, listener.note)
             with self._interrupts() as caught, closing(self._progress), closing(pool):
                 try:
-                    self._drive(pool, report, caught)
+                    self._drive(pool, listener, caught)
                 except KeyboardInterrupt:
                     job.cancel()
                 except OutputError as error:
@@ -101,11 +100,13 @@ class Run:
                 safe_open.remove(folder, prepared.output.root, ignore_errors=True)
             if job.fatal is not None and job.fatal.kind == "not_in_parts":
                 raise WholeFilesError(job.fatal.message)
-            return self._finish(report, logs)
+            return self._finish(listener, logs)
 
-    def _drive(self, pool: Pool, report: Report, caught: list[int]) -> None:
+    def _drive(self, pool: Pool, listener: Listener, caught: list[int]) -> None:
         """Pass events to the job, commit them, and submit the job's tries to the pool, until the job has ended."""
-        self._apply(pool, sorted(self._job.start(), key=self._longest_first))
+        mini_batches = self._prepared.plan.mini_batches
+        # Nobody wants to wait for one large file at the end.
+        self._apply(pool, sorted(self._job.start(), key=lambda command: -mini_batches[command.mini_batch].weight))
         while self._job.status is Status.RUNNING:
             events = pool.events(TICK_SECONDS)
             for ready in (event for event in events if isinstance(event, Ready)):
@@ -113,46 +114,39 @@ class Run:
             happened = [event for event in events if not isinstance(event, Ready)]
             if happened:
                 failpoint("events taken")
-                entries = [entry for event in happened for entry in self._take(event, pool, report)]
+                entries = [entry for event in happened for entry in self._take(event, pool, listener)]
                 failpoint("before commit")
                 self._ledger.add(entries)
                 failpoint("committed")
             if caught:
                 self._job.cancel()
-            report.tick(self._job)
+            listener.tick(self._job)
 
-    def _longest_first(self, command: Submit) -> int:
-        """Nobody wants to wait for one large file at the end; within a factor of two, and below a MiB, plan order."""
-        mini_batch = self._prepared.plan.mini_batches[command.mini_batch]
-        if mini_batch.part is not None:  # parts are alike
-            return -1
-        return -(sum(file.size for file in mini_batch.files) >> 20).bit_length()
-
-    def _take(self, event: Outcome | Failure, pool: Pool, report: Report) -> list[Entry]:
-        report.happened(event)
-        if isinstance(event, Outcome) and self._has_changed(event, report):
+    def _take(self, event: Outcome | Failure, pool: Pool, listener: Listener) -> list[Entry]:
+        listener.happened(event)
+        if isinstance(event, Outcome) and self._has_changed(event, listener):
             return []  # not committed: with the input as it was, a resumed job runs the mini-batch again
         before = self._job.processed
         self._apply(pool, self._job.on(event))
         ended = self._job.processed > before
-        if isinstance(event, Failure) and (ended or event is self._job.fatal) and self._has_changed(event, report):
+        if isinstance(event, Failure) and (ended or event is self._job.fatal) and self._has_changed(event, listener):
             ended = False
         return [Entry(event, ended)]
 
-    def _has_changed(self, event: Outcome | Failure, report: Report) -> bool:
+    def _has_changed(self, event: Outcome | Failure, listener: Listener) -> bool:
         """Look at the inputs of a mini-batch again; whether one has changed, which fails the job."""
         if event.mini_batch is None or is_url(self._prepared.inputs.root):
             return False
         files = self._prepared.plan.mini_batches[event.mini_batch].files
-        return self._tell_changes(self._watch.look(files), report)
+        return self._tell_changes(self._watch.look(files), listener)
 
-    def _tell_changes(self, changes: list[Change], report: Report) -> bool:
+    def _tell_changes(self, changes: list[Change], listener: Listener) -> bool:
         """Warn of inputs that have changed, and write them down; whether that fails the job."""
         if not changes:
             return False
         self._ledger.add_changes(changes)
         for change in changes:
-            report.changed(change)
+            listener.changed(change)
         if not self._prepared.request.strict_inputs:
             return False
         self._job.fail(f"{redact(changes[0].text)}; --strict-inputs: put it back as it was and resume, or score again")
@@ -162,42 +156,42 @@ class Run:
         for command in commands:
             pool.submit(self._prepared.plan.mini_batches[command.mini_batch], command.attempt)
 
-    def _finish(self, report: Report, logs: Logs) -> Result:
-        job, output = self._job, self._prepared.output
-        if job.status is Status.COMPLETED and is_url(self._prepared.inputs.root):
-            self._look_at_store(report)
-        self._warn_of_row_counts(report)
+    def _finish(self, listener: Listener, logs: Logs) -> Result:
+        job, prepared, output = self._job, self._prepared, self._prepared.output
+        if job.status is Status.COMPLETED and is_url(prepared.inputs.root):
+            self._look_at_store(listener)
+        listener.row_counts(job)
         any_failed = self._complete(logs)
-        cause = self._explained(_cause(job, report))
+        cause = self._backend.explain(first_cause(job, listener))
+        if reason := why_missing(prepared.resolved, self._ledger.fact("environment") or "", cause):
+            cause += f"\n{reason}"
         if job.fatal is not None and job.fatal.kind == "write":
-            cause += f"; {self._prepared.output.advice}"
+            cause += f"; {output.advice}"
         logged = LogReader(logs.root, self._number)
         if note := self._on_logged(logged, job.status, output.root.name):
-            report.note(note)
+            listener.note(note)
         with suppress(OSError):  # the console has it too
-            report.measure(job)
+            listener.measure(job)
             logs.result(job, cause)
+        with self._interrupts(), suppress(OSError):  # no signal ends a job that has ended
+            self._warm_up.join()
+            if problem := report_at_end(output, self._ledger, end_of(self._number, job, cause)):
+                logs.progress(problem)
         written: Path | str
         if job.status is Status.COMPLETED:
-            written = result_location(self._prepared)
+            written = result_location(prepared)
         else:
             written = output.failures if any_failed else logs.root
         has_advice = output.advice in cause
-        advice = "" if has_advice else next_step(job, output.root, script=self._prepared.script is not None)
-        return Result.of(self._prepared, job, cause, written, advice)
+        advice = "" if has_advice else next_step(job, output.root, script=prepared.script is not None)
+        return Result.of(prepared, job, cause, written, advice)
 
-    def _warn_of_row_counts(self, report: Report) -> None:
-        outcomes = [self._job.outcomes[number] for number in sorted(self._job.outcomes)]
-        for text in row_count_warnings(self._prepared.plan.mini_batches, outcomes):
-            with suppress(OSError):  # a full disk: the manifest and `verify` say it too
-                report.note(text)
-
-    def _look_at_store(self, report: Report) -> None:
+    def _look_at_store(self, listener: Listener) -> None:
         """Inputs of a store are looked at once, when all are scored: by one listing."""
         from batchtwin.inputs.remote import changes
 
         try:
-            self._tell_changes(self._watch.add(changes(self._prepared.inputs)), report)
+            self._tell_changes(self._watch.add(changes(self._prepared.inputs)), listener)
         except (OutputError, OSError) as error:
             self._job.fail(str(error))
 
@@ -228,24 +222,6 @@ class Run:
         except OSError as error:
             job.fail(self._refused(error))
         return any_failed
-
-    def _explained(self, cause: str) -> str:
-        """Say of a module that is missing why it is, and how to have it."""
-        cause = self._backend.explain(cause)
-        missing = re.search(r"No module named '([\w.]+)'", cause)
-        if missing is None:
-            return cause
-        with suppress(BatchTwinError, OSError):  # what says so may be gone; the cause is not
-            cause += f"\n{self._why_missing(missing[1])}"
-        return cause
-
-    def _why_missing(self, module: str) -> str:
-        resolved = self._prepared.resolved
-        if resolved.script and (place := lies_elsewhere(Path(resolved.script[0]), resolved.script[1], module)):
-            return place
-        requested, unknown = requested_or_reason(resolved.deployment, resolved.folder, resolved.model)
-        here = (self._ledger.fact("environment") or "").startswith("here")
-        return missing_module(module, requested, unknown, here=here)
 
     def _refused(self, error: OSError) -> str:
         """A full disk or the like: what is committed stays."""
@@ -288,12 +264,3 @@ def job_of(prepared: Prepared) -> Job:
         driver=prepared.script is None,
     )
     return Job([len(mini_batch.files) for mini_batch in prepared.plan.mini_batches], rules)
-
-
-def _cause(job: Job, report: Report) -> str:
-    """Why the job did not complete; with the first real cause, for the service's own texts hide it [+]."""
-    if job.fatal is not None:
-        return report.told(job.fatal)
-    if job.status is Status.FAILED and job.first_failure is not None:
-        return f"{job.cause}\nFirst cause: {report.told(job.first_failure)}"
-    return job.cause

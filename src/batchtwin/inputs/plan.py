@@ -25,6 +25,11 @@ class MiniBatch:
     files: tuple[InputFile, ...]
     part: FilePart | None = None
 
+    @property
+    def weight(self) -> int:
+        """Which of two takes longer, roughly: within a factor of two, and below a MiB, they are equal. So are parts."""
+        return 1 if self.part is not None else (sum(file.size for file in self.files) >> 20).bit_length()
+
 
 @dataclass(frozen=True)
 class Plan:

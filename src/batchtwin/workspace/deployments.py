@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, delete, select, update
 
-from batchtwin.deployment.reference import AssetReference, is_reference, parse_reference
+from batchtwin.deployment.reference import (
+    AssetReference,
+    InvalidReferenceError,
+    Reference,
+    is_reference,
+    parse_reference,
+)
 from batchtwin.errors import DeploymentError
 from batchtwin.workspace.assets import NOTHING
 from batchtwin.workspace.computes import Computes
@@ -195,13 +201,12 @@ class Deployments:
         code = spec.code_configuration
         if code is None:
             return None
-        if is_reference(code.code):
+        if is_reference(code.code) and isinstance(_parsed(code.code), AssetReference):
             return self._registered_code(code.code, code.scoring_script)
-        if not (folder / code.code / code.scoring_script).is_file():
-            raise InvalidError(
-                f"code_configuration.scoring_script: '{code.scoring_script}' is not in {folder / code.code}"
-            )
-        return self._assets.register_unnamed("code", folder / code.code)
+        source = self._datastores.locate(code.code) if is_reference(code.code) else folder / code.code
+        if not (source / code.scoring_script).is_file():
+            raise InvalidError(f"code_configuration.scoring_script: '{code.scoring_script}' is not in {source}")
+        return self._assets.register_unnamed("code", source)
 
     def _registered_code(self, reference: str, script: str) -> Asset:
         try:
@@ -267,6 +272,13 @@ def _require_registered(spec: Deployment) -> None:
         raise InvalidError("environment: must be registered; name its version")
     if spec.code_configuration and not is_reference(spec.code_configuration.code):
         raise InvalidError("code_configuration.code: must be registered; name its version")
+
+
+def _parsed(text: str) -> Reference:
+    try:
+        return parse_reference(text)
+    except InvalidReferenceError as error:
+        raise InvalidError(f"code_configuration.code: {error}") from None
 
 
 def _is_curated(environment: str) -> bool:

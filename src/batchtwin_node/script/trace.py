@@ -39,7 +39,7 @@ def _strip(whole: traceback.TracebackException, seen: set[int]) -> None:
     ours = [frame.filename.startswith(PACKAGE) for frame in kept]
     if not all(ours):
         whole.stack[:] = kept[ours.index(False) :]
-    for other in (whole.__cause__, whole.__context__):
+    for other in (whole.__cause__, whole.__context__, *(getattr(whole, "exceptions", None) or ())):
         if other is not None:
             _strip(other, seen)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
-import socket
 import sys
 import time
 import webbrowser
@@ -13,13 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from typer import Option, Typer, echo
 
+from batchtwin.azure import web
 from batchtwin.azure.cli import options
 from batchtwin.azure.cli import views as shapes
 from batchtwin.azure.cli.command import CommandError, group, verb
+from batchtwin.azure.connection import NoServerError
+from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.workspace.entities import JobRecord, JobStatus
 from batchtwin.workspace.workspace import Workspace
 
@@ -40,32 +40,35 @@ def add_to(ml: Typer) -> None:
 def show(
     workspace: Workspace,
     name: options.JobName,
-    web: Annotated[bool, Option("--web", "-e", help="Show the job in MLflow: its page, or its address.")] = False,
+    show_page: Annotated[
+        bool, Option("--web", "-e", help="Show the job's page, or its address; starts the server if none runs.")
+    ] = False,
 ) -> dict[str, Any]:
     """Show details for a job."""
     job, tracking = workspace.jobs.get(name), workspace.jobs.mlflow_uri()
-    if web:
-        _open(job, tracking)
+    if show_page:
+        _open(workspace, job)
     return shapes.job(job, tracking)
 
 
-def _open(job: JobRecord, tracking: str) -> None:
-    """Open the job's page in a browser; where there is none, or nobody looks, or nothing answers, say where it is."""
-    address = shapes.web_address(job, tracking)
-    if sys.stdout.isatty() and _answers(address) and webbrowser.open(address):
-        return
-    if address.startswith(shapes.VIEWER):
-        echo(f"mlflow ui --backend-store-uri {shlex.quote(tracking)}", err=True)
-    echo(address, err=True)
-
-
-def _answers(address: str) -> bool:
-    url = urlsplit(address)
+def _open(workspace: Workspace, job: JobRecord) -> None:
+    """Open the job's page in a browser; where there is none, or nobody looks, say where it is."""
     try:
-        with socket.create_connection((url.hostname, url.port or 80), timeout=1):
-            return True
-    except OSError:
-        return False
+        address = web.page_link(workspace.root, job.name)
+    except NoServerError:
+        pid = web.start_server()
+        echo(f"batchtwin serve was started; end it with: kill {pid}", err=True)
+        address = web.page_link(workspace.root, job.name)
+    if not (sys.stdout.isatty() and webbrowser.open(address)):
+        echo(address, err=True)
+
+
+def _page(workspace: Workspace, job: JobRecord) -> str:
+    """The address of the job's page if a server runs, else that of its report."""
+    try:
+        return web.page_link(workspace.root, job.name)
+    except NoServerError:
+        return OutputFolder(job.output).report.absolute().as_uri()
 
 
 def list_all(
@@ -90,10 +93,10 @@ def list_all(
 
 def stream(workspace: Workspace, name: options.JobName) -> None:
     """Print what a job logs until it ends; a failed job is an error."""
-    job, tracking = workspace.jobs.get(name), workspace.jobs.mlflow_uri()
+    job = workspace.jobs.get(name)
     try:
         with interrupts() as caught:
-            _head(job, tracking)
+            _head(workspace, job)
             job = follow(workspace, name, caught)
     except KeyboardInterrupt:
         raise CommandError(
@@ -101,13 +104,13 @@ def stream(workspace: Workspace, name: options.JobName) -> None:
             f"To cancel it: batchtwin ml job cancel --name {name}"
         ) from None
     echo("\nExecution Summary\n=================")
-    _head(job, tracking)
+    _head(workspace, job)
     if job.status is JobStatus.FAILED:
         raise CommandError(f"Exception : \n {job.error or 'The job failed; its logs say why.'}")
 
 
-def _head(job: JobRecord, tracking: str) -> None:
-    echo(f"RunId: {job.name}\nWeb View: {shapes.web_address(job, tracking)}")
+def _head(workspace: Workspace, job: JobRecord) -> None:
+    echo(f"RunId: {job.name}\nWeb View: {_page(workspace, job)}")
 
 
 @contextmanager

@@ -6,7 +6,6 @@ The SDK uses two addresses over plain HTTP: the metadata of the cloud, and the i
 
 from __future__ import annotations
 
-import hmac
 import time
 import uuid
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from batchtwin.azure.connection import CLOUD, IDENTITY_PATH, METADATA_PATH
+from batchtwin.azure.connection import CLOUD, IDENTITY_PATH, METADATA_PATH, secret_matches
 from batchtwin.azure.rest.errors import ArmError
 from batchtwin.azure.rest.scope import STORAGE_SUFFIX
 from batchtwin.azure.rest.state import State
@@ -28,7 +27,7 @@ TENANT = str(uuid.uuid5(uuid.NAMESPACE_DNS, "batchtwin"))
 
 
 class BearerAuth:
-    """ASGI middleware that refuses requests without a token of this server. Paths below `open` need none."""
+    """ASGI middleware that refuses requests without a token of this server. Open: `/` and below `open`."""
 
     def __init__(self, app: ASGIApp, tokens: Tokens, open: Sequence[str]) -> None:
         self._app = app
@@ -37,10 +36,13 @@ class BearerAuth:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer 401."""
-        if scope["type"] != "http" or scope["path"].startswith(self._open) or self._is_allowed(scope):
+        if scope["type"] != "http" or self._is_open(scope["path"]) or self._is_allowed(scope):
             await self._app(scope, receive, send)
         else:
             await _unauthorized().response()(scope, receive, send)
+
+    def _is_open(self, path: str) -> bool:
+        return path == "/" or path.startswith(self._open)
 
     def _is_allowed(self, scope: Scope) -> bool:
         scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
@@ -69,7 +71,7 @@ def router(origin: str, secret: str) -> APIRouter:
         x_identity_header: Annotated[str, Header()] = "",
     ) -> JSONResponse:
         """A token for `resource`. The request needs the header that `batchtwin env` prints."""
-        if not hmac.compare_digest(x_identity_header.encode(errors="replace"), secret.encode()):
+        if not secret_matches(secret, x_identity_header):
             raise ArmError(401, "Unauthorized", 'X-IDENTITY-HEADER is not this server\'s; eval "$(batchtwin env)"')
         ends = int(time.time()) + TOKEN_SECONDS
         issued = state.tokens.issue(ACCESS, TOKEN_SECONDS, aud=resource, iss=CLOUD, tid=TENANT, oid=TENANT, sub="local")

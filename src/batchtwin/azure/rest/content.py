@@ -29,9 +29,12 @@ def stored(workspace: Workspace, address: str) -> Path:
         InvalidReferenceError: a reference in no known form, or one that leads out of its datastore.
     """
     location = datastore_path(address)
-    if location is None:
+    if location is not None:
+        path = workspace.datastores.path(location.datastore, location.path)
+    elif reference.is_reference(address):
+        path = workspace.datastores.locate(address)  # the output of a job
+    else:
         raise InvalidError(f"{address}: is not in a datastore of this workspace; upload it, and give that address")
-    path = workspace.datastores.path(location.datastore, location.path)
     if not os.path.exists(path):
         raise InvalidError(f"{address}: nothing was uploaded there")
     return path

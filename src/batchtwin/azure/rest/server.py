@@ -52,7 +52,14 @@ def serve(workspace: Workspace, host: str, https_port: int, http_port: int, tell
         certificate.write_bundle(connection.bundle)
         for name in (DEFAULT, ARTIFACTS):
             workspace.datastores.make(name)
-        state = AppState(workspace, Tokens(secrets.token_bytes(32)), Sas(secrets.token_bytes(32)))
+        state = AppState(
+            workspace,
+            Tokens(secrets.token_bytes(32)),
+            Sas(secrets.token_bytes(32)),
+            connection.origin,
+            connection.http_port,
+            secret_of(folder),
+        )
         connection.write()
         service = _Listener(app.arm_app(state, names), secure, certificate.context())
         beside = _Listener(app.plain_app(state, names, connection.origin, secret_of(folder)), plain)

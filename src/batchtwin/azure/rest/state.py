@@ -19,6 +19,10 @@ class AppState:
     workspace: Workspace
     tokens: Tokens
     sas: Sas
+    # How programs on this machine reach it: the service, the listener without TLS, and the secret of the owner.
+    origin: str = ""
+    plain_port: int = 0
+    secret: str = ""
 
 
 async def app_state(request: Request) -> AppState:

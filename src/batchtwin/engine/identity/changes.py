@@ -17,13 +17,14 @@ from batchtwin.engine.prepare import Prepared, Resolved
 from batchtwin.errors import BatchTwinError, UsageError
 from batchtwin.inputs.changes import change_of
 from batchtwin.inputs.listing import list_inputs
-from batchtwin.inputs.location import is_url
+from batchtwin.inputs.location import is_url, redact
 
 ACCEPTABLE = ("code", "deployment")
 # Where the rows are, and what they are: the rows that are there already cannot follow.
 FIXED = ("settings.output_action", "settings.output_file_name")
-# Their values may be secrets.
-VARIABLES = "settings.environment_variables"
+# Their values may be secrets: variables, and the addresses of packages.
+NOT_SHOWN = ("settings.environment_variables", "environment")
+LONGEST_VALUE = 80
 SHOWN = 5
 # Of a code folder with more files, no names are kept.
 MOST_FILES = 1000
@@ -169,10 +170,15 @@ def _keys(before: MadeOf | None, prepared: Prepared) -> Iterator[str]:
 
 
 def _shown(key: str, before: MadeOf | None, prepared: Prepared) -> str:
-    if before is None or key.startswith(VARIABLES):
+    if before is None or key.startswith(NOT_SHOWN):
         return key
-    old, new = _flat(before.deployment), _flat(prepared.deployment.model_dump(mode="json"))
-    return f"{key} was {old.get(key)}, is {new.get(key)}"
+    deployments = (before.deployment, prepared.deployment.model_dump(mode="json"))
+    old, new = (_cut(redact(str(_flat(deployment).get(key)))) for deployment in deployments)
+    return f"{key} was {old}, is {new}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
 
 
 def _flat(value: Any, key: str = "") -> dict[str, Any]:

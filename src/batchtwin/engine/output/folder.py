@@ -25,6 +25,7 @@ SCORE = "named-outputs/score"
 LEDGER = "job.sqlite"
 MANIFEST = "manifest.json"
 FAILURES = "failures.jsonl"
+REPORT = "report.html"
 LOGS = "logs"
 SEGMENTS = "segments"
 SCRATCH = "scratch"
@@ -33,7 +34,7 @@ MODELS = "azureml-models"
 NAMED_INPUTS = "named-inputs"
 # All that a job makes in its folder. Clearing removes these names, in this order, and nothing else: without a
 # manifest the job is not complete, without a ledger there is none.
-MADE = (LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm", MANIFEST, SCORE, LOGS, SEGMENTS, SCRATCH, MODELS, FAILURES)
+MADE = (LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm", MANIFEST, SCORE, LOGS, SEGMENTS, SCRATCH, MODELS, FAILURES, REPORT)
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,11 @@ class OutputFolder:
     def failures(self) -> Path:
         """One line per failed file; absent if nothing failed."""
         return self.root / FAILURES
+
+    @property
+    def report(self) -> Path:
+        """What a person looks at."""
+        return self.root / REPORT
 
     @property
     def lock(self) -> Path:
@@ -210,7 +216,7 @@ class OutputFolder:
         self._remove_temporaries()
 
     def _remove_temporaries(self) -> None:
-        for path in (self.ledger, self.manifest, self.failures):
+        for path in (self.ledger, self.manifest, self.failures, self.report):
             atomic.remove_temporaries(path)
 
     def withdraw(self) -> None:

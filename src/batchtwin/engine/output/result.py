@@ -7,6 +7,7 @@ from pathlib import Path
 
 from batchtwin import errors
 from batchtwin.engine.job import Job, Status
+from batchtwin.engine.listener import counts
 from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.engine.prepare import Prepared
 
@@ -43,7 +44,7 @@ class Result:
             summary=job.summary,
             cause=cause,
             written=written,
-            counts=job.counts,
+            counts=counts(job, prepared.plan),
             files=job.processed_items,
             rows=job.rows,
             failed=job.failed,

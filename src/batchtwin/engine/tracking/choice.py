@@ -18,8 +18,8 @@ URI = "MLFLOW_TRACKING_URI"
 REGISTRY = "MLFLOW_REGISTRY_URI"
 # Not a path, though they look like one.
 DATABRICKS = ("databricks", "uc")
-# A script that chooses an experiment cannot take up a run of another one: MLflow refuses.
-CHOOSES_EXPERIMENT = b"set_experiment"
+# A script that chooses an experiment, or another store, cannot take up the job's run: MLflow refuses, or misses it.
+CHOOSES = (b"set_experiment", b"set_tracking_uri")
 _RUN_ID = re.compile(r"[a-zA-Z0-9][\w-]{0,200}", re.ASCII)
 _RELATIVE_SQLITE = re.compile(r"sqlite:///(?P<path>[^/].*)")
 MOST_FILES, MOST_BYTES = 1000, 1 << 20
@@ -52,19 +52,20 @@ def tracking_variables(prepared: Prepared, machine: Mapping[str, str]) -> dict[s
         return {}
     name = prepared.output.root.name
     run = name if _RUN_ID.fullmatch(name) else uuid.uuid4().hex
-    chooses = prepared.script is not None and mentions(Path(prepared.script[0]), CHOOSES_EXPERIMENT)
+    chooses = prepared.script is not None and mentions(Path(prepared.script[0]), *CHOOSES)
     registry = {REGISTRY: absolute(uri)} if uri and REGISTRY not in machine else {}
     return {RUN_VARIABLE: f"-{run}" if chooses else run, **registry}
 
 
-def mentions(folder: Path, text: bytes) -> bool:
-    """Whether a Python file of the code holds `text`. Of much code only the first files are read."""
+def mentions(folder: Path, *texts: bytes) -> bool:
+    """Whether a Python file of the code holds one of the texts. Of much code only the first files are read."""
     for number, path in enumerate(sorted(folder.rglob("*.py"))):
         if number == MOST_FILES:
             break
         try:
             with path.open("rb") as stream:
-                if text in stream.read(MOST_BYTES):
+                content = stream.read(MOST_BYTES)
+                if any(text in content for text in texts):
                     return True
         except OSError:  # the script itself will meet it
             continue

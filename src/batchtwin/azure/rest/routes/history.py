@@ -15,7 +15,7 @@ from batchtwin.azure.rest.routes import logs
 from batchtwin.azure.rest.routes.jobs import studio, tags
 from batchtwin.azure.rest.schemas.base import RequestBody, Text
 from batchtwin.azure.rest.scope import LOCATION, WORKSPACE_PATH, Scope, WorkspaceScope
-from batchtwin.azure.rest.state import State
+from batchtwin.azure.rest.state import AppState, State
 from batchtwin.deployment.reference import AssetReference, is_reference, parse_reference
 from batchtwin.workspace.entities import JobRecord, JobStatus
 from batchtwin.workspace.names import CHILD_SUFFIX
@@ -42,7 +42,7 @@ class ResolveBody(RequestBody):
 @router.get(f"{PATH}/runs/{{name}}")
 def run(state: State, scope: Scope, name: str) -> dict[str, Any]:
     """A run."""
-    return _run(scope, state.workspace.jobs.get(name))
+    return _run(state, scope, state.workspace.jobs.get(name))
 
 
 @router.get(f"{PATH}/runs/{{name}}/details")
@@ -71,7 +71,7 @@ def children(state: State, scope: Scope, name: str) -> dict[str, Any]:
     if name.endswith(CHILD_SUFFIX):
         state.workspace.jobs.get(name)
         return {"value": []}
-    return {"value": [_run(scope, state.workspace.jobs.child(name))]}
+    return {"value": [_run(state, scope, state.workspace.jobs.child(name))]}
 
 
 @router.post(f"{PATH}/rundata")
@@ -83,7 +83,7 @@ def run_data(state: State, scope: Scope, body: RunDataBody) -> dict[str, Any]:
     job = state.workspace.jobs.get(body.run_id)
     state.workspace.datastores.share_output(job)
     state.workspace.datastores.share_logs(job)
-    return {"runMetadata": _run(scope, job)}
+    return {"runMetadata": _run(state, scope, job)}
 
 
 @router.post(f"/data/v1.0{WORKSPACE_PATH}/dataversion/batchGetResolvedUris")
@@ -106,7 +106,7 @@ def _job_of(asset_id: str) -> str:
     return match["job"]
 
 
-def _run(scope: WorkspaceScope, job: JobRecord) -> dict[str, Any]:
+def _run(state: AppState, scope: WorkspaceScope, job: JobRecord) -> dict[str, Any]:
     parent = job.properties.get("parent")
     user = {"userName": USER, "userObjectId": USER}
     return {
@@ -130,7 +130,7 @@ def _run(scope: WorkspaceScope, job: JobRecord) -> dict[str, Any]:
         "compute": {"target": "local", "targetType": "AmlCompute"},
         "error": _error(job),
         "outputs": _outputs(scope, job),
-        "services": {"Studio": {"type": "Studio", "endpoint": studio(scope, job)}},
+        "services": {"Studio": {"type": "Studio", "endpoint": studio(state, scope, job)}},
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from batchtwin.azure.rest import content
+from batchtwin.azure.rest.pages import session
 from batchtwin.azure.rest.resources import described, system_data
 from batchtwin.azure.rest.routes import operations
 from batchtwin.azure.rest.scope import WORKSPACE_PATH, Scope, WorkspaceScope
@@ -57,9 +58,9 @@ def tags(job: JobRecord) -> dict[str, str]:
     }
 
 
-def studio(scope: WorkspaceScope, job: JobRecord) -> str:
-    """Return the address of a job's page: here its resource."""
-    return scope.url("jobs", job.name)
+def studio(state: AppState, scope: WorkspaceScope, job: JobRecord) -> str:
+    """Return an address that opens the job's page, for some minutes."""
+    return session.link(state, scope.origin, session.job_path(job.name))
 
 
 def _head(scope: WorkspaceScope, job: JobRecord) -> dict[str, Any]:
@@ -88,7 +89,7 @@ def _resource(state: AppState, scope: WorkspaceScope, job: JobRecord) -> dict[st
             "outputs": {"score": {"jobOutputType": "uri_folder", "mode": "Upload", "uri": output}},
             "jobs": {},
             "settings": {},
-            "services": {"Studio": {"jobServiceType": "Studio", "endpoint": studio(scope, job)}},
+            "services": {"Studio": {"jobServiceType": "Studio", "endpoint": studio(state, scope, job)}},
         },
     }
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 
 from batchtwin.engine.job import Job
 from batchtwin.engine.logs import Logs
 from batchtwin.engine.output.failures import failed_file
+from batchtwin.engine.output.row_counts import row_count_warnings
+from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import Progress, progress_line, remaining_seconds
 from batchtwin.inputs.changes import Change
 from batchtwin.inputs.location import redact
@@ -23,7 +26,7 @@ CHANGES_SHOWN = 50
 SHOWN_AT_THE_END = frozenset({"bad_file", "write"})
 
 
-class Report:
+class Listener:
     """Listens to one job. Decides nothing."""
 
     def __init__(self, plan: Plan, logs: Logs, progress: Progress) -> None:
@@ -35,6 +38,20 @@ class Report:
         self._picked: dict[int, float] = {}
         self._shown = False
         self._noted: set[str] = set()
+
+    def prepared(self, prepared: Prepared) -> None:
+        """Log where the job runs, and what was warned of before it began."""
+        if prepared.environment:
+            self._logs.progress(f"Environment: {prepared.environment}")
+        for warning in prepared.warnings:
+            self._logs.progress(f"Warning: {warning}")
+
+    def row_counts(self, job: Job) -> None:
+        """Tell of files that gave more or fewer rows than they have."""
+        outcomes = [job.outcomes[number] for number in sorted(job.outcomes)]
+        for text in row_count_warnings(self._plan.mini_batches, outcomes):
+            with suppress(OSError):  # a full disk: the manifest and `verify` say it too
+                self.note(text)
 
     def happened(self, event: Event) -> None:
         """Log an event; show the first failure of the job at once [+]."""
@@ -114,6 +131,27 @@ class Report:
         others = 0 if failed_file(failure, mini_batch) else len(mini_batch.files) - 1
         files = self.file_of(failure) + (f" or one of {others} more" if others else "")
         return f"{failure.message} (mini batch {failure.mini_batch}, {files}, try {failure.attempt})"
+
+
+def counts(job: Job, plan: Plan) -> str:
+    """Say how many files gave rows, how many rows, and how many files gave none; the parts of a file are one file."""
+    parts: dict[str, list[Outcome | None]] = {}
+    scored = empty = failed = 0
+    for mini_batch in plan.mini_batches:
+        outcome = job.outcomes.get(mini_batch.id)
+        if mini_batch.part is not None:
+            parts.setdefault(mini_batch.files[0].path, []).append(outcome)
+        elif outcome is not None:
+            scored, failed = scored + outcome.succeeded, failed + outcome.failed
+            empty += sum(written == 0 for _, written in outcome.file_rows or ())
+        elif mini_batch.id in job.out_of_tries:
+            failed += len(mini_batch.files)
+    scored += sum(all(outcomes) for outcomes in parts.values())
+    ended_badly = {plan.mini_batches[number].files[0].path for number in job.out_of_tries}
+    failed += len(ended_badly & parts.keys())
+    others = {"without rows": empty, "failed": failed}
+    texts = (f"; {n} {'file' if n == 1 else 'files'} {what}" for what, n in others.items() if n)
+    return f"{scored - empty} files, {job.rows} rows" + "".join(texts)
 
 
 def _end_of(trace: str) -> list[str]:

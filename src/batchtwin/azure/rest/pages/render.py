@@ -1,0 +1,96 @@
+"""The pages as HTML: the report's own look, with a way to the other pages; live while something runs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from contextlib import closing
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from batchtwin.engine.ledger import Ledger
+from batchtwin.engine.output.folder import OutputFolder
+from batchtwin.engine.report.collect import collect
+from batchtwin.engine.report.page import render
+from batchtwin.engine.report.templates import Frame, environment, frame_context
+from batchtwin.engine.report.write import predictions_of
+from batchtwin.workspace.entities import JobRecord
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+TEMPLATES = Path(__file__).with_name("templates")
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+MESSAGE_HEADERS = {**HEADERS, "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
+# A page of a job that runs is made at most so often; those of ended jobs are kept.
+FRESH_SECONDS = 1.0
+KEPT = 16
+
+
+@cache
+def pages() -> Environment:
+    """The templates of the pages, beside those of the report."""
+    from jinja2 import ChoiceLoader, FileSystemLoader
+
+    own = environment().overlay(loader=ChoiceLoader([FileSystemLoader(TEMPLATES), environment().loader]))  # type: ignore[list-item]
+    return own
+
+
+def message(title: str, text: str) -> str:
+    """A page of one sentence."""
+    return pages().get_template("message.html.j2").render(title=title, text=text)
+
+
+def index(context: dict[str, object]) -> str:
+    """The page of the workspace."""
+    return pages().get_template("index.html.j2").render(**context, **frame_context(Frame((), live=True)))
+
+
+def files(name: str, names: list[tuple[str, str, str]], frame: Frame) -> str:
+    """The page of a job's files: (path, size, address)."""
+    return pages().get_template("files.html.j2").render(name=name, files=names, **frame_context(frame))
+
+
+def waiting(job: JobRecord, lines: list[str], frame: Frame) -> str:
+    """The page of a job that has no ledger yet, or never got one."""
+    context = {"record": job, "lines": lines, **frame_context(frame)}
+    return pages().get_template("waiting.html.j2").render(context)
+
+
+class Reports:
+    """Pages of jobs, kept for a while: several people may look at one job."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, tuple[float, object, str]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def page(self, job: JobRecord, frame: Frame) -> str | None:
+        """Return the report of a job; None if it has no ledger.
+
+        Raises:
+            BatchTwinError: its ledger cannot be read.
+        """
+        state = (job.status, job.ended)
+        with self._lock:
+            made, known, html = self._kept.get(job.name, (0.0, None, ""))
+            if known == state and (job.status.is_final or time.monotonic() - made < FRESH_SECONDS):
+                return html
+            output = OutputFolder(job.output)
+            if not output.ledger.exists():
+                return None
+            with closing(Ledger.open(output.ledger)) as ledger:
+                collected = collect(output, ledger)
+            html = render(collected, *predictions_of(collected, every_row=False), frame=frame)
+            self._kept[job.name] = (time.monotonic(), state, html)
+            self._kept.move_to_end(job.name)
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+            return html

@@ -1,0 +1,40 @@
+"""Why a job did not complete, in words that help."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from pathlib import Path
+
+from batchtwin.engine.job import Job, Status
+from batchtwin.engine.listener import Listener
+from batchtwin.engine.prepare import Resolved
+from batchtwin.environments.differences import missing_module
+from batchtwin.environments.placement import requested_or_reason
+from batchtwin.errors import BatchTwinError
+from batchtwin_node.script.imports import lies_elsewhere
+
+
+def first_cause(job: Job, listener: Listener) -> str:
+    """Return why the job did not complete, with the first real cause: the service's own texts hide it [+]."""
+    if job.fatal is not None:
+        return listener.told(job.fatal)
+    if job.status is Status.FAILED and job.first_failure is not None:
+        return f"{job.cause}\nFirst cause: {listener.told(job.first_failure)}"
+    return job.cause
+
+
+def why_missing(resolved: Resolved, environment: str, cause: str) -> str:
+    """Say of a module that a cause names as missing why it is, and how to have it; empty if it names none.
+
+    `environment` is where the job ran, as its ledger has it.
+    """
+    missing = re.search(r"No module named '([\w.]+)'", cause)
+    if missing is None:
+        return ""
+    with suppress(BatchTwinError, OSError):  # what tells it may be gone
+        if resolved.script and (place := lies_elsewhere(Path(resolved.script[0]), resolved.script[1], missing[1])):
+            return place
+        requested, unknown = requested_or_reason(resolved.deployment, resolved.folder, resolved.model)
+        return missing_module(missing[1], requested, unknown, here=environment.startswith("here"))
+    return ""

@@ -1,0 +1,116 @@
+"""What a job notes in its ledger for its report: what it is made of when a run begins, and how the run ended."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from batchtwin import __version__
+from batchtwin.engine.job import Job
+from batchtwin.engine.ledger import Ledger
+from batchtwin.engine.logs import now
+from batchtwin.engine.prepare import Prepared
+from batchtwin.inputs.location import redact
+
+ABOUT, RESULT = "about", "result"
+
+
+@dataclass(frozen=True)
+class About:
+    """What a run is made of, as texts for people. No environment variable is among them: those can be secrets."""
+
+    deployment: str = ""
+    endpoint: str = ""
+    yaml: str = ""
+    model: str = ""
+    script: str = "the MLflow driver"
+    input: str = ""
+    output_file: str | None = None
+    environment: str = ""
+    workers: int = 0
+    batchtwin: str = __version__
+    python: str = ""
+    platform: str = ""
+    settings: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How run number `run` ended; `at` is a time as in the logs."""
+
+    run: int
+    status: str
+    summary: str
+    cause: str
+    at: str
+
+
+_about, _ended = TypeAdapter(About), TypeAdapter(Ended)
+
+
+def note_about(ledger: Ledger, prepared: Prepared) -> None:
+    """Write what a run is made of.
+
+    Raises:
+        OutputError: the ledger cannot be written.
+    """
+    deployment, settings = prepared.deployment, prepared.deployment.settings
+    about = About(
+        deployment=deployment.name,
+        endpoint=deployment.endpoint_name or "",
+        yaml=str(prepared.request.deployment.absolute()),
+        model=redact(str(prepared.request.model or prepared.model.path)),
+        script=str(Path(*prepared.script)) if prepared.script else About.script,
+        input=redact(str(prepared.inputs.root)),
+        output_file=prepared.output.file_name,
+        environment=prepared.environment,
+        workers=prepared.workers,
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        settings={
+            "mini_batch_size": str(settings.mini_batch_size),
+            "output_action": settings.output_action,
+            "error_threshold": str(settings.error_threshold),
+            "tries": str(settings.retry_settings.tries),
+            "timeout": f"{settings.retry_settings.timeout:g} s",
+        },
+        warnings=prepared.warnings,
+    )
+    # As ASCII: SQLite takes no lone surrogates.
+    ledger.state(ABOUT, json.dumps(_about.dump_python(about)))
+
+
+def end_of(run: int, job: Job, cause: str) -> Ended:
+    """Return how a run has ended, now."""
+    return Ended(run, job.status.value, job.summary, cause, now())
+
+
+def note_end(ledger: Ledger, ended: Ended) -> None:
+    """Write how a run ended.
+
+    Raises:
+        OutputError: the ledger cannot be written.
+    """
+    ledger.state(RESULT, json.dumps(_ended.dump_python(ended)))
+
+
+def read_about(ledger: Ledger) -> About:
+    """Return what the last run was made of; little is known of a job that an earlier version ran."""
+    try:
+        return _about.validate_python(json.loads(ledger.fact(ABOUT) or "{}"))
+    except (ValueError, ValidationError):
+        return About()
+
+
+def read_end(ledger: Ledger) -> Ended | None:
+    """Return how the last run ended; None if it has not, or was killed."""
+    try:
+        ended = _ended.validate_python(json.loads(ledger.fact(RESULT) or "null"))
+    except (ValueError, ValidationError):
+        return None
+    return ended if str(ended.run) == ledger.fact("runs") else None

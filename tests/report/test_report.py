@@ -1,0 +1,109 @@
+"""report.html: what it shows of jobs that end in different ways, and that it never changes how they end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from batchtwin.engine.logs import NODE_USAGE
+from batchtwin.engine.report.usage import read_usage
+from report_page import FAILS, NUMBERS, RETRIED, Page
+from support import Project, batchtwin
+
+
+def test_a_job_of_summary_only_says_that_there_are_no_rows(project: Project) -> None:
+    project.script = FAILS.replace("value % 2", "False")
+    project.settings = {"output_action": "summary_only"}
+    project.files(2)
+    done = project.score()
+    assert done.code == 0
+    assert "summary_only: its script writes what it wants" in Page.read(done.output).words
+
+
+def test_a_job_whose_script_is_refused_has_a_report(project: Project) -> None:
+    project.script = "import nowhere\ndef init(): pass\ndef run(mini_batch): return mini_batch\n"
+    project.files(1)
+    done = project.score()
+    page = Page.read(done.output)
+    assert done.code == 2 and page.headings[0] == "job Failed"
+    assert "No module named 'nowhere'" in page.words
+
+
+def test_retries_are_marked(project: Project, tmp_path: Path) -> None:
+    project.script = RETRIED.replace("THERE", str(tmp_path))
+    project.files(2)
+    done = project.score("--workers", "1")
+    page = Page.read(done.output)
+    assert done.code == 0 and "2 retries" in page.words
+    assert 'class="retry"' in page.html and 'class="failed"' in page.html
+    assert any("try 1" in title and "failed: raised" in title for title in page.titles)
+
+
+def test_an_unwritable_report_changes_nothing(project: Project) -> None:
+    """A folder stands in its place, which the script has made."""
+    project.script = NUMBERS.replace(
+        "def init(): pass",
+        "def init(): os.makedirs(os.environ['AZUREML_BI_OUTPUT_PATH'] + '/../../report.html/x', exist_ok=True)",
+    )
+    project.files(1)
+    done = project.score()
+    assert (done.code, done.out.splitlines()[0]) == (0, "Completed")
+    assert (done.output / "manifest.json").is_file()
+    assert "No report: " in done.log("job_progress_overview.*")
+
+
+def test_a_planted_link_is_replaced(project: Project, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("mine")
+    project.script = NUMBERS.replace(
+        "def init(): pass",
+        f"def init(): os.symlink({str(secret)!r}, os.environ['AZUREML_BI_OUTPUT_PATH'] + '/../../report.html')",
+    )
+    project.files(1)
+    done = project.score("--workers", "1")
+    assert secret.read_text() == "mine"
+    assert not (done.output / "report.html").is_symlink() and Page.read(done.output).headings[0] == "job Completed"
+
+
+def test_samples_behind_a_link_are_not_read(tmp_path: Path) -> None:
+    node = tmp_path / "real/node0"
+    node.mkdir(parents=True)
+    lines = [f"2026-01-01T00:00:{at:02}.000+00:00,50.0,1000,4000\n" for at in range(0, 60, 5)]
+    (node / "node_resource_usage.csv").write_text("".join([NODE_USAGE, *lines]))
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs/perf").symlink_to(node.parent)
+    began = 1767225600.0
+    assert read_usage(tmp_path / "logs", tmp_path, began, 60) == ([], 0)
+    (tmp_path / "logs/perf").unlink()
+    node.parent.rename(tmp_path / "logs/perf")
+    [usage], _ = read_usage(tmp_path / "logs", tmp_path, began, 60)
+    assert (usage.name, usage.samples, usage.total, max(filter(None, usage.cpu))) == ("node0", 12, 4000, 50)
+
+
+def test_a_new_job_takes_the_old_report_away(project: Project) -> None:
+    project.script = NUMBERS
+    project.files(1)
+    project.score()
+    project.script = NUMBERS.replace("range(50)", "range(7)")
+    assert "7 rows" in Page.read(project.score("--overwrite").output).words
+
+
+def test_report_needs_a_job(tmp_path: Path) -> None:
+    done = batchtwin("report", tmp_path)
+    assert done.code == 2 and "is not the output folder of a job" in done.err
+
+
+def test_drift_of_few_rows_is_called_unreliable(project: Project) -> None:
+    project.script = NUMBERS.replace("range(50)", "range(9)")
+    project.files(1)
+    done = project.score()
+    batchtwin("report", done.output, "--against", done.output)
+    page = Page.read(done.output)
+    assert "All 9 rows are equal." in page.words
+    assert page.tables["Drift of prediction"][1][2].startswith("not reliable: fewer than 200 rows")
+
+
+def test_no_secret_of_the_deployment_is_in_the_report(project: Project) -> None:
+    project.script = NUMBERS
+    project.settings = {"environment_variables": {"TOKEN": "s3cr3t-of-mine"}}
+    project.files(1)
+    assert "s3cr3t-of-mine" not in Page.read(project.score().output).html
