@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchtwin import errors
 from batchtwin.engine.job import Status
+from batchtwin.engine.output.folder import FAILURES, REPORT
 from batchtwin.errors import BatchTwinError
 from batchtwin.safe_open import open_file
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from batchtwin.engine.output.result import Result as Ended
 
-REPORT = "report.html"
 SHOWN_FAILURES = 3
 REPR = 200
 
@@ -106,7 +106,7 @@ class Result:
     def failures(self) -> list[dict[str, Any]]:
         """The failed files, in plan order: `file`, `mini_batch`, `kind`, `message`, and more where it is known."""
         try:
-            with open_file(self.folder / "failures.jsonl", "rb", self.folder) as stream:
+            with open_file(self.folder / FAILURES, "rb", self.folder) as stream:
                 return [json.loads(line) for line in stream]
         except FileNotFoundError:
             return []
@@ -129,7 +129,7 @@ class Result:
 
     def data(self) -> dict[str, Any]:
         """Return the result for programs: what `--json` prints."""
-        failures = self.folder / "failures.jsonl"
+        failures = self.folder / FAILURES
         return {
             "status": str(self.status),
             "ok": self.ok,
