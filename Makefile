@@ -133,9 +133,9 @@ $(OLD_SDK): tests/azure/old-sdk.txt | $(DEV)
 	@scripts/setup.sh --bare .venv-old-sdk tests/azure/old-sdk.txt
 	@touch $@
 
-.PHONY: test coverage test-container test-azurite test-ray test-pythons test-all
+.PHONY: test coverage test-container test-azurite test-ray test-pythons test-zoo test-all
 test: $(DEV) $(OLD_SDK) ## all tests that need no container engine and no network (PYTEST_FLAGS)
-	@$(BIN)/pytest -m "not container and not azurite and not pythons and not ray" --numprocesses $(PROCESSES) --dist worksteal --durations 25 $(PYTEST_FLAGS)
+	@$(BIN)/pytest -m "not container and not azurite and not pythons and not ray and not zoo" --numprocesses $(PROCESSES) --dist worksteal --durations 25 $(PYTEST_FLAGS)
 
 # Every process of every job is traced, which takes half as long again: not for each change.
 coverage: PYTEST_FLAGS += --cov
@@ -164,7 +164,10 @@ test-azurite: $(DEV) $(AZURITE) ## compare the blob service with Azurite, which 
 test-pythons: $(DEV) ## batchtwin_node under Python 3.8 to 3.13 and MLflow 1 to 3, in environments below build/pythons/ (PYTEST_FLAGS)
 	@$(BIN)/pytest -m pythons tests/pythons --durations 10 $(PYTEST_FLAGS)
 
-test-all: test test-container test-azurite test-ray test-pythons ## all five
+test-zoo: $(DEV) ## models of many flavors, each value compared with MLflow's, in an environment below build/pythons/ (PYTEST_FLAGS)
+	@$(BIN)/pytest -m zoo tests/zoo --durations 10 $(PYTEST_FLAGS)
+
+test-all: test test-container test-azurite test-ray test-pythons test-zoo ## all six
 
 # What git tracks or would track.
 FILES = git ls-files --cached --others --exclude-standard -z
