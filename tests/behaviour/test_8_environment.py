@@ -40,3 +40,33 @@ def test_strict(project: Project) -> None:
     done = plan_asking(project, "--strict-environment")
     assert done.code == 2
     assert "no-such-package is requested and not installed" in done.err
+
+
+@pytest.mark.ours(
+    "8",
+    "A named environment is what the workspace has registered, else what environments.yml maps it to; else it cannot "
+    "be checked, which plan and score tell, and --strict-environment refuses.",
+)
+def test_a_name_that_nothing_here_explains(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCHTWIN_WORKSPACE", str(project.folder / "workspace"))
+    project.files(1)
+    project.script = "def run(mini_batch): return mini_batch"
+    path = project.write()
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"environment": "azureml:own:1"}))
+    words = (path, "--input", project.inputs)
+    done = batchtwin("plan", *words)
+    assert (done.code, "'azureml:own:1' cannot be checked: register it" in done.err) == (0, True)
+    assert batchtwin("plan", *words, "--strict-environment").code == 2
+    mapping = {"azureml:own": {"conda_file": {"dependencies": [{"pip": ["pyyaml==0.1"]}]}}}
+    (project.folder / "environments.yml").write_text(yaml.safe_dump(mapping))
+    assert "==0.1 is requested" in batchtwin("plan", *words).err
+
+
+@pytest.mark.ours("8", "A conda file whose entries are no texts, or that names python twice, is refused.")
+@pytest.mark.parametrize("entry", [3.8, {"conda": ["x"]}, "python=3.8"])
+def test_nothing_is_left_out(project: Project, entry: object) -> None:
+    plan_asking(project)
+    conda = {"dependencies": ["python=3.11", entry]}
+    (project.folder / "conda.yaml").write_text(yaml.safe_dump(conda))
+    done = batchtwin("plan", project.folder / "deployment.yml", "--input", project.inputs)
+    assert (done.code, "conda.yaml: dependencies: " in done.err) == (2, True)

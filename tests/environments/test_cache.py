@@ -102,7 +102,8 @@ def deployment(project: Project, lines: list[str], script: str = "def run(mini_b
     return path
 
 
-def test_an_environment_stays_while_a_job_runs_in_it(project: Project, cache: Path) -> None:
+@pytest.mark.parametrize("by_path", [False, True])
+def test_an_environment_stays_while_a_job_runs_in_it(project: Project, cache: Path, by_path: bool) -> None:
     project.files(1)
     wheel(project.folder, "tiny")
     script = """
@@ -117,7 +118,8 @@ def test_an_environment_stays_while_a_job_runs_in_it(project: Project, cache: Pa
     """
     path = deployment(project, ["./tiny-1.0-py3-none-any.whl"], script)
     output = project.folder / "job"
-    words: list[str | Path] = [COMMAND, "score", path, "--input", project.inputs, "--output", output, "--env", "venv"]
+    env = batchtwin("environments", "build", path).out.strip() if by_path else "venv"
+    words: list[str | Path] = [COMMAND, "score", path, "--input", project.inputs, "--output", output, "--env", env]
     job = subprocess.Popen(words, stdout=subprocess.DEVNULL)
     wait_for(lambda: (project.folder / "started").exists() or job.poll() is not None)
     [entry] = json.loads(batchtwin("environments", "list", "--json").out)

@@ -12,7 +12,7 @@ from typing import Literal
 from batchtwin.deployment.model import Model
 from batchtwin.deployment.schema import Deployment, InlineEnvironment
 from batchtwin.environments import named
-from batchtwin.environments.cache import Environment
+from batchtwin.environments.cache import Environment, cache_folder, load
 from batchtwin.environments.differences import doubts, may_be_silently_wrong, mismatches
 from batchtwin.environments.installed import Installed, from_lock, installed_in
 from batchtwin.environments.named import Registered
@@ -180,7 +180,22 @@ def _at_path(options: EnvironmentOptions, requested: RequestedEnvironment | None
     differences = tuple(mismatches(requested, installed)) if requested else ()
     identity = f"{python}, Python {installed.python_minor}"
     warnings = _doubts(requested, installed, differences)
-    return Placement("path", python, differences=differences, warnings=warnings, identity=identity)
+    return Placement(
+        "path",
+        python,
+        differences=differences,
+        warnings=warnings,
+        identity=identity,
+        environment=_cached(path),
+    )
+
+
+def _cached(path: Path) -> Environment | None:
+    """The environment of the cache that a path is: a job holds it, however it was named."""
+    environment = load(path) if path.parent == cache_folder() else None
+    if environment is not None:
+        environment.touch()
+    return environment
 
 
 def _venv(

@@ -122,6 +122,7 @@ def build(
     key = key_of(requested, python)
     environment = None if upgrade else cache.load(cache.cache_folder() / key)
     if environment is None:
+        cache.limit()  # said wrongly, nothing is made
         try:
             environment = _made(key, Build(requested, python, key, note, allow_builds, lock), upgrade)
         except OSError as error:

@@ -31,10 +31,7 @@ from batchtwin.workspace.errors import InvalidError, NotFoundError
 from batchtwin.workspace.names import asset_reference
 
 if TYPE_CHECKING:
-    from batchtwin.deployment.schema import Deployment, InlineEnvironment, InlineModel
-
-# Names of environments that every workspace of the service has.
-CURATED = "AzureML-"
+    from batchtwin.deployment.schema import Deployment, InlineModel
 
 
 class Deployments:
@@ -107,7 +104,7 @@ class Deployments:
         folder = yaml_file.absolute().parent
         model = self._model(spec, folder)
         code = self._code(spec, folder)
-        environment = self._environment(spec, folder)
+        environment = self._environments.of_deployment(spec.environment, folder)
         stored = _with_references(spec, model, code, environment)
         with self._store.write() as connection:
             key = {"endpoint": spec.endpoint_name, "name": spec.name}
@@ -219,50 +216,6 @@ class Deployments:
             raise InvalidError(f"code_configuration.scoring_script: '{script}' is not in {code.reference}")
         return code
 
-    def _environment(self, spec: Deployment, folder: Path) -> Asset | None:
-        environment = spec.environment
-        if environment is None:
-            return None
-        if not isinstance(environment, str):
-            return self._inline_environment(environment, folder)
-        asset = self._environments.find(environment) or self._mapped_environment(environment, folder)
-        return asset if asset or _is_curated(environment) else self._assets.resolve("environment", environment)
-
-    def _mapped_environment(self, reference: str, folder: Path) -> Asset | None:
-        """What `environments.yml` beside the deployment has for a name of Azure's own: jobs run in another folder."""
-        from batchtwin.deployment.schema import InlineEnvironment
-        from batchtwin.environments.image import BASE_IMAGE
-        from batchtwin.environments.named import mapped_beside
-
-        mapped = mapped_beside(reference, folder)
-        if mapped is None:
-            return None
-        image, conda = mapped
-        return self._inline_environment(InlineEnvironment(image=image or BASE_IMAGE, conda_file=conda), folder)
-
-    def _inline_environment(self, environment: InlineEnvironment, folder: Path) -> Asset:
-        build = environment.build
-        facts = {
-            "image": environment.image,
-            "os_type": environment.os_type,
-            "build": build.path if build and "://" in build.path else None,
-            "dockerfile_path": build.dockerfile_path if build else None,
-        }
-        properties = {key: value for key, value in facts.items() if value is not None}
-        with tempfile.TemporaryDirectory(dir=self._store.root, prefix=".conda-") as scratch:
-            path = folder / build.path if build and "build" not in properties else None
-            if isinstance(environment.conda_file, str):
-                path = folder / environment.conda_file
-            elif environment.conda_file is not None:
-                path = Path(scratch) / "conda.yaml"
-                path.write_text(json.dumps(environment.conda_file, indent=1))  # JSON is YAML
-            if environment.name is None:
-                return self._assets.register_unnamed("environment", path, properties=properties)
-            metadata = Metadata(environment.description or "", environment.tags, properties)
-            return self._assets.create(
-                "environment", environment.name, path=path, version=environment.version, metadata=metadata
-            )
-
 
 def _require_registered(spec: Deployment) -> None:
     """Refuse paths of this machine: a client that sends a deployment must not reach its files."""
@@ -279,14 +232,6 @@ def _parsed(text: str) -> Reference:
         return parse_reference(text)
     except InvalidReferenceError as error:
         raise InvalidError(f"code_configuration.code: {error}") from None
-
-
-def _is_curated(environment: str) -> bool:
-    """Whether a reference names an environment of Azure's own or of a registry, which is not registered here."""
-    reference = parse_reference(environment)
-    return isinstance(reference, AssetReference) and (
-        reference.registry is not None or reference.name.startswith(CURATED)
-    )
 
 
 def _is_below(file: Path, folder: Path) -> bool:

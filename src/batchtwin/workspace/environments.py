@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,11 @@ from batchtwin.workspace.entities import NO_METADATA, Asset, Metadata
 from batchtwin.workspace.errors import InvalidError, NotFoundError
 
 if TYPE_CHECKING:
+    from batchtwin.deployment.schema import InlineEnvironment
     from batchtwin.environments.named import NamedEnvironment
+
+# Names of environments that every workspace of the service has.
+CURATED = "AzureML-"
 
 
 class Environments:
@@ -53,6 +58,58 @@ class Environments:
             metadata = replace(metadata, properties=facts)
             return self._assets.create("environment", name, path=path, version=version, metadata=metadata)
 
+    def of_deployment(self, environment: str | InlineEnvironment | None, folder: Path) -> Asset | None:
+        """Return the environment of a deployment whose YAML is in `folder`: the registered one, or that of the YAML.
+
+        None if it names none, or one of Azure's own that nothing here explains.
+
+        Raises:
+            InvalidError: a reference that cannot be.
+            NotFoundError: the environment is not registered.
+            BatchTwinError: a file that says what is in it cannot be read.
+        """
+        if environment is None:
+            return None
+        if not isinstance(environment, str):
+            return self._register_inline(environment, folder)
+        asset = self.find(environment) or self._mapped(environment, folder)
+        return asset if asset or _is_curated(environment) else self._assets.resolve("environment", environment)
+
+    def _mapped(self, reference: str, folder: Path) -> Asset | None:
+        """What `environments.yml` beside the deployment has for a reference: its jobs run in another folder."""
+        from batchtwin.deployment.schema import InlineEnvironment
+        from batchtwin.environments.image import BASE_IMAGE
+        from batchtwin.environments.named import mapped_beside
+
+        mapped = mapped_beside(reference, folder)
+        if mapped is None:
+            return None
+        image, conda = mapped
+        return self._register_inline(InlineEnvironment(image=image or BASE_IMAGE, conda_file=conda), folder)
+
+    def _register_inline(self, environment: InlineEnvironment, folder: Path) -> Asset:
+        build = environment.build
+        facts = {
+            "image": environment.image,
+            "os_type": environment.os_type,
+            "build": build.path if build and "://" in build.path else None,
+            "dockerfile_path": build.dockerfile_path if build else None,
+        }
+        properties = {key: value for key, value in facts.items() if value is not None}
+        with tempfile.TemporaryDirectory(dir=self._root, prefix=".conda-") as scratch:
+            path = folder / build.path if build and "build" not in properties else None
+            if isinstance(environment.conda_file, str):
+                path = folder / environment.conda_file
+            elif environment.conda_file is not None:
+                path = Path(scratch) / "conda.yaml"
+                path.write_text(json.dumps(environment.conda_file, indent=1))  # JSON is YAML
+            if environment.name is None:
+                return self._assets.register_unnamed("environment", path, properties=properties)
+            metadata = Metadata(environment.description or "", environment.tags, properties)
+            return self._assets.create(
+                "environment", environment.name, path=path, version=environment.version, metadata=metadata
+            )
+
     def named(self, reference: str) -> NamedEnvironment | None:
         """Return what a reference of a deployment stands for; None if no such environment is registered.
 
@@ -73,6 +130,14 @@ class Environments:
             return self._assets.get("environment", parsed.name, parsed.version, parsed.label)
         except NotFoundError:
             return None
+
+
+def _is_curated(environment: str) -> bool:
+    """Whether a reference names an environment of Azure's own or of a registry, which is not registered here."""
+    reference = parse_reference(environment)
+    return isinstance(reference, AssetReference) and (
+        reference.registry is not None or reference.name.startswith(CURATED)
+    )
 
 
 def named_environment(asset: Asset) -> NamedEnvironment:

@@ -33,7 +33,7 @@ class MachineEnvironment:
     @classmethod
     def of(cls, placement: Placement, *, allow_builds: bool) -> MachineEnvironment:
         """Return what a placement on the controller's machine means for others."""
-        if placement.environment is not None:
+        if placement.environment is not None and placement.requested is not None:
             environment = placement.environment
             return cls("", placement.requested, environment.record.python, environment.lock, allow_builds)
         return cls(str(placement.python) if placement.python else "")
