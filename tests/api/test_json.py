@@ -174,7 +174,7 @@ def test_the_end_of_a_failed_job_without_colour(project: Project) -> None:
     assert not re.search("\x1b\\[[0-9;]*3[0-9]m", text)
     assert "\nFailed\n" in text
     assert f"failures     {job}/failures.jsonl\n" in text
-    assert text.endswith(f"next         batchtwin resume {job}\n")
+    assert text.endswith(f"next         batchtwin resume {job} --retry-failed\n")
 
 
 def test_shell_completion() -> None:

@@ -258,6 +258,23 @@ def test_plan_names_missing_modules(scored: Project, script: str, listed: str, t
     assert told is None or told in done.err
 
 
+@pytest.mark.ours(
+    "2", "plan names a module that is not installed here and that an environment to be built does not list."
+)
+@pytest.mark.parametrize("listed", [True, False])
+def test_plan_names_modules_that_are_not_listed(scored: Project, listed: bool) -> None:
+    scored.files(1)
+    scored.script = "import no_such, yaml, pandas, json\ndef run(mini_batch): return mini_batch"
+    path = scored.write()
+    data = yaml.safe_load(path.read_text())
+    lines = ["pyyaml==0.1", *(["no-such"] if listed else [])]
+    data["environment"] = {"image": "python:3.11", "conda_file": {"dependencies": [{"pip": lines}]}}
+    path.write_text(yaml.safe_dump(data))
+    doubts = facts(batchtwin("plan", path, "--input", scored.inputs, "--env", "auto", "--json"))["doubts"]
+    told = "does not list no_such; add it there, unless another package brings it"
+    assert [told in doubt for doubt in doubts] == ([] if listed else [True])
+
+
 TENSOR = {"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1, 28, 28, 1]}}
 
 

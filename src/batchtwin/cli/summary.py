@@ -55,7 +55,8 @@ def _on_terminal(result: Result) -> Iterator[str]:
 
 def next_command(result: Result) -> str:
     """Return the command that is likely the next one."""
-    folder = quote(str(result.folder))
-    if not result.ok:
-        return f"batchtwin resume {folder}"
-    return f"batchtwin resume {folder} --retry-failed" if result.failed else f"batchtwin verify {folder}"
+    resume = f"batchtwin resume {quote(str(result.folder))}"
+    # What is canceled goes on first; what failed stays failed.
+    if result.failed and str(result.status) != "Canceled":
+        return f"{resume} --retry-failed"
+    return f"batchtwin verify {quote(str(result.folder))}" if result.ok else resume

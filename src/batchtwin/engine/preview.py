@@ -21,7 +21,7 @@ from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.engine.prepare import Prepared, Request, Resolved, workers_for
 from batchtwin.engine.progress import PlainProgress
 from batchtwin.engine.tracking.deliver import dropped
-from batchtwin.environments.differences import missing_module
+from batchtwin.environments.differences import is_listed, missing_module
 from batchtwin.environments.installed import missing_modules
 from batchtwin.environments.placement import requested_or_reason
 from batchtwin.inputs.location import is_url, redact, without_query
@@ -129,9 +129,10 @@ def missing_imports(resolved: Resolved, placement: Placement, registered: Regist
 
     `registered` looks up environments of a workspace.
 
-    Nothing is known of an image, nor of an environment that is not built, nor of a script that looks elsewhere.
+    Nothing is known of an image, nor of a script that looks elsewhere. Of an environment that is to be built is known
+    what it lists: what is not installed here is likely brought by nothing else.
     """
-    if resolved.script is None or placement.image or placement.would_build:
+    if resolved.script is None or placement.image:
         return []
     folder, script = Path(resolved.script[0]), resolved.script[1]
     variables = resolved.deployment.settings.environment_variables
@@ -141,12 +142,17 @@ def missing_imports(resolved: Resolved, placement: Placement, registered: Regist
     tops = dict.fromkeys(found.name.partition(".")[0] for found in imports)
     missing = missing_modules(placement.python, [*tops])
     requested, unknown = requested_or_reason(resolved.deployment, resolved.folder, resolved.model, registered)
-    here = placement.kind == "here"
+    here, end = placement.kind == "here", ""
+    if placement.would_build:
+        missing = {name for name in missing if requested is None or not is_listed(name, requested)}
+        end = ", unless another package brings it"
+    reasons = {
+        name: lies_elsewhere(folder, script, name) or missing_module(name, requested, unknown, here=here) + end
+        for name in missing
+    }
+    wanted = ((found, found.name.partition(".")[0]) for found in imports)
     return [
-        f"{found.file}:{found.line}: import {found.name}: "
-        + (lies_elsewhere(folder, script, found.name) or missing_module(found.name, requested, unknown, here=here))
-        for found in imports
-        if found.name.partition(".")[0] in missing
+        f"{found.file}:{found.line}: import {found.name}: {reasons[top]}" for found, top in wanted if top in missing
     ]
 
 

@@ -74,8 +74,9 @@ def resume(
             publish(prepared, job, ledger)
             prepared.output.tidy()
             failed, written = job.failed_mini_batches, result_location(prepared)
-            again = f"the job is complete; --retry-failed runs its {failed} failed mini batches again" if failed else ""
-            return replace(Result.of(prepared, job, "", written, again), status=Status.COMPLETED)
+            again = f"{failed} failed mini batch{'es' if failed > 1 else ''}"
+            advice = f"the job is complete; --retry-failed runs its {again} again" if failed else ""
+            return replace(Result.of(prepared, job, "", written, advice), status=Status.COMPLETED)
         changes = changes_since(prepared, ledger)
         if refused(changes, accepted):
             raise ChangedError(root, changes)

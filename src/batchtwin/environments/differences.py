@@ -84,19 +84,30 @@ def missing_module(name: str, requested: RequestedEnvironment | None, unknown: s
     `unknown` says why nothing tells what is `requested`; `here`: the job runs in the packages of batchtwin.
     """
     top = name.partition(".")[0]
-    distribution = DISTRIBUTIONS.get(top, top)
+    distribution = distribution_of(name)
     if requested is None:
         return f"no module {top} {'here' if here else 'there'}; environment: {unknown or 'nothing says what it holds'}"
     where = f"the deployment's environment ({requested.source})"
-    if not _lists(requested, distribution):
+    if not is_listed(name, requested):
         return f"no module {top}: {where} does not list {distribution}; add it there"
     if here:
         return f"no module {top} here: {where} lists {distribution}; run in an environment of its own: --env venv"
     return f"no module {top}: {where} lists {distribution}, and it is not installed where the job ran; install it there"
 
 
-def _lists(requested: RequestedEnvironment, distribution: str) -> bool:
-    wanted = canonicalize_name(distribution)
+def distribution_of(name: str) -> str:
+    """Return the distribution that brings a module, as far as its name tells."""
+    top = name.partition(".")[0]
+    return DISTRIBUTIONS.get(top, top)
+
+
+def is_listed(name: str, requested: RequestedEnvironment) -> bool:
+    """Whether what brings a module is requested by its own name; another package may bring it all the same.
+
+    Raises:
+        RequirementsFileError: a file that a line names cannot be read.
+    """
+    wanted = canonicalize_name(distribution_of(name))
     pip = {canonicalize_name(line.requirement.name) for line in requested.expanded() if line.requirement}
     conda = {canonicalize_name(spec.name) for text in requested.conda if (spec := parse_spec(text))}
     return wanted in pip | conda
