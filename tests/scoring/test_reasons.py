@@ -325,6 +325,26 @@ def cpu_seconds(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
+def test_wide_tables_of_several_types(tmp_path: Path) -> None:
+    """A text, a time and columns that nobody asks for among thousands of numbers, rows that are short or too long."""
+    path = tmp_path / "data.csv"
+    header = ["id", *WIDE[:2000], "day", *WIDE[2000:], "more"]
+    row = ["007", *["1.5"] * 2000, "2024-01-31", *["2"] * 1000, "x"]
+    columns = [Column("id", "string"), Column("day", "datetime"), *(Column(name, "float") for name in WIDE)]
+    path.write_text("\n".join([",".join(header), ",".join(row), "", ",".join(row[:-2]), ""]))
+    for ordered in (columns, [columns[0], *columns[2:2002], columns[1], *columns[2002:]]):
+        frame = read(str(path), Signature(tuple(ordered)))
+        assert isinstance(frame, pd.DataFrame)
+        assert list(frame) == [column.name for column in ordered]
+        assert frame["id"].tolist() == ["007", "007"]
+        assert frame["day"].tolist() == [pd.Timestamp("2024-01-31")] * 2
+        assert [str(frame[WIDE[at]].dtype) for at in (0, 2999)] == ["float32"] * 2
+        assert frame[WIDE[2999]].isna().tolist() == [False, True]
+    path.write_text("\n".join([",".join(header), ",".join(row), ",".join([*row, "x"]), ""]))
+    with pytest.raises(BadFileError, match=r"row 1 \(line 3\): 3004 fields, the header has 3003"):
+        read(str(path), Signature(tuple(columns)))
+
+
 def test_names_of_columns_are_cut_and_escaped(tmp_path: Path) -> None:
     path = tmp_path / "data.csv"
     path.write_text("\x1b[31mred," + "y" * 1000 + "\n1,2\n")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from batchtwin_node.readers import csv_file, ending
 from batchtwin_node.readers.bad_file import BadFileError
 from batchtwin_node.readers.columns import NUMBERS, pandas_version
-from batchtwin_node.readers.csv_booleans import BOOLEAN
+from batchtwin_node.readers.csv_checks import BOOLEAN
 from batchtwin_node.readers.signature import Signature
 
 if TYPE_CHECKING:

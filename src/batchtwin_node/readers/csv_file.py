@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -19,9 +20,14 @@ from batchtwin_node.readers.columns import (
     convert,
     wraps_numbers,
 )
-from batchtwin_node.readers.csv_booleans import may_hold_booleans, refuse_booleans_as_numbers, without_empty_booleans
+from batchtwin_node.readers.csv_checks import (
+    is_plain,
+    may_hold_booleans,
+    refuse_booleans_as_numbers,
+    without_empty_booleans,
+)
 from batchtwin_node.readers.file_kind import CSV
-from batchtwin_node.readers.signature import ANY, Column, Columns, Signature
+from batchtwin_node.readers.signature import Column, Columns, Signature
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -34,8 +40,9 @@ if TYPE_CHECKING:
 
 CHUNK_ROWS = 50_000
 LONGEST_HEADER = 1 << 22
-# Columns of a table that is read by one type, if it has one.
-WIDE = 100
+# A table is wide from so many columns; then this part of them has one type.
+WIDE, MOST = 100, 0.8
+FEW = 20
 
 
 @lru_cache(maxsize=None)
@@ -134,6 +141,7 @@ def strictly() -> Iterator[None]:
         warnings.filterwarnings("error", ".* encountered in cast", RuntimeWarning)
         # Of columns that nobody typed: pandas says that it saw numbers and texts.
         warnings.simplefilter("ignore", pd.errors.DtypeWarning)
+        warnings.simplefilter("ignore", pd.errors.PerformanceWarning)
         yield
 
 
@@ -151,21 +159,60 @@ def typed(source: str | IO[str] | IO[bytes], columns: Columns, found: Sequence[s
 
 
 def _of_common_dtype(source: str | IO[str] | IO[bytes], columns: Columns, found: Sequence[str]) -> pd.DataFrame | None:
-    """Read a wide table whose columns all have one type: pandas takes twice as long if it is told a type for each.
+    """Read a wide table whose columns mostly have one type of numbers: pandas takes twice as long if told each type.
 
-    None if they have not, or if that fails: what stands behind the last column of the header gets the type too.
+    Those of the other types are read by themselves. None if the table is another, or if that fails.
     """
     import pandas as pd
 
-    kinds = {ANY if column.nullable else column.type for column in columns}
-    if len(found) < WIDE or len(kinds) > 1 or not kinds <= NUMBERS or set(found) != {column.name for column in columns}:
+    common = _common_type(columns, found)
+    # A second read costs less than types of many columns, if the file is not tall.
+    if common is None or not is_plain(source, len(found)):
         return None
+    others = tuple(column for column in columns if column.type != common or column.nullable)
+    same = {column.name for column in columns}.difference(column.name for column in others)
     try:
-        return pd.read_csv(source, index_col=False, dtype=_dtypes()[kinds.pop()])
+        frame = pd.read_csv(source, index_col=False, usecols=same.__contains__, dtype=_dtypes()[common])
+        if others:
+            _rewind(source)
+            rest = pd.read_csv(source, index_col=False, usecols={*dtypes(others)}.__contains__, dtype=dtypes(others))
+            frame = _joined(frame, rest, columns)
     except refusals():
-        if not isinstance(source, str):
-            source.seek(0)
         return None
+    finally:
+        _rewind(source)
+    return frame
+
+
+def _joined(frame: pd.DataFrame, rest: pd.DataFrame, columns: Columns) -> pd.DataFrame:
+    """Put the columns of `rest` where they are asked for: few are inserted, for a whole new order takes longer."""
+    import pandas as pd
+
+    if len(rest.columns) > FEW:
+        return pd.concat([frame, rest], axis=1)
+    names = set(rest.columns)
+    for at, column in enumerate(columns):
+        if column.name in names:
+            frame.insert(at, column.name, rest[column.name])
+    return frame
+
+
+def _common_type(columns: Columns, found: Sequence[str]) -> str | None:
+    """Return the type of numbers that most columns of a wide table have."""
+    if len(found) < WIDE:
+        return None
+    counts = Counter(column.type for column in columns if not column.nullable).most_common(1)
+    others = sum(not _is_typed(column) for column in columns)
+    names_found = set(found)
+    if not counts or others or any(name.rpartition(".")[0] in names_found for name in names_found):
+        return None
+    [(kind, count)] = counts
+    return kind if kind in NUMBERS and count >= MOST * len(columns) else None
+
+
+def _rewind(source: str | IO[str] | IO[bytes]) -> None:
+    if not isinstance(source, str):
+        source.seek(0)
 
 
 def _of_own_dtypes(source: str | IO[str] | IO[bytes], columns: Columns, found: Sequence[str]) -> pd.DataFrame:

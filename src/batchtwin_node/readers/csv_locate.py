@@ -208,7 +208,7 @@ def _parses(texts: pd.Series[str], column: Column, low: int, high: int) -> bool:
 def _all_parse(texts: pd.DataFrame, columns: Columns) -> bool:
     """Ask the very parser that refused the file."""
     numbers = [column.name for column in columns if column.type in NUMBERS]
-    if numbers and texts[numbers].isin(BOOLEANS).to_numpy().any():
+    if _any_boolean(texts if len(numbers) == len(columns) else texts[numbers]):
         return False
     try:
         with strictly():
@@ -224,5 +224,20 @@ def _is_missing(text: str) -> bool:
     return bool(pd.read_csv(_as_csv(pd.DataFrame({"text": [text]})), dtype=str).isna().iloc[0, 0])
 
 
+def _any_boolean(texts: pd.DataFrame) -> bool:
+    import pandas as pd
+
+    return bool(pd.Series(texts.to_numpy(dtype=object).ravel(), dtype=object).isin(BOOLEANS).any())
+
+
 def _as_csv(cells: pd.DataFrame) -> io.StringIO:
-    return io.StringIO(cells.to_csv(index=False, quoting=csv.QUOTE_ALL))
+    import pandas as pd
+
+    values = cells.to_numpy(dtype=object, copy=True)
+    values[pd.isna(values)] = ""
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, quoting=csv.QUOTE_ALL, lineterminator="\n")
+    writer.writerow(cells.columns)
+    writer.writerows(values.tolist())
+    stream.seek(0)
+    return stream

@@ -9,7 +9,7 @@ from batchtwin_node.protocol import FilePart
 from batchtwin_node.readers import csv_file
 from batchtwin_node.readers.bad_file import BadFileError, NotInPartsError, kind_of, summarize, unreadable
 from batchtwin_node.readers.columns import BOOLEANS, NUMBERS
-from batchtwin_node.readers.csv_booleans import BOOLEAN
+from batchtwin_node.readers.csv_checks import BOOLEAN
 from batchtwin_node.readers.file_kind import CSV
 from batchtwin_node.readers.signature import Columns, Signature
 

@@ -1,12 +1,14 @@
-"""Booleans in a CSV file: pandas makes numbers of them where numbers are asked for, and misses empty columns."""
+"""What pandas does not look for in a CSV file: booleans among numbers, empty columns, rows that are too long."""
 
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections.abc import Sequence
+from io import BytesIO
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from batchtwin_node.readers.bad_file import BadFileError
 from batchtwin_node.readers.columns import BOOLEANS, NUMBERS, refusal
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SMALL = 1 << 20
+# A file is tall beyond so many bytes for each column.
+BYTES_PER_COLUMN = 4096
 BOOLEAN = re.compile("|".join(sorted(BOOLEANS)).encode())
 
 
@@ -104,3 +108,18 @@ def _bad_value(path: str, name: str, kind: str, row: int, value: str | None) -> 
     from batchtwin_node.readers.csv_locate import line_of
 
     return BadFileError(path, refusal(kind, value), column=name, row=row, line=line_of(path, row), value=value)
+
+
+def is_plain(source: str | IO[str] | IO[bytes], width: int) -> bool:
+    """Whether each line of a file that is not tall is a record of `width` fields at most: pandas does not look then."""
+    if isinstance(source, str):
+        with open(source, "rb") as stream:
+            return os.fstat(stream.fileno()).st_size < BYTES_PER_COLUMN * width and _are_plain(stream, width)
+    plain = isinstance(source, BytesIO) and _are_plain(source, width)
+    if not isinstance(source, str):
+        source.seek(0)
+    return plain
+
+
+def _are_plain(lines: IO[bytes], width: int) -> bool:
+    return not any(b'"' in line or b"\r" in line[:-2] or line.count(b",") >= width for line in lines)
