@@ -10,45 +10,29 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, delete, select, update
 
-from batchtwin.deployment.reference import (
-    AssetReference,
-    InvalidReferenceError,
-    Reference,
-    is_reference,
-    parse_reference,
-)
+from batchtwin.deployment.reference import is_reference
 from batchtwin.errors import DeploymentError
 from batchtwin.workspace.assets import NOTHING
 from batchtwin.workspace.computes import Computes
 from batchtwin.workspace.database import tables
 from batchtwin.workspace.database.rows import deployment_of, first, now, upsert
 from batchtwin.workspace.database.store import Store
-from batchtwin.workspace.datastores import Datastores
+from batchtwin.workspace.deployment_parts import Parts
 from batchtwin.workspace.endpoints import Endpoints
-from batchtwin.workspace.entities import Asset, DeploymentRecord, Metadata
-from batchtwin.workspace.environments import Environments
+from batchtwin.workspace.entities import Asset, DeploymentRecord
 from batchtwin.workspace.errors import InvalidError, NotFoundError
 from batchtwin.workspace.names import asset_reference
 
 if TYPE_CHECKING:
-    from batchtwin.deployment.schema import Deployment, InlineModel
+    from batchtwin.deployment.schema import Deployment
 
 
 class Deployments:
     """Deployments of endpoints. Nothing runs here."""
 
-    def __init__(
-        self,
-        store: Store,
-        datastores: Datastores,
-        environments: Environments,
-        computes: Computes,
-        endpoints: Endpoints,
-    ) -> None:
+    def __init__(self, store: Store, parts: Parts, computes: Computes, endpoints: Endpoints) -> None:
         self._store = store
-        self._datastores = datastores
-        self._environments = environments
-        self._assets = datastores.assets
+        self._parts = parts
         self._computes = computes
         self._endpoints = endpoints
 
@@ -102,9 +86,9 @@ class Deployments:
         self._endpoints.get(spec.endpoint_name)
         self._computes.get(asset_reference("compute", spec.compute).name)
         folder = yaml_file.absolute().parent
-        model = self._model(spec, folder)
-        code = self._code(spec, folder)
-        environment = self._environments.of_deployment(spec.environment, folder)
+        model = self._parts.model(spec, folder)
+        code = self._parts.code(spec, folder)
+        environment = self._parts.environment(spec, folder)
         stored = _with_references(spec, model, code, environment)
         with self._store.write() as connection:
             key = {"endpoint": spec.endpoint_name, "name": spec.name}
@@ -168,54 +152,6 @@ class Deployments:
             values = {"default_deployment": None, "changed": now()}
             connection.execute(update(tables.endpoints).where(*matches).values(**values))
 
-    def _model(self, spec: Deployment, folder: Path) -> Asset:
-        model = spec.model
-        asset = self._assets.resolve("model", model) if isinstance(model, str) else self._inline_model(model, folder)
-        if spec.code_configuration is None and asset.type != "mlflow_model":
-            raise InvalidError(
-                f"model {asset.name}:{asset.version}: is a {asset.type}; without a scoring script a deployment needs "
-                "an mlflow_model: register it with that type, or name a script in code_configuration"
-            )
-        return asset
-
-    def _inline_model(self, model: InlineModel, folder: Path) -> Asset:
-        path = self._model_path(model.path, folder)
-        if model.name is None:
-            return self._assets.register_unnamed("model", path, model.type)
-        metadata = Metadata(model.description or "", model.tags, model.properties)
-        return self._assets.create(
-            "model", model.name, path=path, type=model.type, version=model.version, metadata=metadata
-        )
-
-    def _model_path(self, text: str, folder: Path) -> Path:
-        if is_reference(text):
-            return self._datastores.locate(text)
-        if "://" in text:
-            raise InvalidError(f"model.path: '{text}' is remote; register a copy of it, and name that")
-        return folder / text
-
-    def _code(self, spec: Deployment, folder: Path) -> Asset | None:
-        code = spec.code_configuration
-        if code is None:
-            return None
-        if is_reference(code.code) and isinstance(_parsed(code.code), AssetReference):
-            return self._registered_code(code.code, code.scoring_script)
-        source = self._datastores.locate(code.code) if is_reference(code.code) else folder / code.code
-        if not (source / code.scoring_script).is_file():
-            raise InvalidError(f"code_configuration.scoring_script: '{code.scoring_script}' is not in {source}")
-        return self._assets.register_unnamed("code", source)
-
-    def _registered_code(self, reference: str, script: str) -> Asset:
-        try:
-            code = self._assets.resolve("code", reference)
-        except NotFoundError:
-            raise InvalidError(
-                f"code_configuration.code: '{reference}' is registered in Azure ML, not here; give a folder"
-            ) from None
-        if code.path is None or not _is_below(code.path / script, code.path):
-            raise InvalidError(f"code_configuration.scoring_script: '{script}' is not in {code.reference}")
-        return code
-
 
 def _require_registered(spec: Deployment) -> None:
     """Refuse paths of this machine: a client that sends a deployment must not reach its files."""
@@ -225,17 +161,6 @@ def _require_registered(spec: Deployment) -> None:
         raise InvalidError("environment: must be registered; name its version")
     if spec.code_configuration and not is_reference(spec.code_configuration.code):
         raise InvalidError("code_configuration.code: must be registered; name its version")
-
-
-def _parsed(text: str) -> Reference:
-    try:
-        return parse_reference(text)
-    except InvalidReferenceError as error:
-        raise InvalidError(f"code_configuration.code: {error}") from None
-
-
-def _is_below(file: Path, folder: Path) -> bool:
-    return file.is_file() and file.resolve().is_relative_to(folder.resolve())
 
 
 def _with_references(spec: Deployment, model: Asset, code: Asset | None, environment: Asset | None) -> str:

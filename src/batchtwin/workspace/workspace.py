@@ -10,6 +10,7 @@ from batchtwin.workspace.assets import Assets
 from batchtwin.workspace.computes import Computes
 from batchtwin.workspace.database.store import Store
 from batchtwin.workspace.datastores import Datastores
+from batchtwin.workspace.deployment_parts import Parts
 from batchtwin.workspace.deployments import Deployments
 from batchtwin.workspace.endpoints import Endpoints
 from batchtwin.workspace.environments import Environments
@@ -30,7 +31,8 @@ class Workspace:
         self.computes = Computes(store)
         self.endpoints = Endpoints(store)
         self.datastores = Datastores(store.root, self.assets)
-        self.deployments = Deployments(store, self.datastores, self.environments, self.computes, self.endpoints)
+        parts = Parts(self.datastores, self.environments)
+        self.deployments = Deployments(store, parts, self.computes, self.endpoints)
         self.jobs = Jobs(store, self.endpoints, self.deployments, Places(store.root, self.datastores))
 
     @classmethod
