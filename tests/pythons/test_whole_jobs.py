@@ -22,6 +22,7 @@ from batchtwin.engine.new_job import new_job
 from batchtwin.engine.output.result import Result
 from batchtwin.engine.prepare import Request, prepare, resolve
 from batchtwin.engine.progress import progress_for
+from batchtwin.engine.tracking.logged import LogReader
 from support import Finished, Project
 
 HERE = Path(__file__).parent
@@ -172,3 +173,36 @@ def test_the_driver_scores_images(job_models: Path, score: Score, tmp_path: Path
     ended = score(project)
     assert ended.result.exit_code == 0, ended.result
     assert ended.left.predictions == "5.5,0.png\n6.5,1.png\n"
+
+
+LOGGING = """
+    import mlflow
+    from azureml.core import Run
+
+    def run(mini_batch, context):
+        with mlflow.start_run():
+            mlflow.log_param("kind", "echo")
+            mlflow.log_metric("index", context.minibatch_index)
+            with open("a.txt", "w") as stream:
+                stream.write("hello")
+            mlflow.log_artifact("a.txt")
+        mlflow.log_metric("after", 1)
+        mlflow.end_run()
+        Run.get_context().log("first_sdk", 2)
+        return mini_batch
+"""
+
+
+def test_what_mlflow_of_every_age_logs_is_read(environment: Environment, score: Score, tmp_path: Path) -> None:
+    project = Project(tmp_path / "project", script=LOGGING)
+    project.files(3)
+    conda = "environment.conda_file={dependencies: [pip, {pip: [azureml-core]}]}"
+    ended = score(project, overrides=dict([conda.split("=", 1)]))
+    assert ended.result.exit_code == 0, ended.result
+    logged = LogReader(ended.left.output / "logs", 1)
+    taken = logged.take()
+    assert taken.params == {"kind": "echo"}
+    points = sorted((point.key, point.value) for point in taken.points)
+    expected = [("after", 1.0)] * 3 + [("first_sdk", 2.0)] * 3 + [("index", float(number)) for number in range(3)]
+    assert points == sorted(expected)
+    assert [artifact.path for artifact in logged.artifacts()] == ["a.txt"]
