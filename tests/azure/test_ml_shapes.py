@@ -79,3 +79,11 @@ def test_a_datastore_is_printed_as_the_sdk_dumps_it(az: Az) -> None:
     assert (shown["type"], shown["id"]) == ("azure_blob", f"{WORKSPACE}/datastores/workspaceblobstore")
     assert [each["name"] for each in az.json("datastore", "list")] == ["workspaceblobstore", "workspaceartifactstore"]
     assert len(az.json("datastore", "list", "-r", "1")) == 1
+
+
+def test_a_folder_among_the_datastores_is_one_if_its_name_can_be(az: Az) -> None:
+    """The SDK uploads code to containers `code-HASH`."""
+    for name in ("own_data", "code-1f", ".staging"):
+        (az.folder / "workspace/datastores" / name).mkdir(parents=True)
+    assert az.json("datastore", "list", "--query", "[2:].name") == ["own_data"]
+    assert az("datastore", "show", "-n", "code-1f").code == 3

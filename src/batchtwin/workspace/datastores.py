@@ -7,6 +7,7 @@ can, so that it costs no space.
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -24,6 +25,8 @@ DEFAULT = "workspaceblobstore"
 ARTIFACTS = "workspaceartifactstore"
 # The one output of a job.
 OUTPUT = "score"
+# As the service has it [A].
+NAME = re.compile(r"[A-Za-z0-9_]+")
 # Where registered copies are shared, and which kind lies in which folder there.
 ASSETS = "assets"
 KINDS: dict[str, Kind] = {folder: kind for kind, folder in FOLDERS.items()}
@@ -38,9 +41,13 @@ class Datastores:
         self.assets = assets
 
     def names(self) -> list[str]:
-        """Return the names of the datastores, the default one first. A folder made among them is a datastore."""
+        """Return the names of the datastores, the default one first.
+
+        A folder that is made among them is a datastore, if its name can be one: the containers to which clients upload
+        code have a dash in theirs.
+        """
         folders = self.root.iterdir() if self.root.is_dir() else ()
-        made = {folder.name for folder in folders if folder.is_dir() and not folder.name.startswith(".")}
+        made = {folder.name for folder in folders if NAME.fullmatch(folder.name) and folder.is_dir()}
         return [DEFAULT, ARTIFACTS, *sorted(made - {DEFAULT, ARTIFACTS})]
 
     def require(self, name: str) -> str:
