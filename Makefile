@@ -135,9 +135,9 @@ $(OLD_SDK): tests/azure/old-sdk.txt | $(DEV)
 	@scripts/setup.sh --bare .venv-old-sdk tests/azure/old-sdk.txt
 	@touch $@
 
-.PHONY: test coverage test-container test-azurite test-ray test-pythons test-browser test-all
+.PHONY: test coverage test-container test-azurite test-ray test-pythons test-browser test-zoo test-all
 test: $(DEV) $(OLD_SDK) ## all tests that need no container engine and no network (PYTEST_FLAGS)
-	@$(BIN)/pytest -m "not container and not azurite and not pythons and not ray and not browser" --numprocesses $(PROCESSES) --dist worksteal --durations 25 $(PYTEST_FLAGS)
+	@$(BIN)/pytest -m "not container and not azurite and not pythons and not ray and not browser and not zoo" --numprocesses $(PROCESSES) --dist worksteal --durations 25 $(PYTEST_FLAGS)
 
 # Every process of every job is traced, which takes half as long again: not for each change.
 coverage: PYTEST_FLAGS += --cov
@@ -185,7 +185,10 @@ browser-lock: $(VENV) ### compile tests/browser/requirements.txt again from requ
 	@$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make $@" tests/browser/requirements.in --output-file tests/browser/requirements.txt
 
-test-all: test test-container test-azurite test-ray test-pythons test-browser ## all six
+test-zoo: $(DEV) ## models of many flavors, each value compared with MLflow's, in an environment below build/pythons/ (PYTEST_FLAGS)
+	@$(BIN)/pytest -m zoo tests/zoo --durations 10 $(PYTEST_FLAGS)
+
+test-all: test test-container test-azurite test-ray test-pythons test-browser test-zoo ## all seven
 
 # What git tracks or would track.
 FILES = git ls-files --cached --others --exclude-standard -z
