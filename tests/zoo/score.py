@@ -21,7 +21,8 @@ from typing import Any
 import pandas as pd
 
 warnings.simplefilter("ignore")
-sys.path += [str(Path(__file__).parents[1]), sys.argv[3]]
+sys.path[:0] = [sys.argv[3]]
+sys.path += [str(Path(__file__).parents[1])]
 
 from zoo import expected, models  # noqa: E402
 from zoo.models import ENTRIES, Entry  # noqa: E402

@@ -34,7 +34,7 @@ def listed() -> frozenset[str]:
 
 @pytest.mark.parametrize("flavor", FLAVORS)
 def test_values_are_those_of_mlflow(flavor: str, interpreter: Path, models: Path) -> None:
-    command: list[str | Path] = [interpreter, HERE / "score.py", flavor, models, ROOT / "src"]
+    command: list[str | Path] = [interpreter, "-I", HERE / "score.py", flavor, models, ROOT / "src"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=models, timeout=SECONDS)
     assert done.returncode == 0, done.stderr[-2000:]
     differences: dict[str, str] = json.loads(done.stdout)
