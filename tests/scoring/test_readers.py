@@ -371,6 +371,15 @@ def test_table_as_array(csv: Write, parquet: Write) -> None:
     assert data(csv("a,b\n1,2\n"), any_size).dtypes.tolist() == [np.dtype("float32")] * 2
 
 
+def test_scalars_of_named_tensors_have_their_types(csv: Write) -> None:
+    signature = Signature(tensors=(Tensor((-1,), "int64", "n"), Tensor((-1, 1), "float32", "x")))
+    frame = data(csv("x,n,more\n1,2,a\n"), signature)
+    assert {name: str(kind) for name, kind in frame.dtypes.items()} == {"n": "int64", "x": "float32"}
+    for text in ("n,x\n1.5,1\n", "n,x\n,1\n"):
+        assert bad(csv(text), signature).bad_file.column == "n"
+    assert "missing column 'x'" in str(bad(csv("n\n1\n"), signature))
+
+
 @pytest.mark.parametrize(
     "tensors",
     [

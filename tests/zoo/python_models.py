@@ -181,11 +181,22 @@ def python_zoo() -> None:
         _answering("tensor", "model_input['pixels'].sum(axis=(1, 2))", _pixels),
         "parquet",
     )
+    scalars = _answering("scalars", "model_input['n'] + model_input['x'].ravel()", _scalars)
+    add("python", "tensors-of-scalars", tables.scalars, scalars)
     add("python", "decimals", tables.decimals, _answering("decimals", "model_input['value'] * 2", None), "parquet")
 
 
 def _only(kind: str) -> Callable[[], pd.DataFrame]:
     return lambda: tables.typed()[[kind]]
+
+
+def _scalars() -> Any:
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    shapes = {"n": ("int64", (-1,)), "x": ("float32", (-1, 1))}
+    return ModelSignature(Schema([TensorSpec(np.dtype(kind), shape, name) for name, (kind, shape) in shapes.items()]))
 
 
 def _pixels() -> Any:

@@ -94,6 +94,11 @@ def pictures() -> pd.DataFrame:
     return pd.DataFrame({"pixels": [[0.0, 1.0, 2.0, 3.0], [4.0, 5.0, 6.0, 7.0]]})
 
 
+def scalars() -> pd.DataFrame:
+    """A column for each of two tensors."""
+    return pd.DataFrame({"n": [1, 2, 3], "x": [0.5, 0.25, 1.0]})
+
+
 def decimals() -> pd.DataFrame:
     """One column of exact numbers."""
     return column(Decimal("1.10"), Decimal("2.25"))

@@ -179,10 +179,10 @@ def _named(path: str, found: Sequence[str], columns: Columns) -> Columns:
 
 
 def _as_array(path: str, found: Sequence[str], tensors: tuple[Tensor, ...]) -> Columns | None:
-    """A table is an array of shape (rows, columns), or (rows,) if it has one column."""
+    """A table is an array of shape (rows, columns), or (rows,) if it has one column; or arrays of a column each."""
     [tensor, *others] = tensors
     if others or tensor.name is not None:
-        return None
+        return _of_columns(path, found, tensors)
     if tensor.shape in {(-1, len(found)), (-1, -1)} or (tensor.shape == (-1,) and len(found) == 1):
         kind = OF_DTYPE.get(tensor.dtype)
         return tuple(Column(name, kind) for name in found) if kind else None
@@ -190,3 +190,15 @@ def _as_array(path: str, found: Sequence[str], tensors: tuple[Tensor, ...]) -> C
         return None  # of lists, perhaps
     problem = f"the model's signature asks for an array of shape {tensor.shape}"
     raise BadFileError(path, f"{problem}; the file is a table of shape (-1, {len(found)})")
+
+
+def _of_columns(path: str, found: Sequence[str], tensors: tuple[Tensor, ...]) -> Columns | None:
+    """Scalars of a CSV file are of their tensor's type: MLflow would cut 1.5 to a whole number, and a missing one too.
+
+    None if MLflow is to judge the table: it is Parquet, which has types, or there are arrays in it.
+    """
+    kinds = [OF_DTYPE.get(tensor.dtype) if tensor.shape in {(-1,), (-1, 1)} else None for tensor in tensors]
+    columns = [Column(_text(tensor.name), kind) for tensor, kind in zip(tensors, kinds) if kind]
+    if len(columns) < len(tensors) or not path.lower().endswith(".csv"):
+        return None
+    return _named(path, found, tuple(columns))
