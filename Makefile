@@ -135,9 +135,9 @@ $(OLD_SDK): tests/azure/old-sdk.txt | $(DEV)
 	@scripts/setup.sh --bare .venv-old-sdk tests/azure/old-sdk.txt
 	@touch $@
 
-.PHONY: test coverage test-container test-azurite test-ray test-pythons test-zoo test-browser test-all
+.PHONY: test coverage test-container test-azurite test-ray test-pythons test-browser test-zoo test-all
 test: $(DEV) $(OLD_SDK) ## all tests that need no container engine and no network (PYTEST_FLAGS)
-	@$(BIN)/pytest -m "not container and not azurite and not pythons and not ray and not zoo and not browser" --numprocesses $(PROCESSES) --dist worksteal --durations 25 $(PYTEST_FLAGS)
+	@$(BIN)/pytest -m "not container and not azurite and not pythons and not ray and not browser and not zoo" --numprocesses $(PROCESSES) --dist worksteal --durations 25 $(PYTEST_FLAGS)
 
 # Every process of every job is traced, which takes half as long again: not for each change.
 coverage: PYTEST_FLAGS += --cov
@@ -188,7 +188,7 @@ browser-lock: $(VENV) ### compile tests/browser/requirements.txt again from requ
 test-zoo: $(DEV) ## models of many flavors, each value compared with MLflow's, in an environment below build/pythons/ (PYTEST_FLAGS)
 	@$(BIN)/pytest -m zoo tests/zoo --durations 10 $(PYTEST_FLAGS)
 
-test-all: test test-container test-azurite test-ray test-pythons test-zoo test-browser ## all seven
+test-all: test test-container test-azurite test-ray test-pythons test-browser test-zoo ## all seven
 
 # What git tracks or would track.
 FILES = git ls-files --cached --others --exclude-standard -z

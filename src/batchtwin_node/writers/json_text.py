@@ -21,10 +21,12 @@ def json_text(value: Any) -> str:
 
 def is_composite(value: object) -> bool:
     """Tell whether a value is more than a scalar, and so JSON in its field. `value`: as `array_in` returns it."""
+    if isinstance(value, (dict, list, tuple, set, frozenset)):
+        return True
     import numpy as np
     import pandas as pd
 
-    if isinstance(value, (list, tuple, set, frozenset, Iterator, Mapping, np.void, pd.DataFrame, pd.Series)):
+    if isinstance(value, (Iterator, Mapping, np.void, pd.DataFrame, pd.Series)):
         return True
     return (isinstance(value, np.ndarray) and value.ndim > 0) or _fields(value) is not None
 
@@ -35,7 +37,7 @@ def _plain(value: Any) -> Any:
         return value
     if type(value) is float:
         return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
+    if isinstance(value, (dict, Mapping)):
         return {_key(key): _plain(element) for key, element in value.items()}
     if isinstance(value, (list, tuple, Iterator)):
         return [_plain(element) for element in value]

@@ -151,15 +151,15 @@ def texts_of(rows: Rows) -> Any:
         return _json_rows(rows)
     if rows.dtype.kind in "biuf":
         return text_module().scalar_texts(rows)
-    return _texts([_text(value) for value in rows])
+    return _texts([_text(value) for value in list(rows)])  # faster than an array's own elements
 
 
 def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
+    value = array_in(value)
     if value is None or isinstance(value, (bool, int, float)):
         return "nan" if value is None or value != value else str(value)
-    value = array_in(value)
     if is_composite(value):
         return json_text(value)
     scalar = value[()] if type(value).__name__ == "ndarray" else value

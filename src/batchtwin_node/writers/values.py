@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+# Python's own types, which hold nothing of a library's but in their elements.
+PLAIN = frozenset({type(None), bool, int, float, str, bytes, dict, list, tuple})
+
+
 def is_missing(value: Any) -> bool:
     """Tell whether a scalar is None, NaN, NaT, NA or masked."""
     import numpy as np
@@ -83,6 +87,8 @@ def array_in(value: Any) -> Any:
 
     Masked elements are None. A tensor that has a gradient, or is of another device, gives its numbers.
     """
+    if type(value) in PLAIN:
+        return value
     import numpy as np
     import pandas as pd
 
