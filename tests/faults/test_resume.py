@@ -160,14 +160,15 @@ def test_a_failed_job_names_the_way_on(job: Project) -> None:
 def test_an_interrupted_job_says_what_resume_runs(job: Project) -> None:
     interrupted(job)
     waiting = 6 - done_of(job)
-    assert f"runs the {waiting} waiting mini batches" in batchtwin("verify", job.folder / "job").err
+    what = f"runs the {waiting} waiting mini batch" if waiting else "it writes what is done to the output\n"
+    assert what in batchtwin("verify", job.folder / "job").err
 
 
 def test_a_changed_script_is_accepted_by_name(job: Project) -> None:
     """The usual reason to resume is a script that was changed: what is done stays done, ledger and manifest say so."""
+    (job.folder / "mended").touch()
     interrupted(job)
     done = done_of(job)
-    (job.folder / "mended").touch()
     edit(job.folder / "code/driver.py", "os.path.basename(path)", "'new ' + os.path.basename(path)")
     refused = resume(job)
     assert refused.code == 2

@@ -97,7 +97,7 @@ def verify(root: Path) -> Verdict:
 def _incomplete(prepared: Prepared, ended: list[Outcome | Failure]) -> str:
     job, root = job_of(prepared), prepared.output.root
     job.replay(ended)
-    advice = next_step(job, root, script=prepared.script is not None)
+    advice = next_step(job, root, script=prepared.script is not None) or "it writes what is done to the output"
     if job.is_settled:
         return f"{root}: the job failed: {job.cause} {advice}"
     return f"{root}: the job is not complete; finish it with `batchtwin resume {root}`: {advice}"
