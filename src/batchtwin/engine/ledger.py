@@ -58,7 +58,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What is planned: `items` (files or parts) of each mini-batch, bytes, parts; tries, and mini-batches that ended."""
+    """What is planned: `items` (files or parts) by mini-batch, bytes, parts; tries, and mini-batches that ended."""
 
     items: Sequence[int]
     size: int
