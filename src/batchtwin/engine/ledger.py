@@ -225,6 +225,10 @@ class Ledger:
         for text, is_last in self._connection.execute(query):
             yield text, bool(is_last)
 
+    def events_after(self, number: int) -> Iterator[tuple[int, str]]:
+        """Yield the events that were committed after number `number`, with theirs, as JSON."""
+        yield from self._connection.execute("SELECT id, event FROM try WHERE id > ? ORDER BY id", (number,))
+
     def last_event(self) -> Outcome | Failure | None:
         """Return what happened last, None if nothing has."""
         row = self._connection.execute("SELECT event FROM try ORDER BY id DESC LIMIT 1").fetchone()
