@@ -16,7 +16,7 @@ from batchtwin.engine.report.collect import collect
 from batchtwin.engine.report.usage import BINS
 from batchtwin.engine.report.write import predictions_of
 from batchtwin.errors import BatchTwinError
-from batchtwin.predictions_file import Layout, layout_of
+from batchtwin.predictions.file import Layout, layout_of
 from batchtwin.safe_open import open_file
 
 # Seconds of a point of a curve.
