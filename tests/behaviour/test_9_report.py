@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from batchtwin.engine.ledger import Ledger
 from report_page import FAILS, HOSTILE, NUMBERS, WAITS, Page
 from support import Project, batchtwin, wait_for
+
+
+def committed(output: Path) -> int:
+    """How many mini-batches have ended."""
+    with closing(Ledger.open(output / "job.sqlite")) as ledger:
+        return ledger.totals().ended
 
 
 @pytest.mark.ours("9", "Every job ends with a report.html in its folder: one file that loads nothing from elsewhere.")
@@ -46,7 +54,8 @@ def test_a_failed_job(project: Project) -> None:
     assert f"batchtwin resume {done.output}" in page.words
     [_, cause] = page.tables["Failures by cause"]
     assert cause[0].startswith("run() raised an error ValueError: record 1 has no age") and cause[0].endswith(":7")
-    assert cause[1:] == ["3", "3", "01.txt 03.txt 05.txt"]
+    # What ended together with the last one that counts is there, and cost no file.
+    assert cause[1] in {"3", "4"} and cause[2] == "3" and cause[3].startswith("01.txt 03.txt 05.txt")
 
 
 @pytest.mark.ours("9", "A job that is canceled has a report of what it did until then.")
@@ -54,6 +63,7 @@ def test_a_canceled_job(project: Project, tmp_path: Path) -> None:
     project.script = WAITS.replace("THERE", str(tmp_path))
     project.files(6)
     job = project.start()
+    wait_for(lambda: committed(project.folder / "job") == 1)
     job.send_signal(signal.SIGINT)
     done = project.end(job)
     page = Page.read(done.output)

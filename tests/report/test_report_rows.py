@@ -70,6 +70,17 @@ def test_a_sample_is_spread_and_says_so(tmp_path: Path) -> None:
     assert all(0.22 < share < 0.28 for share in shares)
 
 
+@pytest.mark.parametrize("width", [10, 5_000, 30_000])
+def test_a_sample_has_whole_rows_each_once(tmp_path: Path, width: int) -> None:
+    rows = 4_000_000 // width
+    text = "".join(f"{number:07}{'x' * width}\n" for number in range(rows))
+    sample = read(tmp_path, text, every_row=False)
+    [column] = sample.columns.values()
+    assert sample.is_sample and column.rows == sample.read > 10
+    assert len(column.values) + column.others == sample.read, "none twice"
+    assert all(len(value) == min(width + 7, 10_000) for value in column.values)
+
+
 def test_a_line_without_end_does_not_fill_the_memory(tmp_path: Path) -> None:
     (tmp_path / "p").write_bytes(b"0,1,a.csv\n" + b"x" * (64 << 20))
     tracemalloc.start()

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import closing
 from pathlib import Path
 from subprocess import run
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batchtwin.engine.ledger import Entry, Ledger
+from batchtwin.inputs.listing import InputFile
+from batchtwin.inputs.plan import MiniBatch
 from batchtwin.workspace.entities import JobStatus
+from batchtwin.workspace.jobs import curves
 from batchtwin.workspace.workspace import Workspace
+from batchtwin_node.protocol import Failure, Outcome
 from support import wait_for
 
 if TYPE_CHECKING:
@@ -71,6 +77,9 @@ def test_jobs_are_runs(rehearsal: Rehearsal) -> None:
     assert found["metrics"].items() >= {"files": 2, "rows": 2, "failures": 0}.items()
     assert found["metrics"]["rows_per_second"] > 0
     assert found["files"]["head-predictions.csv"] == "0\n1\n"
+    assert found["files"]["report.html"].startswith("<!doctype html>")
+    assert found["metrics"]["progress/mini_batches_done"] == 1 and found["metrics"]["progress/failed_tries"] == 0
+    assert found["metrics"]["predictions/prediction/share of 0"] == 0.5
     assert found["files"]["summary.txt"].startswith("There are 1 mini batches with 2 items.")
     assert runs[bad.name]["status"] == "FAILED"
     assert "no good" in runs[bad.name]["files"]["error.txt"]
@@ -132,3 +141,34 @@ def test_what_a_script_logs_is_in_the_run_of_its_job(
     assert ended["files"]["a.txt"] == "artifact"
     assert not (tmp_path / "callers").exists()
     assert not (job.output / "logs/user/mlflow").exists()
+
+
+def test_the_head_of_predictions_has_a_header_where_rows_have_names(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.csv"
+    path.write_text("".join(f"{row},0.5,a.csv\n" for row in range(30)))
+    assert curves.head(path, tmp_path).splitlines()[:2] == ["row,prediction,file_name", "0,0.5,a.csv"]
+    path.write_text("any text\n")
+    assert curves.head(path, tmp_path) == "any text\n"
+    path.unlink()
+    path.symlink_to("/etc/passwd")
+    assert curves.head(path, tmp_path) == ""
+
+
+def test_curves_go_on_from_the_call_before(tmp_path: Path) -> None:
+    """A point for each ten seconds in which something ended, once its time is over."""
+    plan = [MiniBatch(number, (InputFile(f"/{number}", 1, 0),)) for number in range(4)]
+    facts = {"started": "2026-01-01T00:00:00+00:00"}
+    with closing(Ledger.create(tmp_path / "job.sqlite", facts, plan, {})) as ledger:
+        followed = curves.Curves(tmp_path, 1000.0)
+        ledger.add([Entry(Outcome(0, 1, "w", "s", 0, 0, 0, 50, 1, 0, 1, 1001.0, 1.0, 1.0), True)])
+        assert followed.take() == []
+        ledger.add([Entry(Failure("w", "raised", "no", 1, 1012.0, "", 1, 1, 1.0), False)])
+        values = {value.key: (value.value, value.at, value.step) for value in followed.take()}
+        assert values["progress/rows_per_second"] == (5.0, 1010.0, 0)
+        assert values["progress/failed_tries"][0] == 0
+        ends = {value.key: (value.value, value.step) for value in followed.take(is_end=True)}
+        assert ends == {
+            "progress/rows_per_second": (0.0, 1),
+            "progress/mini_batches_done": (1, 1),
+            "progress/failed_tries": (1, 1),
+        }

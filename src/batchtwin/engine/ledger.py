@@ -58,7 +58,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What is planned: `items` (files or parts) of each mini-batch, bytes, parts; tries; mini-batches that ended."""
+    """What is planned: `items` (files or parts) by mini-batch, bytes, parts; tries, and mini-batches that ended."""
 
     items: Sequence[int]
     size: int
@@ -224,6 +224,10 @@ class Ledger:
         )
         for text, is_last in self._connection.execute(query):
             yield text, bool(is_last)
+
+    def events_after(self, number: int) -> Iterator[tuple[int, str]]:
+        """Yield the events that were committed after number `number`, with theirs, as JSON."""
+        yield from self._connection.execute("SELECT id, event FROM try WHERE id > ? ORDER BY id", (number,))
 
     def last_event(self) -> Outcome | Failure | None:
         """Return what happened last, None if nothing has."""

@@ -21,6 +21,8 @@ LOCAL = "local"
 WORKSPACE = WORKSPACE_ID.format(subscription=LOCAL, group=LOCAL, workspace=LOCAL)
 # Where a viewer that was started with `mlflow ui` listens.
 VIEWER = "http://127.0.0.1:5000"
+# MLflow 3 shows runs in this one of its two modes only; earlier versions ignore it.
+MACHINE_LEARNING = "?workflowType=machine_learning"
 BATCH_JOB = "Microsoft.MachineLearningServices/workspaces/batchEndpoints/jobs"
 
 
@@ -218,7 +220,8 @@ def job(job: JobRecord, tracking: str) -> dict[str, Any]:
 def web_address(job: JobRecord, tracking: str) -> str:
     """The address of the job's page in MLflow: of the server that `tracking` is, or of `mlflow ui` here."""
     server = tracking.rstrip("/") if tracking.startswith(("http://", "https://")) else VIEWER
-    return f"{server}/#/runs/{quote(job.mlflow_run_id)}" if job.mlflow_run_id else f"{server}/#/experiments"
+    page = f"runs/{quote(job.mlflow_run_id)}" if job.mlflow_run_id else "experiments"
+    return f"{server}/#/{page}{MACHINE_LEARNING}"
 
 
 def compute_name(reference: str) -> str:

@@ -82,7 +82,7 @@ def _bar_title(bar: Bar) -> str:
     event = bar.event
     begun = f"mini-batch {event.mini_batch}, try {event.attempt}: {text.seconds(event.seconds)}"
     if isinstance(event, Failure):
-        return f"{begun}, failed: {event.kind}"
+        return f"{begun}, failed: {text.show(event.kind, 40)}"
     return f"{begun}, {text.plural(event.rows, 'row')}"
 
 

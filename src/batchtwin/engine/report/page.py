@@ -70,7 +70,9 @@ def render(
         **_failures(job),
         **_predictions(predictions, note, earlier),
     }
-    return environment().get_template("page.html.j2").render(context)
+    html = environment().get_template("page.html.j2").render(context)
+    # Whatever slipped through: a lone surrogate is in no file.
+    return html.encode(errors="backslashreplace").decode()
 
 
 def _summary(job: Collected) -> dict[str, object]:

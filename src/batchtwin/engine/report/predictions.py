@@ -140,16 +140,19 @@ def _whole(part: Range, root: Path) -> Iterator[bytes]:
 
 def _spread(part: Range, root: Path, size: int) -> Iterator[bytes]:
     """Yield whole lines of blocks that are spread evenly, of about `size` bytes together."""
-    blocks = max(1, size // SAMPLE_BLOCK)
+    blocks, done = max(1, size // SAMPLE_BLOCK), 0
     with open_file(part.path, "rb", root) as stream:
         for number in range(blocks):
-            at = (part.length - SAMPLE_BLOCK) * number // max(blocks - 1, 1) if part.length > SAMPLE_BLOCK else 0
+            at = max(done, (part.length - SAMPLE_BLOCK) * number // max(blocks - 1, 1))
             stream.seek(part.offset + at)
-            data = stream.read(min(SAMPLE_BLOCK, part.length - at))
-            begin = data.find(b"\n") + 1 if at else 0
-            end = data.rfind(b"\n")
-            if end > begin:
-                yield data[begin:end]
+            if at > done:  # in the middle of a line
+                at += len(stream.readline(LONGEST_LINE))
+            data = stream.read(max(0, min(SAMPLE_BLOCK, part.length - at)))
+            # A line is longer than a block where predictions are vectors.
+            data += stream.readline(max(0, min(LONGEST_LINE, part.length - at - len(data))))
+            done = at + len(data)
+            if text := data.removesuffix(b"\n"):
+                yield text
 
 
 def _take(predictions: Predictions, block: bytes, label: str) -> None:

@@ -1,6 +1,7 @@
 """The process that brings what a script logs with MLflow to the job's run while the job runs.
 
-`python -m batchtwin.workspace.jobs.recorder JOB BEGAN`, started by the job's process as soon as something is logged:
+`python -m batchtwin.workspace.jobs.recorder JOB BEGAN`, started by the job's process as soon as something is logged,
+or the job has run for a while:
 MLflow takes seconds to import, and the job is not to wait. It ends when its input says how the job ended, or closes.
 """
 
@@ -24,6 +25,8 @@ from batchtwin.workspace.jobs.mlflow_run import FIRST_RUN, JobRun, Measured
 # Seconds between two looks at what was logged, and for the rest once the job has ended.
 LOOK_SECONDS = 1.0
 END_SECONDS = 120.0
+# A job that runs for longer has its run while it runs, whether or not its script logs anything.
+LONG_SECONDS = 10.0
 
 
 class Recorder:
@@ -34,6 +37,7 @@ class Recorder:
         self._words = [sys.executable, "-m", "batchtwin.workspace.jobs.recorder", name, repr(began)]
         self._logged = LogReader(OutputFolder(folder).logs, FIRST_RUN)
         self._looked = 0.0
+        self._began = began
         self._process: subprocess.Popen[str] | None = None
 
     def tick(self) -> None:
@@ -42,7 +46,7 @@ class Recorder:
             return
         self._looked = time.monotonic()
         with suppress(OSError):  # the run is made at the end
-            if not self._logged.is_empty():
+            if time.time() - self._began > LONG_SECONDS or not self._logged.is_empty():
                 env = {**os.environ, VARIABLE: self._address}
                 self._process = subprocess.Popen(self._words, stdin=subprocess.PIPE, text=True, env=env)  # noqa: S603
 
