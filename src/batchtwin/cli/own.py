@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from batchtwin.cli.messages import note
+from batchtwin.cli.options import Engine, Env, ModelPath, PythonVersion, environment_options
+
+if TYPE_CHECKING:
+    from batchtwin.doctor.checks import Check
+
+COLOURS = {"ok": "green", "note": "yellow", "problem": "red"}
 
 
 def init(
@@ -30,3 +38,44 @@ def init(
     for text in scaffold.notes:
         note(text)
     note(f"Next: cd {shlex.quote(str(folder))} && batchtwin score deployment.yml --input data")
+
+
+def doctor(
+    deployment: Annotated[
+        Path | None, typer.Argument(metavar="[DEPLOYMENT.yml]", help="Check this deployment too.")
+    ] = None,
+    model: ModelPath = None,
+    env: Env = "auto",
+    python: PythonVersion = None,
+    engine: Engine = "docker",
+    az: Annotated[str, typer.Option("--az", envvar="AZ", help="The Azure CLI.")] = "az",
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Say what of this machine and of a deployment works, and what mends the rest; 1 if something stops a job."""
+    from batchtwin.doctor import machine
+    from batchtwin.doctor.checks import Probe, run_all
+    from batchtwin.doctor.deployment import Subject
+    from batchtwin.doctor.deployment import deployment as check_deployment
+
+    options = environment_options(env, None, python=python, engine=engine)
+    probes = machine.probes(engine, az, image=options.image if options.kind == "image" else "")
+    if deployment is not None:
+        subject = Subject(deployment, model, options)
+        probes.append(Probe("deployment", lambda: check_deployment(subject)))
+    checks = run_all(probes)
+    problems = [check for check in checks if check.status == "problem"]
+    if as_json:
+        typer.echo(json.dumps({"ok": not problems, "checks": [asdict(check) for check in checks]}, indent=2))
+    else:
+        _print(checks, len(problems))
+    raise typer.Exit(1 if problems else 0)
+
+
+def _print(checks: list[Check], problems: int) -> None:
+    for check in checks:
+        status = typer.style(f"{check.status:8}", fg=COLOURS[check.status])
+        typer.echo(f"{status}{check.name:12}{check.text}")
+        if check.mend and check.status != "ok":
+            typer.echo(f"{'':20}{check.mend}")
+    count = f"{problems} problems stop" if problems > 1 else "1 problem stops"
+    typer.echo(f"{count} a job." if problems else "Nothing stops a job.")
