@@ -29,8 +29,11 @@ def examples(title: str) -> list[tuple[str, str]]:
 
 
 def as_pattern(expected: str) -> str:
-    """`...` stands for any text; anything else for itself."""
-    return ".*".join(map(re.escape, expected.strip("\n").split("...")))
+    """`...` alone stands for any lines, or none, within a line for any text; anything else for itself."""
+    lines = expected.strip("\n").split("\n")
+    return "".join(
+        r"(?:.*\n)*?" if line == "..." else ".*".join(map(re.escape, line.split("..."))) + r"(?:\n|\Z)" for line in lines
+    )
 
 
 def check(commands: list[tuple[str, str]], folder: Path, env: dict[str, str]) -> None:
@@ -44,7 +47,7 @@ def check(commands: list[tuple[str, str]], folder: Path, env: dict[str, str]) ->
         written = re.search(rf"^{re.escape(str(ROOT))}/outputs/[^/\n]+", done.stdout, re.MULTILINE)
         if written:
             shutil.rmtree(written.group())
-        assert re.search(as_pattern(expected), done.stdout, re.DOTALL), f"{command}\n{done.stdout}"
+        assert re.search(as_pattern(expected), done.stdout, re.MULTILINE), f"{command}\n{done.stdout}"
 
 
 def test_a_project_of_ones_own_by_three_commands(heart_model: Path, tmp_path: Path) -> None:
