@@ -32,7 +32,8 @@ def as_pattern(expected: str) -> str:
     """`...` alone stands for any lines, or none, within a line for any text; anything else for itself."""
     lines = expected.strip("\n").split("\n")
     return "".join(
-        r"(?:.*\n)*?" if line == "..." else ".*".join(map(re.escape, line.split("..."))) + r"(?:\n|\Z)" for line in lines
+        r"(?:.*\n)*?" if line == "..." else ".*".join(map(re.escape, line.split("..."))) + r"(?:\n|\Z)"
+        for line in lines
     )
 
 

@@ -15,7 +15,7 @@ from batchtwin.doctor.answer import ask
 from batchtwin.doctor.checks import Check, Probe, Status
 from batchtwin.environments.cache import cache_folder
 from batchtwin.environments.uv import UvError, program
-from batchtwin.machine import cpus
+from batchtwin_node.machine import cpus
 
 # Less stops a job; with less than the second an environment may not fit.
 LEAST_BYTES, ENOUGH_BYTES = 100 << 20, 3 << 30
