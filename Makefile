@@ -210,7 +210,7 @@ fix: $(DEV) ## let ruff repair what it can
 
 .PHONY: docs docs-serve recording
 docs: $(DEV) ## build/site/: the documentation as a site, links checked
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "build/site/index.html"
 
 docs-serve: $(DEV) ### the site at http://127.0.0.1:8000, built again at each change

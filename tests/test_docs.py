@@ -19,7 +19,7 @@ PARTS = ("docs", "scripts", "src", "mkdocs.yml")
 
 
 def build(root: Path, site: Path) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-W", "ignore", "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(site)]
+    words = [sys.executable, "-W", "ignore", "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)]
     return subprocess.run(words, cwd=root, capture_output=True, text=True, timeout=DEADLINE, check=False)
 
 
@@ -56,16 +56,16 @@ def test_functions_and_their_errors_are_on_the_page_of_the_api(site: Path) -> No
     assert "Raises" in text
 
 
-@pytest.mark.parametrize("link", ["no-page.md", "../no-file.py", "commands.md#no-heading", "/absolute.md"])
-def test_a_link_that_leads_nowhere_fails(tmp_path: Path, link: str) -> None:
+def test_links_that_lead_nowhere_fail(tmp_path: Path) -> None:
     for name in PARTS:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, tmp_path / name)
+    links = ["no-page.md", "../no-file.py", "commands.md#no-heading", "/absolute.md"]
     page = tmp_path / "docs/platforms.md"
-    page.write_text(f"{page.read_text()}\n[this]({link})\n")
+    page.write_text(page.read_text() + "".join(f"\n[this]({link})\n" for link in links))
     done = build(tmp_path, tmp_path / "site")
     assert done.returncode == 1
-    assert link.rpartition("#")[2] in done.stdout + done.stderr
+    assert [link for link in links if link.rpartition("#")[2] not in done.stdout + done.stderr] == []
 
 
 def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from batchtwin.cli.messages import note
-from batchtwin.cli.options import Engine, Env, ModelPath, PythonVersion, environment_options
+from batchtwin.cli.options import Engine, Env, ModelPath, PythonVersion
 
 if TYPE_CHECKING:
     from batchtwin.doctor.checks import Check
@@ -56,8 +56,9 @@ def doctor(
     from batchtwin.doctor.checks import Probe, run_all
     from batchtwin.doctor.deployment import Subject
     from batchtwin.doctor.deployment import deployment as check_deployment
+    from batchtwin.environments.options import EnvironmentOptions
 
-    options = environment_options(env, None, python=python, engine=engine)
+    options = EnvironmentOptions(env, python=python, engine=engine)
     probes = machine.probes(engine, az, image=options.image if options.kind == "image" else "")
     if deployment is not None:
         subject = Subject(deployment, model, options)
