@@ -181,6 +181,22 @@ def test_a_model_that_mlflow_did_not_save(tmp_path: Path) -> None:
     assert (finished.code, finished.predictions) == (0, "sample.csv 2\n")
 
 
+def test_a_model_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "weights.bin").write_bytes(b"\0")
+    assert "holds no MLmodel file" in init(tmp_path, tmp_path / "weights.bin").err
+    assert init(tmp_path, tmp_path / "weights.bin", "--script").code == 0
+    assert score(tmp_path / "mine").code == 0
+
+
+def test_the_workflow_belongs_at_the_root_of_the_repository(tmp_path: Path, heart_model: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    done = init(tmp_path, heart_model)
+    assert f"move it to {tmp_path}/.github/workflows/score.yml, and write mine/ before its paths" in done.err
+    (tmp_path / "mine/.git").mkdir()
+    done = batchtwin("init", "mine/other/..", "--model", heart_model, cwd=tmp_path)
+    assert done.code == 2 and "move it to" not in done.err
+
+
 def test_a_model_without_conda_file_says_what_it_needs_elsewhere(tmp_path: Path, models: Path) -> None:
     model = tmp_path / "model"
     shutil.copytree(models / "example", model)

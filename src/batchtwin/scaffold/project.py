@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -59,11 +59,19 @@ def make(folder: Path, model: str | Path | None, *, script: bool = False, name: 
     values = {"action": where.reference, "where": where.comment}
     contents[".github/workflows/score.yml"] = _filled("score.yml", values).encode()
     _write(folder, contents)
-    return Scaffold(tuple(folder / path for path in contents), (*notes, *_advice(where)))
+    return Scaffold(tuple(folder / path for path in contents), (*notes, *_advice(folder, where)))
 
 
-def _advice(where: Action) -> list[str]:
-    return [f".github/workflows/score.yml: {where.advice}"] if where.advice else []
+def _advice(folder: Path, where: Action) -> Iterator[str]:
+    """What is left to do before GitHub runs the workflow."""
+    name = ".github/workflows/score.yml"
+    if where.advice:
+        yield f"{name}: {where.advice}"
+    place = Path(os.path.realpath(folder))
+    root = next((path for path in (place, *place.parents) if (path / ".git").exists()), place)
+    if root != place:
+        below = place.relative_to(root).as_posix()
+        yield f"{name}: move it to {root / name}, and write {below}/ before its paths: GitHub reads it only there"
 
 
 def _model(folder: Path, model: str | Path | None) -> Model:
