@@ -139,8 +139,8 @@ def test_a_yaml_with_mistakes_names_each(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "text"),
     [
-        ("import no_such_package.part\ndef run(batch): return batch\n", "driver.py:1: imports no_such_package"),
-        ("from helper import x\ndef run(batch): return batch\n", "helper.py:2: imports no_such_package"),
+        ("import no_such_package.part\ndef run(batch): return batch\n", "driver.py:1: import no_such_package"),
+        ("from helper import x\ndef run(batch): return batch\n", "helper.py:2: import no_such_package"),
     ],
 )
 def test_an_import_that_the_environment_lacks(project: Project, script: str, text: str) -> None:

@@ -192,9 +192,16 @@ def test_the_workflow_belongs_at_the_root_of_the_repository(tmp_path: Path, hear
     (tmp_path / ".git").mkdir()
     done = init(tmp_path, heart_model)
     assert f"move it to {tmp_path}/.github/workflows/score.yml, and write mine/ before its paths" in done.err
-    (tmp_path / "mine/.git").mkdir()
+    (tmp_path / "own/.git").mkdir(parents=True)
+    done = batchtwin("init", "own", "--model", heart_model, cwd=tmp_path)
+    assert done.code == 0 and "move it to" not in done.err
+
+
+def test_a_path_with_dots_is_the_folder_that_it_leads_to(tmp_path: Path, heart_model: Path) -> None:
+    assert init(tmp_path, heart_model).code == 0
     done = batchtwin("init", "mine/other/..", "--model", heart_model, cwd=tmp_path)
-    assert done.code == 2 and "move it to" not in done.err
+    assert (done.code, "already there" in done.err) == (2, True)
+    assert not (tmp_path / "mine/other").exists()
 
 
 def test_a_model_without_conda_file_says_what_it_needs_elsewhere(tmp_path: Path, models: Path) -> None:

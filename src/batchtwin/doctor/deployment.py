@@ -13,23 +13,24 @@ from batchtwin.deployment.reference import is_reference
 from batchtwin.deployment.schema import Deployment, InlineModel
 from batchtwin.doctor.answer import ask
 from batchtwin.doctor.checks import Check, Status
-from batchtwin.doctor.imports import against_interpreter, against_request, third_party
+from batchtwin.doctor.imports import against_environment, against_request, third_party
+from batchtwin.engine.prepare import Resolved
+from batchtwin.engine.preview import warnings_without_input
+from batchtwin.environments.build import CONDAS
 from batchtwin.environments.interpreters import CHECK, candidates
 from batchtwin.environments.options import EnvironmentOptions
 from batchtwin.environments.placement import Placement, place, requested_or_reason
 from batchtwin.environments.requested import RequestedEnvironment
 from batchtwin.environments.uv import UvError, program, variables
-from batchtwin.environments.venv import CONDAS
 from batchtwin.errors import BatchTwinError, DeploymentError
 from batchtwin.inputs.location import is_url
 from batchtwin_node.errors import NodeError
 from batchtwin_node.script import entry_script
 from batchtwin_node.script.imports import Import
-from batchtwin_node.script.lint import lint
 
 NOWHERE = Model(Path("model"), ())
 # What scores without a script.
-DRIVER = Import("mlflow", Path("the MLflow driver"), 0)
+DRIVER = Import(Path("mlflow_driver.py"), 1, "mlflow")
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,12 @@ def deployment(subject: Subject) -> Iterator[Check]:
     yield from checks
     script, checks = _script(loaded, folder)
     yield from checks
-    yield from _environment(subject, loaded, folder, model or NOWHERE, script)
-    yield from _names(loaded, folder)
+    resolved = Resolved(folder, loaded, model or NOWHERE, script)
+    runs = script is not None or loaded.code_configuration is None
+    if runs and model is not None:
+        yield from (Check("script", "note", text, "change the script") for text in warnings_without_input(resolved))
+    yield from _environment(subject, resolved, with_imports=runs)
+    yield from _names(loaded)
 
 
 def _model(subject: Subject, loaded: Deployment, folder: Path) -> tuple[Model | None, list[Check]]:
@@ -84,17 +89,14 @@ def _script(loaded: Deployment, folder: Path) -> tuple[tuple[str, str] | None, l
         entry_script.check(base, code.scoring_script)
     except NodeError as error:
         return None, [Check("script", "problem", str(error), "change the script, or code_configuration")]
-    path = base / code.scoring_script
-    doubts = [Check("script", "note", text, "change the script") for text in lint(path)]
-    return (str(base), code.scoring_script), [*doubts] or [Check("script", "ok", str(path))]
+    return (str(base), code.scoring_script), [Check("script", "ok", str(base / code.scoring_script))]
 
 
-def _environment(
-    subject: Subject, loaded: Deployment, folder: Path, model: Model, script: tuple[str, str] | None
-) -> Iterator[Check]:
+def _environment(subject: Subject, resolved: Resolved, *, with_imports: bool) -> Iterator[Check]:
+    of_deployment = (resolved.deployment, resolved.folder, resolved.model)
     try:
-        placement = place(loaded, folder, model, subject.options, lambda _: None, may_build=False)
-        requested, _ = requested_or_reason(loaded, folder, model)
+        placement = place(*of_deployment, subject.options, lambda _: None, may_build=False)
+        requested, _ = requested_or_reason(*of_deployment)
     except (BatchTwinError, OSError) as error:
         yield Check("environment", "problem", str(error), "change the environment, or say where to run: --env")
         return
@@ -105,13 +107,12 @@ def _environment(
         yield Check("environment", "ok", f"{placement.text}{cached}")
     for text in placement.warnings:
         yield Check("environment", "note", text.removeprefix("environment: "))
-    if placement.kind == "image":
+    if not with_imports or placement.kind == "image":
         return
-    imports = third_party(*script) if script else [DRIVER]
     if placement.would_build and requested is not None:
-        yield from against_request(imports, requested)
+        yield from against_request(third_party(*resolved.script) if resolved.script else [DRIVER], requested)
     else:
-        yield from against_interpreter(imports, placement.python)
+        yield from against_environment(resolved, placement)
 
 
 def _buildable(subject: Subject, placement: Placement, requested: RequestedEnvironment) -> Iterator[Check]:
@@ -150,7 +151,7 @@ def _conda(requested: RequestedEnvironment) -> Iterable[Check]:
         yield Check("environment", "problem", text, "install micromamba, or name packages of PyPI below pip:")
 
 
-def _names(loaded: Deployment, folder: Path) -> Iterator[Check]:
+def _names(loaded: Deployment) -> Iterator[Check]:
     """References to what is registered: `score` needs none but the model, `az ml` and `batchtwin ml` all."""
     references = [
         (kind, value)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from batchtwin.doctor.answer import ask
 from batchtwin.doctor.checks import Check
+from batchtwin.engine.prepare import Resolved
+from batchtwin.engine.preview import missing_imports
+from batchtwin.environments.installed import missing_modules
+from batchtwin.environments.placement import Placement
 from batchtwin.environments.requested import RequestedEnvironment
-from batchtwin_node.script.imports import Import, imports_of
+from batchtwin_node.script.imports import Import, top_imports
 
 # Beside the script at run time, whatever the environment has.
 PROVIDED = {"azureml_user", "batchtwin_node"}
@@ -28,39 +29,37 @@ DISTRIBUTIONS = {
     "sklearn": "scikit-learn",
     "yaml": "pyyaml",
 }
-MISSING = """\
-import json, sys
-from importlib.util import find_spec
-print(json.dumps([name for name in sys.argv[1:] if find_spec(name) is None]))
-"""
 
 
 def third_party(folder: str, script: str) -> list[Import]:
     """Return the imports of packages, the first of each: neither of the standard library nor of the code folder."""
     first: dict[str, Import] = {}
-    for entry in imports_of(Path(folder), script):
-        if entry.top not in sys.stdlib_module_names and entry.top not in PROVIDED:
-            first.setdefault(entry.top, entry)
+    for entry in top_imports(Path(folder), script):
+        if top(entry) not in sys.stdlib_module_names and top(entry) not in PROVIDED:
+            first.setdefault(top(entry), entry)
     return list(first.values())
 
 
-def against_interpreter(imports: list[Import], python: Path | None) -> Iterator[Check]:
-    """Check imports against an interpreter that is there; None is this one."""
-    tops = [entry.top for entry in imports]
-    if python is None:
-        missing = {top for top in tops if find_spec(top) is None}
-    else:
-        answer = ask([str(python), "-I", "-c", MISSING, *tops])
-        if not answer.ok:
-            yield Check("imports", "note", f"{python} does not answer: {answer.first_line or answer.kind}")
-            return
-        missing = set(json.loads(answer.text.splitlines()[-1]))
-    for entry in imports:
-        if entry.top in missing:
-            text = f"{_place(entry)}: imports {entry.top}, which the environment does not have"
-            yield Check("imports", "problem", text, f"add {distribution(entry.top)} to the environment (conda.yaml)")
-    if not missing:
-        yield Check("imports", "ok", f"{', '.join(tops)}: installed" if tops else "none but the standard library")
+def top(entry: Import) -> str:
+    """Return the package: `a` of `a.b`."""
+    return entry.name.partition(".")[0]
+
+
+def against_environment(resolved: Resolved, placement: Placement) -> Iterator[Check]:
+    """Check the imports of the script against an environment that is there; of the MLflow driver without one."""
+    if resolved.script is None:
+        if missing_modules(placement.python, ["mlflow"]):
+            text = "the environment has no mlflow, which scores where no script does"
+            yield Check("imports", "problem", text, "add mlflow to the environment (conda.yaml)")
+        else:
+            yield Check("imports", "ok", "mlflow: installed")
+        return
+    problems = missing_imports(resolved, placement)
+    for text in problems:
+        yield Check("imports", "problem", text, "add the package to the environment (conda.yaml)")
+    if not problems:
+        names = ", ".join(map(top, third_party(*resolved.script)))
+        yield Check("imports", "ok", f"{names}: installed" if names else "none but the standard library")
 
 
 def against_request(imports: list[Import], requested: RequestedEnvironment) -> Iterator[Check]:
@@ -68,22 +67,18 @@ def against_request(imports: list[Import], requested: RequestedEnvironment) -> I
     lines = {line.name for line in requested.expanded()} | {
         canonicalize_name(text.split("=")[0].split("::")[-1].strip()) for text in requested.conda
     }
-    unnamed = [entry for entry in imports if not _is_named(entry.top, lines)]
+    unnamed = [entry for entry in imports if not _is_named(top(entry), lines)]
     for entry in unnamed:
-        text = f"{_place(entry)}: imports {entry.top}, which no line of {requested.source} names"
-        mend = f"add {distribution(entry.top)}, unless another package brings it"
+        text = f"{entry.file}:{entry.line}: imports {top(entry)}, which no line of {requested.source} names"
+        mend = f"add {distribution(top(entry))}, unless another package brings it"
         yield Check("imports", "note", text, mend)
     if not unnamed:
-        yield Check("imports", "ok", f"{', '.join(entry.top for entry in imports) or 'none'}: requested")
+        yield Check("imports", "ok", f"{', '.join(top(entry) for entry in imports) or 'none'}: requested")
 
 
 def _is_named(top: str, lines: Iterable[str]) -> bool:
     names = {canonicalize_name(top), canonicalize_name(distribution(top))}
     return any(line in names or line.startswith(f"{canonicalize_name(distribution(top))}-") for line in lines)
-
-
-def _place(entry: Import) -> str:
-    return f"{entry.path}:{entry.line}" if entry.line else str(entry.path)
 
 
 def distribution(top: str) -> str:

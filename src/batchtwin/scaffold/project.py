@@ -47,6 +47,7 @@ def make(folder: Path, model: str | Path | None, *, script: bool = False, name: 
         ModelError: there is no such model, or it cannot be read.
         BatchTwinError: a file of the model that says what it needs cannot be read.
     """
+    folder = Path(os.path.normpath(folder))
     chosen = _model(folder, model)
     label = _checked(name) if name is not None else _name_of(folder)
     sample, notes = _sample(chosen, script)
