@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -116,3 +117,11 @@ def test_issue_templates_are_forms_that_github_takes(path: Path) -> None:
     assert len(set(ids)) == len(ids)
     assert {field["type"] for field in form["body"]} <= {"markdown", "textarea", "input", "dropdown", "checkboxes"}
     assert all(field["attributes"]["label"] for field in form["body"])
+
+
+def test_the_dev_container_sets_up_what_the_makefile_has() -> None:
+    config = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
+    command, target = config["postCreateCommand"].split()
+    assert command == "make"
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert "python:3.11" in config["image"]
