@@ -227,7 +227,9 @@ def test_names_are_looked_up_in_the_workspace_of_this_machine(project: Project, 
     env = {"BATCHTWIN_WORKSPACE": str(project.folder / "workspace")}
     words = ("ml", "model", "create", "--name", "heart", "--version", "1", "--type", "mlflow_model")
     assert batchtwin(*words, "--path", heart_model, env=env).code == 0
-    [(status, text)] = named(checks(path, "--model", heart_model, env=env), "names")
+    results = checks(path, cwd=project.folder, env=env)
+    assert [status for status, _ in named(results, "model")] == ["ok"], "as `score` finds it"
+    [(status, text)] = named(results, "names")
     assert (status, text.split(":")[:2]) == ("note", ["azureml", "c1"])
 
 

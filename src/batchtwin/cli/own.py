@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ import typer
 
 from batchtwin.cli.messages import note
 from batchtwin.cli.options import Engine, Env, ModelPath, PythonVersion
+from batchtwin.cli.registered import find_registered, registered
 
 if TYPE_CHECKING:
     from batchtwin.doctor.checks import Check
@@ -61,7 +63,8 @@ def doctor(
     options = EnvironmentOptions(env, python=python, engine=engine)
     probes = machine.probes(engine, az, image=options.image if options.kind == "image" else "")
     if deployment is not None:
-        subject = Subject(deployment, model, options)
+        find = partial(find_registered, overrides={})
+        subject = Subject(deployment, model, options, find, registered)
         probes.append(Probe("deployment", lambda: check_deployment(subject)))
     checks = run_all(probes)
     problems = [check for check in checks if check.status == "problem"]

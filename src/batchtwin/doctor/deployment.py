@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +18,13 @@ from batchtwin.engine.prepare import Resolved
 from batchtwin.engine.preview import warnings_without_input
 from batchtwin.environments.build import CONDAS
 from batchtwin.environments.interpreters import CHECK, candidates
+from batchtwin.environments.named import Registered
 from batchtwin.environments.options import EnvironmentOptions
 from batchtwin.environments.placement import Placement, place, requested_or_reason
 from batchtwin.environments.requested import RequestedEnvironment
 from batchtwin.environments.uv import UvError, program, variables
 from batchtwin.errors import BatchTwinError, DeploymentError
-from batchtwin.inputs.location import is_url
+from batchtwin.inputs.location import is_url, redact
 from batchtwin_node.errors import NodeError
 from batchtwin_node.script import entry_script
 from batchtwin_node.script.imports import Import
@@ -35,11 +36,17 @@ DRIVER = Import(Path("mlflow_driver.py"), 1, "mlflow")
 
 @dataclass(frozen=True)
 class Subject:
-    """What is checked: the YAML's path, `--model`, and where it is to run."""
+    """What is checked: the YAML's path, `--model`, and where it is to run.
+
+    `find` gives the location of the model, which the workspace may have registered, `registered` what an environment
+    of the workspace is.
+    """
 
     path: Path
     model: str | None
     options: EnvironmentOptions
+    find: Callable[[Path, str | None], Path | str | None]
+    registered: Registered
 
 
 def deployment(subject: Subject) -> Iterator[Check]:
@@ -66,11 +73,12 @@ def deployment(subject: Subject) -> Iterator[Check]:
 
 def _model(subject: Subject, loaded: Deployment, folder: Path) -> tuple[Model | None, list[Check]]:
     spec = loaded.model
-    url = subject.model if is_url(subject.model) else spec.path if isinstance(spec, InlineModel) else None
-    if is_url(url) and (subject.model is None or is_url(subject.model)):
-        return None, [Check("model", "ok", f"{url}: in a store, fetched when a job starts")]
     try:
-        model = find_model(loaded, folder, subject.model)
+        place = subject.find(subject.path, subject.model)
+        url = place if place is not None else spec.path if isinstance(spec, InlineModel) else None
+        if is_url(url):
+            return None, [Check("model", "ok", f"{redact(str(url))}: in a store, fetched when a job starts")]
+        model = find_model(loaded, folder, place)
         if loaded.code_configuration is None:
             model.require_pyfunc()
     except BatchTwinError as error:
@@ -95,8 +103,10 @@ def _script(loaded: Deployment, folder: Path) -> tuple[tuple[str, str] | None, l
 def _environment(subject: Subject, resolved: Resolved, *, with_imports: bool) -> Iterator[Check]:
     of_deployment = (resolved.deployment, resolved.folder, resolved.model)
     try:
-        placement = place(*of_deployment, subject.options, lambda _: None, may_build=False)
-        requested, _ = requested_or_reason(*of_deployment)
+        placement = place(
+            *of_deployment, subject.options, lambda _: None, may_build=False, registered=subject.registered
+        )
+        requested, _ = requested_or_reason(*of_deployment, subject.registered)
     except (BatchTwinError, OSError) as error:
         yield Check("environment", "problem", str(error), "change the environment, or say where to run: --env")
         return
@@ -112,7 +122,7 @@ def _environment(subject: Subject, resolved: Resolved, *, with_imports: bool) ->
     if placement.would_build and requested is not None:
         yield from against_request(third_party(*resolved.script) if resolved.script else [DRIVER], requested)
     else:
-        yield from against_environment(resolved, placement)
+        yield from against_environment(resolved, placement, subject.registered)
 
 
 def _buildable(subject: Subject, placement: Placement, requested: RequestedEnvironment) -> Iterator[Check]:
@@ -152,7 +162,7 @@ def _conda(requested: RequestedEnvironment) -> Iterable[Check]:
 
 
 def _names(loaded: Deployment) -> Iterator[Check]:
-    """References to what is registered: `score` needs none but the model, `az ml` and `batchtwin ml` all."""
+    """References to what is registered: `score` needs the model and the environment, `batchtwin ml` all."""
     references = [
         (kind, value)
         for kind, value in (("model", loaded.model), ("environment", loaded.environment), ("compute", loaded.compute))
@@ -163,12 +173,12 @@ def _names(loaded: Deployment) -> Iterator[Check]:
     unknown = _unregistered(references)
     names = ", ".join(value for _, value in references)
     if unknown is None:
-        yield Check("names", "ok", f"{names}: for Azure ML; a job on this machine looks none of them up")
+        yield Check("names", "ok", f"{names}: for Azure ML; this folder has no workspace to look in")
     elif unknown:
-        text = f"{', '.join(unknown)}: not in the workspace on this machine; batchtwin ml needs them, score does not"
+        text = f"{', '.join(unknown)}: not in the workspace of this folder; batchtwin ml needs them"
         yield Check("names", "note", text, f"batchtwin ml {_create(references, unknown)} create")
     else:
-        yield Check("names", "ok", f"{names}: in the workspace on this machine")
+        yield Check("names", "ok", f"{names}: in the workspace of this folder")
 
 
 def _create(references: list[tuple[str, str]], unknown: list[str]) -> str:
@@ -178,14 +188,13 @@ def _create(references: list[tuple[str, str]], unknown: list[str]) -> str:
 def _unregistered(references: list[tuple[str, str]]) -> list[str] | None:
     """The references that the workspace does not have; None if there is no workspace to look in."""
     try:
-        from batchtwin.workspace.database.store import DEFAULT, FILE, VARIABLE
+        from batchtwin.workspace.database.store import Store
         from batchtwin.workspace.errors import InvalidError, NotFoundError
         from batchtwin.workspace.workspace import Workspace
-    except ImportError:
+    except ModuleNotFoundError:  # the extra that a workspace needs
         return None
-    where = os.environ.get(VARIABLE) or DEFAULT
-    if "://" not in where and not (Path(where) / FILE).exists():
-        return None  # opening it would make one
+    if not Store.exists():
+        return None
     unknown = []
     with Workspace.open() as workspace:
         for kind, value in references:

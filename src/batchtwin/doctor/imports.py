@@ -12,6 +12,7 @@ from batchtwin.doctor.checks import Check
 from batchtwin.engine.prepare import Resolved
 from batchtwin.engine.preview import missing_imports
 from batchtwin.environments.installed import missing_modules
+from batchtwin.environments.named import Registered
 from batchtwin.environments.placement import Placement
 from batchtwin.environments.requested import RequestedEnvironment
 from batchtwin_node.script.imports import Import, top_imports
@@ -45,7 +46,7 @@ def top(entry: Import) -> str:
     return entry.name.partition(".")[0]
 
 
-def against_environment(resolved: Resolved, placement: Placement) -> Iterator[Check]:
+def against_environment(resolved: Resolved, placement: Placement, registered: Registered) -> Iterator[Check]:
     """Check the imports of the script against an environment that is there; of the MLflow driver without one."""
     if resolved.script is None:
         if missing_modules(placement.python, ["mlflow"]):
@@ -54,7 +55,7 @@ def against_environment(resolved: Resolved, placement: Placement) -> Iterator[Ch
         else:
             yield Check("imports", "ok", "mlflow: installed")
         return
-    problems = missing_imports(resolved, placement)
+    problems = missing_imports(resolved, placement, registered)
     for text in problems:
         yield Check("imports", "problem", text, "add the package to the environment (conda.yaml)")
     if not problems:
