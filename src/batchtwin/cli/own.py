@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from batchtwin.api.registered import find_registered, registered
 from batchtwin.cli.messages import note
 from batchtwin.cli.options import Engine, Env, ModelPath, PythonVersion
-from batchtwin.cli.registered import find_registered, registered
 
 if TYPE_CHECKING:
     from batchtwin.doctor.checks import Check
