@@ -211,6 +211,17 @@ fix: $(DEV) ## let ruff repair what it can
 	@$(BIN)/ruff check --fix --show-fixes
 	@$(BIN)/ruff format
 
+.PHONY: docs docs-serve recording
+docs: $(DEV) ## build/site/: the documentation as a site, links checked
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "build/site/index.html"
+
+docs-serve: $(DEV) ### the site at http://127.0.0.1:8000, built again at each change
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --strict
+
+recording: $(VENV) ### run the commands of docs/recording.svg and make the picture again
+	@$(BIN)/python scripts/recording.py
+
 .PHONY: old-sdk old-sdk-lock
 old-sdk: $(OLD_SDK) ### .venv-old-sdk with azure-ai-ml 1.28.1; `test` does this by itself
 

@@ -9,10 +9,15 @@ fail() {
   exit 2
 }
 
+# The engine, for a limited time: a daemon that is stuck answers nothing, and never says so.
+engine() {
+  if command -v timeout >/dev/null; then timeout --kill-after=1 "${ENGINE_SECONDS:-30}" "$DOCKER" "$@"; else "$DOCKER" "$@"; fi
+}
+
 # The Dockerfile needs BuildKit, which docker 23 and later have only as the plugin buildx: an empty image shows.
 can_build() {
   local id
-  id=$(printf 'FROM scratch\nLABEL batchtwin.probe=1\n' | DOCKER_BUILDKIT=1 "$DOCKER" build --quiet - 2>/dev/null) || return 1
+  id=$(printf 'FROM scratch\nLABEL batchtwin.probe=1\n' | DOCKER_BUILDKIT=1 engine build --quiet - 2>/dev/null) || return 1
   "$DOCKER" image rm "$id" >/dev/null 2>&1 || true
 }
 
@@ -25,7 +30,7 @@ command+=(${flags[@]+"${flags[@]}"})
 
 case $RUNNER in
   docker | "")
-    if ! "$DOCKER" info >/dev/null 2>&1; then
+    if ! engine info >/dev/null 2>&1; then
       reason="no container engine answers ($DOCKER info)" advice="start one"
     elif ! can_build; then
       reason="the container engine cannot build images" advice="install BuildKit ($DOCKER buildx version)"

@@ -61,6 +61,25 @@ def test_nested_folders(scored: Project) -> None:
     assert "nested folders are not explored (deep/, 3 files)" in done.err
 
 
+@pytest.mark.ours("2", "A folder with a file .not-input is left out without a warning; plan --json lists it.")
+def test_marked_folders(scored: Project) -> None:
+    scored.files(1)
+    for name in ("train/.not-input", "train/1.txt", "deep/2.txt"):
+        (scored.inputs / name).parent.mkdir(exist_ok=True)
+        (scored.inputs / name).write_text("x")
+    done = scored.score()
+    assert done.predictions == "00.txt\n"
+    assert "nested folders are not explored (deep/, 1 files)" in done.err and "train" not in done.err
+    left_out = facts(plan(scored, "--json"))["left_out"]
+    assert {entry["name"] for entry in left_out} == {"deep/", "train/"}
+
+
+@pytest.mark.ours("2", "The data of the heart classifier passes without a warning.")
+def test_the_sample_does_not_warn(scored: Project) -> None:
+    done = plan(scored, path=ROOT / "data")
+    assert (done.code, done.err) == (0, "")
+
+
 @pytest.mark.ours(
     "2", "Hidden files, empty files, pipes and broken links are left out with a warning; links are followed."
 )

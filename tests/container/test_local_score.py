@@ -74,3 +74,12 @@ def test_runner_docker_with_an_engine_that_cannot_build_is_refused(tmp_path: Pat
     done = local_score(f"DOCKER={cannot_build}", "RUNNER=docker", f"OUTPUT={tmp_path / 'job'}")
     assert done.returncode == 2
     assert done.stderr.startswith("local-score: the container engine cannot build images; install BuildKit")
+
+
+def test_an_engine_that_never_answers_is_not_waited_for(tmp_path: Path) -> None:
+    client = tmp_path / "docker"
+    client.write_text("#!/usr/bin/env bash\nexec sleep 1000\n")
+    client.chmod(0o755)
+    done = local_score(f"DOCKER={client}", "RUNNER=docker", "ENGINE_SECONDS=1", f"OUTPUT={tmp_path / 'job'}")
+    assert done.returncode == 2
+    assert done.stderr.startswith("local-score: no container engine answers")

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from batchtwin import __version__
-from batchtwin.cli import azure, deployments, environments, errors, jobs
+from batchtwin.cli import azure, deployments, environments, errors, jobs, own
 from batchtwin.cli.messages import note
 from batchtwin.cli.streams import Streams
 from batchtwin.errors import FAILED, BatchTwinError
@@ -41,6 +41,7 @@ def options(
 for _command in (
     *(jobs.score, jobs.resume, jobs.verify, jobs.report, jobs.compare),
     *(deployments.plan, deployments.image, deployments.schema, azure.serve, azure.env),
+    *(own.init, own.doctor),
 ):
     app.command()(portable(_command))
 app.add_typer(environments.app, name="environments")

@@ -77,7 +77,7 @@ def find_model(deployment: Deployment, folder: Path, override: Path | str | None
     path = path.absolute()
     if not os.path.exists(path):
         raise ModelError(f"{path}: no such model ({where}); train or download it first")
-    return _read(path, path / "MLmodel")
+    return read_model(path)
 
 
 def _copy(url: str) -> Path:
@@ -86,17 +86,17 @@ def _copy(url: str) -> Path:
     return fetch_folder(str(parse_location(url)), cache_folder() / "models")
 
 
-def _read(path: Path, mlmodel: Path) -> Model:
+def read_model(path: Path) -> Model:
+    """Read what the MLmodel file of a model's folder says; without that file it is a model that MLflow did not save.
+
+    Raises:
+        ModelError: the MLmodel file cannot be read, or is none.
+    """
+    mlmodel = path / "MLmodel"
     if not os.path.isfile(mlmodel):
         return Model(path, ())
-    try:
-        content: Any = yaml.load(mlmodel.read_bytes(), Loader)  # noqa: S506  (a safe loader)
-    except OSError as error:
-        raise ModelError(f"{mlmodel}: cannot be read: {error.strerror}; save the model again") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        first = " ".join(str(error).split())
-        raise ModelError(f"{mlmodel}: not valid YAML: {first}; save the model again") from None
-    flavors = content.get("flavors") if isinstance(content, dict) else None
+    content = read_mlmodel(mlmodel)
+    flavors = content.get("flavors")
     if not isinstance(flavors, dict) or not flavors:
         raise ModelError(f"{mlmodel}: flavors: missing; this is not the MLmodel file of an MLflow model")
     signature = content.get("signature")
@@ -106,6 +106,22 @@ def _read(path: Path, mlmodel: Path) -> Model:
     skops = isinstance(sklearn, dict) and sklearn.get("serialization_format") == "skops"
     outputs = signature.get("outputs") if isinstance(signature, dict) else None
     return Model(path, tuple(map(str, flavors)), tuple(_required(text)), text, skops, _is_text(outputs))
+
+
+def read_mlmodel(mlmodel: Path) -> dict[str, Any]:
+    """Return the content of an MLmodel file; empty if it is no mapping.
+
+    Raises:
+        ModelError: it cannot be read, or is no YAML.
+    """
+    try:
+        content: Any = yaml.load(mlmodel.read_bytes(), Loader)  # noqa: S506  (a safe loader)
+    except OSError as error:
+        raise ModelError(f"{mlmodel}: cannot be read: {error.strerror}; save the model again") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        first = " ".join(str(error).split())
+        raise ModelError(f"{mlmodel}: not valid YAML: {first}; save the model again") from None
+    return content if isinstance(content, dict) else {}
 
 
 def _required(inputs: str) -> Iterator[str]:

@@ -57,7 +57,7 @@ def _answers() -> dict[str, str]:
 
 
 def _search(version: str, note: Callable[[str], None]) -> Path:
-    for path in _candidates(version):
+    for path in candidates(version):
         if runs(path, version):
             return path
     known = _uv("find", version)
@@ -90,7 +90,8 @@ def runs(path: Path, version: str) -> bool:
     return done.returncode == 0 and done.stdout.strip() == version
 
 
-def _candidates(version: str) -> Iterator[Path]:
+def candidates(version: str) -> Iterator[Path]:
+    """Yield where an interpreter of a minor version may be, the best place first; nothing is run."""
     if version == HERE:
         yield Path(getattr(sys, "_base_executable", None) or sys.executable)
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"

@@ -210,13 +210,14 @@ def _venv(
     python = requested.minor(options.python)
     check_python(requested, options.python)
     environment = existing(requested, python)
+    if environment is None and differences:
+        more = f", and {len(differences) - 1} more" if differences[1:] else ""
+        note(f"environment: {differences[0]}{more}")
     if environment is None and not may_build:
         count = len(requested.pip_lines) + len(requested.conda_only)
         text = f"Python {python}, {count} requested packages ({requested.source})"
-        texts = tuple(f"environment: {difference}" for difference in differences)
-        return Placement("venv", differences=differences, warnings=texts, would_build=text)
-    if environment is None and differences:
-        note(f"environment: {differences[0]}" + (f", and {len(differences) - 1} more" if differences[1:] else ""))
+        # That it cannot run here is no warning: it will run in what is requested.
+        return Placement("venv", differences=differences, would_build=text)
     try:
         environment = build(requested, python, note, allow_builds=options.allow_builds)
     except EnvironmentBuildError as error:

@@ -13,6 +13,10 @@ from batchtwin.errors import InputError, UnsupportedFileError
 from batchtwin.inputs.location import is_url, without_query
 from batchtwin_node.readers import ending
 
+# A folder that holds a file of this name is known to be no input: nobody needs a warning of it.
+MARKER = ".not-input"
+MARKED = f"no input, as its {MARKER} says"
+
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
@@ -52,8 +56,8 @@ class Inputs:
     left_out: tuple[LeftOut, ...] = ()
 
     def warnings(self) -> list[str]:
-        """One sentence per reason for leaving something out."""
-        kinds = Counter(entry.why for entry in self.left_out)
+        """One sentence per reason for leaving something out, but for folders that are marked as no input."""
+        kinds = Counter(entry.why for entry in self.left_out if entry.why != MARKED)
         first = {entry.why: entry.name for entry in reversed(self.left_out)}
         return [_warning(why, count, first[why]) for why, count in kinds.items()]
 
@@ -145,16 +149,19 @@ def _unreadable(path: str) -> str | None:
 
 
 def _nested(folders: Sequence[str]) -> list[LeftOut]:
-    """One entry for all sub-folders: how many they are, and how many files they hold at any depth.
+    """One entry for all sub-folders that are not marked: how many they are, how many files they hold at any depth.
 
     Links to folders are counted, not followed: they may lead anywhere.
     """
-    if not folders:
-        return []
-    files = sum(len(names) for folder in folders if not os.path.islink(folder) for _, _, names in os.walk(folder))
-    name = os.path.basename(min(folders))
-    more = f" and {len(folders) - 1} more" if len(folders) > 1 else ""
-    return [LeftOut(name + "/", f"nested folders are not explored ({name}/{more}, {files} files)")]
+    marked = [folder for folder in folders if os.path.isfile(os.path.join(folder, MARKER))]
+    left_out = [LeftOut(os.path.basename(folder) + "/", MARKED) for folder in marked]
+    others = [folder for folder in folders if folder not in marked]
+    if not others:
+        return left_out
+    files = sum(len(names) for folder in others if not os.path.islink(folder) for _, _, names in os.walk(folder))
+    name = os.path.basename(min(others))
+    more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+    return [*left_out, LeftOut(name + "/", f"nested folders are not explored ({name}/{more}, {files} files)")]
 
 
 def _named(path: str) -> str:

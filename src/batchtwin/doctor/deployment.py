@@ -1,0 +1,208 @@
+"""Checks of one deployment: its YAML, model, script, environment, and the names that it refers to."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchtwin.deployment.model import Model, find_model
+from batchtwin.deployment.reference import is_reference
+from batchtwin.deployment.schema import Deployment, InlineModel
+from batchtwin.doctor.answer import ask
+from batchtwin.doctor.checks import Check, Status
+from batchtwin.doctor.imports import against_environment, against_request, third_party
+from batchtwin.engine.prepare import Resolved
+from batchtwin.engine.preview import warnings_without_input
+from batchtwin.environments.build import CONDAS
+from batchtwin.environments.interpreters import CHECK, candidates
+from batchtwin.environments.named import Registered
+from batchtwin.environments.options import EnvironmentOptions
+from batchtwin.environments.placement import Placement, place, requested_or_reason
+from batchtwin.environments.requested import RequestedEnvironment
+from batchtwin.environments.uv import UvError, program, variables
+from batchtwin.errors import BatchTwinError, DeploymentError
+from batchtwin.inputs.location import is_url, redact
+from batchtwin_node.errors import NodeError
+from batchtwin_node.script import entry_script
+from batchtwin_node.script.imports import Import
+
+NOWHERE = Model(Path("model"), ())
+# What scores without a script.
+DRIVER = Import(Path("mlflow_driver.py"), 1, "mlflow")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is checked: the YAML's path, `--model`, and where it is to run.
+
+    `find` gives the location of the model, which the workspace may have registered, `registered` what an environment
+    of the workspace is.
+    """
+
+    path: Path
+    model: str | None
+    options: EnvironmentOptions
+    find: Callable[[Path, str | None], Path | str | None]
+    registered: Registered
+
+
+def deployment(subject: Subject) -> Iterator[Check]:
+    """Check a deployment; what one mistake hides is not checked."""
+    try:
+        loaded = Deployment.load(subject.path)
+    except DeploymentError as error:
+        for line in str(error).splitlines():
+            yield Check("yaml", "problem", line, f"change {subject.path}")
+        return
+    yield Check("yaml", "ok", f"{loaded.name}, for endpoint {loaded.endpoint_name}")
+    folder = subject.path.absolute().parent
+    model, checks = _model(subject, loaded, folder)
+    yield from checks
+    script, checks = _script(loaded, folder)
+    yield from checks
+    resolved = Resolved(folder, loaded, model or NOWHERE, script)
+    runs = script is not None or loaded.code_configuration is None
+    if runs and model is not None:
+        yield from (Check("script", "note", text, "change the script") for text in warnings_without_input(resolved))
+    yield from _environment(subject, resolved, with_imports=runs)
+    yield from _names(loaded)
+
+
+def _model(subject: Subject, loaded: Deployment, folder: Path) -> tuple[Model | None, list[Check]]:
+    spec = loaded.model
+    try:
+        place = subject.find(subject.path, subject.model)
+        url = place if place is not None else spec.path if isinstance(spec, InlineModel) else None
+        if is_url(url):
+            return None, [Check("model", "ok", f"{redact(str(url))}: in a store, fetched when a job starts")]
+        model = find_model(loaded, folder, place)
+        if loaded.code_configuration is None:
+            model.require_pyfunc()
+    except BatchTwinError as error:
+        mend = "say where a copy is: --model FOLDER" if isinstance(spec, str) else "name another model: --model FOLDER"
+        return None, [Check("model", "problem", str(error), mend)]
+    flavors = ", ".join(model.flavors) or "no MLflow model"
+    return model, [Check("model", "ok", f"{os.path.normpath(model.path)} ({flavors})")]
+
+
+def _script(loaded: Deployment, folder: Path) -> tuple[tuple[str, str] | None, list[Check]]:
+    code = loaded.code_configuration
+    if code is None:
+        return None, [Check("script", "ok", "none: the MLflow driver scores")]
+    base = (folder / code.code).resolve()
+    try:
+        entry_script.check(base, code.scoring_script)
+    except NodeError as error:
+        return None, [Check("script", "problem", str(error), "change the script, or code_configuration")]
+    return (str(base), code.scoring_script), [Check("script", "ok", str(base / code.scoring_script))]
+
+
+def _environment(subject: Subject, resolved: Resolved, *, with_imports: bool) -> Iterator[Check]:
+    of_deployment = (resolved.deployment, resolved.folder, resolved.model)
+    try:
+        placement = place(
+            *of_deployment, subject.options, lambda _: None, may_build=False, registered=subject.registered
+        )
+        requested, _ = requested_or_reason(*of_deployment, subject.registered)
+    except (BatchTwinError, OSError) as error:
+        yield Check("environment", "problem", str(error), "change the environment, or say where to run: --env")
+        return
+    if placement.would_build and requested is not None:
+        yield from _buildable(subject, placement, requested)
+    else:
+        cached = " (cached)" if placement.kind == "venv" else ""
+        yield Check("environment", "ok", f"{placement.text}{cached}")
+    for text in placement.warnings:
+        yield Check("environment", "note", text.removeprefix("environment: "))
+    if not with_imports or placement.kind == "image":
+        return
+    if placement.would_build and requested is not None:
+        yield from against_request(third_party(*resolved.script) if resolved.script else [DRIVER], requested)
+    else:
+        yield from against_environment(resolved, placement, subject.registered)
+
+
+def _buildable(subject: Subject, placement: Placement, requested: RequestedEnvironment) -> Iterator[Check]:
+    """What a build needs of this machine. Whether all packages go together only the build shows."""
+    version = requested.minor(subject.options.python)
+    build = f"batchtwin environments build {subject.path}" + (f" --model {subject.model}" if subject.model else "")
+    checks = [*_uv(), *_python(version), *_conda(requested)]
+    yield from checks
+    status: Status = "note" if checks else "ok"
+    yield Check("environment", status, f"{placement.text}; the first job makes it", build)
+
+
+def _uv() -> Iterable[Check]:
+    try:
+        program()
+    except UvError as error:
+        yield Check("environment", "problem", str(error), "pip install uv, or run here: --env here")
+
+
+def _python(version: str) -> Iterable[Check]:
+    """A Python that is not here is downloaded by uv when a job starts, if uv may."""
+    for path in candidates(version):
+        answer = ask([str(path), "-I", "-S", "-c", CHECK], 0.5)
+        if answer.ok and answer.first_line == version:
+            return
+    if not ask([program(), "python", "find", "--no-project", "--offline", version], 1.0).ok:
+        status: Status = "problem" if variables().get("UV_OFFLINE") else "note"
+        text = f"Python {version} is not on this machine; uv downloads it when the environment is made"
+        yield Check("environment", status, text, f"uv python install {version}")
+
+
+def _conda(requested: RequestedEnvironment) -> Iterable[Check]:
+    if requested.conda_only and not any(map(shutil.which, CONDAS)):
+        names = ", ".join(requested.conda_only)
+        text = f"{names}: only conda can install this, and none of {', '.join(CONDAS)} is here"
+        yield Check("environment", "problem", text, "install micromamba, or name packages of PyPI below pip:")
+
+
+def _names(loaded: Deployment) -> Iterator[Check]:
+    """References to what is registered: `score` needs the model and the environment, `batchtwin ml` all."""
+    references = [
+        (kind, value)
+        for kind, value in (("model", loaded.model), ("environment", loaded.environment), ("compute", loaded.compute))
+        if isinstance(value, str) and is_reference(value)
+    ]
+    if not references:
+        return
+    unknown = _unregistered(references)
+    names = ", ".join(value for _, value in references)
+    if unknown is None:
+        yield Check("names", "ok", f"{names}: for Azure ML; this folder has no workspace to look in")
+    elif unknown:
+        text = f"{', '.join(unknown)}: not in the workspace of this folder; batchtwin ml needs them"
+        yield Check("names", "note", text, f"batchtwin ml {_create(references, unknown)} create")
+    else:
+        yield Check("names", "ok", f"{names}: in the workspace of this folder")
+
+
+def _create(references: list[tuple[str, str]], unknown: list[str]) -> str:
+    return next(kind for kind, value in references if value == unknown[0])
+
+
+def _unregistered(references: list[tuple[str, str]]) -> list[str] | None:
+    """The references that the workspace does not have; None if there is no workspace to look in."""
+    try:
+        from batchtwin.workspace.database.store import Store
+        from batchtwin.workspace.errors import InvalidError, NotFoundError
+        from batchtwin.workspace.workspace import Workspace
+    except ModuleNotFoundError:  # the extra that a workspace needs
+        return None
+    if not Store.exists():
+        return None
+    unknown = []
+    with Workspace.open() as workspace:
+        for kind, value in references:
+            try:
+                if kind == "compute":
+                    workspace.computes.get(value.removeprefix("azureml:"))
+                else:
+                    workspace.assets.resolve(kind, value)  # type: ignore[arg-type]
+            except (NotFoundError, InvalidError):
+                unknown.append(value)
+    return unknown

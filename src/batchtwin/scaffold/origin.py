@@ -1,0 +1,40 @@
+"""Where the installed batchtwin comes from, so that a workflow can name its GitHub Action."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import metadata
+
+UNKNOWN = "OWNER/batchtwin@main"
+COMMENT = "      # OWNER: whose repository on GitHub has batchtwin.\n"
+ADVICE = "write the repository of batchtwin on GitHub for OWNER/batchtwin"
+
+
+@dataclass(frozen=True)
+class Action:
+    """The action as `uses:` names it; a comment and advice if that is not known."""
+
+    reference: str
+    comment: str = ""
+    advice: str = ""
+
+
+def action() -> Action:
+    """Return the GitHub Action of the repository that this batchtwin was installed from (PEP 610)."""
+    text = None
+    with suppress(metadata.PackageNotFoundError, OSError):
+        text = metadata.distribution("batchtwin").read_text("direct_url.json")
+    return action_of(text or "")
+
+
+def action_of(direct_url: str) -> Action:
+    """Return the action that the text of a direct_url.json points to."""
+    with suppress(ValueError, TypeError, KeyError, AttributeError):
+        content = json.loads(direct_url)
+        match = re.search(r"github\.com[/:]([\w.-]+/[\w.-]+?)(\.git)?/?$", content["url"])
+        if match:
+            return Action(f"{match[1]}@{content['vcs_info']['commit_id']}")
+    return Action(UNKNOWN, COMMENT, ADVICE)
