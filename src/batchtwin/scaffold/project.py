@@ -58,7 +58,7 @@ def make(folder: Path, model: str | Path | None, *, script: bool = False, name: 
         del contents[f"data/{sample.name}"]
     where = action()
     values = {"action": where.reference, "where": where.comment}
-    contents[".github/workflows/score.yml"] = _filled("score.yml", values).encode()
+    contents[".github/workflows/score.yml"] = _filled("score.yml.txt", values).encode()
     _write(folder, contents)
     return Scaffold(tuple(folder / path for path in contents), (*notes, *_advice(folder, where)))
 
