@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
+from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.logs import NODE_USAGE
+from batchtwin.engine.output.folder import OutputFolder
+from batchtwin.engine.report.collect import collect
 from batchtwin.engine.report.usage import read_usage
+from batchtwin.engine.report.write import predictions_of
 from report_page import FAILS, NUMBERS, RETRIED, Page
 from support import Project, batchtwin
 
@@ -107,3 +112,44 @@ def test_no_secret_of_the_deployment_is_in_the_report(project: Project) -> None:
     project.settings = {"environment_variables": {"TOKEN": "s3cr3t-of-mine"}}
     project.files(1)
     assert "s3cr3t-of-mine" not in Page.read(project.score().output).html
+
+
+def test_rows_are_those_of_their_file_whatever_ended_first(project: Project) -> None:
+    """The output is in the order of the plan; commits are in the order in which mini-batches ended."""
+    project.files(3)
+    project.script = """
+        import os, time
+        def run(mini_batch):
+            number = int(os.path.basename(mini_batch[0])[:2])
+            while number == 0 and len(os.listdir("SEEN")) < 2:
+                time.sleep(0.01)
+            open(f"SEEN/{number}", "w").close()
+            return [f"{number}.5"] * (10 + number)
+    """.replace("SEEN", str(project.folder / "seen"))
+    (project.folder / "seen").mkdir()
+    done = project.score("--workers", "2")
+    assert done.code == 0, done.err
+    with closing(Ledger.open(done.output / "job.sqlite")) as ledger:
+        job = collect(OutputFolder(done.output), ledger)
+        predictions, _ = predictions_of(job, every_row=True)
+    assert [outcome.mini_batch for outcome in job.ranges] == [0, 1, 2]
+    assert predictions is not None and (predictions.read, predictions.unread) == (33, 0)
+    counts = {name: column.present for name, column in predictions.groups.items()}
+    assert counts == {"00.txt": 10, "01.txt": 11, "02.txt": 12}
+
+
+def test_a_retry_of_a_complete_job_counts_each_try_once(project: Project) -> None:
+    project.files(2)
+    project.settings = {"retry_settings": {"max_retries": 1}}
+    project.script = """
+        import os
+        def run(mini_batch):
+            if mini_batch[0].endswith("01.txt") and not os.path.exists("GOOD"):
+                raise ValueError("not yet")
+            return ["ok"]
+    """.replace("GOOD", str(project.folder / "good"))
+    assert project.score().code == 0
+    (project.folder / "good").touch()
+    assert batchtwin("resume", project.folder / "job", "--retry-failed").code == 0
+    with closing(Ledger.open(project.folder / "job/job.sqlite")) as ledger:
+        assert collect(OutputFolder(project.folder / "job"), ledger).timeline.total == 3

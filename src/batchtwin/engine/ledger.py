@@ -243,9 +243,11 @@ class Ledger:
         ).fetchone()
         (parts,) = self._connection.execute("SELECT count(*) FROM part").fetchone()
         tries, ended = self._connection.execute(
-            "SELECT count(*), count(DISTINCT iif(ended, mini_batch, NULL)) FROM try"
+            # Outcomes of a complete job are written again, of its predictions as a segment, when it is retried.
+            """SELECT sum(event NOT LIKE '%"segment":"complete-run%'), count(DISTINCT iif(ended, mini_batch, NULL))
+            FROM try"""
         ).fetchone()
-        return Totals(array("L", (count for (count,) in sizes)), size, parts, tries, ended)
+        return Totals(array("L", (count for (count,) in sizes)), size, parts, tries or 0, ended)
 
     def files_of(self, mini_batches: Iterable[int], most: int) -> dict[int, list[str]]:
         """Return the first `most` files of these mini-batches, by number; in one pass over the plan."""

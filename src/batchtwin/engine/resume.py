@@ -143,7 +143,8 @@ def _restart_completed(output: OutputFolder, ledger: Ledger, ended: list[Outcome
     run = int(ledger.fact("runs") or 0)
     ended = output.predictions_as_segment(ended, f"complete-run{run}")
     failpoint("predictions linked")
-    ledger.add([Entry(event, True) for event in ended], runs=run + 1)
+    moved = [Entry(event, True) for event in ended if isinstance(event, Outcome)]
+    ledger.add(moved, runs=run + 1)
     failpoint("ends rebased")
     return ended
 

@@ -152,6 +152,7 @@ def _read_tries(job: Collected, ledger: Ledger) -> None:
             if job.outcomes % step == 0:
                 job.ranges.append(event)
             job.outcomes += 1
+    job.ranges.sort(key=lambda outcome: outcome.mini_batch)  # the output is in the order of the plan
     if job.is_running and job.timeline.first is not None:
         job.timeline.last = job.timeline.seconds  # work goes on
     job.slowest.sort(reverse=True, key=lambda entry: entry[:2])
