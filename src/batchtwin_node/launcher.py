@@ -86,11 +86,8 @@ class Launcher:
             OSError: a disk is full, or the like.
         """
         context = self._context
-        number += context.first
+        number, folder = self._free_folder(number + context.first)
         name = worker_name(number, context.nodes, context.node)
-        place = "" if context.node is None else f"node{context.node}-"
-        folder = os.path.join(scratch_folder(context), f"{place}worker{number}")
-        os.makedirs(folder)
         segment = segment_name(context.run, name)
         init = WorkerInit(
             worker=name,
@@ -108,6 +105,20 @@ class Launcher:
         }
         streams = (_log_file(user, name, "stdout"), _log_file(user, name, "stderr"))
         return WorkerProcess(init, env, folder, streams, self._forkserver)
+
+    def _free_folder(self, number: int) -> tuple[int, str]:
+        """Make the folder of worker `number`, or of a later one.
+
+        A node that was lost may have started workers that nobody was told of.
+        """
+        place = "" if self._context.node is None else f"node{self._context.node}-"
+        while True:
+            folder = os.path.join(scratch_folder(self._context), f"{place}worker{number}")
+            try:
+                os.makedirs(folder)
+                return number, folder
+            except FileExistsError:
+                number += 1
 
     def _devices(self, name: str) -> dict[str, str]:
         """Give a worker the devices of the first slot that no living one has."""

@@ -39,7 +39,9 @@ class Runner:
         for path in self.files.values():
             path.touch()
         for name in ("python", "batchtwin"):
-            (self.temp / "batchtwin/bin" / name).symlink_to(COMMAND.with_name(name))
+            program = self.temp / "batchtwin/bin" / name
+            program.write_text(f'#!/bin/sh\nexec "{COMMAND.with_name(name)}" "$@"\n')
+            program.chmod(0o755)
 
     def run(self, name: str, extra: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """Run a step as a runner does: bash -eo pipefail, its env filled in, in the checkout."""

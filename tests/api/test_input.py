@@ -61,10 +61,13 @@ def test_a_frame_is_written_as_it_is_shown(echo: Deploy) -> None:
     frame = pd.DataFrame({7: [1, 2], "out": ["a", "b"]}, index=["x", "y"])
     deployment = echo()
     result = batchtwin.score(deployment, frame, output="frame")
-    assert list(pd.read_parquet(result.folder / "named-inputs/data.parquet").columns) == ["7", "out"]
+    assert list(pd.read_parquet(next(result.folder.glob("named-inputs/*/data.parquet"))).columns) == ["7", "out"]
     dicts: list[dict[str, Any]] = [{"out": 1}, {"out": 2, "more": "x"}]
     result = batchtwin.score(deployment, dicts, output="dicts")
-    assert pd.read_parquet(result.folder / "named-inputs/data.parquet")["more"].isna().tolist() == [True, False]
+    assert pd.read_parquet(next(result.folder.glob("named-inputs/*/data.parquet")))["more"].isna().tolist() == [
+        True,
+        False,
+    ]
 
 
 def test_the_job_can_be_verified_and_repeated_later(echo: Deploy) -> None:
@@ -188,7 +191,8 @@ def test_a_folder_in_use_is_left_alone(project: Project, tmp_path: Path) -> None
     project.script = SIZES
     deployment = project.write()
     batchtwin.score(deployment, [{"a": 1}], output="job")
-    before = (tmp_path / "job/named-inputs/data.csv").read_text()
+    [path] = (tmp_path / "job/named-inputs").glob("*/data.csv")
+    before = path.read_text()
     hold = (
         "import pathlib, sys; from batchtwin import locks\n"
         "with locks.hold(pathlib.Path('job/.lock')): print(1, flush=True); sys.stdin.read()"
@@ -198,4 +202,5 @@ def test_a_folder_in_use_is_left_alone(project: Project, tmp_path: Path) -> None
         with pytest.raises(batchtwin.BatchTwinError, match="in use by process"):
             batchtwin.score(deployment, [{"a": 2}], output="job", overwrite=True)
         holder.communicate()
-    assert (tmp_path / "job/named-inputs/data.csv").read_text() == before
+    assert list((tmp_path / "job/named-inputs").glob("*/data.csv")) == [path]
+    assert path.read_text() == before

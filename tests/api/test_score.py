@@ -7,10 +7,12 @@ import inspect
 import json
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -269,7 +271,7 @@ SLOW = """
 
 
 def slow_caller(project: Project, script: str) -> subprocess.Popen[str]:
-    """Start a script that scores slowly; return when the first row is there."""
+    """Start a script that scores slowly; return when the first mini-batch is committed."""
     project.files(3)
     project.script = SLOW
     project.settings = {"retry_settings": {"timeout": 900}}
@@ -277,9 +279,15 @@ def slow_caller(project: Project, script: str) -> subprocess.Popen[str]:
     path.write_text(script)
     words = [sys.executable, str(path), str(project.write()), str(project.inputs)]
     caller = subprocess.Popen(words, cwd=project.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    segments = project.folder / "job/segments"
-    wait_for(lambda: any(path.stat().st_size for path in segments.glob("*")) or caller.poll() is not None)
+    ledger = project.folder / "job/job.sqlite"
+    wait_for(lambda: (ledger.exists() and committed(ledger) > 0) or caller.poll() is not None)
     return caller
+
+
+def committed(ledger: Path) -> int:
+    """How many tries a ledger has."""
+    with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as connection:
+        return int(connection.execute("SELECT count(*) FROM try").fetchone()[0])
 
 
 CALL = """

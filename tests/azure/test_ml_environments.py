@@ -185,7 +185,7 @@ def test_no_workspace_is_made_to_look_for_an_environment(tmp_path: Path) -> None
 def test_an_image_is_built_of_a_registered_environment(az: Az) -> None:
     path = names(az, "azureml:old:1")
     client = az.folder / "client"
-    client.write_text(f"#!/bin/sh\n[ $1 = build ] && cp -r \"$(eval echo \\$$#)\" '{az.folder / 'context'}'\n")
+    client.write_text(f"#!/bin/bash\n[[ $1 == build ]] && cp -r \"${{@: -1}}\" '{az.folder / 'context'}'\n")
     client.chmod(0o755)
     assert az.run("image", path, "--engine", client).code == 0
     assert "pyyaml==0.1\n" in (az.folder / "context/requirements.txt").read_text()

@@ -31,6 +31,14 @@ DOCUMENTED = {
         "show": "--name -n --label -l --registry-name --version -v",
         "list": "--archived-only --include-archived --max-results -r --name -n --registry-name",
     },
+    "environment": {
+        "create": "--build-context -c --conda-file --datastore --description -d --dockerfile-path --file -f --image -i "
+        "--name -n --no-wait --os-type --registry-name --set --tags --version -v",
+        "show": "--name -n --label -l --registry-name --version -v",
+        "list": "--archived-only --include-archived --max-results -r --name -n --registry-name",
+        "archive": "--name -n --label -l --registry-name --version -v",
+        "restore": "--name -n --label -l --registry-name --version -v",
+    },
     "compute": {
         "create": "--admin-password --admin-username --description --enable-node-public-ip --file -f --identity-type "
         "--idle-time-before-scale-down -d --location -l --max-instances --min-instances --name -n --no-wait --set "

@@ -64,6 +64,9 @@ def test_workers_take_the_tables_and_the_bytes_are_the_same(project: Project, mo
     for name in ("a", "b"):
         (project.inputs / f"{name}.csv").write_text("n,s\n" + "1,text of some length\n" * 60_000)
     monkeypatch.setenv("TABLES", "2")
+    project.settings = {
+        "mini_batch_size": 2
+    }  # the node reads ahead what has come when it looks: of one task, both files
     read_ahead = project.score("--workers", "1")
     assert read_ahead.code == 0, read_ahead.err
     lines = read_ahead.predictions.splitlines()

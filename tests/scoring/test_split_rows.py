@@ -107,6 +107,8 @@ NOT_ROW_WISE: dict[str, Callable[[pd.DataFrame], object]] = {
     "more": lambda frame: pd.concat([frame.x, frame.x]),
     "index": lambda frame: frame.x + frame.index,
     "one": lambda frame: 1,
+    "largest": lambda frame: frame.x - frame.x.max(),
+    "sum": lambda frame: frame.x.cumsum(),
     "limit": lambda frame: [1 / (len(frame) > 60)] * len(frame),
 }
 
@@ -115,10 +117,10 @@ NOT_ROW_WISE: dict[str, Callable[[pd.DataFrame], object]] = {
 def test_a_model_that_is_not_row_wise_is_found_out(tmp_path: Path, table: pd.DataFrame, how: str) -> None:
     path = tmp_path / "a.csv"
     table.to_csv(path, index=False)
-    part = parts.split(str(path), 100)[0]
     signature = Signature((Column("x", "double"), Column("s", "string")))
     with pytest.raises(NotInPartsError, match="does not treat rows one by one"):
-        score_part(str(path), part, signature, NOT_ROW_WISE[how])
+        for part in parts.split(str(path), parts.FEWEST_ROWS):
+            score_part(str(path), part, signature, NOT_ROW_WISE[how])
 
 
 def test_then_whole_files_are_scored(tmp_path: Path, table: pd.DataFrame) -> None:
@@ -145,9 +147,9 @@ def test_a_bad_value_is_named_as_in_the_whole_file(split: Project, table: pd.Dat
 
 
 def test_booleans_among_numbers_are_judged_by_the_whole_column(split: Project) -> None:
-    (split.inputs / "a.csv").write_text("x,s\n1,a\n2,b\nTrue,c\nFalse,d\n")
+    (split.inputs / "a.csv").write_text("x,s\n" + "1,a\n" * 100 + "True,c\nFalse,d\n")
     whole = split.score("--overwrite")
-    done = split.score("--split-rows", "2", "--overwrite")
+    done = split.score("--split-rows", "100", "--overwrite")
     assert done.code == whole.code == 1
     assert done.failures == whole.failures
 
@@ -157,7 +159,8 @@ def test_booleans_among_numbers_are_judged_by_the_whole_column(split: Project) -
     [
         (["--split-rows", "0"], "--split-rows 0: expected a number of rows from 1, or auto"),
         (["--split-rows", "many"], "--split-rows many: expected a number of rows from 1, or auto"),
-        (["--split-rows", "5", "--bad-files", "quarantine"], "--split-rows does not go with --bad-files quarantine"),
+        (["--split-rows", "99"], "--split-rows 99: expected at least 100 rows, or auto"),
+        (["--split-rows", "500", "--bad-files", "quarantine"], "--split-rows does not go with --bad-files quarantine"),
     ],
 )
 def test_what_makes_no_sense_is_refused(split: Project, words: list[str], text: str) -> None:

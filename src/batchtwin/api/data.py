@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import csv
 import os
+import secrets
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import date
 from importlib.util import find_spec
@@ -19,10 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from batchtwin import safe_open
+from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.new_job import claim_folder
 from batchtwin.engine.output.folder import NAMED_INPUTS, OutputFolder
 from batchtwin.engine.prepare import Request, Resolved, fresh_folder
-from batchtwin.errors import InputError, OutputError
+from batchtwin.errors import BatchTwinError, InputError, OutputError
 from batchtwin.inputs.location import is_url, parse_location
 
 if TYPE_CHECKING:
@@ -115,31 +117,42 @@ def with_data(
         claim_folder(fresh_folder(deployment.name).absolute()) if request.output is None else request.output.absolute()
     )
     output = OutputFolder(root, deployment.output_file)
+    # Its own: what another job of this folder reads, or an earlier one has read, stays as it is.
+    folder = root / NAMED_INPUTS / secrets.token_hex(4)
     try:
         output.check(request.overwrite)
         is_typed = bool(model.required_columns) or resolved.script is not None
         as_parquet = resolved.script is None and can_write_parquet() and (is_here or not is_typed)
         with output.hold():
-            path = write_input(rows, root, as_parquet=as_parquet, is_typed=is_typed)
+            path = write_input(rows, folder, as_parquet=as_parquet, is_typed=is_typed)
         yield replace(request, input=path, output=root)
     except OSError as error:
         raise OutputError(f"{error.filename or root}: {error.strerror}; choose another folder: --output DIR") from None
     finally:
-        if not output.ledger.exists():
-            _discard(output, whole=is_new)
+        if not _is_read(output, folder):
+            _discard(output, folder, whole=is_new)
 
 
-def _discard(output: OutputFolder, *, whole: bool) -> None:
+def _is_read(output: OutputFolder, folder: Path) -> bool:
+    """Whether the folder's job is the one that has these rows."""
+    with suppress(BatchTwinError), closing(Ledger.open(output.ledger)) as ledger:
+        return Path(ledger.fact("root") or "").is_relative_to(folder)
+    return False
+
+
+def _discard(output: OutputFolder, folder: Path, *, whole: bool) -> None:
     """Remove the rows of a job that never began; its folder too, if that is new."""
-    safe_open.remove(output.root / NAMED_INPUTS, output.root, ignore_errors=True)
+    safe_open.remove(folder, output.root, ignore_errors=True)
+    with suppress(OSError):
+        folder.parent.rmdir()
     if whole:
         with suppress(OSError):
             output.lock.unlink(missing_ok=True)
             output.root.rmdir()
 
 
-def write_input(value: Rows | list[Path], root: Path, *, as_parquet: bool, is_typed: bool) -> Path:
-    """Write rows to a file below `root`, or link files there; return the input of the job.
+def write_input(value: Rows | list[Path], folder: Path, *, as_parquet: bool, is_typed: bool) -> Path:
+    """Write rows to a file in `folder`, which is made, or link files there; return the input of the job.
 
     `is_typed`: whoever reads a CSV knows the types of its columns.
 
@@ -147,8 +160,6 @@ def write_input(value: Rows | list[Path], root: Path, *, as_parquet: bool, is_ty
         InputError: a value has no place in the file.
         OSError: it cannot be written.
     """
-    folder = root / NAMED_INPUTS
-    safe_open.remove(folder, root)
     folder.mkdir(parents=True)
     if isinstance(value, list) and isinstance(value[0], Path):
         for path in value:

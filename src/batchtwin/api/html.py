@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -65,7 +66,7 @@ def distribution(values: list[Any]) -> list[Bar]:
     """Return how often each value, or each range of numbers, is there; missing values come last."""
     present = [value for value in values if not _is_missing(value)]
     missing = [("missing", len(values) - len(present))] if len(present) < len(values) else []
-    numbers = [value for value in present if isinstance(value, int | float) and math.isfinite(value)]
+    numbers = [value for value in present if isinstance(value, int | float) and abs(value) <= sys.float_info.max]
     counts = Counter(map(str, present))
     if len(counts) > CLASSES and len(numbers) == len(present):
         return _histogram([float(number) for number in numbers]) + missing

@@ -183,7 +183,9 @@ def request_of(deployment: PathLike, input: Path | str, options: ScoreOptions, o
 
 def _environment_of(options: ScoreOptions) -> EnvironmentOptions:
     image = options.get("image")
-    env = options.get("env") or os.environ.get("BATCHTWIN_ENV") or "auto"
+    env = options.get("env")
+    if env is None:
+        env = os.environ.get("BATCHTWIN_ENV") or "auto"
     return EnvironmentOptions(
         f"image:{image}" if image else os.fspath(env),
         python=options.get("python"),

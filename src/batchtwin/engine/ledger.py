@@ -201,6 +201,15 @@ class Ledger:
             self._connection.executemany("INSERT OR REPLACE INTO fact VALUES (?, ?)", rows)
             self._connection.execute("COMMIT")
 
+    def forget_changes(self, mini_batches: Iterable[int]) -> None:
+        """Take back what was written down of changed inputs, and that these mini-batches ended: they run again."""
+        with _writing(self):
+            self._connection.execute("BEGIN")
+            self._connection.execute("DELETE FROM fact WHERE substr(name, 1, ?) = ?", (len(CHANGED), CHANGED))
+            rows = [(number,) for number in mini_batches]
+            self._connection.executemany("UPDATE try SET ended = 0 WHERE mini_batch = ?", rows)
+            self._connection.execute("COMMIT")
+
     def changes(self) -> Iterator[Change]:
         """Yield what was written down of changed inputs, by path."""
         query = "SELECT name, value FROM fact WHERE substr(name, 1, ?) = ? ORDER BY name"

@@ -24,7 +24,7 @@ from batchtwin.environments.options import EnvironmentOptions
 from batchtwin.errors import UsageError
 from batchtwin.inputs.listing import InputFile, Inputs, check_supported, list_inputs
 from batchtwin.inputs.location import is_url
-from batchtwin.inputs.parts import NotSplittableError, Rows, bytes_per_part, refusal, split
+from batchtwin.inputs.parts import FEWEST_ROWS, NotSplittableError, Rows, bytes_per_part, refusal, split
 from batchtwin.inputs.plan import Parts, Plan, content_hash, file_hashes
 from batchtwin_node import readers
 from batchtwin_node.errors import NodeError
@@ -194,6 +194,9 @@ def prepare(request: Request, resolved: Resolved | None = None) -> Prepared:
         raise UsageError("--hash-inputs is for files here; objects of a store are known by the version that it tells")
     if request.split_rows and is_url(request.input):
         raise UsageError("--split-rows is for files here; copy them from the store first")
+    if isinstance(request.split_rows, int) and request.split_rows < FEWEST_ROWS:
+        why = "fewer do not tell whether the model treats rows one by one"
+        raise UsageError(f"--split-rows {request.split_rows}: expected at least {FEWEST_ROWS} rows, or auto; {why}")
     if request.split_rows and request.quarantine:
         raise UsageError("--split-rows does not go with --bad-files quarantine: half of a bad file would be scored")
     check_resolved(request, resolved)

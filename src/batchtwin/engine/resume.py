@@ -122,6 +122,7 @@ def _without_changed(prepared: Prepared, ended: list[Outcome | Failure], ledger:
         for mini_batch in prepared.plan.mini_batches
         if any(file.path in changed for file in mini_batch.files)
     }
+    ledger.forget_changes(doubtful)
     return [event for event in ended if event.mini_batch not in doubtful]
 
 

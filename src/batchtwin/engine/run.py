@@ -62,7 +62,8 @@ class Run:
         self._began = time.monotonic()
         self._warm_up = Thread(target=prepare_report, daemon=True)
         self._number = int(ledger.fact("runs") or 0) + 1
-        self._watch = Watch(prepared.hashes, ledger.changes())
+        # Strict: each run fails by what it sees itself, also if an earlier one saw the same.
+        self._watch = Watch(prepared.hashes, () if prepared.request.strict_inputs else ledger.changes())
 
     def __call__(self) -> Result:
         """Run to the end, and write what the job leaves.
@@ -149,7 +150,9 @@ class Run:
             listener.changed(change)
         if not self._prepared.request.strict_inputs:
             return False
-        self._job.fail(f"{redact(changes[0].text)}; --strict-inputs: put it back as it was and resume, or score again")
+        if self._job.status is not Status.FAILED:
+            text = f"{redact(changes[0].text)}; --strict-inputs: put it back as it was and resume, or score again"
+            self._job.fail(text)
         return True
 
     def _apply(self, pool: Pool, commands: list[Submit]) -> None:

@@ -18,6 +18,8 @@ from batchtwin_node.readers.signature import Signature
 BLOCK, LONGEST_HEADER = 1 << 20, 1 << 16
 # `auto`: bytes of a part at most and at least, and parts for each worker.
 LARGEST, SMALLEST, PARTS = 64 << 20, 8 << 20, 4
+# Fewer rows do not tell whether a model treats rows one by one.
+FEWEST_ROWS = 100
 TYPES = frozenset(NUMBERS | {"string"})
 NO_SIGNATURE = (
     "the model's signature does not give every column a name and a type that one part alone can be read with "
@@ -146,8 +148,12 @@ def _advance(block: bytes, offset: int, is_quoted: bool, wanted: int, least: int
         return end, passed, passed, False
     passed = lines = 0
     at = offset
+    newline, quote = block.find(b"\n", at), block.find(b'"', at)
     while at < len(block):
-        newline, quote = block.find(b"\n", at), block.find(b'"', at)
+        if 0 <= newline < at:
+            newline = block.find(b"\n", at)
+        if 0 <= quote < at:
+            quote = block.find(b'"', at)
         if quote >= 0 and (newline < 0 or quote < newline):
             is_quoted, at = not is_quoted, quote + 1
             continue

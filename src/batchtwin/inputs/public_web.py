@@ -24,12 +24,14 @@ from batchtwin.inputs.location import redact
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 # Public addresses that are not: the platform of Azure's machines answers here.
 PLATFORM = frozenset({ipaddress.ip_address("168.63.129.16")})
+# Not of the public internet, and not known as that to every Python: protocol assignments (a metadata service answers
+# at 192.0.0.192), site-local addresses, NAT64 of a network's own, which may hold the IPv4 address anywhere.
+SPECIAL = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "fec0::/10", "64:ff9b:1::/48")))
 # IPv6 addresses that lead to an IPv4 address, and which of their bits that is.
 EMBEDDED = (
     (ipaddress.ip_network("::ffff:0:0/96"), 0),
     (ipaddress.ip_network("::/96"), 0),
     (ipaddress.ip_network("64:ff9b::/96"), 0),
-    (ipaddress.ip_network("64:ff9b:1::/48"), 0),
     (ipaddress.ip_network("2002::/16"), 80),
 )
 # `1` allows addresses of this machine and of private networks.
@@ -102,6 +104,7 @@ def is_public(address: IPAddress) -> bool:
             if address in network:
                 return is_public(ipaddress.IPv4Address(int(address) >> shift & 0xFFFFFFFF))
     is_special = address.is_multicast or address.is_reserved or address.is_unspecified or address.is_link_local
+    is_special = is_special or any(address in network for network in SPECIAL)
     return address.is_global and not is_special and not address.is_private and address not in PLATFORM
 
 
@@ -199,7 +202,10 @@ class PublicWeb:
     def _request(self, url: str) -> Iterator[HTTPResponse]:
         parts = checked(url)
         self.limits.check_time(url)
-        connection = self._connection(parts)
+        try:
+            connection = self._connection(parts)
+        except HTTPException as error:
+            raise WebError(f"{redact(url)}: is no address: {error}") from None
         # A server may send its headers byte by byte.
         timer = threading.Timer(max(self.limits.left, 0.1), _abort, [connection])
         timer.daemon = True
@@ -226,11 +232,12 @@ class PublicWeb:
 
     def _connection(self, parts: SplitResult) -> HTTPConnection:
         host, seconds = str(parts.hostname), min(self.limits.patience, max(self.limits.left, 0.1))
+        # With its port: http.client takes the end of an IPv6 address for one.
         if parts.scheme.lower() == "https":
-            secure = _SecureConnection(host, parts.port, timeout=seconds, context=ssl.create_default_context())
+            secure = _SecureConnection(host, parts.port or 443, timeout=seconds, context=ssl.create_default_context())
             secure.allow_private = self._allow_private
             return secure
-        connection = _Connection(host, parts.port, timeout=seconds)
+        connection = _Connection(host, parts.port or 80, timeout=seconds)
         connection.allow_private = self._allow_private
         return connection
 

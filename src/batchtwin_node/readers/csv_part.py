@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,8 @@ def read(path: str, part: FilePart, signature: Signature) -> pd.DataFrame:
             columns = signature.in_table(path, names)
             if columns is None:
                 raise NotInPartsError("the model's signature leaves types to the whole file")
+            if _first_width(data[len(header) :]) > len(names):
+                raise NotInPartsError("its rows have more fields than its header")
             frame = csv_file.typed(BytesIO(data), columns, names)
     except BadFileError as error:
         kind = kind_of(path, CSV)
@@ -42,10 +45,20 @@ def read(path: str, part: FilePart, signature: Signature) -> pd.DataFrame:
     except csv_file.refusals() as error:
         from batchtwin_node.readers.csv_locate import explain
 
-        raise explain(path, columns, summarize(error)) from None
+        found = explain(path, columns, summarize(error))
+        if found.bad_file.row is None:
+            csv_file.read(path, signature)  # tells what is wrong with the whole file, if anything is
+            raise NotInPartsError("only the whole file can be read") from None
+        raise found from None
     if BOOLEAN.search(data):
         _refuse_booleans(data, columns)
     return frame
+
+
+def _first_width(data: bytes) -> int:
+    """The fields of the first line: by it pandas judges those that follow, in a part as in a file."""
+    line = data[: data.find(b"\n") + 1 or len(data)].decode("utf-8", "replace")
+    return len(next(csv.reader([line]), []))
 
 
 def _bytes(path: str, part: FilePart) -> tuple[bytes, bytes]:

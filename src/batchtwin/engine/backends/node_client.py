@@ -146,7 +146,9 @@ class NodeClient:
         return self._process.pid
 
     def close(self) -> None:
-        """End the workers in order, then the node; what does not end in time is killed."""
+        """End the workers in order, then the node; what does not end in time is killed. After `kill`, nothing."""
+        if self._errors.closed:
+            return
         until = time.monotonic() + SHUTDOWN_SECONDS + CLOSE_SECONDS
         with suppress(NodeLostError):
             self.send(Shutdown())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchtwin.engine.job import Status
 from batchtwin.engine.tracking.choice import URI, absolute, is_local
-from batchtwin.engine.tracking.logged import LogReader
+from batchtwin.engine.tracking.logged import Logged, LogReader
 from batchtwin_node.script.tracking import FOLDER
 
 if TYPE_CHECKING:
@@ -37,9 +37,12 @@ class RunWriter:
 
     def update(self) -> None:
         """Write what was logged since the last call, but for artifacts."""
+        while (logged := self._reader.take()).params or logged.tags or logged.points:
+            self._write(logged)
+
+    def _write(self, logged: Logged) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
-        logged = self._reader.take()
         points = [Metric(point.key, point.value, point.timestamp, point.step) for point in logged.points]
         self._in_batches("metrics", points, MOST_POINTS)
         self._in_batches("params", [Param(key, value) for key, value in logged.params.items()], MOST_TEXTS)

@@ -105,7 +105,10 @@ def _frame(job: JobRecord, *, live: bool = False) -> Frame:
 def files(state: State, name: str) -> HTMLResponse:
     """What can be downloaded of a job."""
     job = state.workspace.jobs.get(name)
-    rows = [(path, size(length), f"{job_path(job.name)}/files/{quote(path)}") for path, length in _files(job.output)]
+    rows = [
+        (path, size(length), f"{job_path(job.name)}/files/{quote(os.fsencode(path))}")
+        for path, length in _files(job.output)
+    ]
     return _html(render.files(job.name, rows, _frame(job)))
 
 
