@@ -57,6 +57,10 @@ def _text(path: Path) -> str:
         return content.decode("utf-8-sig")
     except FileNotFoundError:
         raise _wrong(path, None, "no such file: give the path of a deployment YAML") from None
+    except IsADirectoryError:
+        inside = next((name for name in ("deployment.yml", "deployment.yaml") if (path / name).is_file()), None)
+        advice = f"give {path / inside}" if inside else "give the deployment YAML in it"
+        raise _wrong(path, None, f"is a folder; {advice}") from None
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise _wrong(path, line, f"not UTF-8 text: byte 0x{content[error.start]:02x}; save it as UTF-8") from None
