@@ -319,6 +319,34 @@ def test_missing_modules_are_explained(project: Project, script: str, listed: st
     assert told in done.err
 
 
+@pytest.mark.ours("3", "What code_configuration and model.path name and is not there is told with file and line.")
+@pytest.mark.parametrize(
+    ("dotted", "value", "told"),
+    [
+        ("code_configuration.code", "nowhere", "nowhere: no such code folder"),
+        ("code_configuration.code", "deployment.yml", "deployment.yml: is no folder"),
+        ("code_configuration.scoring_script", "nowhere.py", "nowhere.py: no such scoring script"),
+        ("model.path", "nowhere", "nowhere: no such model (model.path: 'nowhere')"),
+    ],
+)
+def test_a_missing_path_is_told_with_its_line(project: Project, dotted: str, value: str, told: str) -> None:
+    project.files(1)
+    project.script = "def run(mini_batch): return ['ok']"
+    path = project.write()
+    done = batchtwin("plan", path, "--set", f"{dotted}={value}")
+    assert "--set: " in done.err
+    assert told in done.err
+    data = yaml.safe_load(path.read_text())
+    block, key = dotted.split(".")
+    data[block][key] = value
+    path.write_text(yaml.safe_dump(data))
+    line = path.read_text().splitlines().index(f"  {key}: {value}") + 1
+    for command in ("plan", "doctor"):
+        done = batchtwin(command, path)
+        assert f"{path}:{line}: " in done.out + done.err
+        assert told in done.out + done.err
+
+
 @pytest.mark.ours("3", "A script outside of the code folder is refused in words: by .., an absolute path or a link.")
 @pytest.mark.parametrize(
     ("name", "told"),

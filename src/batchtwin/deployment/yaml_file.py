@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,19 @@ class YamlFile:
         if not isinstance(data, dict):
             raise _wrong(path, 1, f"expected a mapping of keys to values, found {_kind(data)}")
         return cls(path, data, lines)
+
+
+def place_of(path: Path, key: Key, overrides: Collection[str] = ()) -> str:
+    """Return `file:line` of a key, or the file where it has no line; `--set` for a key that `overrides` gives."""
+    dotted = ".".join(map(str, key))
+    if any(f"{dotted}.".startswith(f"{given}.") for given in overrides):
+        return "--set"
+    try:
+        lines = YamlFile.read(path).lines
+    except DeploymentError:
+        return str(path)
+    line = next((lines[key[:length]] for length in range(len(key), 0, -1) if key[:length] in lines), None)
+    return f"{path}:{line}" if line else str(path)
 
 
 def _text(path: Path) -> str:
