@@ -228,6 +228,8 @@ def test_wrong_return_types(project: Project, value: str, name: str) -> None:
     assert f"{text} {name}. " in done.err
     [record] = done.failures
     assert record["kind"] == "wrong_type"
+    assert 'File "' not in done.err + done.log("user/error/*/*.txt"), "no line of the script is to blame"
+    assert "In the script at" not in (done.output / "report.html").read_text()
 
 
 @pytest.mark.on_ray
