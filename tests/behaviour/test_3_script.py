@@ -293,13 +293,23 @@ def test_import_error_names_the_line(project: Project, script: str, place: str) 
 @pytest.mark.parametrize(
     ("script", "listed", "told"),
     [
-        ("import no_such\ndef run(b): return b", "pyyaml", "conda_file) does not list no_such; add it there"),
+        ("import no_such\ndef run(b): return b", "pyyaml", "conda_file) names no package called no_such; add the one"),
         (
             "import no_such\ndef run(b): return b",
             "no-such==1",
             "lists no_such; run in an environment of its own: --env venv",
         ),
-        ("def init():\n    import cv2_\ndef run(b): return b", "pyyaml", "does not list cv2_; add it there"),
+        (
+            "def init():\n    import cv2_\ndef run(b): return b",
+            "pyyaml",
+            "names no package called cv2_; add the one that brings it",
+        ),
+        (
+            "import no_such\ndef run(b): return b",
+            "python_no.such",
+            "lists python-no-such; run in an environment of its own",
+        ),
+        ("import drivr\ndef run(b): return b", "pyyaml", "add the one that brings it; did you mean driver?"),
         ("import no_such\ndef run(b): return b", None, "no module no_such here; environment: image python:3.11 cannot"),
         ("import above\ndef run(b): return b", None, "above.py is not in the code folder"),
         ("import below\ndef run(b): return b", None, "no module below: sub/below.py is not in the code folder"),
