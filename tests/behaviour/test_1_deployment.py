@@ -151,6 +151,23 @@ def test_settings_without_type(good: Project) -> None:
 def test_override(good: Project) -> None:
     assert json.loads(plan(good, {}, "--set", "settings.mini_batch_size=2", "--json").out)["mini_batches"] == 2
     assert "(from --set)" in refusal(plan(good, {}, "--set", "settings.mini_batch_size=none"))
+
+
+@pytest.mark.ours("1", "A key of settings that stands at the root is named by its place; a folder is told from a file.")
+def test_a_key_is_named_by_its_place(good: Project) -> None:
+    said = {
+        "mini_batch_size=3": "did you mean settings.mini_batch_size? (from --set)",
+        "minibatch_size=3": "did you mean settings.mini_batch_size? (from --set)",
+        "timeout=3": "did you mean settings.retry_settings.timeout? (from --set)",
+        "colour=3": "allowed are ",
+    }
+    for override, text in said.items():
+        assert text in refusal(plan(good, {}, "--set", override))
+    legacy = {"type": None, "settings": None}
+    assert "did you mean retry_settings.timeout?" in refusal(plan(good, legacy, "--set", "timeout=3"))
+    good.write()
+    assert f"is a folder; give {good.folder / 'deployment.yml'}" in refusal(batchtwin("plan", good.folder))
+    assert "is a folder; give the deployment YAML in it" in refusal(batchtwin("plan", good.folder.parent))
     assert "expected KEY=VALUE" in refusal(plan(good, {}, "--set", "nonsense"))
 
 

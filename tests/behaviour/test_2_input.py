@@ -254,7 +254,7 @@ def test_plan_without_input(scored: Project) -> None:
 @pytest.mark.parametrize(
     ("script", "listed", "told"),
     [
-        ("import no_such.part", "pyyaml", "does not list no_such; add it there"),
+        ("import no_such.part", "pyyaml", "names no package called no_such; add the one that brings it"),
         ("from no_such import part as p", "no-such", "lists no_such; run in an environment of its own: --env venv"),
         ("import sibling", "pyyaml", "sibling.py:1: import no_such: no module"),
         ("def helper():\n    import no_such", "pyyaml", None),
@@ -290,7 +290,7 @@ def test_plan_names_modules_that_are_not_listed(scored: Project, listed: bool) -
     data["environment"] = {"image": "python:3.11", "conda_file": {"dependencies": [{"pip": lines}]}}
     path.write_text(yaml.safe_dump(data))
     doubts = facts(batchtwin("plan", path, "--input", scored.inputs, "--env", "auto", "--json"))["doubts"]
-    told = "does not list no_such; add it there, unless another package brings it"
+    told = "names no package called no_such; add the one that brings it, unless another package brings it"
     assert [told in doubt for doubt in doubts] == ([] if listed else [True])
 
 

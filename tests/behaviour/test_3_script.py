@@ -228,6 +228,8 @@ def test_wrong_return_types(project: Project, value: str, name: str) -> None:
     assert f"{text} {name}. " in done.err
     [record] = done.failures
     assert record["kind"] == "wrong_type"
+    assert 'File "' not in done.err + done.log("user/error/*/*.txt"), "no line of the script is to blame"
+    assert "In the script at" not in (done.output / "report.html").read_text()
 
 
 @pytest.mark.on_ray
@@ -291,13 +293,23 @@ def test_import_error_names_the_line(project: Project, script: str, place: str) 
 @pytest.mark.parametrize(
     ("script", "listed", "told"),
     [
-        ("import no_such\ndef run(b): return b", "pyyaml", "conda_file) does not list no_such; add it there"),
+        ("import no_such\ndef run(b): return b", "pyyaml", "conda_file) names no package called no_such; add the one"),
         (
             "import no_such\ndef run(b): return b",
             "no-such==1",
             "lists no_such; run in an environment of its own: --env venv",
         ),
-        ("def init():\n    import cv2_\ndef run(b): return b", "pyyaml", "does not list cv2_; add it there"),
+        (
+            "def init():\n    import cv2_\ndef run(b): return b",
+            "pyyaml",
+            "names no package called cv2_; add the one that brings it",
+        ),
+        (
+            "import no_such\ndef run(b): return b",
+            "python_no.such",
+            "lists python-no-such; run in an environment of its own",
+        ),
+        ("import drivr\ndef run(b): return b", "pyyaml", "add the one that brings it; did you mean driver?"),
         ("import no_such\ndef run(b): return b", None, "no module no_such here; environment: image python:3.11 cannot"),
         ("import above\ndef run(b): return b", None, "above.py is not in the code folder"),
         ("import below\ndef run(b): return b", None, "no module below: sub/below.py is not in the code folder"),
@@ -317,6 +329,34 @@ def test_missing_modules_are_explained(project: Project, script: str, listed: st
     done = batchtwin("score", path, "--input", project.inputs, "--output", project.folder / "job", "--env", "here")
     assert done.code in {1, 2}
     assert told in done.err
+
+
+@pytest.mark.ours("3", "What code_configuration and model.path name and is not there is told with file and line.")
+@pytest.mark.parametrize(
+    ("dotted", "value", "told"),
+    [
+        ("code_configuration.code", "nowhere", "nowhere: no such code folder"),
+        ("code_configuration.code", "deployment.yml", "deployment.yml: is no folder"),
+        ("code_configuration.scoring_script", "nowhere.py", "nowhere.py: no such scoring script"),
+        ("model.path", "nowhere", "nowhere: no such model (model.path: 'nowhere')"),
+    ],
+)
+def test_a_missing_path_is_told_with_its_line(project: Project, dotted: str, value: str, told: str) -> None:
+    project.files(1)
+    project.script = "def run(mini_batch): return ['ok']"
+    path = project.write()
+    done = batchtwin("plan", path, "--set", f"{dotted}={value}")
+    assert "--set: " in done.err
+    assert told in done.err
+    data = yaml.safe_load(path.read_text())
+    block, key = dotted.split(".")
+    data[block][key] = value
+    path.write_text(yaml.safe_dump(data))
+    line = path.read_text().splitlines().index(f"  {key}: {value}") + 1
+    for command in ("plan", "doctor"):
+        done = batchtwin(command, path)
+        assert f"{path}:{line}: " in done.out + done.err
+        assert told in done.out + done.err
 
 
 @pytest.mark.ours("3", "A script outside of the code folder is refused in words: by .., an absolute path or a link.")

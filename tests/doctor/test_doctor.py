@@ -186,6 +186,30 @@ def test_an_environment_that_is_to_be_built(project: Project, tmp_path: Path) ->
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.parametrize(
+    ("module", "line", "told"),
+    [
+        ("slugify", "python-slugify", ""),
+        ("jwt", "PyJWT==2", ""),
+        ("ftfy", "ftfy-python", ""),
+        ("cv2", "opencv-contrib-python", ""),
+        ("google.cloud", "google-cloud-storage", ""),
+        ("no_such", "other", "add the package that brings no_such"),
+        ("PIL", "other", "add pillow, unless another"),
+        ("drivr", "other", "did you mean driver?"),
+    ],
+)
+def test_a_package_may_have_another_name_than_its_module(
+    project: Project, tmp_path: Path, module: str, line: str, told: str
+) -> None:
+    path = with_environment(project, ["python=3.11", {"pip": [line]}])
+    (project.folder / "code/driver.py").write_text(f"import {module}\ndef run(batch): return batch\n")
+    results = checks(path, "--env", "auto", env={"BATCHTWIN_ENVIRONMENTS": str(tmp_path / "none")})
+    [(status, _)] = named(results, "imports")
+    assert status == ("note" if told else "ok")
+    assert told in str(results)
+
+
 def test_what_only_conda_can_install_needs_conda(project: Project, tmp_path: Path) -> None:
     path = with_environment(project, ["python=3.11", "gdal=3.6"])
     folder = tmp_path / "bin"

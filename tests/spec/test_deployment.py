@@ -135,6 +135,15 @@ WRONG: dict[str, list[str]] = {
         "6: settings.mini_batch_size: is required in a settings block, "
         "as azure-ai-ml cannot read one without; add mini_batch_size: 10",
     ],
+    "settings:\n  minibatch_size: 1\n  retry_setting: {}": [
+        "7: settings.minibatch_size: unknown key; did you mean mini_batch_size?",
+        "8: settings.retry_setting: unknown key; did you mean retry_settings?",
+    ],
+    "settings:\n  error_treshold: 1": [
+        "7: settings.error_treshold: unknown key; did you mean error_threshold?",
+        "6: settings.mini_batch_size: is required in a settings block, "
+        "as azure-ai-ml cannot read one without; add mini_batch_size: 10",
+    ],
     "settings:\n  mini_batch_size: 1\n  error_threshold: -2\n  mini_batch_sise: 3": [
         "8: settings.error_threshold: -2 is out of range; allowed is at least -1",
         "9: settings.mini_batch_sise: unknown key; did you mean mini_batch_size?",

@@ -112,7 +112,7 @@ def test_no_such_file(tmp_path: Path) -> None:
 
 
 def test_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(DeploymentError, match="cannot be read: Is a directory"):
+    with pytest.raises(DeploymentError, match="is a folder; give the deployment YAML in it"):
         YamlFile.read(tmp_path)
 
 

@@ -56,7 +56,18 @@ class Layout:
             at, value = error_location(error, self.data)
             problem = self._problem(at, describe_error(error, value, at, model, root))
             problems.setdefault(problem.key, problem)
+        if not any(problem.text.endswith("did you mean mini_batch_size?") for problem in problems.values()):
+            for problem in self.missing():
+                problems.setdefault(problem.key, problem)
         return DeploymentError(self.file.path, list(problems.values()))
+
+    def missing(self) -> list[Problem]:
+        """What azure-ai-ml requires beside the model: 1.35.2 has no default in `settings`, and ends in a TypeError."""
+        settings = self.data.get("settings")
+        if "settings" not in self.file.data or not isinstance(settings, dict) or "mini_batch_size" in settings:
+            return []
+        text = "is required in a settings block, as azure-ai-ml cannot read one without; add mini_batch_size: 10"
+        return [Problem("settings.mini_batch_size", self.file.lines.get(("settings",)), text)]
 
     def _problem(self, at: Key, text: str) -> Problem:
         key = at[1:] if len(at) > 1 and at[0] == "settings" and at[1] in self.relocate else at
@@ -90,8 +101,6 @@ def layout_of(file: YamlFile, overrides: Mapping[str, str]) -> Layout:
     if relocate:
         data["settings"] = {key: data.pop(key) for key in sorted(relocate)}
     changed = frozenset(_override(data, dotted, text, liftable) for dotted, text in overrides.items())
-    if "settings" in file.data:
-        _require_size(file, data["settings"])
     return Layout(file, data, legacy, relocate, changed)
 
 
@@ -124,10 +133,3 @@ def _override(data: dict[str, Any], dotted: str, text: str, liftable: Iterable[s
         raise UsageError(f"--set {dotted}={text}: the value is not YAML") from None
     set_dotted(data, ".".join(key), value)
     return key
-
-
-def _require_size(file: YamlFile, settings: object) -> None:
-    """azure-ai-ml 1.35.2 has no default inside a `settings` block: without the key it ends in a TypeError."""
-    if isinstance(settings, dict) and "mini_batch_size" not in settings:
-        text = "is required in a settings block, as azure-ai-ml cannot read one without; add mini_batch_size: 10"
-        raise DeploymentError(file.path, [Problem("settings.mini_batch_size", file.lines.get(("settings",)), text)])

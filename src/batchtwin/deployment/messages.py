@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel
@@ -63,7 +63,7 @@ def describe_error(error: ErrorDetails, value: object, at: Key, model: type[Base
     if error["loc"][-1:] == ("[key]",):
         value = error["input"]
     if kind == "extra_forbidden":
-        return _unknown(str(at[-1]), _fields(at[:-1], model) if len(at) > 1 else root)
+        return _unknown(str(at[-1]), _fields(at[:-1], model), {}) if len(at) > 1 else _unknown_at_root(at, model, root)
     if kind == "value_error" and isinstance(value, dict):
         return str(context["error"])
     if kind == "string_type" and value is None:
@@ -83,8 +83,21 @@ def _shown(value: object) -> str:
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
-def _unknown(key: str, fields: Collection[str]) -> str:
-    near = difflib.get_close_matches(key, fields, n=1)
+def _unknown_at_root(at: Key, model: type[BaseModel], root: Collection[str]) -> str:
+    """A key that belongs in a block is named by its place there. In a file without `settings` its keys are the root."""
+    settings = _fields(("settings",), model)
+    prefix = "" if "mini_batch_size" in root else "settings."
+    inner = {
+        **{name: f"{prefix}retry_settings.{name}" for name in _fields(("settings", "retry_settings"), model)},
+        **({name: f"settings.{name}" for name in settings} if prefix else {}),
+    }
+    return _unknown(str(at[-1]), root, inner)
+
+
+def _unknown(key: str, fields: Collection[str], inner: Mapping[str, str]) -> str:
+    """`inner` names, by their own names, the keys of blocks that are meant if no key of `fields` is near."""
+    near = [inner[key]] if key in inner else difflib.get_close_matches(key, fields, n=1)
+    near = near or [inner[name] for name in difflib.get_close_matches(key, inner, n=1)]
     known = f"did you mean {near[0]}?" if near else f"allowed are {', '.join(sorted(fields))}"
     return f"unknown key; {known}"
 

@@ -51,8 +51,10 @@ class Model:
             )
 
 
-def find_model(deployment: Deployment, folder: Path, override: Path | str | None = None) -> Model:
+def find_model(deployment: Deployment, folder: Path, override: Path | str | None = None, place: str = "") -> Model:
     """Find the deployment's model: `override` (`--model`), or the inline `path` below the YAML's `folder`.
+
+    `place` names file and line of that `path`, for errors.
 
     One that lies in a store (a URL) is copied to the user's cache, if this version is not there.
 
@@ -76,7 +78,8 @@ def find_model(deployment: Deployment, folder: Path, override: Path | str | None
         )
     path = path.absolute()
     if not os.path.exists(path):
-        raise ModelError(f"{path}: no such model ({where}); train or download it first")
+        at = f"{place}: " if place and override is None else ""
+        raise ModelError(f"{at}{path}: no such model ({where}); train or download it first")
     return read_model(path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,12 +52,29 @@ class YamlFile:
         return cls(path, data, lines)
 
 
+def place_of(path: Path, key: Key, overrides: Collection[str] = ()) -> str:
+    """Return `file:line` of a key, or the file where it has no line; `--set` for a key that `overrides` gives."""
+    dotted = ".".join(map(str, key))
+    if any(f"{dotted}.".startswith(f"{given}.") for given in overrides):
+        return "--set"
+    try:
+        lines = YamlFile.read(path).lines
+    except DeploymentError:
+        return str(path)
+    line = next((lines[key[:length]] for length in range(len(key), 0, -1) if key[:length] in lines), None)
+    return f"{path}:{line}" if line else str(path)
+
+
 def _text(path: Path) -> str:
     try:
         content = path.read_bytes()
         return content.decode("utf-8-sig")
     except FileNotFoundError:
         raise _wrong(path, None, "no such file: give the path of a deployment YAML") from None
+    except IsADirectoryError:
+        inside = next((name for name in ("deployment.yml", "deployment.yaml") if (path / name).is_file()), None)
+        advice = f"give {path / inside}" if inside else "give the deployment YAML in it"
+        raise _wrong(path, None, f"is a folder; {advice}") from None
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise _wrong(path, line, f"not UTF-8 text: byte 0x{content[error.start]:02x}; save it as UTF-8") from None

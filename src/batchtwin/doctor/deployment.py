@@ -11,6 +11,8 @@ from pathlib import Path
 from batchtwin.deployment.model import Model, find_model
 from batchtwin.deployment.reference import is_reference
 from batchtwin.deployment.schema import Deployment, InlineModel
+from batchtwin.deployment.script import find_script
+from batchtwin.deployment.yaml_file import place_of
 from batchtwin.doctor.answer import ask
 from batchtwin.doctor.checks import Check, Status
 from batchtwin.doctor.imports import against_environment, against_request, third_party
@@ -25,8 +27,6 @@ from batchtwin.environments.requested import RequestedEnvironment
 from batchtwin.environments.uv import UvError, program, variables
 from batchtwin.errors import BatchTwinError, DeploymentError
 from batchtwin.inputs.location import is_url, redact
-from batchtwin_node.errors import NodeError
-from batchtwin_node.script import entry_script
 from batchtwin_node.script.imports import Import
 
 NOWHERE = Model(Path("model"), ())
@@ -61,7 +61,7 @@ def deployment(subject: Subject) -> Iterator[Check]:
     folder = subject.path.absolute().parent
     model, checks = _model(subject, loaded, folder)
     yield from checks
-    script, checks = _script(loaded, folder)
+    script, checks = _script(loaded, subject.path)
     yield from checks
     resolved = Resolved(folder, loaded, model or NOWHERE, script)
     runs = script is not None or loaded.code_configuration is None
@@ -78,7 +78,7 @@ def _model(subject: Subject, loaded: Deployment, folder: Path) -> tuple[Model | 
         url = place if place is not None else spec.path if isinstance(spec, InlineModel) else None
         if is_url(url):
             return None, [Check("model", "ok", f"{redact(str(url))}: in a store, fetched when a job starts")]
-        model = find_model(loaded, folder, place)
+        model = find_model(loaded, folder, place, place_of(subject.path, ("model", "path")))
         if loaded.code_configuration is None:
             model.require_pyfunc()
     except BatchTwinError as error:
@@ -88,16 +88,12 @@ def _model(subject: Subject, loaded: Deployment, folder: Path) -> tuple[Model | 
     return model, [Check("model", "ok", f"{os.path.normpath(model.path)} ({flavors})")]
 
 
-def _script(loaded: Deployment, folder: Path) -> tuple[tuple[str, str] | None, list[Check]]:
-    code = loaded.code_configuration
-    if code is None:
-        return None, [Check("script", "ok", "none: the MLflow driver scores")]
-    base = (folder / code.code).resolve()
+def _script(loaded: Deployment, path: Path) -> tuple[tuple[str, str] | None, list[Check]]:
     try:
-        entry_script.check(base, code.scoring_script)
-    except NodeError as error:
+        script = find_script(loaded, path)
+    except BatchTwinError as error:
         return None, [Check("script", "problem", str(error), "change the script, or code_configuration")]
-    return (str(base), code.scoring_script), [Check("script", "ok", str(base / code.scoring_script))]
+    return script, [Check("script", "ok", os.path.join(*script) if script else "none: the MLflow driver scores")]
 
 
 def _environment(subject: Subject, resolved: Resolved, *, with_imports: bool) -> Iterator[Check]:

@@ -11,25 +11,15 @@ from packaging.utils import canonicalize_name
 from batchtwin.doctor.checks import Check
 from batchtwin.engine.prepare import Resolved
 from batchtwin.engine.preview import missing_imports
+from batchtwin.environments.differences import DISTRIBUTIONS, is_listed, names_listed
 from batchtwin.environments.installed import missing_modules
 from batchtwin.environments.named import Registered
 from batchtwin.environments.placement import Placement
 from batchtwin.environments.requested import RequestedEnvironment
-from batchtwin_node.script.imports import Import, top_imports
+from batchtwin_node.script.imports import Import, similar_module, top_imports
 
 # Beside the script at run time, whatever the environment has.
 PROVIDED = {"azureml_user", "batchtwin_node"}
-# Module -> distribution, where the names differ.
-DISTRIBUTIONS = {
-    "azureml": "azureml-core",
-    "bs4": "beautifulsoup4",
-    "cv2": "opencv-python",
-    "dateutil": "python-dateutil",
-    "PIL": "pillow",
-    "skimage": "scikit-image",
-    "sklearn": "scikit-learn",
-    "yaml": "pyyaml",
-}
 
 
 def third_party(folder: str, script: str) -> list[Import]:
@@ -65,23 +55,24 @@ def against_environment(resolved: Resolved, placement: Placement, registered: Re
 
 def against_request(imports: list[Import], requested: RequestedEnvironment) -> Iterator[Check]:
     """Check imports against lines that nothing is installed of yet: a dependency may bring what no line names."""
-    lines = {line.name for line in requested.expanded()} | {
-        canonicalize_name(text.split("=")[0].split("::")[-1].strip()) for text in requested.conda
-    }
-    unnamed = [entry for entry in imports if not _is_named(top(entry), lines)]
+    lines = set(names_listed(requested))
+    unnamed = [entry for entry in imports if not is_listed(entry.name, requested) and not _is_part(top(entry), lines)]
     for entry in unnamed:
         text = f"{entry.file}:{entry.line}: imports {top(entry)}, which no line of {requested.source} names"
-        mend = f"add {distribution(top(entry))}, unless another package brings it"
-        yield Check("imports", "note", text, mend)
+        yield Check("imports", "note", text, _mend(entry))
     if not unnamed:
         yield Check("imports", "ok", f"{', '.join(top(entry) for entry in imports) or 'none'}: requested")
 
 
-def _is_named(top: str, lines: Iterable[str]) -> bool:
-    names = {canonicalize_name(top), canonicalize_name(distribution(top))}
-    return any(line in names or line.startswith(f"{canonicalize_name(distribution(top))}-") for line in lines)
+def _is_part(top: str, lines: Iterable[str]) -> bool:
+    """Whether a package is named like a part of another: google-cloud-storage brings a part of `google`."""
+    start = canonicalize_name(DISTRIBUTIONS.get(top, top)) + "-"
+    return any(line.startswith(start) for line in lines)
 
 
-def distribution(top: str) -> str:
-    """Return the package that has a module, as far as its name says so."""
-    return DISTRIBUTIONS.get(top, top)
+def _mend(entry: Import) -> str:
+    near = similar_module(entry.file.parent, entry.name)
+    if near:
+        return f"did you mean {near}? Else add the package that brings {top(entry)}, unless another package does"
+    package = DISTRIBUTIONS.get(top(entry), f"the package that brings {top(entry)}")
+    return f"add {package}, unless another one brings it"

@@ -12,7 +12,7 @@ from batchtwin.engine.prepare import Resolved
 from batchtwin.environments.differences import missing_module
 from batchtwin.environments.placement import requested_or_reason
 from batchtwin.errors import BatchTwinError
-from batchtwin_node.script.imports import lies_elsewhere
+from batchtwin_node.script.imports import lies_elsewhere, similar_module
 
 
 def first_cause(job: Job, listener: Listener) -> str:
@@ -36,5 +36,6 @@ def why_missing(resolved: Resolved, environment: str, cause: str) -> str:
         if resolved.script and (place := lies_elsewhere(Path(resolved.script[0]), resolved.script[1], missing[1])):
             return place
         requested, unknown = requested_or_reason(resolved.deployment, resolved.folder, resolved.model)
-        return missing_module(missing[1], requested, unknown, here=environment.startswith("here"))
+        near = similar_module(Path(resolved.script[0]), missing[1]) if resolved.script else ""
+        return missing_module(missing[1], requested, unknown, here=environment.startswith("here"), near=near)
     return ""

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from batchtwin.deployment.model import Model, find_model
-from batchtwin.deployment.reference import is_reference
 from batchtwin.deployment.schema import Deployment
+from batchtwin.deployment.script import find_script
+from batchtwin.deployment.yaml_file import place_of
 from batchtwin.engine.backends.ray.options import RayOptions
 from batchtwin.engine.checks import check_resolved, request_warnings
 from batchtwin.engine.identity import Identity
@@ -27,10 +28,8 @@ from batchtwin.inputs.location import is_url
 from batchtwin.inputs.parts import FEWEST_ROWS, NotSplittableError, Rows, bytes_per_part, refusal, split
 from batchtwin.inputs.plan import Parts, Plan, content_hash, file_hashes
 from batchtwin_node import readers
-from batchtwin_node.errors import NodeError
 from batchtwin_node.machine import cpus
 from batchtwin_node.protocol import FilePart
-from batchtwin_node.script import entry_script
 
 if TYPE_CHECKING:
     from batchtwin.environments.named import Registered
@@ -176,8 +175,9 @@ def resolve(request: Request) -> Resolved:
     """
     deployment = Deployment.load(request.deployment, request.overrides)
     folder = request.deployment.absolute().parent
-    model = find_model(deployment, folder, request.model)
-    return Resolved(folder, deployment, model, _script(deployment, folder))
+    place = place_of(request.deployment, ("model", "path"), request.overrides)
+    model = find_model(deployment, folder, request.model, place)
+    return Resolved(folder, deployment, model, find_script(deployment, request.deployment, request.overrides))
 
 
 def prepare(request: Request, resolved: Resolved | None = None) -> Prepared:
@@ -259,20 +259,6 @@ def place_request(
         raise UsageError(f"--env {options.env}: does not go with --pool ray; start the cluster in that image instead")
     where = (resolved.deployment, resolved.folder, resolved.model)
     return place(*where, options, note, may_build=may_build, registered=registered)
-
-
-def _script(deployment: Deployment, folder: Path) -> tuple[str, str] | None:
-    code = deployment.code_configuration
-    if code is None:
-        return None
-    if is_reference(code.code):
-        raise UsageError(f"code_configuration.code: {code.code!r} is in Azure ML, not here; give a folder")
-    base = (folder / code.code).resolve()
-    try:
-        entry_script.check(base, code.scoring_script)
-    except NodeError as error:
-        raise UsageError(str(error)) from None
-    return str(base), code.scoring_script
 
 
 def workers_for(

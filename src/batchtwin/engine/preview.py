@@ -30,7 +30,7 @@ from batchtwin.inputs.remote import heads
 from batchtwin_node.readers import ending
 from batchtwin_node.readers.bad_file import listed
 from batchtwin_node.readers.file_kind import CSV, PARQUET, other_kind
-from batchtwin_node.script.imports import changes_path, lies_elsewhere, top_imports
+from batchtwin_node.script.imports import changes_path, lies_elsewhere, similar_module, top_imports
 from batchtwin_node.script.lint import lint
 
 if TYPE_CHECKING:
@@ -147,7 +147,8 @@ def missing_imports(resolved: Resolved, placement: Placement, registered: Regist
         missing = {name for name in missing if requested is None or not is_listed(name, requested)}
         end = ", unless another package brings it"
     reasons = {
-        name: lies_elsewhere(folder, script, name) or missing_module(name, requested, unknown, here=here) + end
+        name: lies_elsewhere(folder, script, name)
+        or missing_module(name, requested, unknown, here=here, near=similar_module(folder, name)) + end
         for name in missing
     }
     wanted = ((found, found.name.partition(".")[0]) for found in imports)

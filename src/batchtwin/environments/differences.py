@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
-from batchtwin.environments.conda_specs import parse_spec
+from batchtwin.environments.conda_specs import OTHER_NAME, parse_spec
 from batchtwin.environments.installed import Installed, installed_here
 from batchtwin.environments.pip_lines import PipLine
 from batchtwin.environments.requested import RequestedEnvironment
@@ -17,14 +17,24 @@ from batchtwin.environments.requested import RequestedEnvironment
 # Modules that have another name than what brings them.
 DISTRIBUTIONS = {
     "PIL": "pillow",
+    "azureml": "azureml-core",
     "bs4": "beautifulsoup4",
     "cv2": "opencv-python-headless",
     "dateutil": "python-dateutil",
     "dotenv": "python-dotenv",
+    "imblearn": "imbalanced-learn",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
+    "umap": "umap-learn",
     "yaml": "pyyaml",
 }
+# Packages that bring a module of DISTRIBUTIONS as well.
+OTHER_BUILDS = {
+    "azureml": ("azureml-defaults", "azureml-dataset-runtime", "azureml-mlflow"),
+    "cv2": ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless"),
+}
+# How packages are called after their module: `python-slugify` brings `slugify`, `pyjwt` brings `jwt`.
+FORMS = ("{}", "python-{}", "py{}", "py-{}", "{}-python", "{}-python-headless", "{}-py", "{}-python3", "python3-{}")
 # Options that request nothing: what is installed cannot differ from them.
 REQUESTING = {"--requirement", "--editable"}
 
@@ -78,27 +88,59 @@ def may_be_silently_wrong(requested: RequestedEnvironment | None, installed: Ins
     return minor if minor and minor != present.python_minor else None
 
 
-def missing_module(name: str, requested: RequestedEnvironment | None, unknown: str, *, here: bool) -> str:
+def missing_module(
+    name: str, requested: RequestedEnvironment | None, unknown: str, *, here: bool, near: str = ""
+) -> str:
     """Say why an environment lacks the module `name`, and what to do.
 
-    `unknown` says why nothing tells what is `requested`; `here`: the job runs in the packages of batchtwin.
+    `unknown` says why nothing tells what is `requested`; `here`: the job runs in the packages of batchtwin; `near` is
+    a module of the code folder with a similar name.
     """
     top = name.partition(".")[0]
-    distribution = distribution_of(name)
+    meant = f"; did you mean {near}?" if near else ""
     if requested is None:
-        return f"no module {top} {'here' if here else 'there'}; environment: {unknown or 'nothing says what it holds'}"
+        reason = f"environment: {unknown or 'nothing says what it holds'}"
+        return f"no module {top} {'here' if here else 'there'}; {reason}{meant}"
     where = f"the deployment's environment ({requested.source})"
-    if not is_listed(name, requested):
-        return f"no module {top}: {where} does not list {distribution}; add it there"
+    listed = listed_as(name, requested)
+    if not listed:
+        return f"no module {top}: {where} {not_listed(top)}{meant}"
+    listed = top if canonicalize_name(top) == listed else listed
     if here:
-        return f"no module {top} here: {where} lists {distribution}; run in an environment of its own: --env venv"
-    return f"no module {top}: {where} lists {distribution}, and it is not installed where the job ran; install it there"
+        return f"no module {top} here: {where} lists {listed}; run in an environment of its own: --env venv"
+    return f"no module {top}: {where} lists {listed}, and it is not installed where the job ran; install it there"
 
 
-def distribution_of(name: str) -> str:
-    """Return the distribution that brings a module, as far as its name tells."""
+def not_listed(top: str) -> str:
+    """Say that nothing listed brings a module, and what to add: the package, or that which brings it if none is known.
+
+    Only of some modules is it known that their package has another name.
+    """
+    if top in DISTRIBUTIONS:
+        return f"does not list {DISTRIBUTIONS[top]}; add it there"
+    return f"names no package called {top}; add the one that brings it"
+
+
+def listed_as(name: str, requested: RequestedEnvironment) -> str:
+    """Return the requested package whose name says that it brings a module; empty for none, and another may bring it.
+
+    Raises:
+        RequirementsFileError: a file that a line names cannot be read.
+    """
     top = name.partition(".")[0]
-    return DISTRIBUTIONS.get(top, top)
+    known = [DISTRIBUTIONS[top], *OTHER_BUILDS.get(top, ())] if top in DISTRIBUTIONS else []
+    wanted = {canonicalize_name(text) for text in (*known, *(form.format(top) for form in FORMS))}
+    return next((listed for listed in names_listed(requested) if wanted & {listed, OTHER_NAME.get(listed)}), "")
+
+
+def names_listed(requested: RequestedEnvironment) -> Iterator[str]:
+    """Yield the canonical names of the packages that are requested.
+
+    Raises:
+        RequirementsFileError: a file that a line names cannot be read.
+    """
+    yield from (canonicalize_name(line.requirement.name) for line in requested.expanded() if line.requirement)
+    yield from (canonicalize_name(spec.name) for text in requested.conda if (spec := parse_spec(text)))
 
 
 def is_listed(name: str, requested: RequestedEnvironment) -> bool:
@@ -107,10 +149,7 @@ def is_listed(name: str, requested: RequestedEnvironment) -> bool:
     Raises:
         RequirementsFileError: a file that a line names cannot be read.
     """
-    wanted = canonicalize_name(distribution_of(name))
-    pip = {canonicalize_name(line.requirement.name) for line in requested.expanded() if line.requirement}
-    conda = {canonicalize_name(spec.name) for text in requested.conda if (spec := parse_spec(text))}
-    return wanted in pip | conda
+    return bool(listed_as(name, requested))
 
 
 def _minor(version: str) -> str | None:

@@ -23,7 +23,14 @@ DRIVER = "batchtwin_node.driver.mlflow_driver"
 
 
 class ScriptError(NodeError):
-    """A scoring script that cannot be run, found before anything is scored."""
+    """A scoring script that cannot be run, found before anything is scored.
+
+    `key` is the key of code_configuration that is wrong, empty if it is the script itself.
+    """
+
+    def __init__(self, text: str, key: str = "") -> None:
+        super().__init__(text)
+        self.key = key
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,9 @@ def check(folder: Path, name: str) -> None:
         ScriptError: naming file and line.
     """
     path = folder / name
+    if not folder.is_dir():
+        what = "is no folder" if folder.exists() else "no such code folder"
+        raise ScriptError(f"{folder}: {what}; see code_configuration.code in the deployment", "code")
     _check_place(folder, name)
     try:
         tree = ast.parse(path.read_bytes(), filename=str(path))
@@ -96,7 +106,8 @@ def check(folder: Path, name: str) -> None:
             warnings.simplefilter("ignore")
             compile(tree, str(path), "exec", dont_inherit=True)
     except FileNotFoundError:
-        raise ScriptError(f"{path}: no such scoring script; see code_configuration in the deployment") from None
+        text = f"{path}: no such scoring script; see code_configuration in the deployment"
+        raise ScriptError(text, "scoring_script") from None
     except SyntaxError as error:
         raise ScriptError(f"{path}:{error.lineno}: syntax error: {error.msg}") from None
     except (OSError, ValueError, RecursionError) as error:

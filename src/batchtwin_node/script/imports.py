@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -61,6 +62,13 @@ def lies_elsewhere(folder: Path, script: str, name: str) -> str:
             shown = path if place == folder.parent else path.relative_to(folder)
             return f"no module {top}: {shown} is not in the code folder {folder} itself, where modules are looked for"
     return ""
+
+
+def similar_module(folder: Path, name: str) -> str:
+    """Return the module of the code folder whose name is most like that of a missing one; empty if none is."""
+    top = name.partition(".")[0]
+    own = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
+    return next(iter(get_close_matches(top, own - {top}, n=1, cutoff=0.75)), "")
 
 
 def _read(path: Path) -> bytes:

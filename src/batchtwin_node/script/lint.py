@@ -17,6 +17,8 @@ COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 OF_MODULES = frozenset({"__file__", "__path__", "__class__", "__annotations__", "__cached__", "__builtins__"})
 # A script that uses these may have names that nobody sees in its text.
 HIDES_NAMES = frozenset({"globals", "exec", "eval", "vars", "setattr", "modules", "builtins", "__dict__"})
+# Calls that do not come back.
+ENDS_PROCESS = frozenset({"exit", "quit", "_exit", "abort", "kill", "execv", "execve", "raise_signal"})
 
 
 def lint(path: Path, model: str = "") -> list[str]:
@@ -39,6 +41,7 @@ def _findings(path: Path, model: str) -> list[Finding]:
         *_missing_functions_of_mlflow(tree),
         *_what_only_the_service_has(tree, model),
         *_generators(functions),
+        *_wrong_results(tree, functions),
         *_lost_names(functions, scopes),
         *_locals_before_assignment(functions, scopes),
         *_unknown_names(tree, functions, scopes),
@@ -113,8 +116,59 @@ def _generators(functions: dict[str, Function]) -> Iterator[Finding]:
             return
 
 
-def _own_nodes(function: Function | None) -> Iterator[ast.AST]:
-    """The nodes of a function without those of functions and classes in it."""
+def _wrong_results(tree: ast.Module, functions: dict[str, Function]) -> Iterator[Finding]:
+    """Results of run() that are certainly text, or certainly nothing. A decorator or a second `run` may mend them."""
+    run = functions.get("run")
+    bindings = [node for node in _own_nodes(tree) if _binds_run(node)]
+    nodes = list(_own_nodes(run))
+    if not isinstance(run, ast.FunctionDef) or run.decorator_list or len(bindings) != 1:
+        return
+    if any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in nodes):
+        return
+    values = [node.value for node in nodes if isinstance(node, ast.Return) and node.value]
+    results = [value for value in values if not _is_none(value)]
+    if results and all(map(_is_text, results)):
+        yield (
+            min(value.lineno for value in results),
+            "run() returns text; return a list with one text per line of output: `return [text]`",
+        )
+    elif not results and _may_end(run):
+        yield run.lineno, "run() returns nothing; end it with `return results`, a list or a DataFrame"
+
+
+def _binds_run(node: ast.AST) -> bool:
+    if isinstance(node, ast.Name):
+        return node.id == "run" and isinstance(node.ctx, ast.Store)
+    if isinstance(node, ast.alias):
+        return (node.asname or node.name) in {"run", "*"}
+    return isinstance(node, (*FUNCTIONS, ast.ClassDef)) and node.name == "run"
+
+
+def _is_none(value: ast.expr) -> bool:
+    return isinstance(value, ast.Constant) and value.value is None
+
+
+def _is_text(value: ast.expr) -> bool:
+    if isinstance(value, ast.IfExp):
+        return _is_text(value.body) and _is_text(value.orelse)
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr in {"join", "format"}:
+        return _is_text(value.func.value)
+    return isinstance(value, ast.JoinedStr) or (isinstance(value, ast.Constant) and isinstance(value.value, str))
+
+
+def _may_end(run: ast.FunctionDef) -> bool:
+    """Whether a function may come to an end: not if it closes with what raises, loops for good or ends the process."""
+    inner = list(_own_nodes(run))
+    if any(isinstance(node, ast.Return) for node in inner):
+        return True
+    closing = list(ast.walk(run.body[-1]))
+    endless = any(isinstance(node, (ast.Raise, ast.Assert, ast.While)) for node in closing)
+    calls = (_dotted(node.func).rpartition(".")[2] for node in closing if isinstance(node, ast.Call))
+    return not endless and ENDS_PROCESS.isdisjoint(calls)
+
+
+def _own_nodes(function: Function | ast.Module | None) -> Iterator[ast.AST]:
+    """The nodes of a function or module without those of functions and classes in it."""
     waiting: list[ast.AST] = list(function.body) if function else []
     while waiting:
         node = waiting.pop()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import traceback
 
+from batchtwin_node.script.entry_script import ScriptError
+from batchtwin_node.script.results import WrongTypeError
+
 PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 LOADER = os.path.join(PACKAGE, "script", "entry_script.py")
 IMPORTLIB = os.path.join("importlib", "__init__.py")
@@ -13,6 +16,8 @@ IMPORTLIB = os.path.join("importlib", "__init__.py")
 def trace_of(error: BaseException) -> str:
     """Return the traceback of an exception, and of those that it came from."""
     whole = traceback.TracebackException.from_exception(error)
+    if isinstance(error, (ScriptError, WrongTypeError)):
+        return "".join(whole.format_exception_only())  # raised by the runtime, about the script: no line of it runs
     _strip(whole, set())
     return "".join(whole.format())
 

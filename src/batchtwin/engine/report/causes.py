@@ -14,6 +14,7 @@ FRAME = re.compile(r'^\s*File "(?P<file>[^"\n]{1,4096})", line (?P<line>\d{1,9})
 # A quoted text, a path, and a number.
 VARIABLE = re.compile(r"'[^'\n]{0,200}'|\"[^\"\n]{0,200}\"|(?:[\w.-]*/)+[\w.-]+|\d+(?:\.\d+)?")
 LONGEST_MESSAGE = 2000
+RUNTIME = "/batchtwin_node/"
 FRAMES_SHOWN = 12
 
 
@@ -92,8 +93,11 @@ def _note(cause: Cause, mini_batch: int | None, file: str | None) -> None:
 
 
 def script_line(traceback: str) -> str:
-    """Return `file:line` of the last frame of a traceback that is not in an installed package, else of the last."""
-    frames = list(FRAME.finditer(traceback[-100_000:]))
+    """Return `file:line` of the last frame of a traceback that is not in an installed package, else of the last.
+
+    Frames of the runtime are nobody's script: without others the text is empty.
+    """
+    frames = [frame for frame in FRAME.finditer(traceback[-100_000:]) if RUNTIME not in frame["file"]]
     own = [frame for frame in frames if "site-packages" not in frame["file"] and "/lib/python" not in frame["file"]]
     last = own[-1:] or frames[-1:]
     return f"{last[0]['file']}:{last[0]['line']}" if last else ""
