@@ -173,7 +173,7 @@ def test_what_makes_no_sense_is_refused(split: Project, words: list[str], text: 
 def test_it_is_for_the_driver(project: Project) -> None:
     project.files(1)
     project.script = "def run(mini_batch): return mini_batch"
-    done = project.score("--split-rows", "5")
+    done = project.score("--split-rows", "500")
     assert done.code == 2
     assert "--split-rows is for the MLflow driver" in done.err
 
