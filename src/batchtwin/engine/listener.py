@@ -133,8 +133,11 @@ class Listener:
         return f"{failure.message} (mini batch {failure.mini_batch}, {files}, try {failure.attempt})"
 
 
-def counts(job: Job, plan: Plan) -> str:
-    """Say how many files gave rows, how many rows, and how many files gave none; the parts of a file are one file."""
+def counts(job: Job, plan: Plan, ended_it: int = 0) -> str:
+    """Say how many files gave rows, how many rows, and how many files gave none; the parts of a file are one file.
+
+    `ended_it` counts the failed files that ended the job.
+    """
     parts: dict[str, list[Outcome | None]] = {}
     scored = empty = failed = 0
     for mini_batch in plan.mini_batches:
@@ -148,7 +151,7 @@ def counts(job: Job, plan: Plan) -> str:
             failed += len(mini_batch.files)
     scored += sum(all(outcomes) for outcomes in parts.values())
     ended_badly = {plan.mini_batches[number].files[0].path for number in job.out_of_tries}
-    failed += len(ended_badly & parts.keys())
+    failed += len(ended_badly & parts.keys()) + ended_it
     others = {"without rows": empty, "failed": failed}
     texts = (f"; {n} {'file' if n == 1 else 'files'} {what}" for what, n in others.items() if n)
     return f"{scored - empty} files, {job.rows} rows" + "".join(texts)

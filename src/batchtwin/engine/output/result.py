@@ -8,6 +8,7 @@ from pathlib import Path
 from batchtwin import errors
 from batchtwin.engine.job import Job, Status
 from batchtwin.engine.listener import counts
+from batchtwin.engine.output.failures import files_that_ended_the_job
 from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.engine.prepare import Prepared
 
@@ -18,7 +19,7 @@ class Result:
 
     `counts` says what was scored. `written` is the predictions file, a text if that is a URL, else the place to look
     at; `refused` means that the script could not be run. `advice` says how to go on, where it did not complete.
-    `output` is the job's folder; `is_driver` says that the MLflow driver scored, no script, and `predicts_text` that
+    `files` and `failed` count a file that ended the job too. `output` is the job's folder; `is_driver` says that the MLflow driver scored, no script, and `predicts_text` that
     its model's signature has texts as predictions.
     """
 
@@ -39,15 +40,16 @@ class Result:
     @classmethod
     def of(cls, prepared: Prepared, job: Job, cause: str, written: Path | str, advice: str = "") -> Result:
         """Return the result of a job that has ended."""
+        ended_it = files_that_ended_the_job(job, prepared.plan)
         return cls(
             status=job.status,
             summary=job.summary,
             cause=cause,
             written=written,
-            counts=counts(job, prepared.plan),
-            files=job.processed_items,
+            counts=counts(job, prepared.plan, ended_it),
+            files=job.processed_items + ended_it,
             rows=job.rows,
-            failed=job.failed,
+            failed=job.failed + ended_it,
             output=prepared.output,
             is_driver=prepared.script is None,
             predicts_text=prepared.script is None and prepared.model.predicts_text,
