@@ -175,3 +175,27 @@ def test_verdict_does_not_depend_on_timing(project: Project) -> None:
     verdicts = [project.score("--overwrite", "--workers", workers) for workers in ("1", "2", "8")]
     assert {verdict.code for verdict in verdicts} == {1}
     assert all("which exceeds error threshold 1." in verdict.err for verdict in verdicts)
+
+
+@pytest.mark.ours(
+    "5", "A completed job with failed files says why the first one failed, in one line, and where all are."
+)
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("def run(mini_batch): return mini_batch[:1]", "run() returned 1 results for 2 files; return one per file"),
+        (
+            "def run(mini_batch):\n    if '00' in mini_batch[0]: raise ValueError('no\\ngood')\n    return mini_batch",
+            "no good",
+        ),
+    ],
+)
+def test_why_files_failed(project: Project, script: str, reason: str) -> None:
+    project.files(4)
+    project.settings = {"mini_batch_size": 2, "retry_settings": {"max_retries": 1}}
+    project.script = script
+    done = project.score("--workers", "1")
+    assert done.code == 0 and done.out.startswith("Completed\n")
+    [line] = [line for line in done.err.splitlines() if " failed, the first by: " in line]
+    assert line.startswith("2 files failed") and reason in line and "00.txt" in line
+    assert line.endswith(f"see {done.output / 'failures.jsonl'}")

@@ -17,10 +17,10 @@ from batchtwin.engine.prepare import Prepared
 class Result:
     """How a job ended. `cause` says why, with the first real cause, where it did not complete.
 
-    `counts` says what was scored. `written` is the predictions file, a text if that is a URL, else the place to look
-    at; `refused` means that the script could not be run. `advice` says how to go on, where it did not complete.
-    `files` and `failed` count a file that ended the job too. `output` is the job's folder; `is_driver` says that the MLflow driver scored, no script, and `predicts_text` that
-    its model's signature has texts as predictions.
+    `counts` says what was scored; `files` and `failed` count a file that ended the job too. `written` is the
+    predictions file, a text if that is a URL, else the place to look at; `refused` means that the script could not be
+    run. `advice` says how to go on, where it did not complete. `output` is the job's folder; `is_driver` says that the
+    MLflow driver scored, no script, and `predicts_text` that its model's signature has texts as predictions.
     """
 
     status: Status
