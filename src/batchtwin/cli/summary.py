@@ -73,7 +73,9 @@ def _on_terminal(result: Result) -> Iterator[str]:
 
 
 def next_command(result: Result) -> str:
-    """Return the command that is likely the next one."""
+    """Return the command that is likely the next one, or what to do."""
+    if result.must_score_again:
+        return "correct the file, then batchtwin score ... --overwrite"
     resume = f"batchtwin resume {quote(str(result.folder))}"
     # What is canceled goes on first; what failed stays failed.
     if result.failed and str(result.status) != "Canceled":

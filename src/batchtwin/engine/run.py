@@ -173,17 +173,17 @@ class Run:
         with suppress(OSError):  # the console has it too
             listener.measure(job)
             logs.result(job, cause)
+        has_advice = output.advice in cause
+        advice = "" if has_advice else next_step(job, output.root, script=prepared.script is not None)
         with self._interrupts(), suppress(OSError):  # no signal ends a job that has ended
             self._warm_up.join()
-            if problem := report_at_end(output, self._ledger, end_of(self._number, job, cause)):
+            if problem := report_at_end(output, self._ledger, end_of(self._number, job, cause, advice)):
                 logs.progress(problem)
         written: Path | str
         if job.status is Status.COMPLETED:
             written = result_location(prepared)
         else:
             written = output.failures if any_failed else logs.root
-        has_advice = output.advice in cause
-        advice = "" if has_advice else next_step(job, output.root, script=prepared.script is not None)
         return Result.of(prepared, job, cause, written, advice)
 
     def _look_at_store(self, listener: Listener) -> None:

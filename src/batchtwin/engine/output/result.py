@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchtwin import errors
-from batchtwin.engine.job import Job, Status
+from batchtwin.engine.job import Job, Status, Way, way_on
 from batchtwin.engine.listener import counts
 from batchtwin.engine.output.failures import files_that_ended_the_job
 from batchtwin.engine.output.folder import OutputFolder
@@ -19,8 +19,9 @@ class Result:
 
     `counts` says what was scored; `files` and `failed` count a file that ended the job too. `written` is the
     predictions file, a text if that is a URL, else the place to look at; `refused` means that the script could not be
-    run. `advice` says how to go on, where it did not complete. `output` is the job's folder; `is_driver` says that the
-    MLflow driver scored, no script, and `predicts_text` that its model's signature has texts as predictions.
+    run. `advice` and `way` say how to go on, where it did not complete. `output` is the job's folder; `is_driver`
+    says that the MLflow driver scored, no script, and `predicts_text` that its model's signature has texts as
+    predictions.
     """
 
     status: Status
@@ -36,6 +37,7 @@ class Result:
     predicts_text: bool = False
     refused: bool = False
     advice: str = ""
+    way: Way = Way.NONE
 
     @classmethod
     def of(cls, prepared: Prepared, job: Job, cause: str, written: Path | str, advice: str = "") -> Result:
@@ -55,6 +57,7 @@ class Result:
             predicts_text=prepared.script is None and prepared.model.predicts_text,
             refused=job.fatal is not None and job.fatal.kind == "script",
             advice=advice,
+            way=way_on(job),
         )
 
     @property
