@@ -182,7 +182,7 @@ def test_after_a_bad_file_no_resume_is_next(echo: Callable[..., Path], tmp_path:
     rows = tmp_path / "rows"
     rows.mkdir()
     (rows / "a.csv").write_text("out\n1,2\n")
-    words = ["score", echo(), "--input", rows, "--output", tmp_path / "job", "--workers", "1"]
+    words: list[str | Path] = ["score", echo(), "--input", rows, "--output", tmp_path / "job", "--workers", "1"]
     code, text = on_terminal(words, {"NO_COLOR": "1"})
     assert code == 1
     assert text.endswith("next         correct the file, then batchtwin score ... --overwrite\n")

@@ -88,6 +88,44 @@ def test_first_failure_is_shown(project: Project) -> None:
     assert "batchtwin/scoring" not in done.err
 
 
+@pytest.mark.ours("5", "A message of many lines is shown once, and cut; logs/user/error has all of it.")
+def test_message_of_many_lines(project: Project) -> None:
+    project.files(2)
+    project.settings = {"error_threshold": 0, "retry_settings": {"max_retries": 1}}
+    project.script = """
+        TABLE = ["a table:", *(f"row {n}" for n in range(100)), "no column x"]
+        def deep(path):
+            raise ValueError("\\n".join(TABLE))
+        def run(mini_batch):
+            return [deep(mini_batch[0])]
+    """
+    done = project.score("--workers", "1")
+    lines = done.err.splitlines()
+    assert len(lines) < 25
+    [first] = [line for line in lines if line.startswith("First failure: ")]
+    assert first.startswith("First failure: ValueError: a table: (mini batch ") and first.endswith(", try 1)")
+    assert done.err.count("no column x") == done.err.count("row 1\n") == 1 and "row 50" not in done.err
+    assert "... (95 lines left out; logs/user/error/node0/process000.txt has them)" in lines
+    assert 'driver.py", line 4, in deep' in done.err and 'driver.py", line 6, in run' in done.err
+    [cause] = [line for line in lines if line.startswith("First cause: ")]
+    assert cause.startswith("First cause: ValueError: a table: (mini batch ")
+    assert cause.endswith("... (see the first failure above)")
+    assert "row 50" in done.log("user/error/node0/process000.txt") and "row 50" in done.log("job_result.txt")
+
+
+@pytest.mark.ours("5", "The script's own line is shown where the end of the traceback lies in a library.")
+def test_line_of_the_script(project: Project) -> None:
+    project.files(1)
+    project.script = """
+        import json, re
+        def run(mini_batch):
+            nested = "(" * 50 + ")" * 49
+            return [re.compile(nested)]
+    """
+    done = project.score("--workers", "1")
+    assert f"In the script at {project.folder}/code/driver.py:5" in done.err.splitlines()
+
+
 @pytest.mark.on_ray
 @pytest.mark.ours("5", "SIGINT and SIGTERM cancel in order: workers end, what is done stays, exit code 130.")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

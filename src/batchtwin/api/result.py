@@ -39,7 +39,8 @@ class Result:
     `status` is `Completed`, `Failed` or `Canceled` (a text); `cause` says why it did not complete, `advice` how to go
     on. `summary` and `counts` are the lines that the command prints. `files` have been processed, `failed` of them
     failed, `rows` are lines of predictions. `folder` is the job's; `written` the predictions file or its URL, or the
-    place to look at. `warnings` are sentences.
+    place to look at. `warnings` are sentences. `recalled_cause` is the cause for a person who has seen the first
+    failure while the job ran; empty without a cause.
     """
 
     status: Status
@@ -56,6 +57,7 @@ class Result:
     warnings: tuple[str, ...]
     exit_code: int
     predictions_file: Path | None = None
+    recalled_cause: str = field(default="")
     _way: Way = field(default=Way.NONE)
     _is_driver: bool = field(default=False)
     _is_text: bool = field(default=False)
@@ -79,6 +81,7 @@ class Result:
             warnings=warnings,
             exit_code=ended.exit_code,
             predictions_file=ended.output.predictions if is_complete else None,
+            recalled_cause=ended.recalled_cause,
             _way=ended.way,
             _is_driver=ended.is_driver,
             _is_text=ended.predicts_text,

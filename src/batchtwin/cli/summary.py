@@ -29,7 +29,7 @@ def tell(result: Result, *, as_json: bool = False) -> None:
     if as_json:
         print_json(result.data())
         return
-    for text in filter(None, (result.cause, first_failed(result), result.advice)):
+    for text in filter(None, (result.recalled_cause or result.cause, first_failed(result), result.advice)):
         note(text)
     for line in _on_terminal(result) if sys.stdout.isatty() else _plain(result):
         typer.echo(line)

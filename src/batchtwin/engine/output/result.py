@@ -21,7 +21,7 @@ class Result:
     predictions file, a text if that is a URL, else the place to look at; `refused` means that the script could not be
     run. `advice` and `way` say how to go on, where it did not complete. `output` is the job's folder; `is_driver`
     says that the MLflow driver scored, no script, and `predicts_text` that its model's signature has texts as
-    predictions.
+    predictions. `recalled_cause` is the cause for a person who has seen the first failure.
     """
 
     status: Status
@@ -38,6 +38,7 @@ class Result:
     refused: bool = False
     advice: str = ""
     way: Way = Way.NONE
+    recalled_cause: str = ""
 
     @classmethod
     def of(cls, prepared: Prepared, job: Job, cause: str, written: Path | str, advice: str = "") -> Result:
