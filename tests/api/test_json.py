@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,18 @@ def test_the_end_of_a_failed_job_without_colour(project: Project) -> None:
     assert "\nFailed\n" in text
     assert f"failures     {job}/failures.jsonl\n" in text
     assert text.endswith(f"next         batchtwin resume {job} --retry-failed\n")
+
+
+def test_after_a_bad_file_no_resume_is_next(echo: Callable[..., Path], tmp_path: Path) -> None:
+    rows = tmp_path / "rows"
+    rows.mkdir()
+    (rows / "a.csv").write_text("out\n1,2\n")
+    words: list[str | Path] = ["score", echo(), "--input", rows, "--output", tmp_path / "job", "--workers", "1"]
+    code, text = on_terminal(words, {"NO_COLOR": "1"})
+    assert code == 1
+    assert text.endswith("next         correct the file, then batchtwin score ... --overwrite\n")
+    again = read(batchtwin("resume", tmp_path / "job", "--json"))
+    assert again["advice"].startswith(f"Correct the file and score again with --output {tmp_path}/job --overwrite")
 
 
 def test_shell_completion() -> None:

@@ -24,6 +24,7 @@ from batchtwin.api.options import PlanOptions, ResumeOptions, ScoreOptions
 from batchtwin.cli import app
 from support import Project, wait_for
 
+Deploy = Callable[..., Path]
 InProcess = Callable[..., Any]
 ROWS = """
     def run(mini_batch):
@@ -372,3 +373,17 @@ def test_without_pandas_it_says_which_package(project: Project, in_process: InPr
     """
     text = in_process(script, project.write(), project.inputs)
     assert re.search("needs pandas, which is not installed here; install it: pip install pandas", text)
+
+
+def test_a_bad_file_that_ends_the_job_counts(echo: Deploy, tmp_path: Path) -> None:
+    rows = tmp_path / "rows"
+    rows.mkdir()
+    (rows / "a.csv").write_text("out\n1\n")
+    (rows / "b.csv").write_text("out\n1,2,3\n")
+    result = batchtwin.score(echo(), rows, output=tmp_path / "job", workers=1)
+    data = result.data()
+    assert str(result.status) == "Failed"
+    assert [Path(record["file"]).name for record in result.failures] == ["b.csv"]
+    assert (result.failed, data["failed"]) == (1, 1)
+    assert result.files >= 1 and result.counts.endswith("; 1 file failed")
+    assert " 0 failed. The error threshold is" in result.summary  # the service's line, as the service counts

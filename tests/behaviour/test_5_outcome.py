@@ -88,6 +88,44 @@ def test_first_failure_is_shown(project: Project) -> None:
     assert "batchtwin/scoring" not in done.err
 
 
+@pytest.mark.ours("5", "A message of many lines is shown once, and cut; logs/user/error has all of it.")
+def test_message_of_many_lines(project: Project) -> None:
+    project.files(2)
+    project.settings = {"error_threshold": 0, "retry_settings": {"max_retries": 1}}
+    project.script = """
+        TABLE = ["a table:", *(f"row {n}" for n in range(100)), "no column x"]
+        def deep(path):
+            raise ValueError("\\n".join(TABLE))
+        def run(mini_batch):
+            return [deep(mini_batch[0])]
+    """
+    done = project.score("--workers", "1")
+    lines = done.err.splitlines()
+    assert len(lines) < 25
+    [first] = [line for line in lines if line.startswith("First failure: ")]
+    assert first.startswith("First failure: ValueError: a table: (mini batch ") and first.endswith(", try 1)")
+    assert done.err.count("no column x") == done.err.count("row 1\n") == 1 and "row 50" not in done.err
+    assert "... (95 lines left out; logs/user/error/node0/process000.txt has them)" in lines
+    assert 'driver.py", line 4, in deep' in done.err and 'driver.py", line 6, in run' in done.err
+    [cause] = [line for line in lines if line.startswith("First cause: ")]
+    assert cause.startswith("First cause: ValueError: a table: (mini batch ")
+    assert cause.endswith("... (see the first failure above)")
+    assert "row 50" in done.log("user/error/node0/process000.txt") and "row 50" in done.log("job_result.txt")
+
+
+@pytest.mark.ours("5", "The script's own line is shown where the end of the traceback lies in a library.")
+def test_line_of_the_script(project: Project) -> None:
+    project.files(1)
+    project.script = """
+        import json, re
+        def run(mini_batch):
+            nested = "(" * 50 + ")" * 49
+            return [re.compile(nested)]
+    """
+    done = project.score("--workers", "1")
+    assert f"In the script at {project.folder}/code/driver.py:5" in done.err.splitlines()
+
+
 @pytest.mark.on_ray
 @pytest.mark.ours("5", "SIGINT and SIGTERM cancel in order: workers end, what is done stays, exit code 130.")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -175,3 +213,27 @@ def test_verdict_does_not_depend_on_timing(project: Project) -> None:
     verdicts = [project.score("--overwrite", "--workers", workers) for workers in ("1", "2", "8")]
     assert {verdict.code for verdict in verdicts} == {1}
     assert all("which exceeds error threshold 1." in verdict.err for verdict in verdicts)
+
+
+@pytest.mark.ours(
+    "5", "A completed job with failed files says why the first one failed, in one line, and where all are."
+)
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("def run(mini_batch): return mini_batch[:1]", "run() returned 1 results for 2 files; return one per file"),
+        (
+            "def run(mini_batch):\n    if '00' in mini_batch[0]: raise ValueError('no\\ngood')\n    return mini_batch",
+            "no good",
+        ),
+    ],
+)
+def test_why_files_failed(project: Project, script: str, reason: str) -> None:
+    project.files(4)
+    project.settings = {"mini_batch_size": 2, "retry_settings": {"max_retries": 1}}
+    project.script = script
+    done = project.score("--workers", "1")
+    assert done.code == 0 and done.out.startswith("Completed\n")
+    [line] = [line for line in done.err.splitlines() if " failed, the first by: " in line]
+    assert line.startswith("2 files failed") and reason in line and "00.txt" in line
+    assert line.endswith(f"see {done.output / 'failures.jsonl'}")

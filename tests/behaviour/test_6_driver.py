@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from support import Finished, Project
+from report_page import Page
+from support import Finished, Project, batchtwin
 
 ANSWER = """
     import mlflow
@@ -264,6 +265,20 @@ def test_bad_data(score: Score, content: str, text: str) -> None:
     assert list((done.output / "named-outputs/score").iterdir()) == []
     [record] = done.failures
     assert (record["kind"], record["attempts"]) == ("bad_file", 1)
+
+
+@pytest.mark.ours("6", "After a bad file the advice is to correct it and score again: no resume takes a changed input.")
+def test_advice_after_a_bad_file(score: Score) -> None:
+    done = score("add", {"a.csv": "n,x,s\nno,2,a\n", "b.csv": "n,x,s\n1,2,a\n"})
+    advice = f"Correct the file and score again with --output {done.output} --overwrite: "
+    assert done.code == 1 and advice in done.err and "add --bad-files quarantine" in done.err
+    assert "waiting mini batch" not in done.err and "--accept-changed" not in done.err
+    page = Page.read(done.output)
+    assert advice in page.words and f"batchtwin resume {done.output}" not in page.words.replace(advice, "")
+    checked = batchtwin("verify", done.output)
+    assert advice in checked.out + checked.err and "waiting mini batch" not in checked.out + checked.err
+    again = batchtwin("resume", done.output)  # of the same file
+    assert again.code == 1 and advice in again.err
 
 
 @pytest.mark.documented("6", "A file of an unsupported type fails the job, before anything is scored.")

@@ -41,6 +41,20 @@ def test_a_complete_job(project: Project) -> None:
     assert any("mini-batch 2, try 1" in title and "50 rows" in title for title in page.titles)
 
 
+@pytest.mark.ours("9", "The report names the commands that change something, as the console does.")
+def test_a_plain_resume_that_changes_nothing_is_not_named(project: Project) -> None:
+    project.script = FAILS
+    project.settings = {"error_threshold": 0, "retry_settings": {"max_retries": 1}}
+    project.files(3)
+    done = project.score("--workers", "1")
+    page = Page.read(done.output)
+    resume = f"batchtwin resume {done.output}"
+    assert f"`{resume}` alone changes nothing" in done.err
+    assert f"`{resume}` alone changes nothing; `{resume} --retry-failed` runs" in page.words
+    assert "Run the failed files again, once the cause is fixed" in page.words
+    assert "Go on where it ended" not in page.words
+
+
 @pytest.mark.ours("9", "The report of a failed job names the cause, the script's line and the files, by cause.")
 def test_a_failed_job(project: Project) -> None:
     project.script = FAILS

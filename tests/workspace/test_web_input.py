@@ -14,8 +14,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
+from batchtwin.inputs.public_address import is_public
 from batchtwin.inputs.public_blobs import fetch, is_remote_input, web_address
-from batchtwin.inputs.public_web import ALLOW_PRIVATE, Limits, PublicWeb, WebError, is_public, refuse_private
+from batchtwin.inputs.public_web import ALLOW_PRIVATE, Limits, PublicWeb, WebError, refuse_private
 from batchtwin.workspace.entities import JobStatus
 from batchtwin.workspace.errors import InvalidError
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchtwin import errors
-from batchtwin.engine.job import Status
+from batchtwin.engine.job import Status, Way
 from batchtwin.engine.output.folder import FAILURES, REPORT
 from batchtwin.errors import BatchTwinError
 from batchtwin.safe_open import open_file
@@ -39,7 +39,8 @@ class Result:
     `status` is `Completed`, `Failed` or `Canceled` (a text); `cause` says why it did not complete, `advice` how to go
     on. `summary` and `counts` are the lines that the command prints. `files` have been processed, `failed` of them
     failed, `rows` are lines of predictions. `folder` is the job's; `written` the predictions file or its URL, or the
-    place to look at. `warnings` are sentences.
+    place to look at. `warnings` are sentences. `recalled_cause` is the cause for a person who has seen the first
+    failure while the job ran; empty without a cause.
     """
 
     status: Status
@@ -56,6 +57,8 @@ class Result:
     warnings: tuple[str, ...]
     exit_code: int
     predictions_file: Path | None = None
+    recalled_cause: str = field(default="")
+    _way: Way = field(default=Way.NONE)
     _is_driver: bool = field(default=False)
     _is_text: bool = field(default=False)
 
@@ -78,6 +81,8 @@ class Result:
             warnings=warnings,
             exit_code=ended.exit_code,
             predictions_file=ended.output.predictions if is_complete else None,
+            recalled_cause=ended.recalled_cause,
+            _way=ended.way,
             _is_driver=ended.is_driver,
             _is_text=ended.predicts_text,
         )
@@ -116,6 +121,11 @@ class Result:
         """The job's page, if there is one."""
         path = self.folder / REPORT
         return path if path.is_file() else None
+
+    @property
+    def must_score_again(self) -> bool:
+        """Whether an input has to be corrected, which no resume takes."""
+        return self._way is Way.SCORE
 
     def raise_for_status(self) -> Result:
         """Return this result if the job completed.

@@ -11,11 +11,16 @@ from typing import TYPE_CHECKING
 import typer
 
 from batchtwin.cli.messages import note, print_json
+from batchtwin.engine.output.folder import FAILURES
+from batchtwin.inputs.location import redact
 from batchtwin_node.readers.bad_file import printable
 
 if TYPE_CHECKING:
     from batchtwin.api.result import Result
 
+FILES_SHOWN = 3
+# Characters of a reason.
+REASON = 400
 COLOURS = {"Completed": "green", "Failed": "red", "Canceled": "yellow"}
 
 
@@ -24,10 +29,25 @@ def tell(result: Result, *, as_json: bool = False) -> None:
     if as_json:
         print_json(result.data())
         return
-    for text in filter(None, (result.cause, result.advice)):
+    for text in filter(None, (result.recalled_cause or result.cause, first_failed(result), result.advice)):
         note(text)
     for line in _on_terminal(result) if sys.stdout.isatty() else _plain(result):
         typer.echo(line)
+
+
+def first_failed(result: Result) -> str:
+    """Say why the first file failed of a job that completed all the same, and where the others are; else empty."""
+    # With advice, it was complete before: nothing ran that this would be news of.
+    if not result.ok or result.advice or not result.failures:
+        return ""
+    record = result.failures[0]
+    where = record.get("file") or ", ".join(record.get("files", ())[:FILES_SHOWN])
+    others = len(record.get("files", ())) - FILES_SHOWN
+    more = f" and {others} more" if others > 0 else ""
+    reason = " ".join(str(record.get("message", "")).split())
+    reason = reason if len(reason) <= REASON else f"{reason[:REASON]}..."
+    files = f"{result.failed} {'file' if result.failed == 1 else 'files'} failed"
+    return f"{files}, the first by: {redact(f'{reason} ({where}{more})')}; see {result.folder / FAILURES}"
 
 
 def _plain(result: Result) -> Iterator[str]:
@@ -54,7 +74,9 @@ def _on_terminal(result: Result) -> Iterator[str]:
 
 
 def next_command(result: Result) -> str:
-    """Return the command that is likely the next one."""
+    """Return the command that is likely the next one, or what to do."""
+    if result.must_score_again:
+        return "correct the file, then batchtwin score ... --overwrite"
     resume = f"batchtwin resume {quote(str(result.folder))}"
     # What is canceled goes on first; what failed stays failed.
     if result.failed and str(result.status) != "Canceled":

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from batchtwin.engine.job import Job, Status
-from batchtwin.engine.listener import Listener
 from batchtwin.engine.prepare import Resolved
 from batchtwin.environments.differences import missing_module
 from batchtwin.environments.placement import requested_or_reason
 from batchtwin.errors import BatchTwinError
+from batchtwin_node.protocol import Failure
 from batchtwin_node.script.imports import lies_elsewhere, similar_module
 
 
-def first_cause(job: Job, listener: Listener) -> str:
-    """Return why the job did not complete, with the first real cause: the service's own texts hide it [+]."""
+def first_cause(job: Job, tell: Callable[[Failure], str]) -> str:
+    """Return why the job did not complete, with the first real cause: the service's own texts hide it [+].
+
+    `tell` puts a failure in words.
+    """
     if job.fatal is not None:
-        return listener.told(job.fatal)
+        return tell(job.fatal)
     if job.status is Status.FAILED and job.first_failure is not None:
-        return f"{job.cause}\nFirst cause: {listener.told(job.first_failure)}"
+        return f"{job.cause}\nFirst cause: {tell(job.first_failure)}"
     return job.cause
 
 

@@ -197,18 +197,42 @@ class Job:
         return []
 
 
+class Way(StrEnum):
+    """How to go on with a job that did not complete."""
+
+    NONE = ""
+    RESUME = "resume"
+    RETRY = "retry"
+    SCORE = "score"
+
+
+def way_on(job: Job) -> Way:
+    """Return how to go on with a job: only a retry changes what is settled, and no resume takes a corrected input."""
+    if job.status is Status.COMPLETED:
+        return Way.NONE
+    if job.fatal is not None and job.fatal.kind == "bad_file":
+        return Way.SCORE
+    return Way.RETRY if job.is_settled else Way.RESUME
+
+
 def next_step(job: Job, root: Path, *, script: bool) -> str:
     """Say which command goes on with the job in `root`, and what it runs; empty for a completed one.
 
     `script`: the job has a scoring script, which may be what has to be changed.
     """
-    if job.status is Status.COMPLETED:
+    way = way_on(job)
+    if way is Way.NONE:
         return ""
+    if way is Way.SCORE:
+        return (
+            f"Correct the file and score again with --output {root} --overwrite: `batchtwin resume` refuses a changed "
+            "input. To score the other files without it, add --bad-files quarantine"
+        )
     waiting, failed = len(job.items) - job.processed, job.failed_mini_batches
     what, parts = ("script or deployment", "code,deployment") if script else ("the deployment", "deployment")
     changed = f"; after a change of {what}, add --accept-changed {parts}"
     command = f"batchtwin resume {root}"
-    if job.is_settled:
+    if way is Way.RETRY:
         runs = " and ".join([_count(failed, "failed"), *([f"the {waiting} waiting"] if waiting else [])])
         return f"`{command}` alone changes nothing; `{command} --retry-failed` runs {runs}{changed}"
     again = f"; with --retry-failed, {_count(failed, 'failed')} too" if failed else ""

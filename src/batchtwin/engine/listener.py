@@ -12,6 +12,7 @@ from batchtwin.engine.output.failures import failed_file
 from batchtwin.engine.output.row_counts import row_count_warnings
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import Progress, progress_line, remaining_seconds
+from batchtwin.engine.report.causes import script_line
 from batchtwin.inputs.changes import Change
 from batchtwin.inputs.location import redact
 from batchtwin.inputs.plan import Plan
@@ -21,6 +22,10 @@ OVERVIEW_SECONDS = 5.0
 # The table of progress gets a row this long after the last one if the counts have changed, else after OVERVIEW_SECONDS.
 METRICS_SECONDS = 1.0
 TRACEBACK_LINES = 12
+# Of a message of more lines, and of a longer line, the rest is in the log only.
+HEAD_LINES, TAIL_LINES = 4, 3
+LONGEST_LINE = 2000
+USER_ERRORS = "logs/user/error"
 CHANGES_SHOWN = 50
 # These end the job, and are shown as its cause.
 SHOWN_AT_THE_END = frozenset({"bad_file", "write"})
@@ -36,7 +41,7 @@ class Listener:
         self._began = self._overview = self._measured = time.monotonic()
         self._processed = self._changed = 0
         self._picked: dict[int, float] = {}
-        self._shown = False
+        self._shown: Failure | None = None
         self._noted: set[str] = set()
 
     def prepared(self, prepared: Prepared) -> None:
@@ -66,9 +71,9 @@ class Listener:
                     self.note(note)
             return
         self._logs.failure(event, self.file_of(event))
-        if not self._shown and event.kind not in SHOWN_AT_THE_END:
-            self._shown = True
-            self._progress.note("\n".join([f"First failure: {self.told(event)}", *_end_of(event.traceback)]))
+        if self._shown is None and event.kind not in SHOWN_AT_THE_END:
+            self._shown = event
+            self._progress.note("\n".join([f"First failure: {self.told(event)}", *_end_of(event)]))
 
     def note(self, text: str) -> None:
         """Tell a sentence to the person, and to the overview."""
@@ -124,17 +129,39 @@ class Listener:
         return redact(known or self._plan.mini_batches[failure.mini_batch].files[0].path)
 
     def told(self, failure: Failure) -> str:
-        """A failure in one line: what, and in which file, or in which files, where it may be any of them."""
+        """A failure for people: what, and in which file, or in which files, where it may be any of them.
+
+        Of a message of many lines: the first and the last ones.
+        """
+        lines = self.told_in_full(failure).split("\n")
+        left_out = len(lines) - HEAD_LINES - TAIL_LINES
+        if left_out > 1:
+            note = f"... ({left_out} lines left out; {USER_ERRORS}/{failure.worker}.txt has them)"
+            lines[HEAD_LINES:-TAIL_LINES] = [note]
+        return "\n".join(map(_shortened, lines))
+
+    def told_in_full(self, failure: Failure) -> str:
+        """A failure with its whole message. The file is named on the first line."""
         if failure.kind == "bad_file" or failure.mini_batch is None:
             return failure.message
         mini_batch = self._plan.mini_batches[failure.mini_batch]
         others = 0 if failed_file(failure, mini_batch) else len(mini_batch.files) - 1
         files = self.file_of(failure) + (f" or one of {others} more" if others else "")
-        return f"{failure.message} (mini batch {failure.mini_batch}, {files}, try {failure.attempt})"
+        what, newline, rest = failure.message.partition("\n")
+        return f"{what} (mini batch {failure.mini_batch}, {files}, try {failure.attempt}){newline}{rest}"
+
+    def recalled(self, failure: Failure) -> str:
+        """A failure for the person who may have seen it as the first failure: then its first line is enough."""
+        text = self.told(failure)
+        what, _, rest = text.partition("\n")
+        return f"{what} ... (see the first failure above)" if rest and failure is self._shown else text
 
 
-def counts(job: Job, plan: Plan) -> str:
-    """Say how many files gave rows, how many rows, and how many files gave none; the parts of a file are one file."""
+def counts(job: Job, plan: Plan, ended_it: int = 0) -> str:
+    """Say how many files gave rows, how many rows, and how many files gave none; the parts of a file are one file.
+
+    `ended_it` counts the failed files that ended the job.
+    """
     parts: dict[str, list[Outcome | None]] = {}
     scored = empty = failed = 0
     for mini_batch in plan.mini_batches:
@@ -148,13 +175,23 @@ def counts(job: Job, plan: Plan) -> str:
             failed += len(mini_batch.files)
     scored += sum(all(outcomes) for outcomes in parts.values())
     ended_badly = {plan.mini_batches[number].files[0].path for number in job.out_of_tries}
-    failed += len(ended_badly & parts.keys())
+    failed += len(ended_badly & parts.keys()) + ended_it
     others = {"without rows": empty, "failed": failed}
     texts = (f"; {n} {'file' if n == 1 else 'files'} {what}" for what, n in others.items() if n)
     return f"{scored - empty} files, {job.rows} rows" + "".join(texts)
 
 
-def _end_of(trace: str) -> list[str]:
-    """The last frames of a traceback, without its last line, which is the message, and without Python's carets."""
-    lines = [line for line in trace.rstrip().splitlines() if line.strip(" ^~")]
-    return lines[-TRACEBACK_LINES:-1]
+def _end_of(failure: Failure) -> list[str]:
+    """The last frames of a traceback and, if they lack it, the line of the script; without Python's carets.
+
+    A traceback ends with the message, of as many lines as it has.
+    """
+    lines = failure.traceback.rstrip().split("\n")[: -len(failure.message.rstrip().split("\n"))]
+    shown = [line for line in lines if line.strip(" ^~")][1 - TRACEBACK_LINES :]
+    own, end = script_line("\n".join(lines)), script_line("\n".join(shown))
+    return [_shortened(line) for line in shown] + ([f"In the script at {own}"] if own != end else [])
+
+
+def _shortened(line: str) -> str:
+    left_out = len(line) - LONGEST_LINE
+    return f"{line[:LONGEST_LINE]}... ({left_out} characters left out)" if left_out > 0 else line

@@ -222,7 +222,7 @@ def dry_run(prepared: Prepared, backend: Backend) -> Trial:
         result = new_job(one, PlainProgress(notes), backend, dropped)
         with (output.logs / MINI_BATCHES).open(newline="") as stream:
             rows = [row for row in csv.DictReader(stream) if row["Mini-batch Id"] != NOTHING]
-    cause = "" if result.status is Status.COMPLETED else f"{notes.getvalue()}{result.cause}"
+    cause = "" if result.status is Status.COMPLETED else f"{notes.getvalue()}{result.recalled_cause or result.cause}"
     if not rows:
         return Trial(f"{result.status.value}: {result.cause.splitlines()[0]}", cause, result.exit_code)
     seconds = float(rows[-1]["Run Method Seconds"])

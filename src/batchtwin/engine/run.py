@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
@@ -165,29 +166,37 @@ class Run:
             self._look_at_store(listener)
         listener.row_counts(job)
         any_failed = self._complete(logs)
-        cause = self._backend.explain(first_cause(job, listener))
-        if reason := why_missing(prepared.resolved, self._ledger.fact("environment") or "", cause):
-            cause += f"\n{reason}"
-        if job.fatal is not None and job.fatal.kind == "write":
-            cause += f"; {output.advice}"
+        in_full, cause, recalled = self._causes(listener)
         logged = LogReader(logs.root, self._number)
         if note := self._on_logged(logged, job.status, output.root.name):
             listener.note(note)
         with suppress(OSError):  # the console has it too
             listener.measure(job)
-            logs.result(job, cause)
+            logs.result(job, in_full)
+        has_advice = output.advice in cause
+        advice = "" if has_advice else next_step(job, output.root, script=prepared.script is not None)
         with self._interrupts(), suppress(OSError):  # no signal ends a job that has ended
             self._warm_up.join()
-            if problem := report_at_end(output, self._ledger, end_of(self._number, job, cause)):
+            if problem := report_at_end(output, self._ledger, end_of(self._number, job, cause, advice)):
                 logs.progress(problem)
         written: Path | str
         if job.status is Status.COMPLETED:
             written = result_location(prepared)
         else:
             written = output.failures if any_failed else logs.root
-        has_advice = output.advice in cause
-        advice = "" if has_advice else next_step(job, output.root, script=prepared.script is not None)
-        return Result.of(prepared, job, cause, written, advice)
+        return replace(Result.of(prepared, job, cause, written, advice), recalled_cause=recalled)
+
+    def _causes(self, listener: Listener) -> list[str]:
+        """Why the job did not complete: in full, in a few lines, and for a person who has seen the first failure."""
+        job, prepared = self._job, self._prepared
+        tells = (listener.told_in_full, listener.told, listener.recalled)
+        causes = [self._backend.explain(first_cause(job, tell)) for tell in tells]
+        rest = ""
+        if reason := why_missing(prepared.resolved, self._ledger.fact("environment") or "", causes[0]):
+            rest += f"\n{reason}"
+        if job.fatal is not None and job.fatal.kind == "write":
+            rest += f"; {prepared.output.advice}"
+        return [cause + rest for cause in causes]
 
     def _look_at_store(self, listener: Listener) -> None:
         """Inputs of a store are looked at once, when all are scored: by one listing."""

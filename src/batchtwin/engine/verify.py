@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from batchtwin.engine.identity.changes import acceptances, changes_since
-from batchtwin.engine.job import next_step
+from batchtwin.engine.job import Way, next_step
 from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.output.difference import first_difference
 from batchtwin.engine.output.folder import MANIFEST, SCORE, OutputFolder
@@ -20,6 +20,7 @@ from batchtwin.engine.output.remote import RemoteOutput
 from batchtwin.engine.output.row_counts import row_count_warnings
 from batchtwin.engine.output.segments import range_problem
 from batchtwin.engine.prepare import Prepared
+from batchtwin.engine.report.facts import Ended, read_end
 from batchtwin.engine.resume import load_prepared
 from batchtwin.engine.run import job_of
 from batchtwin.errors import COMPLETED, FAILED, BatchTwinError
@@ -75,7 +76,7 @@ def verify(root: Path) -> Verdict:
         mini_batches = prepared.plan.mini_batches
         output = prepared.output
         if not output.manifest.exists():
-            problems.append(_incomplete(prepared, ended))
+            problems.append(_incomplete(prepared, ended, read_end(ledger)))
             problems += _segments(output, outcomes, mini_batches)
         else:
             manifest = Manifest.read(output.manifest)
@@ -94,9 +95,11 @@ def verify(root: Path) -> Verdict:
     return Verdict(tuple(problems), looked_at, tuple(row_count_warnings(mini_batches, outcomes)))
 
 
-def _incomplete(prepared: Prepared, ended: list[Outcome | Failure]) -> str:
+def _incomplete(prepared: Prepared, ended: list[Outcome | Failure], end: Ended | None) -> str:
     job, root = job_of(prepared), prepared.output.root
     job.replay(ended)
+    if end is not None and end.way == Way.SCORE:  # the ledger has what ended it as a try only
+        return f"{root}: the job failed by a bad file. {end.advice}"
     advice = next_step(job, root, script=prepared.script is not None) or "it writes what is done to the output"
     if job.is_settled:
         return f"{root}: the job failed: {job.cause} {advice}"

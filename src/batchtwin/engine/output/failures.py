@@ -29,13 +29,27 @@ def write_failures(path: Path, job: Job, plan: Plan) -> bool:
 def records(job: Job, plan: Plan) -> Iterator[Record]:
     """One record per failed file; a shortfall, where nobody knows which file it was, is one with `files`."""
     failures = dict(job.out_of_tries)
-    if job.fatal is not None and job.fatal.mini_batch is not None and job.fatal.kind != "write":
-        failures[job.fatal.mini_batch] = job.fatal
+    if (fatal := _fatal(job)) and fatal.mini_batch is not None:
+        failures[fatal.mini_batch] = fatal
     for mini_batch in plan.mini_batches:
         if mini_batch.id in failures:
             yield from _failed(failures[mini_batch.id], mini_batch)
         elif mini_batch.id in job.outcomes:
             yield from _short(job.outcomes[mini_batch.id], mini_batch)
+
+
+def files_that_ended_the_job(job: Job, plan: Plan) -> int:
+    """Count the files whose failure ended the job at once. `job.failed` lacks them: their mini-batch never ended."""
+    fatal = _fatal(job)
+    if fatal is None or fatal.mini_batch is None or job.has_ended(fatal.mini_batch):
+        return 0
+    return sum(1 for _ in _failed(fatal, plan.mini_batches[fatal.mini_batch]))
+
+
+def _fatal(job: Job) -> Failure | None:
+    """The failure of files that ended the job at once, if that is how it ended."""
+    fatal = job.fatal
+    return None if fatal is None or fatal.mini_batch is None or fatal.kind == "write" else fatal
 
 
 def _failed(failure: Failure, mini_batch: MiniBatch) -> Iterator[Record]:

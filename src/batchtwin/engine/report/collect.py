@@ -51,6 +51,8 @@ class Collected:
     status: str
     summary: str
     cause: str
+    way: str
+    advice: str
     began: float
     ended: float
     runs: int
@@ -94,6 +96,8 @@ def collect(output: OutputFolder, ledger: Ledger) -> Collected:
         status=status,
         summary=end.summary if end else "",
         cause=end.cause if end else "",
+        way=end.way if end else "",
+        advice=end.advice if end else "",
         began=began,
         ended=ended,
         runs=int(ledger.fact("runs") or 0),

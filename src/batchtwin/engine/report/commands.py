@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shlex import quote
 
-from batchtwin.engine.job import Status
+from batchtwin.engine.job import Status, Way
 from batchtwin.engine.report.collect import INTERRUPTED, Collected
 from batchtwin.engine.report.text import show
 
@@ -23,6 +23,10 @@ def commands_for(job: Collected) -> list[tuple[str, str]]:
         return [verify, *([retry] if job.counts.failed else []), report, against]
     if job.status == INTERRUPTED:
         return [resume, ("Check what is committed", verify[1]), report]
+    if job.way == Way.SCORE:
+        return [report]  # the advice says what to do
+    if job.way == Way.RETRY:
+        return [("Run the failed files again, once the cause is fixed", retry[1]), report]
     failed = [retry] if job.counts.failed else []
     if job.status == Status.FAILED:
         resume = ("Go on where it ended, once the cause is fixed", resume[1])

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from batchtwin import __version__
-from batchtwin.engine.job import Job
+from batchtwin.engine.job import Job, way_on
 from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.logs import now
 from batchtwin.engine.prepare import Prepared
@@ -41,13 +41,18 @@ class About:
 
 @dataclass(frozen=True)
 class Ended:
-    """How run number `run` ended; `at` is a time as in the logs."""
+    """How run number `run` ended; `at` is a time as in the logs.
+
+    `way` and `advice` say how to go on; both are empty in the ledger of an earlier version.
+    """
 
     run: int
     status: str
     summary: str
     cause: str
     at: str
+    way: str = ""
+    advice: str = ""
 
 
 _about, _ended = TypeAdapter(About), TypeAdapter(Ended)
@@ -85,9 +90,9 @@ def note_about(ledger: Ledger, prepared: Prepared) -> None:
     ledger.state(ABOUT, json.dumps(_about.dump_python(about)))
 
 
-def end_of(run: int, job: Job, cause: str) -> Ended:
+def end_of(run: int, job: Job, cause: str, advice: str) -> Ended:
     """Return how a run has ended, now."""
-    return Ended(run, job.status.value, job.summary, cause, now())
+    return Ended(run, job.status.value, job.summary, cause, now(), way_on(job).value, advice)
 
 
 def note_end(ledger: Ledger, ended: Ended) -> None:

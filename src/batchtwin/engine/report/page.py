@@ -85,6 +85,7 @@ def _summary(job: Collected) -> dict[str, object]:
         "cause_lines": [line for line in job.cause.splitlines() if line.strip()][:20],
         "cause_at": script_line(first.traceback) if failed and first else "",
         "trace": list(last_frames(first.traceback)) if failed and first else [],
+        "advice": job.advice,
         "commands": commands_for(job),
         "warnings": [*(word for word in about.warnings if not word.startswith(ENVIRONMENT)), *job.notes],
         "differences": differences,
