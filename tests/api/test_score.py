@@ -271,6 +271,11 @@ SLOW = """
 """
 
 
+def hears_interrupts() -> None:
+    """Tests that run in the background of a shell ignore SIGINT, and so would what they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def slow_caller(project: Project, script: str) -> subprocess.Popen[str]:
     """Start a script that scores slowly; return when the first mini-batch is committed."""
     project.files(3)
@@ -279,7 +284,10 @@ def slow_caller(project: Project, script: str) -> subprocess.Popen[str]:
     path = project.folder / "caller.py"
     path.write_text(script)
     words = [sys.executable, str(path), str(project.write()), str(project.inputs)]
-    caller = subprocess.Popen(words, cwd=project.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    caller = subprocess.Popen(
+        words, cwd=project.folder, stdout=pipe, stderr=pipe, text=True, preexec_fn=hears_interrupts
+    )
     ledger = project.folder / "job/job.sqlite"
     wait_for(lambda: (ledger.exists() and committed(ledger) > 0) or caller.poll() is not None)
     return caller
