@@ -39,7 +39,7 @@ env -u PYTHONDONTWRITEBYTECODE HOME=/tmp "$python" -W ignore -c '
 import contextlib, importlib
 for name in (
     "mlflow.pyfunc", "mlflow.sklearn", "mlflow.xgboost", "numpy", "pandas", "pyarrow.parquet", "PIL.Image",
-    "skops.io", "threadpoolctl", "xgboost.sklearn", "psutil", "pydantic.dataclasses", "rich.progress", "typer", "yaml",
+    "skops.io", "threadpoolctl", "xgboost.sklearn", "jinja2", "psutil", "pydantic.dataclasses", "rich.progress", "typer", "yaml",
 ):
     with contextlib.suppress(ImportError):
         importlib.import_module(name)

@@ -50,5 +50,5 @@ if [[ -n $bare ]]; then exit; fi
 say "compiling what jobs import"
 unset PYTHONDONTWRITEBYTECODE
 "$python" -m compileall -q src
-"$python" -W ignore -c 'import mlflow.pyfunc, mlflow.sklearn, pandas, pyarrow.parquet, rich.progress, sqlalchemy, typer, xgboost.sklearn'
+"$python" -W ignore -c 'import jinja2, mlflow.pyfunc, mlflow.sklearn, pandas, pyarrow.parquet, rich.progress, sqlalchemy, typer, xgboost.sklearn'
 "$python" -m batchtwin_node.driver.skops_startup
