@@ -29,6 +29,7 @@ echo 'click<8.2' >"$folder/beside.txt"
 "$uv" pip install --quiet --python "$folder/venv/bin/python" -r "$folder/lowest.txt" pytest pytest-xdist hypothesis jsonschema
 "$uv" pip install --quiet --python "$folder/venv/bin/python" --no-deps .
 echo "tests of the controller on the lowest versions"
-"$folder/venv/bin/python" -m pytest -q -p no:cacheprovider tests/deployment tests/spec \
-  tests/engine/test_{difference,job,output,prepare,progress}.py tests/environments/test_lines.py \
-  --deselect tests/spec/test_remote.py::test_a_file_of_the_web
+"$folder/venv/bin/python" -m pytest -q -p no:cacheprovider tests/deployment \
+  tests/inputs/test_{listing,plan,remote}.py tests/engine/test_{job,prepare,progress}.py \
+  tests/engine/output/test_{difference,folder}.py tests/environments/test_lines.py \
+  --deselect tests/inputs/test_remote.py::test_a_file_of_the_web

@@ -1,4 +1,4 @@
-"""`batchtwin` commands: a process for each, forked from one that has imported the package where that is the same."""
+"""Commands and programs: a process for each, forked from one that has the imports where that is the same."""
 
 from __future__ import annotations
 
@@ -10,14 +10,32 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 COMMAND = Path(sys.executable).with_name("batchtwin")
+# What most `batchtwin` commands import when they run; the command line imports it late.
+IMPORTS = (
+    "batchtwin.api.jobs",
+    "batchtwin.api.plans",
+    "batchtwin.azure.cli.commands",
+    "batchtwin.cli",
+    "batchtwin.engine.preview",
+    "batchtwin.engine.report.page",
+    "batchtwin.engine.run",
+    "batchtwin.engine.verify",
+    "batchtwin.workspace.workspace",
+    "jinja2",
+)
+# What programs import that make, load or look at models and runs.
+MODEL_IMPORTS = ("mlflow.pyfunc", "mlflow.sklearn", "mlflow.tracking", "pandas", "skops.io", "sqlalchemy", "xgboost")
+# MLflow reads these when it is imported.
+QUIET = {"GIT_PYTHON_REFRESH": "quiet", "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_LOGGING_LEVEL": "ERROR"}
 LIMITS = (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE, resource.RLIMIT_AS)
 # Bytes of an answer, at most.
 ANSWER = 100
@@ -36,8 +54,10 @@ def inherited(env: Mapping[str, str]) -> object:
 
 @dataclass
 class CommandServer:
-    """The process that forks commands; it ends with this one."""
+    """The process that forks commands and has these imports; it ends with this one."""
 
+    imports: Sequence[str] = IMPORTS
+    env: Mapping[str, str] = field(default_factory=dict)
     inherited: object = field(default_factory=lambda: inherited(os.environ))
 
     def __post_init__(self) -> None:
@@ -45,16 +65,27 @@ class CommandServer:
         self.requests, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         script = Path(__file__).with_name("fork_commands.py")
         with control:
-            words = [sys.executable, str(script), str(control.fileno()), str(COMMAND)]
-            self.process = subprocess.Popen(words, pass_fds=[control.fileno()], stdin=subprocess.DEVNULL)
+            words = [sys.executable, str(script), str(control.fileno()), *self.imports]
+            env = {**os.environ, **self.env}
+            self.process = subprocess.Popen(words, pass_fds=[control.fileno()], stdin=subprocess.DEVNULL, env=env)
 
-    def run(self, words: list[str], cwd: Path, env: Mapping[str, str], seconds: float) -> tuple[int, str, str]:
-        """Run a command; returns its exit code, standard output and standard error.
+    def run(
+        self,
+        words: list[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        seconds: float,
+        program: Path = COMMAND,
+        on_start: Callable[[int], None] = lambda pid: None,
+    ) -> tuple[int, str, str]:
+        """Run a command, or another Python program; returns its exit code, standard output and standard error.
+
+        `on_start` is called with the pid of the process while it runs.
 
         Raises:
             subprocess.TimeoutExpired: it did not end in time, and was killed.
         """
-        request = json.dumps({"words": words, "cwd": str(cwd), "env": dict(env)}).encode()
+        request = json.dumps({"program": str(program), "words": words, "cwd": str(cwd), "env": dict(env)}).encode()
         pipes = [os.pipe(), os.pipe()]
         answers, answers_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with answers, open(pipes[0][0], "rb") as out, open(pipes[1][0], "rb") as err:
@@ -64,6 +95,7 @@ class CommandServer:
                     socket.send_fds(self.requests, [request], fds)
             pid = int(answers.recv(ANSWER) or 0)
             assert pid, "fork_commands.py has ended; its error is above"
+            on_start(pid)
             try:
                 output, errors = read_all([out, err], seconds)
             except TimeoutError as error:
@@ -101,6 +133,7 @@ def read_all(streams: Sequence[BinaryIO], seconds: float) -> list[str]:
 
 
 _servers: list[CommandServer] = []
+_model_servers: list[CommandServer] = []
 
 
 def run(words: list[str], cwd: Path, env: Mapping[str, str], seconds: float) -> tuple[int, str, str]:
@@ -118,7 +151,39 @@ def run(words: list[str], cwd: Path, env: Mapping[str, str], seconds: float) -> 
     return done.returncode, done.stdout, done.stderr
 
 
+def run_program(
+    program: Path,
+    words: Sequence[str | Path],
+    cwd: Path,
+    seconds: float,
+    on_start: Callable[[int], None] = lambda pid: None,
+) -> tuple[int, str, str]:
+    """Run a Python program in a process that has imported MLflow and the libraries of the heart model.
+
+    Returns its exit code, standard output and standard error.
+    """
+    if not _model_servers:
+        _model_servers.append(CommandServer(MODEL_IMPORTS, QUIET))
+    [server] = _model_servers
+    return server.run([*map(str, words)], cwd, {**os.environ, **QUIET}, seconds, program, on_start)
+
+
+def run_code(code: str, words: Sequence[str | Path], cwd: Path, seconds: float) -> str:
+    """Run Python code as `run_program` does; returns what it printed.
+
+    Raises:
+        AssertionError: it failed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "program.py"
+        program.write_text(code)
+        status, output, errors = run_program(program, words, cwd, seconds)
+    assert status == 0, errors
+    return output
+
+
 def close() -> None:
-    """End the process that forks commands, if there is one."""
-    while _servers:
-        _servers.pop().close()
+    """End the processes that fork commands, if there are any."""
+    for servers in (_servers, _model_servers):
+        while servers:
+            servers.pop().close()

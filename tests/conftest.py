@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 import commands
-from support import RAY, RAY_STARTED_WITH, ROOT, Project
+from support import RAY, RAY_STARTED_WITH, ROOT, Project, unprivileged
 
 # A busy machine is no failure; a failing example can be run again from what is printed.
 settings.register_profile("project", deadline=None, print_blob=True)
@@ -58,6 +58,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def project(tmp_path: Path) -> Project:
     """An empty project in a folder of its own."""
     return Project(tmp_path / "project")
+
+
+@pytest.fixture
+def ordinary_user() -> Iterator[Path]:
+    """A folder in which file permissions bind this process, also when the tests run as root."""
+    with unprivileged() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,8 @@
-"""A process that has imported batchtwin and forks one process for each command: fork_commands.py CONTROL COMMAND.
+"""A process that has imported modules and forks one process for each command: fork_commands.py CONTROL [MODULE...].
 
-A request on the socket CONTROL is a JSON object {words, cwd, env} with three descriptors: standard output, standard
-error, and a socket for the answers, which are the command's pid and then its exit status as `os.waitpid` returns it.
-The forked process runs the script COMMAND, as the shell would. It inherits imports, nothing else.
+A request on the socket CONTROL is a JSON object {program, words, cwd, env} with three descriptors: standard output,
+standard error, and a socket for the answers, which are the command's pid and then its exit status as `os.waitpid`
+returns it. The forked process runs the Python program, as the shell would. It inherits imports, nothing else.
 """
 
 from __future__ import annotations
@@ -18,16 +18,6 @@ import socket
 import sys
 from collections.abc import Iterable
 from typing import Any
-
-# What most commands import when they run; the command line imports it late.
-import batchtwin.api.jobs
-import batchtwin.api.plans
-import batchtwin.azure.cli.commands
-import batchtwin.cli
-import batchtwin.engine.preview
-import batchtwin.engine.run
-import batchtwin.engine.verify
-import batchtwin.workspace.workspace  # noqa: F401
 
 # What a command imports that is given such a URL; imported with the first of them.
 DRIVERS = {"s3://": "s3fs", "gs://": "gcsfs"}
@@ -91,8 +81,10 @@ def answer_status(running: selectors.BaseSelector, key: selectors.SelectorKey) -
         answer.send(str(os.waitpid(pid, 0)[1]).encode())
 
 
-def main(control: int, command: str) -> None:
-    """Serve, and run the command in each process that is forked."""
+def main(control: int, modules: Iterable[str]) -> None:
+    """Import, serve, and run the program in each process that is forked."""
+    for module in modules:
+        importlib.import_module(module)
     gc.freeze()
     # Ctrl-C is for the commands.
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -104,10 +96,10 @@ def main(control: int, command: str) -> None:
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
-    sys.path[0] = os.path.dirname(command)
-    sys.argv = [command, *request["words"]]
-    runpy.run_path(command, run_name="__main__")
+    sys.path[0] = os.path.dirname(request["program"])
+    sys.argv = [request["program"], *request["words"]]
+    runpy.run_path(request["program"], run_name="__main__")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    main(int(sys.argv[1]), sys.argv[2:])

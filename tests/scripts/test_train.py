@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import yaml
+
+from commands import run_code, run_program
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts/train.py"
@@ -73,22 +75,15 @@ class Training:
         return self.folder / "model"
 
 
-def command(*arguments: str) -> list[str]:
-    """Return the command line of a training."""
-    return [sys.executable, str(SCRIPT), *arguments]
-
-
 def run_training(folder: Path, *arguments: str) -> Training:
     """Train in `folder` to the end, on `train.csv` in it unless the arguments name another table."""
-    line = command("--data", "train.csv", *arguments)
-    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=DEADLINE)
-    return Training(folder, done.stdout, done.stderr, done.returncode)
+    code, out, err = run_program(SCRIPT, ["--data", "train.csv", *arguments], folder, DEADLINE)
+    return Training(folder, out, err, code)
 
 
 def python(code: str, folder: Path, *arguments: str | Path) -> str:
-    """Run a program in a fresh process, warnings as they come; return what it printed."""
-    line = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(line, cwd=folder, check=True, capture_output=True, text=True, timeout=DEADLINE).stdout
+    """Run a program in a process of its own; return what it printed."""
+    return run_code(code, arguments, folder, DEADLINE)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -98,10 +93,12 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Training:
-    """One training, in an empty folder with a copy of the table."""
+    """One training as people start it, in an empty folder with a copy of the table."""
     folder = tmp_path_factory.mktemp("trained")
     shutil.copy(TABLE, folder / "train.csv")
-    return run_training(folder)
+    line = [sys.executable, str(SCRIPT), "--data", "train.csv"]
+    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=DEADLINE)
+    return Training(folder, done.stdout, done.stderr, done.returncode)
 
 
 def predict(model: Path) -> list[str]:
@@ -256,6 +253,7 @@ def test_training_that_changes_nothing_leaves_the_model_untouched(trained: Train
 
 def test_training_with_other_data_replaces_the_model(trained: Training, tmp_path: Path) -> None:
     shutil.copytree(trained.model, tmp_path / "model")
+    shutil.copy(trained.folder / "mlflow.db", tmp_path)  # or MLflow makes its tables, which takes seconds
     (tmp_path / "train.csv").write_text(
         edited(2, "target", "1" if TABLE.read_text().splitlines()[1][-1] == "0" else "0")
     )
@@ -359,22 +357,22 @@ def test_a_failure_after_the_fit_leaves_the_old_model(old: Path) -> None:
     assert_untouched(old)
 
 
-def await_half_a_model(folder: Path, process: subprocess.Popen[str]) -> None:
+def await_half_a_model(folder: Path, pid: int) -> None:
     """Return as soon as the training in `folder` has written the trees of its new model, but not all of it."""
     begun = time.monotonic()
     while not list(folder.glob(".model*/new/model.skops")):
         assert time.monotonic() - begun < DEADLINE
-        with suppress(subprocess.TimeoutExpired):
-            pytest.fail(f"the training ended: {process.wait(0.01)}")
+        os.kill(pid, 0)  # it has not ended
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopping_it_leaves_the_old_model(old: Path, number: signal.Signals) -> None:
-    line = command("--data", "train.csv", *SHORT)
-    with subprocess.Popen(line, cwd=old, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        await_half_a_model(old, process)
-        process.send_signal(number)
-        stdout, stderr = process.communicate(timeout=DEADLINE)
-    assert (process.returncode, stdout) == (128 + number, "")
+    def stop(pid: int) -> None:
+        await_half_a_model(old, pid)
+        os.kill(pid, number)
+
+    code, stdout, stderr = run_program(SCRIPT, ["--data", "train.csv", *SHORT], old, DEADLINE, stop)
+    assert (code, stdout) == (128 + number, "")
     assert stderr == f"train: stopped by {number.name}; model is as it was\n"
     assert_untouched(old)

@@ -121,8 +121,9 @@ class Rehearsal:
 
     def process(self, job: JobRecord) -> psutil.Process | None:
         """The job's process, if it is there."""
-        found = (each for each in psutil.process_iter(["cmdline"]) if job.name in (each.info["cmdline"] or []))
-        return next(found, None)
+        words = str(job.output)  # a name may be another job's too, in a workspace of other tests
+        processes = psutil.process_iter(["cmdline"])
+        return next((process for process in processes if words in (process.info["cmdline"] or [])), None)
 
 
 @pytest.fixture(scope="module")
