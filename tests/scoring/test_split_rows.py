@@ -8,11 +8,13 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from batchtwin import plan as batchtwin_plan
 from batchtwin.inputs import parts
 from batchtwin_node.driver.parts import score_part
 from batchtwin_node.readers.bad_file import NotInPartsError
@@ -183,3 +185,68 @@ def test_files_below_the_size_are_whole_under_auto(split: Project) -> None:
     done = split.score("--split-rows", "auto")
     assert done.code == 0
     assert "There are 1 mini batches with 1 items" in done.out
+
+
+def plan_of(project: Project, *words: str) -> dict[str, Any]:
+    done = batchtwin("plan", project.write(), "--input", project.inputs, "--json", *words)
+    assert done.code == 0, done.err
+    facts: dict[str, Any] = json.loads(done.out)
+    return facts
+
+
+def large(path: Path, size: int = 20 << 20) -> None:
+    """A file whose rows nobody reads."""
+    path.write_text("x,s\n1,a\n")
+    with path.open("r+b") as stream:
+        stream.truncate(size)
+
+
+def test_a_plan_counts_parts(split: Project, table: pd.DataFrame) -> None:
+    table.to_csv(split.inputs / "a.csv", index=False)
+    facts = plan_of(split, "--split-rows", "100")
+    assert (facts["files"], facts["mini_batches"]) == (1, 10)
+    assert facts["split_rows"] == "10 parts of a.csv"
+    made = batchtwin_plan(split.write(), split.inputs, split_rows=500)
+    assert made.facts["split_rows"] == "2 parts of a.csv"
+
+
+def test_a_plan_says_where_parts_would_help(split: Project) -> None:
+    large(split.inputs / "a.csv")
+    (split.inputs / "b.csv").write_text("x,s\n1,a\n")
+    text = plan_of(split, "--workers", "2")["split_rows"]
+    assert text.startswith("would help: a.csv has 99 % of the bytes"), text
+    assert "--split-rows auto makes about 3 parts for 2 workers" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--workers", "1"], "would not help: a.csv has 100 % of the bytes, and whole it is one worker's, but"),
+        (["--workers", "2", "--bad-files", "quarantine"], "not available: a.csv has 100 % of the bytes"),
+    ],
+)
+def test_a_plan_says_why_parts_would_not(split: Project, words: list[str], text: str) -> None:
+    large(split.inputs / "a.csv")
+    assert plan_of(split, *words)["split_rows"].startswith(text)
+
+
+def test_a_plan_says_that_a_script_reads_files_itself(project: Project) -> None:
+    large(project.inputs / "a.csv")
+    project.script = "def run(mini_batch): return mini_batch"
+    assert "brings a scoring script" in plan_of(project, "--workers", "2")["split_rows"]
+
+
+def test_a_plan_says_nothing_of_parts_where_files_are_many_or_small(split: Project) -> None:
+    for name in "abc":
+        large(split.inputs / f"{name}.csv")
+    assert "split_rows" not in plan_of(split, "--workers", "2")
+    for name in "bc":
+        (split.inputs / f"{name}.csv").unlink()
+    large(split.inputs / "a.csv", 1 << 20)
+    assert "split_rows" not in plan_of(split, "--workers", "2")
+
+
+def test_a_plan_without_input_refuses_parts_for_a_script(project: Project) -> None:
+    project.script = "def run(mini_batch): return mini_batch"
+    done = batchtwin("plan", project.write(), "--split-rows", "500")
+    assert (done.code, "--split-rows is for the MLflow driver" in done.err) == (2, True)
