@@ -19,6 +19,7 @@ from batchtwin.inputs import parts
 from batchtwin_node.driver.parts import score_part
 from batchtwin_node.readers.bad_file import NotInPartsError
 from batchtwin_node.readers.signature import Column, Signature
+from batchtwin_node.writers.predictions import tabular_lines
 from support import Project, batchtwin
 
 ROWS = 1000
@@ -111,6 +112,14 @@ NOT_ROW_WISE: dict[str, Callable[[pd.DataFrame], object]] = {
     "one": lambda frame: 1,
     "largest": lambda frame: frame.x - frame.x.max(),
     "sum": lambda frame: frame.x.cumsum(),
+    "missing": lambda frame: pd.Series([None if x > 50 else int(x) for x in frame.x]),
+    "missing in a table": lambda frame: pd.DataFrame({"y": [None if 50 < x < 60 else int(x) for x in frame.x], "z": 1}),
+    "fractions": lambda frame: pd.Series([x + 0.5 if x > 50 else int(x) for x in frame.x]),
+    "booleans": lambda frame: np.array([bool(x > 20) if x < 50 else 2 for x in frame.x]),
+    "times": lambda frame: (pd.Timestamp("2026-01-01") + pd.to_timedelta(frame.x // 50, "s")).astype(str),
+    "columns": lambda frame: pd.DataFrame([{"a": 1, "b": 2} if x > 50 else {"a": 1} for x in frame.x]),
+    "order": lambda frame: pd.DataFrame([{"a": 1, "b": 2} if x > 50 else {"b": 2, "a": 1} for x in frame.x]),
+    "width": lambda frame: pd.Series([f"{text}" for text in pd.Series(10 ** (frame.x // 40)).to_string().split("\n")]),
     "limit": lambda frame: [1 / (len(frame) > 60)] * len(frame),
 }
 
@@ -123,6 +132,33 @@ def test_a_model_that_is_not_row_wise_is_found_out(tmp_path: Path, table: pd.Dat
     with pytest.raises(NotInPartsError, match="does not treat rows one by one"):
         for part in parts.split(str(path), parts.FEWEST_ROWS):
             score_part(str(path), part, signature, NOT_ROW_WISE[how])
+
+
+ROW_WISE: dict[str, Callable[[pd.DataFrame], object]] = {
+    "missing": lambda frame: [None if x > 50 else int(x) for x in frame.x],
+    "objects": lambda frame: pd.Series([None if x > 50 else int(x) for x in frame.x], dtype=object),
+    "small": lambda frame: pd.to_numeric(frame.x.astype(int), downcast="integer"),
+    "texts": lambda frame: np.array(["long" * int(x) for x in frame.x]),
+    "categories": lambda frame: pd.Series(frame.x > 50).map({True: "yes", False: "no"}).astype("category"),
+    "times": lambda frame: pd.Timestamp("2026-01-01") + pd.to_timedelta(frame.x // 50, "s"),
+    "dicts": lambda frame: [{"a": 1, "b": 2} if x > 50 else {"a": 1} for x in frame.x],
+}
+
+
+@pytest.mark.parametrize("how", ROW_WISE)
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_types_that_differ_by_part_do_no_harm_where_texts_are_the_same(
+    tmp_path: Path, table: pd.DataFrame, how: str, ending: str
+) -> None:
+    path = tmp_path / f"a.{ending}"
+    if ending == "csv":
+        table.to_csv(path, index=False)
+    else:
+        table.to_parquet(path, row_group_size=100)
+    signature = Signature((Column("x", "double"), Column("s", "string")))
+    pieces = parts.split(str(path), parts.FEWEST_ROWS)
+    lines = b"".join(score_part(str(path), part, signature, ROW_WISE[how]).data for part in pieces)
+    assert lines == tabular_lines(ROW_WISE[how](table), path.name).data
 
 
 def test_then_whole_files_are_scored(tmp_path: Path, table: pd.DataFrame) -> None:
