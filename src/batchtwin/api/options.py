@@ -42,11 +42,13 @@ class PlanOptions(TypedDict, total=False):
     """`model`: the model's folder, or its URL. `set`: keys of the deployment to override, dotted, with their values.
 
     `env` is `"auto"`, `"here"`, `"venv"`, the path of an environment, or `"image:TAG"`; `python` a version for it.
+    `split_rows` scores large files in parts of so many rows, or of a size that fits (`"auto"`).
     """
 
     model: PathLike | None
     workers: int | None
     bad_files: Literal["fail", "quarantine"]
+    split_rows: int | Literal["auto"] | None
     set: Mapping[str, object] | None
     env: PathLike
     python: str | None
@@ -55,16 +57,12 @@ class PlanOptions(TypedDict, total=False):
 
 
 class ScoreOptions(PlanOptions, RayChoice, total=False):
-    """`output`: the folder of the job, or a URL; by default a new one in `outputs/`. `overwrite` replaces its job.
-
-    `split_rows` scores large files in parts of so many rows, or of a size that fits (`"auto"`).
-    """
+    """`output`: the folder of the job, or a URL; by default a new one in `outputs/`. `overwrite` replaces its job."""
 
     output: PathLike | None
     overwrite: bool
     hash_inputs: bool
     strict_inputs: bool
-    split_rows: int | Literal["auto"] | None
     coalesce: bool
     allow_builds: bool
     follow_links: bool

@@ -20,6 +20,7 @@ from batchtwin.cli.options import (
     OptionalInputPath,
     Overrides,
     PythonVersion,
+    SplitRows,
     StrictEnvironment,
     Workers,
 )
@@ -34,6 +35,7 @@ def plan(
     model: ModelPath = None,
     workers: Workers = None,
     bad_files: BadFiles = "fail",
+    split_rows: SplitRows = None,
     overrides: Overrides = None,
     env: Env = "auto",
     python: PythonVersion = None,
@@ -48,7 +50,7 @@ def plan(
 
     Without --input: all but the data.
     """
-    from batchtwin.api.options import ScoreOptions, request_of
+    from batchtwin.api.options import ScoreOptions, parse_rows, request_of
     from batchtwin.api.plans import look_ahead
     from batchtwin.api.watch import Silent, Watch
 
@@ -56,6 +58,7 @@ def plan(
         model=model,
         workers=workers,
         bad_files=bad_files,
+        split_rows=parse_rows(split_rows),
         env=env,
         python=python,
         force=force,

@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING
 from batchtwin.deployment.model import Model
 from batchtwin.deployment.schema import Deployment
 from batchtwin.errors import UsageError
+from batchtwin.inputs.location import is_url
+from batchtwin.inputs.parts import FEWEST_ROWS, refusal
 
 if TYPE_CHECKING:
     from batchtwin.engine.prepare import Request, Resolved
 
 COALESCED = "--coalesce: one predict for the files of a mini-batch; the service calls predict once per file"
 IN_PARTS = "--split-rows: one predict for each part of a large file; the service calls predict once per file"
+FOR_THE_DRIVER = "is for the MLflow driver; this deployment brings a scoring script, which reads and predicts"
+OF_A_STORE = "is for files here; copy them from the store first"
+QUARANTINED = "does not go with --bad-files quarantine: half of a bad file would be scored"
 VARIABLES = (
     "settings.environment_variables: they reach the script here; the service is reported to drop them, so give "
     "defaults in the script"
@@ -37,6 +42,27 @@ def check_resolved(request: Request, resolved: Resolved) -> None:
         _check_driver(resolved.deployment, resolved.model)
     else:
         _refuse_driver_options(request)
+    _check_split_rows(request)
+
+
+def _check_split_rows(request: Request) -> None:
+    rows = request.split_rows
+    if rows and is_url(request.input):
+        raise UsageError(f"--split-rows {OF_A_STORE}")
+    if isinstance(rows, int) and rows < FEWEST_ROWS:
+        why = "fewer do not tell whether the model treats rows one by one"
+        raise UsageError(f"--split-rows {rows}: expected at least {FEWEST_ROWS} rows, or auto; {why}")
+    if rows and request.quarantine:
+        raise UsageError(f"--split-rows {QUARANTINED}")
+
+
+def no_parts(request: Request, resolved: Resolved) -> str:
+    """Return why `--split-rows` is not for this request, whatever its files are; an empty text if it is."""
+    if resolved.script is not None:
+        return f"--split-rows {FOR_THE_DRIVER}"
+    if is_url(request.input):
+        return f"--split-rows {OF_A_STORE}"
+    return f"--split-rows {QUARANTINED}" if request.quarantine else refusal(resolved.model.inputs)
 
 
 def _refuse_driver_options(request: Request) -> None:
@@ -47,9 +73,7 @@ def _refuse_driver_options(request: Request) -> None:
     }
     for option, is_given in options.items():
         if is_given:
-            raise UsageError(
-                f"{option} is for the MLflow driver; this deployment brings a scoring script, which reads and predicts"
-            )
+            raise UsageError(f"{option} {FOR_THE_DRIVER}")
 
 
 def _check_driver(deployment: Deployment, model: Model) -> None:

@@ -25,7 +25,7 @@ from batchtwin.environments.options import EnvironmentOptions
 from batchtwin.errors import UsageError
 from batchtwin.inputs.listing import InputFile, Inputs, check_supported, list_inputs
 from batchtwin.inputs.location import is_url
-from batchtwin.inputs.parts import FEWEST_ROWS, NotSplittableError, Rows, bytes_per_part, refusal, split
+from batchtwin.inputs.parts import NotSplittableError, Rows, bytes_per_part, refusal, split
 from batchtwin.inputs.plan import Parts, Plan, content_hash, file_hashes
 from batchtwin_node import readers
 from batchtwin_node.machine import cpus
@@ -192,13 +192,6 @@ def prepare(request: Request, resolved: Resolved | None = None) -> Prepared:
     deployment = resolved.deployment
     if request.hash_inputs and is_url(request.input):
         raise UsageError("--hash-inputs is for files here; objects of a store are known by the version that it tells")
-    if request.split_rows and is_url(request.input):
-        raise UsageError("--split-rows is for files here; copy them from the store first")
-    if isinstance(request.split_rows, int) and request.split_rows < FEWEST_ROWS:
-        why = "fewer do not tell whether the model treats rows one by one"
-        raise UsageError(f"--split-rows {request.split_rows}: expected at least {FEWEST_ROWS} rows, or auto; {why}")
-    if request.split_rows and request.quarantine:
-        raise UsageError("--split-rows does not go with --bad-files quarantine: half of a bad file would be scored")
     check_resolved(request, resolved)
     inputs = list_inputs(request.input)
     if resolved.script is None and not request.quarantine:
@@ -220,8 +213,7 @@ def _parts(request: Request, resolved: Resolved, files: Sequence[InputFile]) -> 
         return {}, []
     if why := refusal(resolved.model.inputs):
         return {}, [f"--split-rows: {why}; whole files are scored"]
-    workers, _ = workers_for(request.workers, resolved.deployment, resolved.deployment.workers, request.ray)
-    part_bytes = bytes_per_part(sum(file.size for file in files), workers)
+    part_bytes = bytes_per_part(sum(file.size for file in files), workers_of_parts(request, resolved.deployment))
     parts: dict[str, tuple[FilePart, ...]] = {}
     whole: list[str] = []
     for file in files:
@@ -235,6 +227,11 @@ def _parts(request: Request, resolved: Resolved, files: Sequence[InputFile]) -> 
     return {path: found for path, found in parts.items() if found}, [
         f"--split-rows: {text}{more}" for text in whole[:1]
     ]
+
+
+def workers_of_parts(request: Request, deployment: Deployment) -> int:
+    """Return how many workers run if there are mini-batches for all of them."""
+    return workers_for(request.workers, deployment, max(request.workers or 1, deployment.workers), request.ray)[0]
 
 
 def place_request(

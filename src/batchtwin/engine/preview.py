@@ -14,17 +14,19 @@ from typing import TYPE_CHECKING, Any
 from batchtwin.deployment.model_code import code_in_model, table_problem
 from batchtwin.deployment.schema import Deployment
 from batchtwin.engine.backends.base import Backend
+from batchtwin.engine.checks import no_parts
 from batchtwin.engine.job import Status
 from batchtwin.engine.logs import MINI_BATCHES, NOTHING
 from batchtwin.engine.new_job import new_job
 from batchtwin.engine.output.folder import OutputFolder
-from batchtwin.engine.prepare import Prepared, Request, Resolved, workers_for
+from batchtwin.engine.prepare import Prepared, Request, Resolved, workers_for, workers_of_parts
 from batchtwin.engine.progress import PlainProgress
 from batchtwin.engine.tracking.deliver import dropped
 from batchtwin.environments.differences import is_listed, missing_module
 from batchtwin.environments.installed import missing_modules
 from batchtwin.environments.placement import requested_or_reason
 from batchtwin.inputs.location import is_url, redact, without_query
+from batchtwin.inputs.parts import bytes_per_part
 from batchtwin.inputs.plan import Plan
 from batchtwin.inputs.remote import heads
 from batchtwin_node.readers import ending
@@ -53,12 +55,13 @@ def summary(prepared: Prepared) -> dict[str, Any]:
     return {
         **_names(prepared.request, prepared.resolved),
         "input": str(prepared.inputs.root),
-        "files": prepared.plan.items,
+        "files": len(prepared.plan.files),
         "bytes": sum(file.size for file in prepared.inputs.files),
         "mini_batches": count,
         "mini_batch_size": prepared.deployment.settings.mini_batch_size,
         "workers": prepared.workers,
         "mini_batches_per_worker": -(-count // prepared.workers),
+        **_split_rows(prepared),
         **_rules(prepared.deployment),
         "fingerprint": prepared.plan.fingerprint,
     }
@@ -94,6 +97,33 @@ def _rules(deployment: Deployment) -> dict[str, Any]:
         "timeout_seconds": settings.retry_settings.timeout,
         "error_threshold": settings.error_threshold,
         "output": settings.output_action + (f" to {deployment.output_file}" if deployment.output_file else ""),
+    }
+
+
+def _split_rows(prepared: Prepared) -> dict[str, Any]:
+    """Return how many parts files have; without parts, whether they would help, if one file is most of the work."""
+    parts = Counter(batch.files[0].name for batch in prepared.plan.mini_batches if batch.part is not None)
+    if parts:
+        files = f"{len(parts)} files" if len(parts) > 1 else next(iter(parts))
+        return {"split_rows": f"{sum(parts.values())} parts of {files}"}
+    request, files_bytes = prepared.request, sum(file.size for file in prepared.inputs.files)
+    if request.split_rows:
+        return {"split_rows": "no parts: whole files are scored"}
+    largest = max(prepared.inputs.files, key=lambda file: file.size)
+    workers = workers_of_parts(request, prepared.deployment)
+    part_bytes = bytes_per_part(files_bytes, max(2, workers))
+    is_most = largest.size > part_bytes and largest.size * 2 > files_bytes
+    if not is_most or ending(without_query(largest.path)) not in FORMATS:
+        return {}
+    share = f"{largest.name} has {largest.size * 100 // files_bytes} % of the bytes, and whole it is one worker's"
+    why = no_parts(prepared.request, prepared.resolved)
+    if why:
+        return {"split_rows": f"not available: {share}, but {why}"}
+    if workers < 2:
+        return {"split_rows": f"would not help: {share}, but there is only 1 worker (--workers N overrides)"}
+    return {
+        "split_rows": f"would help: {share}; "
+        f"--split-rows auto makes about {-(-largest.size // part_bytes)} parts for {workers} workers"
     }
 
 

@@ -1,16 +1,19 @@
 """One `predict` for the files of a mini-batch (`--coalesce`): the service predicts once per file, this is faster.
 
 It holds for models that treat each row by itself. That is tried on each worker's first mini-batch: both ways are run
-and compared byte by byte, and where they differ every file is predicted by itself.
+and compared byte by byte, and where they differ every file is predicted by itself. Later a file whose predictions have
+a form that was not among those compared is compared too; so is one of each mini-batch if predictions are not plain
+numbers, for the order of columns and the texts of times may depend on other rows.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
+from batchtwin_node.driver.form import form_of, is_plain
 from batchtwin_node.protocol import BadFile
 from batchtwin_node.readers.csv_batch import read_many
 from batchtwin_node.readers.signature import Signature
@@ -32,6 +35,14 @@ NOT_ROW_WISE = (
 )
 
 
+class _AtOnce(NamedTuple):
+    """The lines of one file, predicted with others: of what form, and whether that says all about them."""
+
+    scored: Scored
+    form: Hashable = None
+    is_plain: bool = True
+
+
 class Coalescer:
     """Scores mini-batches. `read(path)` gives data or a BadFile, `one(path, data)` scores it, `predict` is the model's.
 
@@ -49,28 +60,49 @@ class Coalescer:
         self._one = one
         self._predict = predict
         self._signature = signature
+        self._compared: set[Hashable] = {None}
         self.row_wise: bool | None = None
 
     def __call__(self, paths: Sequence[str]) -> list[Scored | Note]:
         """Score each file; one element per file, in order, and a Note where the model turns out not to be row-wise."""
+        if self.row_wise is None:
+            return self._both_ways(paths)
         together = self._at_once(paths) if self.row_wise else None
-        if together is not None:
-            return list(together)
+        if together is not None and self._is_as_alone(together):
+            return _lines(together)
         single: list[Scored | Note] = [self._score(path) for path in paths]
-        tables = sum(isinstance(lines, OutputLines) and lines.rows > 0 for lines in single)
-        if self.row_wise is None and tables > 1:
-            self.row_wise = self._at_once(paths) == single
-            if not self.row_wise:
-                single.append(Note(NOT_ROW_WISE))
+        return single if together is None else self._given_up(single)
+
+    def _both_ways(self, paths: Sequence[str]) -> list[Scored | Note]:
+        single: list[Scored | Note] = [self._score(path) for path in paths]
+        if sum(isinstance(lines, OutputLines) and lines.rows > 0 for lines in single) < 2:
+            return single  # that shows nothing
+        together = self._at_once(paths)
+        if together is None or _lines(together) != single:
+            return self._given_up(single)
+        self.row_wise = True
+        self._compared.update(at_once.form for at_once in together.values())
         return single
+
+    def _given_up(self, single: list[Scored | Note]) -> list[Scored | Note]:
+        self.row_wise = False
+        return [*single, Note(NOT_ROW_WISE)]
+
+    def _is_as_alone(self, together: dict[str, _AtOnce]) -> bool:
+        """Predict by themselves files whose lines may be others then: one of each form, one where forms say little."""
+        doubtful = {at_once.form: path for path, at_once in together.items() if at_once.form not in self._compared}
+        others = [path for path, at_once in together.items() if not at_once.is_plain]
+        is_same = all(self._score(path) == together[path].scored for path in {*doubtful.values(), *others[-1:]})
+        self._compared.update(doubtful)
+        return is_same
 
     def _score(self, path: str) -> Scored:
         data = self._read(path)
         return data if isinstance(data, BadFile) else self._one(path, data)
 
-    def _at_once(self, paths: Sequence[str]) -> list[Scored] | None:
+    def _at_once(self, paths: Sequence[str]) -> dict[str, _AtOnce] | None:
         """None if the model does not answer with one row for each row: then files go one by one."""
-        scored: dict[str, Scored] = {}
+        scored: dict[str, _AtOnce] = {}
         for frame, files in self._tables(paths, scored):
             try:
                 predictions = self._predict(frame)
@@ -81,12 +113,13 @@ class Coalescer:
                 return None
             low = 0
             for path, count in files:
-                lines = tabular_lines(rows[low : low + count], os.path.basename(path))
-                scored[path] = replace(lines, read=count)
+                own = rows[low : low + count]
+                lines = replace(tabular_lines(own, os.path.basename(path)), read=count)
+                scored[path] = _AtOnce(lines, form_of(own), is_plain(own)) if len(files) > 1 else _AtOnce(lines)
                 low += count
-        return [scored[path] for path in paths]
+        return {path: scored[path] for path in paths}
 
-    def _tables(self, paths: Sequence[str], scored: dict[str, Scored]) -> Iterator[BatchTable]:
+    def _tables(self, paths: Sequence[str], scored: dict[str, _AtOnce]) -> Iterator[BatchTable]:
         """Read the files and yield tables to predict; what is no table with rows goes to `scored`."""
         joined = read_many(paths, self._signature)
         if joined is not None:
@@ -96,9 +129,9 @@ class Coalescer:
         for path in paths:
             data = self._read(path)
             if isinstance(data, BadFile):
-                scored[path] = data
+                scored[path] = _AtOnce(data)
             elif not is_table(data) or data.empty:
-                scored[path] = self._one(path, data)
+                scored[path] = _AtOnce(self._one(path, data))
             else:
                 if frames and not _go_together(frames, data):
                     yield _joined(frames)
@@ -106,6 +139,10 @@ class Coalescer:
                 frames.append((path, data))
         if frames:
             yield _joined(frames)
+
+
+def _lines(together: dict[str, _AtOnce]) -> list[Scored | Note]:
+    return [at_once.scored for at_once in together.values()]
 
 
 def _is_moved(predictions: object) -> bool:

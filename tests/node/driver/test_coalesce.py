@@ -99,15 +99,16 @@ class Scorer:
 
 
 @pytest.mark.parametrize(
-    "model",
+    ("model", "calls"),
     [
-        lambda data: data["n"] * 2,
-        lambda data: list(data["s"]),
-        lambda data: data[["n", "s"]],
-        lambda data: np.tile([0.5, 1.5], (len(data), 1)),
+        (lambda data: data["n"] * 2, 1),
+        (lambda data: np.tile([0.5, 1.5], (len(data), 1)), 1),
+        # Of one file texts and tables are compared each time.
+        (lambda data: list(data["s"]), 2),
+        (lambda data: data[["n", "s"]], 2),
     ],
 )
-def test_one_prediction_for_many_files(tmp_path: Path, model: Any) -> None:
+def test_one_prediction_for_many_files(tmp_path: Path, model: Any, calls: int) -> None:
     texts = ["n,x,s\n1,2,a\n2,2,b\n", "n,x,s\n", "n,x,s\n3,2,c\n", "n,x,s\nbad,2,c\n", "n,x,s\n4,2,d\n"]
     paths = written(tmp_path, texts)
     scorer = Scorer(model)
@@ -116,7 +117,7 @@ def test_one_prediction_for_many_files(tmp_path: Path, model: Any) -> None:
     assert scorer.coalesce.row_wise
     scorer.calls = 0
     assert scorer.coalesce(paths) == expected
-    assert scorer.calls == 1
+    assert scorer.calls == calls
 
 
 @pytest.mark.parametrize(
@@ -136,6 +137,31 @@ def test_a_model_that_looks_at_other_rows_is_asked_file_by_file(tmp_path: Path, 
     assert "row" in note.text
     assert lines == scorer.single(paths)
     assert scorer.coalesce(paths) == lines, "told once"
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda data: pd.Series([None if x == 3 else int(x) for x in data["n"]]),
+        lambda data: pd.DataFrame({"y": [None if x == 3 else int(x) for x in data["n"]]}),
+        lambda data: pd.Series([0.5 if x == 3 else int(x) for x in data["n"]]),
+        lambda data: np.array([2 if x == 3 else True for x in data["n"]]),
+        lambda data: pd.DataFrame([{"a": 1, "b": 2} if x == 3 else {"a": 1} for x in data["n"]]),
+        lambda data: pd.DataFrame([{"a": 1, "b": 2} if x == 3 else {"b": 1, "a": 2} for x in data["n"]]),
+        lambda data: pd.Series(pd.Timestamp(2026, 1, 1, 1 if x == 3 else 0) for x in data["n"]).astype(str),
+    ],
+)
+def test_a_type_that_depends_on_other_rows_is_found_out_later(tmp_path: Path, model: Any) -> None:
+    plain, remarkable = "n,x,s\n1,2,a\n2,2,b\n", "n,x,s\n3,2,a\n"
+    (tmp_path / "first").mkdir()
+    first = written(tmp_path / "first", [plain, plain])
+    paths = written(tmp_path, [remarkable, plain])
+    scorer = Scorer(model)
+    assert scorer.coalesce(first) == scorer.single(first)
+    assert scorer.coalesce.row_wise
+    *lines, note = scorer.coalesce(paths)
+    assert isinstance(note, Note)
+    assert lines == scorer.single(paths)
 
 
 def test_tables_of_different_types_are_not_joined(tmp_path: Path) -> None:

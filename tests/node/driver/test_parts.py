@@ -8,15 +8,18 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from batchtwin import plan as batchtwin_plan
 from batchtwin.inputs import parts
 from batchtwin_node.driver.parts import score_part
 from batchtwin_node.readers.bad_file import NotInPartsError
 from batchtwin_node.readers.signature import Column, Signature
+from batchtwin_node.writers.predictions import tabular_lines
 from support import Project, batchtwin
 
 ROWS = 1000
@@ -109,6 +112,14 @@ NOT_ROW_WISE: dict[str, Callable[[pd.DataFrame], object]] = {
     "one": lambda frame: 1,
     "largest": lambda frame: frame.x - frame.x.max(),
     "sum": lambda frame: frame.x.cumsum(),
+    "missing": lambda frame: pd.Series([None if x > 50 else int(x) for x in frame.x]),
+    "missing in a table": lambda frame: pd.DataFrame({"y": [None if 50 < x < 60 else int(x) for x in frame.x], "z": 1}),
+    "fractions": lambda frame: pd.Series([x + 0.5 if x > 50 else int(x) for x in frame.x]),
+    "booleans": lambda frame: np.array([bool(x > 20) if x < 50 else 2 for x in frame.x]),
+    "times": lambda frame: (pd.Timestamp("2026-01-01") + pd.to_timedelta(frame.x // 50, "s")).astype(str),
+    "columns": lambda frame: pd.DataFrame([{"a": 1, "b": 2} if x > 50 else {"a": 1} for x in frame.x]),
+    "order": lambda frame: pd.DataFrame([{"a": 1, "b": 2} if x > 50 else {"b": 2, "a": 1} for x in frame.x]),
+    "width": lambda frame: pd.Series([f"{text}" for text in pd.Series(10 ** (frame.x // 40)).to_string().split("\n")]),
     "limit": lambda frame: [1 / (len(frame) > 60)] * len(frame),
 }
 
@@ -121,6 +132,33 @@ def test_a_model_that_is_not_row_wise_is_found_out(tmp_path: Path, table: pd.Dat
     with pytest.raises(NotInPartsError, match="does not treat rows one by one"):
         for part in parts.split(str(path), parts.FEWEST_ROWS):
             score_part(str(path), part, signature, NOT_ROW_WISE[how])
+
+
+ROW_WISE: dict[str, Callable[[pd.DataFrame], object]] = {
+    "missing": lambda frame: [None if x > 50 else int(x) for x in frame.x],
+    "objects": lambda frame: pd.Series([None if x > 50 else int(x) for x in frame.x], dtype=object),
+    "small": lambda frame: pd.to_numeric(frame.x.astype(int), downcast="integer"),
+    "texts": lambda frame: np.array(["long" * int(x) for x in frame.x]),
+    "categories": lambda frame: pd.Series(frame.x > 50).map({True: "yes", False: "no"}).astype("category"),
+    "times": lambda frame: pd.Timestamp("2026-01-01") + pd.to_timedelta(frame.x // 50, "s"),
+    "dicts": lambda frame: [{"a": 1, "b": 2} if x > 50 else {"a": 1} for x in frame.x],
+}
+
+
+@pytest.mark.parametrize("how", ROW_WISE)
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_types_that_differ_by_part_do_no_harm_where_texts_are_the_same(
+    tmp_path: Path, table: pd.DataFrame, how: str, ending: str
+) -> None:
+    path = tmp_path / f"a.{ending}"
+    if ending == "csv":
+        table.to_csv(path, index=False)
+    else:
+        table.to_parquet(path, row_group_size=100)
+    signature = Signature((Column("x", "double"), Column("s", "string")))
+    pieces = parts.split(str(path), parts.FEWEST_ROWS)
+    lines = b"".join(score_part(str(path), part, signature, ROW_WISE[how]).data for part in pieces)
+    assert lines == tabular_lines(ROW_WISE[how](table), path.name).data
 
 
 def test_then_whole_files_are_scored(tmp_path: Path, table: pd.DataFrame) -> None:
@@ -183,3 +221,68 @@ def test_files_below_the_size_are_whole_under_auto(split: Project) -> None:
     done = split.score("--split-rows", "auto")
     assert done.code == 0
     assert "There are 1 mini batches with 1 items" in done.out
+
+
+def plan_of(project: Project, *words: str) -> dict[str, Any]:
+    done = batchtwin("plan", project.write(), "--input", project.inputs, "--json", *words)
+    assert done.code == 0, done.err
+    facts: dict[str, Any] = json.loads(done.out)
+    return facts
+
+
+def large(path: Path, size: int = 20 << 20) -> None:
+    """A file whose rows nobody reads."""
+    path.write_text("x,s\n1,a\n")
+    with path.open("r+b") as stream:
+        stream.truncate(size)
+
+
+def test_a_plan_counts_parts(split: Project, table: pd.DataFrame) -> None:
+    table.to_csv(split.inputs / "a.csv", index=False)
+    facts = plan_of(split, "--split-rows", "100")
+    assert (facts["files"], facts["mini_batches"]) == (1, 10)
+    assert facts["split_rows"] == "10 parts of a.csv"
+    made = batchtwin_plan(split.write(), split.inputs, split_rows=500)
+    assert made.facts["split_rows"] == "2 parts of a.csv"
+
+
+def test_a_plan_says_where_parts_would_help(split: Project) -> None:
+    large(split.inputs / "a.csv")
+    (split.inputs / "b.csv").write_text("x,s\n1,a\n")
+    text = plan_of(split, "--workers", "2")["split_rows"]
+    assert text.startswith("would help: a.csv has 99 % of the bytes"), text
+    assert "--split-rows auto makes about 3 parts for 2 workers" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--workers", "1"], "would not help: a.csv has 100 % of the bytes, and whole it is one worker's, but"),
+        (["--workers", "2", "--bad-files", "quarantine"], "not available: a.csv has 100 % of the bytes"),
+    ],
+)
+def test_a_plan_says_why_parts_would_not(split: Project, words: list[str], text: str) -> None:
+    large(split.inputs / "a.csv")
+    assert plan_of(split, *words)["split_rows"].startswith(text)
+
+
+def test_a_plan_says_that_a_script_reads_files_itself(project: Project) -> None:
+    large(project.inputs / "a.csv")
+    project.script = "def run(mini_batch): return mini_batch"
+    assert "brings a scoring script" in plan_of(project, "--workers", "2")["split_rows"]
+
+
+def test_a_plan_says_nothing_of_parts_where_files_are_many_or_small(split: Project) -> None:
+    for name in "abc":
+        large(split.inputs / f"{name}.csv")
+    assert "split_rows" not in plan_of(split, "--workers", "2")
+    for name in "bc":
+        (split.inputs / f"{name}.csv").unlink()
+    large(split.inputs / "a.csv", 1 << 20)
+    assert "split_rows" not in plan_of(split, "--workers", "2")
+
+
+def test_a_plan_without_input_refuses_parts_for_a_script(project: Project) -> None:
+    project.script = "def run(mini_batch): return mini_batch"
+    done = batchtwin("plan", project.write(), "--split-rows", "500")
+    assert (done.code, "--split-rows is for the MLflow driver" in done.err) == (2, True)
