@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchtwin_node.readers.bad_file import shown
 from batchtwin_node.readers.nullable import objects
-from batchtwin_node.readers.signature import Column, Columns
+from batchtwin_node.readers.signature import Columns
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,7 +72,7 @@ def wraps_numbers() -> bool:
 
 
 def convert(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
-    """Finish the types of a table read from CSV, in place. Shapes: (rows, columns).
+    """Finish the types of a table read from CSV, in place or in a new one. Shapes: (rows, columns).
 
     Times are ISO 8601, and UTC where they name a zone. A boolean column with missing values is an object column.
 
@@ -80,7 +80,7 @@ def convert(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
         ValueError: a text is not a time or not a boolean, or a number is too large.
     """
     if wraps_numbers():
-        _narrow(frame, tuple(column for column in columns if not column.nullable))
+        frame = _narrow(frame, tuple(column for column in columns if not column.nullable))
     for column in columns:
         if column.nullable:
             frame[column.name] = objects(frame[column.name], column.type, times)
@@ -107,21 +107,32 @@ def times(texts: pd.Series[str]) -> pd.Series[pd.Timestamp]:
     return pd.to_datetime(texts, format="ISO8601", utc=True).dt.tz_localize(None).astype("datetime64[ns]")
 
 
-def _narrow(frame: pd.DataFrame, columns: Columns) -> None:
+def _narrow(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     """Give whole numbers and floats, which were read as what is WIDER, their types."""
+    import pandas as pd
+
+    kinds = {column.type for column in columns}
+    if len(kinds) == 1 and len(columns) == len(frame.columns) and len({*frame.dtypes}) == 1:
+        [kind] = kinds
+        if kind in WHOLE and frame.dtypes.iloc[0] != "int64":
+            raise ValueError("out of range")
+        if kind not in WIDER:
+            return frame
+        return pd.DataFrame(_narrowed(frame.to_numpy(), kind), index=frame.index, columns=frame.columns, copy=False)
     for column in columns:
         if column.type in WHOLE and frame[column.name].dtype != "int64":
             raise ValueError("out of range")
         if column.type in WIDER:
-            frame[column.name] = _narrowed(frame[column.name].to_numpy(), column)
+            frame[column.name] = _narrowed(frame[column.name].to_numpy(), column.type)
+    return frame
 
 
-def _narrowed(values: np.ndarray[Any, Any], column: Column) -> np.ndarray[Any, Any]:
+def _narrowed(values: np.ndarray[Any, Any], kind: str) -> np.ndarray[Any, Any]:
     import numpy as np
 
     with np.errstate(all="ignore"):
-        narrow = values.astype(PANDAS[column.type])
-    is_lost = narrow != values if column.type == "integer" else np.isinf(narrow) & ~np.isinf(values)
+        narrow = values.astype(PANDAS[kind])
+    is_lost = narrow != values if kind == "integer" else np.isinf(narrow) & ~np.isinf(values)
     if is_lost.any():
         raise ValueError("out of range")
     return narrow

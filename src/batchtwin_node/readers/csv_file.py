@@ -171,8 +171,9 @@ def _of_common_dtype(source: str | IO[str] | IO[bytes], columns: Columns, found:
         return None
     others = tuple(column for column in columns if column.type != common or column.nullable)
     same = {column.name for column in columns}.difference(column.name for column in others)
+    usecols = None if len(same) == len(found) else same.__contains__
     try:
-        frame = pd.read_csv(source, index_col=False, usecols=same.__contains__, dtype=_dtypes()[common])
+        frame = _in_one_block(pd.read_csv(source, index_col=False, usecols=usecols, dtype=_dtypes()[common]))
         if others:
             _rewind(source)
             rest = pd.read_csv(source, index_col=False, usecols={*dtypes(others)}.__contains__, dtype=dtypes(others))
@@ -182,6 +183,13 @@ def _of_common_dtype(source: str | IO[str] | IO[bytes], columns: Columns, found:
     finally:
         _rewind(source)
     return frame
+
+
+def _in_one_block(frame: pd.DataFrame) -> pd.DataFrame:
+    """Put columns of one type into one array: pandas 3 reads each into its own, and all that follows is slow then."""
+    import pandas as pd
+
+    return pd.DataFrame(frame.to_numpy(), index=frame.index, columns=frame.columns, copy=False)
 
 
 def _joined(frame: pd.DataFrame, rest: pd.DataFrame, columns: Columns) -> pd.DataFrame:
