@@ -22,6 +22,7 @@ FLOORS = [
 ]
 # What the controller needs to know of the node.
 OPEN_TO_CONTROLLER = {"protocol", "machine", "codec", "lines", "bootstrap", "errors", "failpoints", "script", "readers"}
+OPEN_TO_CONTROLLER |= {"warm"}
 LINES, MODULES, PARAMETERS = 300, 15, 8
 
 # Exceptions. These lists only get shorter: remove what is no longer needed, add nothing.

@@ -16,8 +16,8 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
 _exit_codes: dict[int, int | None] = {}
 
 
-def _exit_code(status: int) -> int:
-    """As `os.waitstatus_to_exitcode`, which Python 3.8 lacks."""
+def exit_code(status: int) -> int:
+    """Return the exit code of a wait status, as `os.waitstatus_to_exitcode`, which Python 3.8 lacks."""
     return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
@@ -31,7 +31,7 @@ def reap() -> None:
         if not pid:
             return
         if pid in _exit_codes:
-            _exit_codes[pid] = _exit_code(status)
+            _exit_codes[pid] = exit_code(status)
 
 
 class Child:
@@ -99,6 +99,12 @@ def hide_descriptors() -> None:
     """Close `/proc/PID/fd` of this process to other processes of the same user."""
     if sys.platform == "linux":
         _prctl(PR_SET_DUMPABLE, 0)
+
+
+def show_descriptors() -> None:
+    """Undo `hide_descriptors`, in a process that was forked from one that did that."""
+    if sys.platform == "linux":
+        _prctl(PR_SET_DUMPABLE, 1)
 
 
 def die_with_parent(parent: int) -> None:

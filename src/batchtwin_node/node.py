@@ -11,7 +11,8 @@ import os
 import selectors
 import signal
 import sys
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Callable, Optional
 
 from batchtwin_node import protocol
 from batchtwin_node.children import adopt_orphans, die_with_parent, hide_descriptors, reap
@@ -27,13 +28,16 @@ from batchtwin_node.usage import Sampler
 # A task names its files, and there may be many.
 LONGEST_MESSAGE = 1 << 30
 IDLE_SECONDS = 5.0
+# Makes the fork server: its configuration, the workers' common environment, and how long its imports may take.
+MakeForkServer = Callable[[Optional[protocol.ForkServerConfig], Mapping[str, str], float], ForkServer]
 
 
 class Node:
     """One node: `inbox` and `outbox` are descriptors, `machine` the environment variables of this machine."""
 
-    def __init__(self, inbox: int, outbox: int, machine: dict[str, str]) -> None:
+    def __init__(self, inbox: int, outbox: int, machine: dict[str, str], forkserver: MakeForkServer) -> None:
         self._machine = machine
+        self._make_forkserver = forkserver
         self._reader = LineReader(inbox, LONGEST_MESSAGE)
         self._writer = LineWriter(outbox)
         self._selector = selectors.DefaultSelector()
@@ -108,7 +112,7 @@ class Node:
         major, minor, micro = sys.version_info[:3]
         self._send(protocol.NodeReady(message.nonce, protocol.VERSION, (major, minor, micro), os.getpid()))
         env = forkserver_environment(self._machine, message.variables)
-        self._forkserver = ForkServer(message.preload, env, init_seconds(message.timeout))
+        self._forkserver = self._make_forkserver(message.preload, env, init_seconds(message.timeout))
 
     def _begin(self, context: protocol.JobContext) -> None:
         forkserver = self._forkserver or ForkServer()
@@ -135,13 +139,18 @@ def main(arguments: list[str]) -> None:
     parent = int(arguments[0]) if arguments else 0
     if parent:
         die_with_parent(parent)
-    hide_descriptors()
-    adopt_orphans()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     inbox, outbox = os.dup(0), os.dup(1)
     with open(os.devnull, "rb") as null:
         os.dup2(null.fileno(), 0)
     os.dup2(2, 1)
+    run(inbox, outbox)
+
+
+def run(inbox: int, outbox: int, forkserver: MakeForkServer = ForkServer) -> None:
+    """Be a node that talks through two descriptors, to the end of its job."""
+    hide_descriptors()
+    adopt_orphans()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.set_blocking(inbox, False)
     os.set_blocking(outbox, False)
-    Node(inbox, outbox, dict(os.environ)).serve()
+    Node(inbox, outbox, dict(os.environ), forkserver).serve()

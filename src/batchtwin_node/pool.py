@@ -126,7 +126,8 @@ class WorkerPool:
         process.deadline = time.monotonic() + init_seconds(self._timeout)
         self._workers.append(process)
         self._selector.register(process.events_fd, selectors.EVENT_READ, lambda: self._on_readable(process))
-        how = "forked" if process.is_forked else f"started by itself ({self._forkserver.why})"
+        forked = "forked from a warm server" if self._forkserver.is_warm else "forked"
+        how = forked if process.is_forked else f"started by itself ({self._forkserver.why})"
         self._happened.append(WorkerStarted(process.name, process.pid, how))
 
     def _stop_prefetching(self) -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from dataclasses import dataclass as record
 else:
     from batchtwin_node.codec import record
+from batchtwin_node.warm.messages import Keep
 
 VERSION = 1
 # How long workers may take to end, `shutdown()` included.
@@ -27,12 +28,13 @@ class ForkServerConfig:
     """What a fork server imports and loads before workers are forked from it.
 
     `script` is (absolute code folder, path of the script in it), None for the MLflow driver; `model` is the folder of
-    an MLflow model, for its driver only. `skops`: the model was saved with skops.
+    an MLflow model, for its driver only. `skops`: the model was saved with skops. `keep`: how it stays for later jobs.
     """
 
     script: Optional[Tuple[str, str]]
     model: Optional[str]
     skops: bool = False
+    keep: Optional[Keep] = None
 
 
 @record(frozen=True)

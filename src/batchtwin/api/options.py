@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from batchtwin.api.registered import find_registered
 from batchtwin.engine.backends.ray.options import RayOptions
+from batchtwin.engine.backends.warm.settings import is_default
 from batchtwin.engine.output.remote import work_folder
 from batchtwin.engine.prepare import Request
 from batchtwin.environments.options import EnvironmentOptions
@@ -50,6 +51,7 @@ class PlanOptions(TypedDict, total=False):
     bad_files: Literal["fail", "quarantine"]
     split_rows: int | Literal["auto"] | None
     set: Mapping[str, object] | None
+    warm: bool | None
     env: PathLike
     python: str | None
     force: bool
@@ -173,10 +175,15 @@ def request_of(deployment: PathLike, input: Path | str, options: ScoreOptions, o
         strict_inputs=options.get("strict_inputs", False),
         split_rows=options.get("split_rows"),
         coalesce=options.get("coalesce", False),
+        warm=_is_warm(options.get("warm")),
         overrides=overrides,
         ray=ray_of(options),
         environment=_environment_of(options),
     )
+
+
+def _is_warm(choice: bool | None) -> bool:
+    return is_default(os.environ) if choice is None else choice
 
 
 def _environment_of(options: ScoreOptions) -> EnvironmentOptions:

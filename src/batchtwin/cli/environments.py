@@ -38,6 +38,21 @@ def list_all(as_json: AsJson = False) -> None:
     maximum = cache.limit()
     most = "without a limit" if maximum is None else f"of at most {maximum >> 20} MiB ({cache.MAXIMUM})"
     typer.echo(f"{len(facts)} environments, {total >> 20} MiB {most}, in {cache.cache_folder()}")
+    _list_warm()
+
+
+def _list_warm() -> None:
+    """List what `--warm` keeps ready: its share of memory, its jobs, and what for."""
+    from batchtwin.engine.backends.warm.servers import warm_servers
+
+    servers = [server.state for server in warm_servers()]
+    if not servers:
+        return
+    typer.echo(f"\n{'warm, pid':22}{'jobs':8}{'MiB':>6}  {'ends in':18}for")
+    for state in servers:
+        left = f"{max(0.0, state.seconds - state.idle) / 60:.1f} minutes" if not state.jobs else "runs a job, now"
+        typer.echo(f"{state.pid:<22}{state.served:<8}{state.size >> 20:>6}  {left:18}{state.title}")
+    typer.echo(f"{len(servers)} warm, {sum(state.size for state in servers) >> 20} MiB of memory")
 
 
 @app.command()
@@ -94,6 +109,16 @@ def remove(
         if environment in named or not cache.is_used(environment.record.key):
             cache.remove(environment)
             typer.echo(f"removed {environment.record.key} ({environment.record.size >> 20} MiB)")
+
+
+@app.command()
+@portable
+def stop() -> None:
+    """End what `--warm` keeps ready for the next job."""
+    from batchtwin.engine.backends.warm.servers import stop_servers
+
+    count = stop_servers()
+    typer.echo(f"stopped {count} warm server{'' if count == 1 else 's'}")
 
 
 def _facts(environment: cache.Environment) -> dict[str, Any]:

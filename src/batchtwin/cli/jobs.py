@@ -32,6 +32,7 @@ from batchtwin.cli.options import (
     RayWait,
     SplitRows,
     StrictEnvironment,
+    Warm,
     Workers,
 )
 from batchtwin.cli.summary import tell
@@ -61,6 +62,7 @@ def score(
         bool, typer.Option("--coalesce", help="One predict for all files of a mini-batch, if the model allows it.")
     ] = False,
     split_rows: SplitRows = None,
+    warm: Warm = None,
     env: Env = "auto",
     python: PythonVersion = None,
     force: Force = False,
@@ -92,6 +94,7 @@ def score(
         strict_inputs=strict_inputs,
         split_rows=parse_rows(split_rows),
         coalesce=coalesce,
+        warm=warm,
         env=env,
         python=python,
         force=force,

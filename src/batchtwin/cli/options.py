@@ -47,6 +47,10 @@ SplitRows = Annotated[
     str | None,
     typer.Option("--split-rows", metavar="N|auto", help="Score large files in parts of N rows, on all workers."),
 ]
+Warm = Annotated[
+    bool | None,
+    typer.Option("--warm/--no-warm", help="Keep the imports of this job for the next one, for ten minutes."),
+]
 BadFiles = Annotated[
     Literal["fail", "quarantine"],
     typer.Option("--bad-files", help="A file that cannot be read: fail the job, or list it and go on."),

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 class Request:
     """What the user asks for. Without `output` the job gets a folder of its own below `outputs/`; `ray` is where to
     run, None for this machine; `environment` in what. Input and model may be URLs (texts); `publish` is the URL that
-    gets the result.
+    gets the result. `warm`: a node may come from a job before, and may stay for one after.
     """
 
     deployment: Path
@@ -56,6 +56,7 @@ class Request:
     strict_inputs: bool = False
     coalesce: bool = False
     split_rows: Rows | None = None
+    warm: bool = False
     overrides: Mapping[str, str] = field(default_factory=dict)
     ray: RayOptions | None = None
     environment: EnvironmentOptions = field(default_factory=EnvironmentOptions)

@@ -43,6 +43,7 @@ class ForkServer:
         self.why = ""
         self._deadline = time.monotonic() + seconds
         self._process: Child | None = None
+        self.is_warm = False
         if config is None or os.environ.get(OFF) or not adopt_orphans():
             self._give_up("not asked for, or not possible here")
             return
@@ -66,6 +67,15 @@ class ForkServer:
             self._control.send(to_json(config).encode())
         except OSError:  # it has died, which `look` notices
             pass
+
+    @classmethod
+    def adopt(cls, process: Child, control: socket.socket, env: Mapping[str, str], seconds: float) -> ForkServer:
+        """Return a fork server that runs already: a child of this process, which answers on `control`."""
+        server = cls(env=env, seconds=seconds)
+        server.settled, server.why, server.is_warm = False, "", True
+        server._process, server._control = process, control
+        control.settimeout(FORK_SECONDS)
+        return server
 
     @property
     def fd(self) -> int | None:

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Tuple
+from typing import NoReturn, Tuple
 
 from batchtwin_node import worker
 from batchtwin_node.children import die_with_parent
@@ -156,7 +156,7 @@ def _set_threads(env: Mapping[str, str]) -> None:
         threadpool_limits(limits)
 
 
-def exit_worker(code: int) -> None:
+def exit_worker(code: int) -> NoReturn:
     """End a forked worker as the interpreter would, without taking down every object that was imported."""
     try:
         threading._shutdown()  # type: ignore[attr-defined]
@@ -201,20 +201,35 @@ def serve(control: socket.socket) -> Forked | None:
         control.send(str(pid).encode())
 
 
-def main(arguments: list[str]) -> None:
-    """Preload, say so, and serve."""
-    descriptor, parent = map(int, arguments)
-    die_with_parent(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with socket.socket(fileno=descriptor) as control:
-        # Imports make many objects and hardly any garbage: looking for it costs a tenth of the time.
-        gc.disable()
-        verdict = preload(from_json(ForkServerConfig, control.recv(MESSAGE)))
-        gc.freeze()  # shared pages stay shared
-        gc.enable()
-        control.send(verdict.encode())
+def serve_workers(control: socket.socket) -> NoReturn:
+    """Fork workers until the socket closes, then end; in a worker, work, then end."""
+    with control:
         forked = serve(control)
     if forked is None:
         os._exit(0)
     request, tasks, events = forked
     exit_worker(worker.main([str(tasks), str(events), str(request.parent)]))
+
+
+def main(arguments: list[str]) -> None:
+    """Preload, say so, and serve; where that is wanted, leave a process that stays."""
+    descriptor, parent = map(int, arguments)
+    die_with_parent(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    control = socket.socket(fileno=descriptor)
+    config, base = from_json(ForkServerConfig, control.recv(MESSAGE)), dict(os.environ)
+    dependencies = None
+    if config.keep is not None:
+        from batchtwin_node.warm.dependencies import Dependencies
+        from batchtwin_node.warm.server import stay
+
+        dependencies = Dependencies()
+    # Imports make many objects and hardly any garbage: looking for it costs a tenth of the time.
+    gc.disable()
+    verdict = preload(config)
+    gc.freeze()  # shared pages stay shared
+    gc.enable()
+    control.send(verdict.encode())
+    if dependencies is not None and verdict == "ready":
+        stay(config, dependencies, base, control)
+    serve_workers(control)

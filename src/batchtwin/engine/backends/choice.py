@@ -29,7 +29,8 @@ def backend_for(request: Request, resolved: Resolved, placement: Placement) -> B
 
         return ContainerBackend(request.environment)
     if request.ray is None:
-        return LocalBackend(node_init(resolved), placement.python, placement.identity, placement.use())
+        where = (placement.python, placement.identity, placement.use())
+        return LocalBackend(node_init(resolved), *where, warm=request.warm)
     from batchtwin.engine.backends.ray.backend import RayBackend
     from batchtwin.engine.backends.ray.environment import MachineEnvironment
 

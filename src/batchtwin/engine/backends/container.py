@@ -21,6 +21,7 @@ from batchtwin.engine.backends.base import Note
 from batchtwin.engine.backends.local import node_folder
 from batchtwin.engine.backends.node_client import NodeClient, NodeLostError
 from batchtwin.engine.backends.node_pool import Client, NodePool
+from batchtwin.engine.backends.node_process import StartedProcess
 from batchtwin.engine.logs import Logs
 from batchtwin.engine.prepare import Prepared
 from batchtwin.environments.options import EnvironmentOptions
@@ -80,7 +81,7 @@ class ContainerBackend:
         init = NodeInit("", context.preload, context.variables, context.timeout)
         candidates = [self._options.python] if self._options.python else list(INTERPRETERS)
         for python in candidates:
-            node = NodeClient(self.command(context, python), os.environ, init)
+            node = NodeClient(StartedProcess(self.command(context, python), os.environ), init)
             try:
                 node.wait_until_ready(START_SECONDS)
             except NodeLostError as error:

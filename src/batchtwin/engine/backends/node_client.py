@@ -6,13 +6,13 @@ import os
 import secrets
 import select
 import subprocess
-import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from batchtwin.engine.backends.node_process import NodeProcess
 from batchtwin_node.codec import CodecError, any_from_json, to_json
 from batchtwin_node.lines import LineReader, LineTooLongError, LineWriter
 from batchtwin_node.protocol import (
@@ -41,22 +41,12 @@ class NodeLostError(Exception):
 
 
 class NodeClient:
-    """A node that `command` starts with the variables `env`; `init` is its first message."""
+    """A node that runs as `process`; `init` is its first message."""
 
-    def __init__(self, command: Sequence[str], env: Mapping[str, str], init: NodeInit) -> None:
-        self._errors = tempfile.TemporaryFile()
-        self._process = subprocess.Popen(  # noqa: S603 - our own module
-            command,
-            env=dict(env),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            start_new_session=True,
-        )
-        self._stdin, self._stdout = os.dup(_fd(self._process.stdin)), os.dup(_fd(self._process.stdout))
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
+    def __init__(self, process: NodeProcess, init: NodeInit) -> None:
+        self.process = process
+        self._is_closed = False
+        self._stdin, self._stdout = process.stdin, process.stdout
         os.set_blocking(self._stdin, False)
         os.set_blocking(self._stdout, False)
         self._reader, self._writer = LineReader(self._stdout, LONGEST_MESSAGE), LineWriter(self._stdin)
@@ -127,27 +117,27 @@ class NodeClient:
     def last_words(self) -> str:
         """Say how the process ended, with the end of what it wrote to stderr."""
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(CLOSE_SECONDS)
-        size = os.fstat(self._errors.fileno()).st_size
-        tail = os.pread(self._errors.fileno(), 4096, max(0, size - 4096)).decode("utf-8", "replace")
+            self.process.wait(CLOSE_SECONDS)
+        size = os.fstat(self.process.errors).st_size
+        tail = os.pread(self.process.errors, 4096, max(0, size - 4096)).decode("utf-8", "replace")
         lines = [line.strip() for line in tail.splitlines() if line.strip()]
-        code = self._process.poll()
+        code = self.process.poll()
         ended = "it closed its pipe" if code is None else f"it exits with returncode {code}"
         return f"{ended}: {lines[-1]}" if lines else ended
 
     @property
     def returncode(self) -> int | None:
         """None while the process lives; negative for the signal that ended it."""
-        return self._process.poll()
+        return self.process.poll()
 
     @property
     def pid(self) -> int:
         """The process id of the node, or of the client of its container."""
-        return self._process.pid
+        return self.process.pid
 
     def close(self) -> None:
         """End the workers in order, then the node; what does not end in time is killed. After `kill`, nothing."""
-        if self._errors.closed:
+        if self._is_closed:
             return
         until = time.monotonic() + SHUTDOWN_SECONDS + CLOSE_SECONDS
         with suppress(NodeLostError):
@@ -155,18 +145,21 @@ class NodeClient:
             while (left := until - time.monotonic()) > 0:
                 if any(isinstance(message, Closed) for message in self.receive(min(left, 1.0))):
                     break
-        for descriptor in (self._stdin, self._stdout):
-            os.close(descriptor)
+        self._close_pipes()
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(CLOSE_SECONDS)
+            self.process.wait(CLOSE_SECONDS)
         self.kill()
 
     def kill(self) -> None:
         """Kill the node; its workers die with it."""
-        self._process.kill()
-        self._process.wait()
-        self._errors.close()
+        self._close_pipes()
+        self.process.kill()
+        if not self._is_closed:
+            self._is_closed = True
+            os.close(self.process.errors)
 
-
-def _fd(pipe: Any) -> int:
-    return int(pipe.fileno())
+    def _close_pipes(self) -> None:
+        for descriptor in (self._stdin, self._stdout):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._stdin = self._stdout = -1

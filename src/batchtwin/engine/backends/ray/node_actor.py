@@ -22,6 +22,7 @@ from batchtwin import __version__
 from batchtwin.engine.backends.fetching import FetchingClient
 from batchtwin.engine.backends.local import environment_for, node_folder
 from batchtwin.engine.backends.node_client import NodeClient
+from batchtwin.engine.backends.node_process import StartedProcess
 from batchtwin.engine.backends.ray.environment import MachineEnvironment
 from batchtwin.engine.backends.ray.sync import Answer, Delta, RemoteWorkdir
 from batchtwin.errors import BatchTwinError
@@ -119,7 +120,7 @@ class NodeActor:
         if self._python is not None:
             self._folder, env = node_folder(), environment_for(self._python, env)
         command = bootstrap.node_command(str(self._python or sys.executable), self._folder, os.getpid())
-        node = FetchingClient(NodeClient(command, env, init), context)
+        node = FetchingClient(NodeClient(StartedProcess(command, env), init), context)
         node.send(context)
         return node
 

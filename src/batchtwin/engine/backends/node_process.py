@@ -1,0 +1,79 @@
+"""The process of a node, as its client needs it: one that was started here."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+
+class NodeProcess(Protocol):
+    """A node's process: the descriptors to talk through, and of the file that its standard error goes to."""
+
+    stdin: int
+    stdout: int
+    errors: int
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+
+    def poll(self) -> int | None:
+        """Return None while it lives, then its exit code; negative for the signal that ended it."""
+
+    def wait(self, seconds: float) -> None:
+        """Wait for its end.
+
+        Raises:
+            subprocess.TimeoutExpired: it lives longer than that.
+        """
+
+    def kill(self) -> None:
+        """Kill it, and wait for its end."""
+
+
+class StartedProcess:
+    """A process that `command` starts with the variables `env`."""
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str]) -> None:
+        ours, theirs = [-1, -1], [-1, -1]
+        theirs[0], ours[0] = os.pipe()
+        ours[1], theirs[1] = os.pipe()
+        self.stdin, self.stdout = ours
+        with tempfile.TemporaryFile() as errors:
+            self.errors = os.dup(errors.fileno())
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - our own module
+                command, env=dict(env), stdin=theirs[0], stdout=theirs[1], stderr=self.errors, start_new_session=True
+            )
+        except OSError:
+            for descriptor in (*ours, self.errors):
+                os.close(descriptor)
+            raise
+        finally:
+            for descriptor in theirs:
+                os.close(descriptor)
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        """Return None while it lives, then its exit code."""
+        return self._process.poll()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for its end.
+
+        Raises:
+            subprocess.TimeoutExpired: it lives longer than that.
+        """
+        self._process.wait(seconds)
+
+    def kill(self) -> None:
+        """Kill it, and wait for its end."""
+        self._process.kill()
+        self._process.wait()

@@ -1,0 +1,82 @@
+"""What a warm server is known by: two jobs with the same key could have had the same fork server.
+
+The server itself compares the files: interpreter, packages, model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from batchtwin.engine.backends.packages import stamp_of_packages
+from batchtwin_node.protocol import VERSION, NodeInit
+from batchtwin_node.script.imports import top_imports
+from batchtwin_node.warm.messages import ENDING
+
+# Variables of a shell, a terminal or a test runner, which no import takes notice of.
+PASSING = frozenset({"_", "PWD", "OLDPWD", "SHLVL", "COLUMNS", "LINES", "WINDOWID", "INVOCATION_ID", "JOURNAL_STREAM"})
+PASSING_PREFIXES = ("BATCHTWIN_", "PYTEST_", "TERM", "SSH_", "TMUX", "XDG_SESSION_")
+# What processes inherit from those that start them, and cannot or should not change.
+STATUS = ("Umask", "Uid", "Gid", "Groups", "SigBlk", "SigIgn", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs")
+STATUS_MORE = ("Seccomp", "Cpus_allowed", "Mems_allowed")
+NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
+
+
+def name_of(python: str, packages: str, env: Mapping[str, str], init: NodeInit) -> str:
+    """Return the name of the socket of the server for a job.
+
+    `packages` is the folder of the node's packages, `env` the node's environment.
+
+    Raises:
+        OSError: a file cannot be looked at.
+    """
+    config = init.preload
+    script = config.script if config else None
+    facts: dict[str, Any] = {
+        "version": VERSION,
+        "python": [python, *_stamp(os.path.realpath(python))],
+        "packages": [packages, stamp_of_packages()],
+        "imports": imports(script) if script else None,
+        "model": config.model if config else None,
+        "skops": config.skops if config else False,
+        "env": sorted((name, value) for name, value in env.items() if matters(name)),
+        "variables": sorted(init.variables.items()),
+        "process": _process(),
+        # Places on the path may be relative.
+        "folder": os.getcwd() if _has_relative(env.get("PYTHONPATH", "")) else "",
+    }
+    text = json.dumps(facts, sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:24] + ENDING
+
+
+def matters(name: str) -> bool:
+    """Whether a variable of the environment may matter to what is imported."""
+    return name not in PASSING and not name.startswith(PASSING_PREFIXES)
+
+
+def imports(script: tuple[str, str]) -> list[str]:
+    """Return what a script imports at its top, installed or not."""
+    return list(dict.fromkeys(found.name for found in top_imports(Path(script[0]), script[1])))
+
+
+def _stamp(path: str) -> tuple[int, int, int, int]:
+    about = os.stat(path)
+    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
+
+
+def _has_relative(path: str) -> bool:
+    return any(not os.path.isabs(place) for place in path.split(os.pathsep) if path)
+
+
+def _process() -> list[Any]:
+    wanted = {*STATUS, *STATUS_MORE}
+    lines = Path("/proc/self/status").read_text().splitlines()
+    status = [line for line in lines if line.partition(":")[0] in wanted]
+    spaces = [os.readlink(f"/proc/self/ns/{name}") for name in NAMESPACES]
+    texts = [Path(f"/proc/self/{name}").read_text() for name in ("cgroup", "limits", "oom_score_adj")]
+    root = os.stat("/")
+    return [status, spaces, texts, os.getpriority(os.PRIO_PROCESS, 0), root.st_dev, root.st_ino]

@@ -1,0 +1,80 @@
+"""What the environment says of warm servers."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from batchtwin.errors import UsageError
+
+WARM, SECONDS, SERVERS, FOLDER = (
+    "BATCHTWIN_WARM",
+    "BATCHTWIN_WARM_SECONDS",
+    "BATCHTWIN_WARM_SERVERS",
+    "BATCHTWIN_WARM_FOLDER",
+)
+# A server that was not used for ten minutes ends; more than two are not kept.
+DEFAULT_SECONDS, DEFAULT_SERVERS = 600.0, 2
+OFF = "BATCHTWIN_NO_FORK"
+
+
+def is_possible() -> bool:
+    """Whether servers can stay here at all: processes are forked on Linux only."""
+    return sys.platform == "linux" and not os.environ.get(OFF)
+
+
+def is_default(environ: Mapping[str, str]) -> bool:
+    """Whether jobs are warm that do not say.
+
+    Raises:
+        UsageError: the variable says neither.
+    """
+    text = environ.get(WARM, "").strip().lower()
+    if text in ("", "0", "false", "no", "off"):
+        return False
+    if text in ("1", "true", "yes", "on"):
+        return True
+    raise UsageError(f"{WARM}={environ[WARM]}: expected 1 or 0")
+
+
+def seconds() -> float:
+    """Return how long a server stays without a job.
+
+    Raises:
+        UsageError: the variable is no number of seconds.
+    """
+    return _number(SECONDS, DEFAULT_SECONDS)
+
+
+def servers() -> int:
+    """Return how many servers stay at most; 0 for none.
+
+    Raises:
+        UsageError: the variable is no number.
+    """
+    return int(_number(SERVERS, DEFAULT_SERVERS))
+
+
+def _number(name: str, default: float) -> float:
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise UsageError(f"{name}={text}: expected a number from 0")
+    return value
+
+
+def folder() -> Path:
+    """Return the folder of the servers' sockets, which is this user's alone."""
+    if os.environ.get(FOLDER):
+        return Path(os.environ[FOLDER]).absolute()
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and os.path.isdir(runtime):
+        return Path(runtime, "batchtwin-warm")
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "batchtwin/warm"

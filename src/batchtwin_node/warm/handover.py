@@ -1,0 +1,86 @@
+"""What is forked from a warm server for a job: a node, and the node's fork server, with all imports done.
+
+Both are the job's own: they have its folder, its environment and its streams, and nothing that belongs to another job.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NoReturn
+
+from batchtwin_node.children import Child, die_with_parent, show_descriptors
+from batchtwin_node.codec import to_json
+from batchtwin_node.forkserver.client import ForkServer
+from batchtwin_node.launcher import forkserver_environment
+from batchtwin_node.node import run
+from batchtwin_node.warm import sockets
+from batchtwin_node.warm.messages import Started, StartJob
+
+
+def become_node(
+    job: StartJob,
+    streams: Sequence[int],
+    connection: socket.socket,
+    known: frozenset[int],
+    alive: int,
+    base: Mapping[str, str],
+) -> NoReturn:
+    """Be the node of a job to its end. `streams` are standard input, output and error, and the working folder.
+
+    `known` are the descriptors that imports left open, `base` is the environment that they were done in. `alive` stays
+    open as long as the node lives.
+    """
+    try:
+        os.setsid()
+        os.fchdir(streams[3])
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        _close_all_but({*known, *streams[:3], connection.fileno(), alive, ours.fileno(), theirs.fileno()})
+        env = forkserver_environment(job.env, job.variables)
+        node = os.getpid()
+        pid = os.fork()
+        if not pid:
+            _close_all_but({*known, theirs.fileno()})
+            _become_fork_server(theirs, node, env, base)
+        theirs.close()
+        os.environ.clear()
+        os.environ.update(job.env)
+        for descriptor in (1, 2):
+            os.dup2(streams[2], descriptor)
+        connection.setblocking(True)
+        sockets.send(connection, to_json(Started()))
+        connection.close()
+        run(streams[0], streams[1], lambda _, env, seconds: ForkServer.adopt(Child(pid), ours, env, seconds))
+    except BaseException:
+        os._exit(1)
+    os._exit(0)
+
+
+def _become_fork_server(control: socket.socket, node: int, env: Mapping[str, str], base: Mapping[str, str]) -> NoReturn:
+    """Be the fork server of the job: what it has printed, and its environment, are its own."""
+    from batchtwin_node.forkserver import server
+
+    show_descriptors()
+    die_with_parent(node)
+    for stream in (1, 2):
+        printed = os.pread(stream, os.fstat(stream).st_size, 0)
+        copy = os.memfd_create("printed")
+        os.write(copy, printed)
+        os.dup2(copy, stream)
+        os.close(copy)
+    for name in base.keys() - env.keys():
+        os.environ.pop(name, None)
+    os.environ.update({name: value for name, value in env.items() if base.get(name) != value})
+    control.send(b"ready")
+    server.serve_workers(control)
+
+
+def _close_all_but(kept: Iterable[int]) -> None:
+    """Close what belongs to the server, or to other jobs."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in kept:
+            try:
+                os.close(int(name))
+            except OSError:  # the one that listed the folder
+                pass

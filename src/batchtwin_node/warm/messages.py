@@ -1,0 +1,101 @@
+"""What crosses between a controller and a warm server: one packet each, with descriptors beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Dict, Optional, Tuple, Union
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass as record
+else:
+    from batchtwin_node.codec import record
+
+# Of a packet. A longer text is in a file in memory, whose descriptor comes first.
+PACKET = 1 << 12
+# Sockets of servers in their folder.
+ENDING = ".sock"
+
+
+@record(frozen=True)
+class Keep:
+    """How a fork server stays: the folder of its socket, the socket's `name`, and `title`, what it is for in words.
+
+    It ends after `seconds` without a job; of more than `servers` servers, those that were not used for longest end.
+    """
+
+    folder: str
+    name: str
+    title: str
+    seconds: float
+    servers: int
+
+
+@record(frozen=True)
+class StartJob:
+    """A job needs a node. It comes as a text in a file in memory, with the descriptors of the node's standard input,
+    output and error, and of its working folder.
+
+    `env` is the environment of the node, `variables` are the deployment's own.
+    """
+
+    TYPE: ClassVar[str] = "start"
+    env: Dict[str, str]
+    variables: Dict[str, str]
+    script: Optional[Tuple[str, str]]
+    model: Optional[str]
+
+
+@record(frozen=True)
+class Stop:
+    """End when no job is left; take no other."""
+
+    TYPE: ClassVar[str] = "stop"
+
+
+@record(frozen=True)
+class Tell:
+    """Answer with State."""
+
+    TYPE: ClassVar[str] = "tell"
+
+
+@record(frozen=True)
+class Started:
+    """The answer of the node itself: the kernel says which process sent it."""
+
+    TYPE: ClassVar[str] = "started"
+
+
+@record(frozen=True)
+class Refused:
+    """The server is of no use for this job, and ends."""
+
+    TYPE: ClassVar[str] = "refused"
+    why: str
+
+
+@record(frozen=True)
+class State:
+    """What a server is: `size` is its share of memory in bytes, `idle` the seconds since its last job ended."""
+
+    TYPE: ClassVar[str] = "state"
+    title: str
+    pid: int
+    size: int
+    jobs: int
+    served: int
+    idle: float
+    seconds: float
+
+
+@record(frozen=True)
+class Ended:
+    """The node has ended; negative for the signal that ended it."""
+
+    TYPE: ClassVar[str] = "ended"
+    returncode: int
+
+
+ToServer = Union[StartJob, Stop, Tell]
+TO_SERVER = {kind.TYPE: kind for kind in (StartJob, Stop, Tell)}
+FromServer = Union[Started, Refused, State, Ended]
+FROM_SERVER = {kind.TYPE: kind for kind in (Started, Refused, State, Ended)}
