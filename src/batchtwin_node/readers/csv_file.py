@@ -12,14 +12,7 @@ from io import BytesIO
 from typing import IO, TYPE_CHECKING, Any, Union
 
 from batchtwin_node.readers.bad_file import BadFileError, kind_of, summarize, unreadable
-from batchtwin_node.readers.columns import (
-    ABSENT_IF_EMPTY,
-    NUMBERS,
-    PANDAS,
-    WIDER,
-    convert,
-    wraps_numbers,
-)
+from batchtwin_node.readers.columns import ABSENT_IF_EMPTY, NUMBERS, PANDAS, WIDER, convert, wraps_numbers
 from batchtwin_node.readers.csv_checks import (
     is_plain,
     may_hold_booleans,
