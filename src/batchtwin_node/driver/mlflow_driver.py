@@ -37,17 +37,19 @@ _coalesce: Coalescer | None = None
 _left_out_columns = False
 
 
-def preload(folder: str | None) -> None:
-    """Import what reads, loads and writes, and load the model, before workers are forked: they share all of it.
+def preload() -> None:
+    """Import what reads, loads and writes before workers are forked: they share it."""
+    import mlflow.pyfunc  # noqa: F401
 
-    Nothing is predicted here. Without `folder` no model is loaded.
-    """
+    text_module()
+
+
+def load(folder: str) -> None:
+    """Load the model, before workers are forked or in a worker. Nothing is predicted here."""
     global _model
     import mlflow.pyfunc
 
-    text_module()
-    if folder is not None:
-        _model = mlflow.pyfunc.load_model(folder)
+    _model = mlflow.pyfunc.load_model(folder)
 
 
 def init() -> None:
@@ -57,7 +59,8 @@ def init() -> None:
     gc.set_threshold(GARBAGE_OBJECTS)
     if _model is None:
         [folder] = (path.parent for path in Path(os.environ["AZUREML_MODEL_DIR"]).glob("*/MLmodel"))
-        preload(str(folder))
+        preload()
+        load(str(folder))
     _signature = Signature.of(_model.metadata.get_input_schema(), is_from_type_hint(_model))
     _quarantine = os.environ.get("BATCHTWIN_BAD_FILES") == "quarantine"
     if os.environ.get("BATCHTWIN_COALESCE"):

@@ -17,10 +17,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NoReturn, Tuple
+from typing import TYPE_CHECKING, NoReturn, Tuple
 
 from batchtwin_node import worker
 from batchtwin_node.children import die_with_parent
@@ -28,6 +29,9 @@ from batchtwin_node.codec import from_json
 from batchtwin_node.driver.skops_startup import import_skops
 from batchtwin_node.protocol import ForkRequest, ForkServerConfig
 from batchtwin_node.script.imports import imported_by
+
+if TYPE_CHECKING:
+    from batchtwin_node.warm.dependencies import Dependencies
 
 DRIVER = "batchtwin_node.driver.mlflow_driver"
 MESSAGE = 1 << 17
@@ -39,12 +43,15 @@ ENDING_SECONDS = 0.2
 Forked = Tuple[ForkRequest, int, int]
 
 
+READY = "ready"
+
+
 def preload(config: ForkServerConfig) -> str:
-    """Import, and load; return `ready`, or why this process must not be forked."""
+    """Import; return `ready`, or why this process must not be forked."""
     try:
         if config.script is None:
             _import_skops(config, ["mlflow"])
-            import_module(DRIVER).preload(config.model)
+            import_module(DRIVER).preload()
         else:
             names = imported_by(Path(config.script[0]), config.script[1])
             _import_skops(config, names)
@@ -52,10 +59,25 @@ def preload(config: ForkServerConfig) -> str:
                 import_module(name)
     except BaseException as error:  # the worker will meet it too, and reports it
         return f"an import or the model's loading failed: {type(error).__name__}"
+    return _thread_verdict()
+
+
+def load(config: ForkServerConfig) -> str:
+    """Load the driver's model; return `ready`, or why this process must not be forked."""
+    if config.script is not None or config.model is None:
+        return READY
+    try:
+        import_module(DRIVER).load(config.model)
+    except BaseException as error:  # the worker will meet it too, and reports it
+        return f"an import or the model's loading failed: {type(error).__name__}"
+    return _thread_verdict()
+
+
+def _thread_verdict() -> str:
     threads = _threads()
     if threads:
         return f"what was imported or loaded runs threads of its own: {', '.join(threads)}"
-    return "ready"
+    return READY
 
 
 def _import_skops(config: ForkServerConfig, names: Iterable[str]) -> None:
@@ -211,25 +233,43 @@ def serve_workers(control: socket.socket) -> NoReturn:
     exit_worker(worker.main([str(tasks), str(events), str(request.parent)]))
 
 
-def main(arguments: list[str]) -> None:
-    """Preload, say so, and serve; where that is wanted, leave a process that stays."""
-    descriptor, parent = map(int, arguments)
-    die_with_parent(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    control = socket.socket(fileno=descriptor)
-    config, base = from_json(ForkServerConfig, control.recv(MESSAGE)), dict(os.environ)
-    dependencies = None
-    if config.keep is not None:
+def begin(
+    control: socket.socket, config: ForkServerConfig, base: dict[str, str], warm: Dependencies | None = None
+) -> NoReturn:
+    """Import what is not imported yet, load the model, say so, and serve. `base` is the environment of the imports.
+
+    Where that is wanted, processes stay: `warm` tells that the imports are done.
+    """
+    dependencies = warm
+    if config.keep is not None and warm is None:
         from batchtwin_node.warm.dependencies import Dependencies
-        from batchtwin_node.warm.server import stay
 
         dependencies = Dependencies()
     # Imports make many objects and hardly any garbage: looking for it costs a tenth of the time.
     gc.disable()
-    verdict = preload(config)
+    verdict = READY if warm is not None else preload(config)
+    if verdict == READY and dependencies is not None and warm is None and config.keep and config.keep.imports:
+        _stay(replace(config, model=None), dependencies, base, control)
+    if verdict == READY:
+        verdict = load(config)
     gc.freeze()  # shared pages stay shared
     gc.enable()
     control.send(verdict.encode())
-    if dependencies is not None and verdict == "ready":
-        stay(config, dependencies, base, control)
+    if verdict == READY and dependencies is not None:
+        _stay(config, dependencies, base, control)
     serve_workers(control)
+
+
+def _stay(config: ForkServerConfig, dependencies: Dependencies, base: dict[str, str], control: socket.socket) -> None:
+    from batchtwin_node.warm.server import stay
+
+    stay(config, dependencies, base, control)
+
+
+def main(arguments: list[str]) -> None:
+    """Be the fork server of a node."""
+    descriptor, parent = map(int, arguments)
+    die_with_parent(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    control = socket.socket(fileno=descriptor)
+    begin(control, from_json(ForkServerConfig, control.recv(MESSAGE)), dict(os.environ))

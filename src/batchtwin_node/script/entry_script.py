@@ -56,7 +56,7 @@ class EntryScript:
             if importlib.util.find_spec("mlflow") is None:
                 raise ScriptError(NO_MLFLOW)
             module = importlib.import_module(DRIVER)
-            module.preload(None)
+            module.preload()
         else:
             folder, name = script
             sys.path.insert(0, folder)

@@ -31,7 +31,7 @@ def stamp(path: str) -> Stamp:
 
 
 class Dependencies:
-    """Notes what is read from now on, until `close`."""
+    """Notes what is read from now on, until `close`; and again after `reopen`. `stayed` are the processes that stay already."""
 
     def __init__(self) -> None:
         self._since = time.time_ns()
@@ -39,6 +39,7 @@ class Dependencies:
         self._opened: set[str] = set()
         self._temporary: list[str] = []
         self._obstacle = ""
+        self.stayed: set[int] = set()
         self._stamps: list[tuple[str, Stamp]] = []
         self._open_before = set(os.listdir("/proc/self/fd"))
         sys.addaudithook(self._hear)
@@ -60,16 +61,25 @@ class Dependencies:
             if not (text.endswith(".pyc") and "__pycache__" in text):
                 self._opened.add(os.path.abspath(text))
 
+    def reopen(self) -> None:
+        """Note again, in a process that was forked from one that has closed."""
+        self._since = time.time_ns()
+        self._is_noting = True
+        self._open_before = set(os.listdir("/proc/self/fd"))
+
     def close(self) -> str:
-        """Note nothing more; return why no later job may use this process, or nothing, as far as that is known."""
+        """Note nothing more until `reopen`; return why no later job may use this process, as far as that is known."""
         self._is_noting = False
-        return self._obstacle or _children()
+        return self._obstacle or _children(self.stayed)
 
     def settle(self, model: str | None) -> str:
         """Take the stamps of all files; return why no later job may use this process, or nothing."""
         paths = {*self._opened, *_of_modules(), *_of_libraries(), *_of_python(), *_of_folder(model)}
+        before = dict(self._stamps)
         self._stamps = [(path, stamp(path)) for path in sorted(paths) if not path.startswith(LEFT_OUT)]
         for path, known in self._stamps:
+            if before.get(path, known) != known:
+                return f"{path} has changed"
             if known and known[3] > self._since - SLACK_NS and not os.path.isdir(path):
                 return f"{path} changed meanwhile"
         left = [path for path in self._temporary if os.path.lexists(path)]
@@ -132,10 +142,10 @@ def _of_folder(folder: str | None) -> Iterator[str]:
             yield from (os.path.join(root, name) for name in files)
 
 
-def _children() -> str:
-    """Say if a process was started that still runs."""
+def _children(known: set[int]) -> str:
+    """Say if a process was started that still runs, other than those that are `known`."""
     try:
-        with open(f"/proc/self/task/{os.getpid()}/children") as stream:
-            return "it started a process" if stream.read().strip() else ""
+        with open("/proc/self/task/{}/children".format(os.getpid())) as stream:
+            return "it started a process" if set(map(int, stream.read().split())) - known else ""
     except OSError:  # a kernel without this file
         return ""

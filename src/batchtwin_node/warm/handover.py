@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import NoReturn
 
 from batchtwin_node.children import Child, die_with_parent, show_descriptors
@@ -17,32 +18,26 @@ from batchtwin_node.launcher import forkserver_environment
 from batchtwin_node.node import run
 from batchtwin_node.warm import sockets
 from batchtwin_node.warm.messages import Started, StartJob
+from batchtwin_node.warm.server import Inheritance
 
 
 def become_node(
-    job: StartJob,
-    streams: Sequence[int],
-    connection: socket.socket,
-    known: frozenset[int],
-    alive: int,
-    base: Mapping[str, str],
+    job: StartJob, server: Inheritance, streams: Sequence[int], connection: socket.socket, alive: int
 ) -> NoReturn:
     """Be the node of a job to its end. `streams` are standard input, output and error, and the working folder.
 
-    `known` are the descriptors that imports left open, `base` is the environment that they were done in. `alive` stays
-    open as long as the node lives.
+    `alive` stays open as long as the node lives.
     """
     try:
         os.setsid()
         os.fchdir(streams[3])
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        _close_all_but({*known, *streams[:3], connection.fileno(), alive, ours.fileno(), theirs.fileno()})
-        env = forkserver_environment(job.env, job.variables)
+        _close_all_but({*server.known, *streams[:3], connection.fileno(), alive, ours.fileno(), theirs.fileno()})
         node = os.getpid()
         pid = os.fork()
         if not pid:
-            _close_all_but({*known, theirs.fileno()})
-            _become_fork_server(theirs, node, env, base)
+            _close_all_but({*server.known, theirs.fileno()})
+            _become_fork_server(job, server, theirs, node)
         theirs.close()
         os.environ.clear()
         os.environ.update(job.env)
@@ -57,9 +52,9 @@ def become_node(
     os._exit(0)
 
 
-def _become_fork_server(control: socket.socket, node: int, env: Mapping[str, str], base: Mapping[str, str]) -> NoReturn:
+def _become_fork_server(job: StartJob, server: Inheritance, control: socket.socket, node: int) -> NoReturn:
     """Be the fork server of the job: what it has printed, and its environment, are its own."""
-    from batchtwin_node.forkserver import server
+    from batchtwin_node.forkserver.server import begin
 
     show_descriptors()
     die_with_parent(node)
@@ -69,11 +64,14 @@ def _become_fork_server(control: socket.socket, node: int, env: Mapping[str, str
         os.write(copy, printed)
         os.dup2(copy, stream)
         os.close(copy)
-    for name in base.keys() - env.keys():
+    env = forkserver_environment(job.env, job.variables)
+    for name in server.base.keys() - env.keys():
         os.environ.pop(name, None)
-    os.environ.update({name: value for name, value in env.items() if base.get(name) != value})
-    control.send(b"ready")
-    server.serve_workers(control)
+    os.environ.update({name: value for name, value in env.items() if server.base.get(name) != value})
+    if server.config.model == job.model:
+        begin(control, replace(server.config, keep=None), env, server.dependencies)
+    server.dependencies.reopen()
+    begin(control, replace(server.config, model=job.model, keep=job.keep), env, server.dependencies)
 
 
 def _close_all_but(kept: Iterable[int]) -> None:

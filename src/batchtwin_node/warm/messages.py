@@ -19,11 +19,13 @@ ENDING = ".sock"
 class Keep:
     """How a fork server stays: the folder of its socket, the socket's `name`, and `title`, what it is for in words.
 
+    `imports` is the name of the one that stays before the model is loaded, for jobs with other models; empty for none.
     It ends after `seconds` without a job; of more than `servers` servers, those that were not used for longest end.
     """
 
     folder: str
     name: str
+    imports: str
     title: str
     seconds: float
     servers: int
@@ -34,7 +36,8 @@ class StartJob:
     """A job needs a node. It comes as a text in a file in memory, with the descriptors of the node's standard input,
     output and error, and of its working folder.
 
-    `env` is the environment of the node, `variables` are the deployment's own.
+    `env` is the environment of the node, `variables` are the deployment's own. A server that has no model loads
+    `model`, and stays as `keep` says.
     """
 
     TYPE: ClassVar[str] = "start"
@@ -42,6 +45,7 @@ class StartJob:
     variables: Dict[str, str]
     script: Optional[Tuple[str, str]]
     model: Optional[str]
+    keep: Keep
 
 
 @record(frozen=True)

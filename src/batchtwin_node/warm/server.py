@@ -6,6 +6,7 @@ that a client does makes it wait.
 
 from __future__ import annotations
 
+import gc
 import os
 import selectors
 import signal
@@ -13,6 +14,7 @@ import socket
 import sys
 import time
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,20 +43,41 @@ def stay(config: ForkServerConfig, dependencies: Dependencies, base: dict[str, s
     """
     if dependencies.close() or config.keep is None:
         return
+    keep = config.keep
+    if config.model is None and keep.imports:
+        keep = replace(keep, name=keep.imports, imports="", title=f"imports only, {keep.title.rpartition(', ')[2]}")
     sys.stdout.flush()
     sys.stderr.flush()
-    if os.fork():
+    pid = os.fork()
+    if pid:
+        dependencies.stayed.add(pid)
+        dependencies.reopen()
         return
     try:
         control.close()
+        gc.freeze()
+        gc.enable()
         os.setsid()
         os.chdir("/")
         if not dependencies.settle(config.model):
             hide_descriptors()
-            Server(config, config.keep, dependencies, base).serve()
+            Server(config, keep, dependencies, base).serve()
     except BaseException:  # noqa: S110 - later jobs start by themselves
         pass
     os._exit(0)
+
+
+@dataclass(frozen=True)
+class Inheritance:
+    """What a server has for the processes of its jobs: what was imported, and in which environment.
+
+    `known` are the descriptors that imports left open.
+    """
+
+    config: ForkServerConfig
+    dependencies: Dependencies
+    base: dict[str, str]
+    known: frozenset[int]
 
 
 class Job:
@@ -191,7 +214,7 @@ class Server:
         changed = self._dependencies.changed()
         if changed:
             return f"{changed} has changed"
-        if job.model != self._config.model:
+        if self._config.model not in (None, job.model):
             return "it has another model"
         names = None if job.script is None else imported_by(Path(job.script[0]), job.script[1])
         return "" if names == self._names else "the script imports other modules"
@@ -218,13 +241,16 @@ class Server:
         if not pid:
             from batchtwin_node.warm.handover import become_node
 
-            become_node(job, descriptors[1:], connection, self._known, end, self._base)
+            become_node(job, self._inheritance(), descriptors[1:], connection, end)
         os.close(end)
         self._served += 1
         self._jobs[connection] = Job(pid, alive, connection)
         self._selector.register(alive, selectors.EVENT_READ, lambda: self._on_end(connection))
         with suppress(OSError):
             os.utime(self._keep.name, dir_fd=self._folder)
+
+    def _inheritance(self) -> Inheritance:
+        return Inheritance(self._config, self._dependencies, self._base, self._known)
 
     def _on_end(self, connection: socket.socket) -> None:
         """A node has ended."""

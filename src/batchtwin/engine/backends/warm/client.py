@@ -16,7 +16,7 @@ from pathlib import Path
 from batchtwin.engine.backends.node_client import NodeClient, NodeLostError
 from batchtwin.engine.backends.packages import copy_packages, stamp_of_packages
 from batchtwin.engine.backends.warm import settings
-from batchtwin.engine.backends.warm.key import name_of
+from batchtwin.engine.backends.warm.key import names_of
 from batchtwin_node.codec import CodecError, any_from_json, to_json
 from batchtwin_node.protocol import NodeInit
 from batchtwin_node.warm import sockets
@@ -42,12 +42,12 @@ def keep_for(python: str, packages: str, env: Mapping[str, str], init: NodeInit)
         raise NotWarmError("no server may stay here")
     try:
         os.close(sockets.open_private(str(folder), make=True))
-        name = name_of(python, packages, env, init)
+        name, imports = names_of(python, packages, env, init)
     except OSError as error:
         raise NotWarmError(str(error)) from None
     config = init.preload
     what = Path(config.script[0], config.script[1]) if config and config.script else config and config.model
-    return Keep(str(folder), name, f"{what or 'no model'}, {python}", seconds, servers)
+    return Keep(str(folder), name, imports, f"{what or 'no model'}, {python}", seconds, servers)
 
 
 def packages_folder() -> str:
@@ -85,14 +85,14 @@ class WarmProcess:
         self._pidfd = -1
         self._returncode: int | None = None
         self.pid = 0
-        self._connection = _connected(keep)
+        self._connection, self._name = _connected(keep)
         self.errors = os.memfd_create("errors")
         theirs, self.stdin = os.pipe()
         self.stdout, theirs_too = os.pipe()
         here = os.open(".", os.O_PATH | os.O_DIRECTORY)
         text = os.memfd_create("request")
         try:
-            os.write(text, to_json(_request(env, init)).encode())
+            os.write(text, to_json(_request(keep, env, init)).encode())
             sockets.send(self._connection, "start", [text, theirs, theirs_too, self.errors, here])
         except OSError as error:
             self._close()
@@ -133,7 +133,7 @@ class WarmProcess:
             server, _ = sockets.peer(self._connection)
             os.kill(server, signal.SIGKILL)
         with suppress(OSError):
-            Path(self._keep.folder, self._keep.name).unlink()
+            Path(self._keep.folder, self._name).unlink()
 
     def poll(self) -> int | None:
         """Return None while it lives, then its exit code, as its server tells it."""
@@ -170,22 +170,31 @@ class WarmProcess:
         self._connection.close()
 
 
-def _connected(keep: Keep) -> socket.socket:
+def _connected(keep: Keep) -> tuple[socket.socket, str]:
+    """Return a connection to a server that has the model, else to one that has the imports; and its name."""
     try:
         folder = sockets.open_private(keep.folder)
-        try:
-            return sockets.connect(folder, keep.name, ANSWER_SECONDS)
-        finally:
-            os.close(folder)
-    except FileNotFoundError:
-        raise NotWarmError("no server has these packages, this model and these variables") from None
     except OSError as error:
-        raise NotWarmError(f"the server cannot be reached: {error.strerror or error}") from None
+        raise NotWarmError(str(error)) from None
+    why = "no server has these packages, this model and these variables"
+    try:
+        for name in filter(None, (keep.name, keep.imports)):
+            try:
+                return sockets.connect(folder, name, ANSWER_SECONDS), name
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                why = f"the server cannot be reached: {error.strerror or error}"
+    finally:
+        os.close(folder)
+    raise NotWarmError(why)
 
 
-def _request(env: Mapping[str, str], init: NodeInit) -> StartJob:
+def _request(keep: Keep, env: Mapping[str, str], init: NodeInit) -> StartJob:
     config = init.preload
-    return StartJob(dict(env), init.variables, config.script if config else None, config.model if config else None)
+    return StartJob(
+        dict(env), init.variables, config.script if config else None, config.model if config else None, keep
+    )
 
 
 def warm_client(keep: Keep, env: Mapping[str, str], init: NodeInit) -> NodeClient:

@@ -26,8 +26,10 @@ STATUS_MORE = ("Seccomp", "Cpus_allowed", "Mems_allowed")
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 
 
-def name_of(python: str, packages: str, env: Mapping[str, str], init: NodeInit) -> str:
-    """Return the name of the socket of the server for a job.
+def names_of(python: str, packages: str, env: Mapping[str, str], init: NodeInit) -> tuple[str, str]:
+    """Return the names of the sockets of the server for a job, and of the one with its imports but no model.
+
+    The second is empty if the job has no model that is loaded before workers are forked.
 
     `packages` is the folder of the node's packages, `env` the node's environment.
 
@@ -49,6 +51,10 @@ def name_of(python: str, packages: str, env: Mapping[str, str], init: NodeInit) 
         # Places on the path may be relative.
         "folder": os.getcwd() if _has_relative(env.get("PYTHONPATH", "")) else "",
     }
+    return _name(facts), _name({**facts, "model": None}) if facts["model"] else ""
+
+
+def _name(facts: Mapping[str, Any]) -> str:
     text = json.dumps(facts, sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:24] + ENDING
 

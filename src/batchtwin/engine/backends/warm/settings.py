@@ -15,8 +15,8 @@ WARM, SECONDS, SERVERS, FOLDER = (
     "BATCHTWIN_WARM_SERVERS",
     "BATCHTWIN_WARM_FOLDER",
 )
-# A server that was not used for ten minutes ends; more than two are not kept.
-DEFAULT_SECONDS, DEFAULT_SERVERS = 600.0, 2
+# A server that was not used for ten minutes ends; more than three are not kept: two models, and imports alone.
+DEFAULT_SECONDS, DEFAULT_SERVERS = 600.0, 3
 OFF = "BATCHTWIN_NO_FORK"
 
 
