@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import FrameType
 from typing import Any
 
@@ -46,6 +46,25 @@ def of_a_caller() -> Iterator[list[int]]:
     is_free = threading.current_thread() is threading.main_thread() and callable(signal.getsignal(signal.SIGINT))
     with _handled((signal.SIGINT,) if is_free else (), catch):
         yield caught
+
+
+class Signals:
+    """Signals collected over more than one block of code: from the first `collect` to `close`."""
+
+    def __init__(self, interrupts: Interrupts) -> None:
+        self._interrupts = interrupts
+        self._stack = ExitStack()
+        self._caught: list[int] | None = None
+
+    def collect(self) -> list[int]:
+        """Collect from now on, or go on: the list is no longer empty once the job is to end."""
+        if self._caught is None:
+            self._caught = self._stack.enter_context(self._interrupts())
+        return self._caught
+
+    def close(self) -> None:
+        """Leave signals to what they were left to before."""
+        self._stack.close()
 
 
 @contextmanager

@@ -105,7 +105,7 @@ class WorkerPool:
         """Start workers while there is work for them."""
         if not self._forkserver.look():
             if self._prefetcher is not None:
-                self._prefetcher.begin(path for task in self._queue if task.part is None for path in task.files)
+                self._prefetcher.look(path for task in self._queue if task.part is None for path in task.files)
             return
         if self._settled_fd is not None:
             self._selector.unregister(self._settled_fd)

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from batchtwin.inputs.changes import Watch
+from batchtwin.inputs.listing import list_inputs
+from batchtwin.inputs.plan import content_hash
 from support import Finished, Project, batchtwin
 
 CHANGES = """
@@ -157,3 +160,17 @@ def test_the_console_does_not_fill_with_changes(job: Project) -> None:
     assert "Warning: more inputs have changed; the manifest lists them" in done.err
     assert len(changed(job)) == 65
     assert os.path.exists(done.output / "named-outputs/score/predictions.csv")
+
+
+def test_a_file_that_was_touched_is_hashed_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("as it was")
+    [file] = list_inputs(path).files
+    watch = Watch({str(path): content_hash(path)}, ())
+    os.utime(path, ns=(1, 1))
+    assert watch.look([file]) == []
+    path.write_text("otherwise")
+    os.utime(path, ns=(1, 1))
+    assert watch.look([file]) == [], "each part of a large file would read it again"
+    os.utime(path, ns=(2, 2))
+    assert [change.path for change in watch.look([file])] == [str(path)]

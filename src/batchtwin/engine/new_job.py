@@ -16,7 +16,7 @@ from batchtwin.engine.output.folder import failpoint
 from batchtwin.engine.output.result import Result
 from batchtwin.engine.prepare import Prepared, Request, requests
 from batchtwin.engine.progress import Progress
-from batchtwin.engine.run import job_of, run_job
+from batchtwin.engine.run import RunContext, job_of, run_job
 from batchtwin.engine.tracking.deliver import OnLogged, at_end
 from batchtwin.errors import OutputError
 from batchtwin.inputs.location import is_url
@@ -63,7 +63,8 @@ def new_job(
         ledger = Ledger.create(output.ledger, facts, prepared.plan.mini_batches, prepared.hashes)
         failpoint("plan in the ledger")
         with closing(ledger):
-            return run_job(prepared, job_of(prepared), ledger, progress, backend, on_logged, interrupts)
+            context = RunContext(prepared, ledger, progress, backend, on_logged, interrupts)
+            return run_job(context, job_of(prepared))
 
 
 def claim_folder(root: Path) -> Path:

@@ -28,7 +28,7 @@ from batchtwin.engine.output.segments import range_problem
 from batchtwin.engine.output.upload import publish, result_location
 from batchtwin.engine.prepare import Prepared, place_request, requests, resolve
 from batchtwin.engine.progress import Progress
-from batchtwin.engine.run import job_of, run_job
+from batchtwin.engine.run import RunContext, job_of, run_job
 from batchtwin.environments.named import Registered
 from batchtwin.inputs.listing import InputFile, Inputs
 from batchtwin.inputs.location import is_url
@@ -99,7 +99,7 @@ def resume(
             job.replay(_drop_damaged(prepared, ended, progress))
             if changes:
                 _accept(ledger, prepared, environment, changes, job, progress)
-            return run_job(prepared, job, ledger, progress, backend, interrupts=interrupts)
+            return run_job(RunContext(prepared, ledger, progress, backend, interrupts=interrupts), job)
 
 
 def _accept(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
 
@@ -30,7 +30,7 @@ from batchtwin.engine.tracking.logged import LogReader
 from batchtwin.errors import OutputError
 from batchtwin.inputs.changes import Change, Watch
 from batchtwin.inputs.location import is_url, redact
-from batchtwin.interrupts import Interrupts, of_a_command
+from batchtwin.interrupts import Interrupts, Signals, of_a_command
 from batchtwin_node.protocol import Failure, Outcome, Ready
 
 TICK_SECONDS = 0.2
@@ -40,26 +40,27 @@ class WholeFilesError(Exception):
     """Files that were to be scored in parts cannot be; the text says why. What was committed is of no use."""
 
 
+@dataclass(frozen=True)
+class RunContext:
+    """What a job runs with. `on_logged` gets what the script logged with MLflow."""
+
+    prepared: Prepared
+    ledger: Ledger
+    progress: Progress
+    backend: Backend
+    on_logged: OnLogged = at_end
+    interrupts: Interrupts = of_a_command
+
+
 class Run:
     """One run of a job, with what it needs open. `job` may have ended in part in an earlier run."""
 
-    def __init__(
-        self,
-        prepared: Prepared,
-        job: Job,
-        ledger: Ledger,
-        progress: Progress,
-        backend: Backend,
-        on_logged: OnLogged = at_end,
-        interrupts: Interrupts = of_a_command,
-    ) -> None:
-        self._interrupts = interrupts
-        self._backend = backend
-        self._on_logged = on_logged
-        self._prepared = prepared
+    def __init__(self, context: RunContext, job: Job, signals: Signals) -> None:
+        self._context = context
+        self._prepared = prepared = context.prepared
+        self._ledger = ledger = context.ledger
         self._job = job
-        self._ledger = ledger
-        self._progress = progress
+        self._signals = signals
         self._began = time.monotonic()
         self._warm_up = Thread(target=prepare_report, daemon=True)
         self._number = int(ledger.fact("runs") or 0) + 1
@@ -79,15 +80,16 @@ class Run:
         note_about(self._ledger, prepared)
         prepared.output.make()
         with closing(Logs(prepared.output.logs)) as logs:
-            listener = Listener(prepared.plan, logs, self._progress)
+            listener = Listener(prepared.plan, logs, self._context.progress)
             scheduled = f"Scheduled {len(job.items)} mini batches with {sum(job.items)} items"
             logs.progress(f"Scheduling finished. {scheduled} in {time.monotonic() - self._began:.3f} seconds.")
             listener.happened_before(self._ledger.failures())
             listener.measure(job)
             listener.prepared(prepared)
             context = job_context(prepared, self._number, self._ledger.fact("key") or prepared.plan.fingerprint)
-            pool = self._backend.pool(context, logs, listener.note)
-            with self._interrupts() as caught, closing(self._progress), closing(pool):
+            pool = self._context.backend.pool(context, logs, listener.note)
+            caught = self._signals.collect()
+            with closing(self._context.progress), closing(pool):
                 try:
                     self._drive(pool, listener, caught)
                 except KeyboardInterrupt:
@@ -102,11 +104,14 @@ class Run:
                 safe_open.remove(folder, prepared.output.root, ignore_errors=True)
             if job.fatal is not None and job.fatal.kind == "not_in_parts":
                 raise WholeFilesError(job.fatal.message)
+            self._signals.close()
             return self._finish(listener, logs)
 
     def _drive(self, pool: Pool, listener: Listener, caught: list[int]) -> None:
         """Pass events to the job, commit them, and submit the job's tries to the pool, until the job has ended."""
         mini_batches = self._prepared.plan.mini_batches
+        if caught:  # as an earlier run ended
+            self._job.cancel()
         # Nobody wants to wait for one large file at the end.
         self._apply(pool, sorted(self._job.start(), key=lambda command: -mini_batches[command.mini_batch].weight))
         while self._job.status is Status.RUNNING:
@@ -168,14 +173,14 @@ class Run:
         any_failed = self._complete(logs)
         in_full, cause, recalled = self._causes(listener)
         logged = LogReader(logs.root, self._number)
-        if note := self._on_logged(logged, job.status, output.root.name):
+        if note := self._context.on_logged(logged, job.status, output.root.name):
             listener.note(note)
         with suppress(OSError):  # the console has it too
             listener.measure(job)
             logs.result(job, in_full)
         has_advice = output.advice in cause
         advice = "" if has_advice else next_step(job, output.root, script=prepared.script is not None)
-        with self._interrupts(), suppress(OSError):  # no signal ends a job that has ended
+        with self._context.interrupts(), suppress(OSError):  # no signal ends a job that has ended
             self._warm_up.join()
             if problem := report_at_end(output, self._ledger, end_of(self._number, job, cause, advice)):
                 logs.progress(problem)
@@ -190,7 +195,7 @@ class Run:
         """Why the job did not complete: in full, in a few lines, and for a person who has seen the first failure."""
         job, prepared = self._job, self._prepared
         tells = (listener.told_in_full, listener.told, listener.recalled)
-        causes = [self._backend.explain(first_cause(job, tell)) for tell in tells]
+        causes = [self._context.backend.explain(first_cause(job, tell)) for tell in tells]
         rest = ""
         if reason := why_missing(prepared.resolved, self._ledger.fact("environment") or "", causes[0]):
             rest += f"\n{reason}"
@@ -240,29 +245,20 @@ class Run:
         return f"{error.filename or self._prepared.output.root}: {error.strerror}; {self._prepared.output.advice}"
 
 
-def run_job(
-    prepared: Prepared,
-    job: Job,
-    ledger: Ledger,
-    progress: Progress,
-    backend: Backend,
-    on_logged: OnLogged = at_end,
-    interrupts: Interrupts = of_a_command,
-) -> Result:
+def run_job(context: RunContext, job: Job) -> Result:
     """Run a job to its end; where files cannot be scored in parts, from its beginning with whole files.
-
-    `on_logged` gets what the script logged with MLflow.
 
     Raises:
         OutputError: the output folder or the ledger cannot be written.
     """
-    try:
-        return Run(prepared, job, ledger, progress, backend, on_logged, interrupts)()
-    except WholeFilesError as error:
-        progress.note(f"Warning: --split-rows: {error}; whole files are scored")
-    whole = prepared.whole()
-    ledger.replan(whole.plan.mini_batches, whole.hashes)
-    return Run(whole, job_of(whole), ledger, progress, backend, on_logged, interrupts)()
+    with closing(Signals(context.interrupts)) as signals:
+        try:
+            return Run(context, job, signals)()
+        except WholeFilesError as error:
+            context.progress.note(f"Warning: --split-rows: {error}; whole files are scored")
+        whole = context.prepared.whole()
+        context.ledger.replan(whole.plan.mini_batches, whole.hashes)
+        return Run(replace(context, prepared=whole), job_of(whole), signals)()
 
 
 def job_of(prepared: Prepared) -> Job:

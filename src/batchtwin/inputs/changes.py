@@ -44,6 +44,7 @@ class Watch:
     def __init__(self, hashes: Mapping[str, str], known: Iterable[Change]) -> None:
         self._hashes = hashes
         self.changes = {change.path: change for change in known}
+        self._looked_at: dict[str, tuple[tuple[int, int], Change | None]] = {}
 
     def look(self, files: Iterable[InputFile]) -> list[Change]:
         """Return what has changed of `files` and was not known."""
@@ -60,11 +61,15 @@ class Watch:
                 yield change
 
     def _look_at(self, file: InputFile) -> Change | None:
-        """Without reading the file, unless its times say that it was written."""
+        """Without reading the file, unless its times say that it was written; then once, however many parts it has."""
         try:
             info = os.stat(file.path)
         except OSError:
             return change_of(file, None)
-        if (info.st_size, info.st_mtime_ns) == (file.size, file.mtime_ns):
+        stamp = info.st_size, info.st_mtime_ns
+        if stamp == (file.size, file.mtime_ns):
             return None
-        return change_of(file, self._hashes.get(file.path))
+        before = self._looked_at.get(file.path)
+        if before is None or before[0] != stamp:
+            before = self._looked_at[file.path] = stamp, change_of(file, self._hashes.get(file.path))
+        return before[1]

@@ -1,8 +1,8 @@
 """Large CSV files, read while the fork server still imports: a second core is idle then.
 
-Started with the pid of its node and one PrefetchRequest on its standard input. Each table
-is left in a file of its own, whole or not at all; a worker that finds none reads for itself. Nothing waits for this
-process, and what goes wrong in it, a bad file above all, is left to the worker, which reports it.
+Started with the pid of its node. PrefetchRequests come on its standard input, a line each. Each table is left in a
+file of its own, whole or not at all; a worker that finds none reads for itself. Nothing waits for this process, and
+what goes wrong in it, a bad file above all, is left to the worker, which reports it.
 """
 
 from __future__ import annotations
@@ -95,12 +95,13 @@ def main(arguments: list[str]) -> None:
     """Read one file after the other, until all are read or the node `arguments[0]` has had enough."""
     die_with_parent(int(arguments[0]))
     os.nice(5)  # the fork server goes first
-    request = from_json(PrefetchRequest, sys.stdin.buffer.read())
-    signature = Signature.of_json(request.inputs, TYPES)
-    if signature is None or not has_arrow():
-        return
-    for path in request.files:
-        try:
-            keep(request.folder, path, signature)
-        except BadFileError:
-            continue
+    for line in sys.stdin.buffer:
+        request = from_json(PrefetchRequest, line)
+        signature = Signature.of_json(request.inputs, TYPES)
+        if signature is None or not has_arrow():
+            return
+        for path in request.files:
+            try:
+                keep(request.folder, path, signature)
+            except BadFileError:
+                continue

@@ -6,11 +6,12 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import accumulate, islice, takewhile
+from itertools import islice
 
 from batchtwin_node.bootstrap import command
 from batchtwin_node.children import Child
 from batchtwin_node.codec import to_json
+from batchtwin_node.lines import LineWriter
 from batchtwin_node.protocol import PrefetchRequest
 from batchtwin_node.readers import ending
 
@@ -22,19 +23,23 @@ MOST = 1 << 27
 FIRST = 1000
 
 
-def worth_reading(files: Iterable[tuple[str, int]], free: int) -> list[str]:
-    """Return the paths of the first files that are worth reading ahead, of (path, size) pairs.
+def worth_reading(files: Iterable[tuple[str, int]], limit: int) -> tuple[list[str], int]:
+    """Return the paths of the first files that are worth reading ahead, of (path, size) pairs, and what is left.
 
-    `free`: bytes of disk for the tables.
+    `limit`: bytes of files; what is left is 0 after a file that exceeds it.
     """
-    fit = [(path, size) for path, size in files if ending(path) == ".csv" and SMALLEST <= size <= LARGEST]
-    limit = min(MOST, free // 10)
-    ends = takewhile(limit.__ge__, accumulate(size for _, size in fit))
-    return [path for (path, _), _ in zip(fit, ends)]
+    paths: list[str] = []
+    for path, size in files:
+        if ending(path) == ".csv" and SMALLEST <= size <= LARGEST:
+            if size > limit:
+                return paths, 0
+            limit -= size
+            paths.append(path)
+    return paths, limit
 
 
 class Prefetcher:
-    """Reads files into `folder`, once it is told to begin. `inputs` is the JSON text of the model's signature.
+    """Reads files into `folder` while they become known. `inputs` is the JSON text of the model's signature.
 
     `cpus` is the number of CPUs: prefetching needs one that is idle.
     """
@@ -43,45 +48,53 @@ class Prefetcher:
         self._inputs = inputs
         self._folder = folder
         self._env = dict(env)
-        self._is_worth_it = bool(inputs) and cpus > 1
+        # Bytes of files that may still be read; None before there are any.
+        self._left = None if inputs and cpus > 1 else 0
+        self._known = 0
         self._child: Child | None = None
+        self._requests: LineWriter | None = None
 
-    def begin(self, paths: Iterable[str]) -> None:
-        """Start to read the files, in this order, where that helps; a second call with files does nothing."""
-        if not self._is_worth_it:
-            return
-        files = list(islice(paths, FIRST))
+    def look(self, paths: Iterable[str]) -> None:
+        """Read the files, in this order, where that helps. The next call has the same files first, and more of them."""
+        if self._requests is not None:
+            self._requests.flush()
+        files = list(islice(paths, self._known, FIRST)) if self._left != 0 else []
         if not files:
             return
-        self._is_worth_it = False
-        free = shutil.disk_usage(os.path.dirname(self._folder)).free
-        files = worth_reading(_sizes(files), free)
+        self._known += len(files)
+        if self._left is None:
+            self._left = min(MOST, shutil.disk_usage(os.path.dirname(self._folder)).free // 10)
+        files, self._left = worth_reading(_sizes(files), self._left)
         if files:
-            os.mkdir(self._folder)
-            self._start(PrefetchRequest(folder=self._folder, inputs=self._inputs, files=tuple(files)))
+            requests = self._requests = self._requests or self._start()
+            requests.put(to_json(PrefetchRequest(folder=self._folder, inputs=self._inputs, files=tuple(files))))
 
-    def _start(self, request: PrefetchRequest) -> None:
-        process = subprocess.Popen(
-            command("driver.prefetch", os.getpid()),
-            env=self._env,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+    def _start(self) -> LineWriter:
+        os.mkdir(self._folder)
+        read_end, write_end = os.pipe()
+        try:
+            process = subprocess.Popen(
+                command("driver.prefetch", os.getpid()),
+                env=self._env,
+                stdin=read_end,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        finally:
+            os.close(read_end)
         self._child = Child(process.pid, process)
-        if process.stdin is not None:
-            try:
-                with process.stdin as pipe:
-                    pipe.write(to_json(request).encode())
-            except BrokenPipeError:  # it has died already: workers read for themselves
-                pass
+        os.set_blocking(write_end, False)
+        return LineWriter(write_end)
 
     def close(self) -> None:
         """End it, whatever it is doing."""
         if self._child is not None:
             self._child.kill()
             self._child = None
+        if self._requests is not None:
+            os.close(self._requests.fd)
+            self._requests = None
 
 
 def _sizes(paths: Iterable[str]) -> Iterator[tuple[str, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import textwrap
@@ -43,6 +44,11 @@ SIGNATURE = """
 """
 
 
+def hears_interrupts() -> None:
+    """Tests that run in the background of a shell ignore SIGINT, and so would what they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def model(folder: Path, how: str) -> Path:
     path = folder / "model.py"
     path.write_text(textwrap.dedent(MODELS.format(how=how)))
@@ -54,6 +60,11 @@ def model(folder: Path, how: str) -> Path:
 @pytest.fixture(scope="module")
 def row_wise(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return model(tmp_path_factory.mktemp("row-wise"), "x * 2 + model_input['s'].str.len()")
+
+
+@pytest.fixture(scope="module")
+def not_row_wise(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return model(tmp_path_factory.mktemp("not-row-wise"), "x - x.mean()")
 
 
 @pytest.fixture
@@ -161,8 +172,8 @@ def test_types_that_differ_by_part_do_no_harm_where_texts_are_the_same(
     assert lines == tabular_lines(ROW_WISE[how](table), path.name).data
 
 
-def test_then_whole_files_are_scored(tmp_path: Path, table: pd.DataFrame) -> None:
-    project = Project(tmp_path / "project", model=model(tmp_path, "x - x.mean()"))
+def test_then_whole_files_are_scored(tmp_path: Path, table: pd.DataFrame, not_row_wise: Path) -> None:
+    project = Project(tmp_path / "project", model=not_row_wise)
     table.to_csv(project.inputs / "a.csv", index=False)
     expected = project.score().predictions
     done = project.score("--split-rows", "100", "--overwrite")
@@ -286,3 +297,42 @@ def test_a_plan_without_input_refuses_parts_for_a_script(project: Project) -> No
     project.script = "def run(mini_batch): return mini_batch"
     done = batchtwin("plan", project.write(), "--split-rows", "500")
     assert (done.code, "--split-rows is for the MLflow driver" in done.err) == (2, True)
+
+
+# Sends itself Ctrl-C when the runtime says, or does, what `WHEN` names.
+INTERRUPTED = """
+import json, os, signal, sys, batchtwin
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+
+class Progress:
+    def update(self, job): pass
+    def note(self, text):
+        if sys.argv[3] == "note" and "whole files are scored" in text:
+            interrupt()
+    def close(self):
+        if sys.argv[3] == "close":
+            sys.argv[3] = ""
+            interrupt()
+
+result = batchtwin.score(sys.argv[1], sys.argv[2], output="job", workers=1, split_rows=100, progress=Progress())
+print(json.dumps([result.status, result.exit_code]))
+"""
+
+
+@pytest.mark.parametrize("when", ["close", "note"])
+def test_ctrl_c_before_whole_files_are_scored_cancels(
+    tmp_path: Path, table: pd.DataFrame, not_row_wise: Path, when: str
+) -> None:
+    project = Project(tmp_path / "project", model=not_row_wise)
+    table.to_csv(project.inputs / "a.csv", index=False)
+    (project.folder / "caller.py").write_text(INTERRUPTED)
+    words = [sys.executable, "caller.py", str(project.write()), str(project.inputs), when]
+    done = subprocess.run(
+        words, cwd=project.folder, capture_output=True, text=True, check=False, preexec_fn=hears_interrupts
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == ["Canceled", 130]
+    resumed = batchtwin("resume", project.folder / "job")
+    assert "There are 1 mini batches with 1 items" in resumed.out, resumed.err

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
-from batchtwin_node.driver.prefetcher import LARGEST, MOST, SMALLEST, worth_reading
-from support import Project
+from batchtwin_node.driver.prefetcher import LARGEST, MOST, SMALLEST, Prefetcher, worth_reading
+from support import Project, wait_for
 
 PLENTY = 1 << 40
 # Loading takes as long as it takes to read ahead; `predict` tells how many tables wait for their turn.
@@ -40,17 +43,29 @@ SAVE = """
 
 
 @pytest.mark.parametrize(
-    ("files", "free", "found"),
+    ("files", "limit", "found"),
     [
         ([("a.csv", SMALLEST), ("b.CSV", LARGEST)], PLENTY, ["a.csv", "b.CSV"]),
         ([("a.csv", SMALLEST - 1), ("b.csv", LARGEST + 1), ("c.parquet", SMALLEST)], PLENTY, []),
-        ([(f"{number}.csv", LARGEST) for number in range(9)], PLENTY, [f"{n}.csv" for n in range(MOST // LARGEST)]),
-        ([("a.csv", SMALLEST), ("b.csv", SMALLEST)], 10 * SMALLEST, ["a.csv"]),
+        ([(f"{number}.csv", LARGEST) for number in range(9)], MOST, [f"{n}.csv" for n in range(MOST // LARGEST)]),
+        ([("a.csv", SMALLEST), ("b.csv", SMALLEST)], 2 * SMALLEST - 1, ["a.csv"]),
         ([], PLENTY, []),
     ],
 )
-def test_what_is_worth_reading(files: list[tuple[str, int]], free: int, found: list[str]) -> None:
-    assert worth_reading(files, free) == found
+def test_what_is_worth_reading(files: list[tuple[str, int]], limit: int, found: list[str]) -> None:
+    assert worth_reading(files, limit)[0] == found
+
+
+def test_files_that_come_later_are_read_too(tmp_path: Path) -> None:
+    paths = [str(tmp_path / name) for name in ("a.csv", "b.csv")]
+    for path in paths:
+        Path(path).write_text("n,s\n" + "1,text of some length\n" * 60_000)
+    inputs = '[{"type": "long", "name": "n", "required": true}, {"type": "string", "name": "s", "required": true}]'
+    folder = tmp_path / "ahead"
+    with closing(Prefetcher(inputs, str(folder), os.environ, cpus=2)) as prefetcher:
+        for known in (paths[:1], paths[:1], paths):
+            prefetcher.look(known)
+        wait_for(lambda: len(list(folder.glob("*.arrow"))) == len(paths))
 
 
 def test_a_worker_takes_the_table_and_the_bytes_are_the_same(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
