@@ -14,9 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.contenders import MODEL, SIMPLE
+from benchmarks.contenders import SIMPLE
 from benchmarks.measure import LIMIT, RunError, beside_python
-from benchmarks.sets import ROOT, DataSet, asked_for
+from benchmarks.sets import MODEL, ROOT, DataSet, asked_for
 
 UNSHARED = "/proc/self/cwd"
 

@@ -1,7 +1,7 @@
 """Measure batchtwin and what people would use instead: same files, same model, whole processes, in turn (`make bench`).
 
-A first round, not counted, warms the page cache, compares predictions and measures memory, which disturbs the time.
-In the rounds that count the order is another each time. What does not give our predictions gets no figure.
+What is read is in the page cache before. The first round tells who is slow: that runs once, unless it is compared with.
+In the other rounds the order is another each time. What does not give our predictions gets no figure.
 """
 
 from __future__ import annotations
@@ -11,26 +11,31 @@ import os
 import random
 import signal
 import sys
+import sysconfig
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import report
+from benchmarks import tables
 from benchmarks.contenders import ALL, SETS, Contender
-from benchmarks.measure import Run, RunError, run
+from benchmarks.measure import Run, RunError, bury, run
 from benchmarks.results import Result, Results
-from benchmarks.sets import DataSet
+from benchmarks.sets import TINY, DataSet
 
-QUICK_ROUNDS, SLOW_ROUNDS = 5, 3
-SLOW = 15.0  # seconds: what takes longer gets SLOW_ROUNDS
+ROUNDS = 3
+SLOW = 6.0  # seconds: a peer that takes longer runs once, except the loop and the fastest peer
+MOST = 30.0  # seconds of one contender on one set, after its second run
+WARM_RUNS, FIRST_WARM_RUNS = 2, 9  # in a row, after one that does not count
+CACHED = {".so", ".pyc", ".jar"}
 
 
 @dataclass(frozen=True)
 class Options:
-    """What is asked for: `rounds` 0 lets each contender's speed decide."""
+    """What is asked for."""
 
     sets: Sequence[DataSet]
     contenders: Sequence[Contender]
@@ -46,7 +51,7 @@ def parse(argv: Sequence[str] | None) -> Options:
     parser.add_argument(
         "--peers", nargs="*", choices=peers, metavar="PEER", help=f"of {', '.join(peers)}; default: all"
     )
-    parser.add_argument("--rounds", type=int, default=0, help=f"default: {QUICK_ROUNDS}, of what is slow {SLOW_ROUNDS}")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of what is not slow; default: %(default)s")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the figures between the marks in this file")
     asked = parser.parse_args(argv)
     return Options(
@@ -69,57 +74,91 @@ class Bench:
     def measure(self, data: DataSet, contenders: Sequence[Contender]) -> None:
         """Measure all on one set."""
         inputs = data.make()
+        read_all(inputs.iterdir())
         here = [Result(one, data, why_not=one.obstacle(data)) for one in contenders if data.name in one.sets]
         for result in here:
             self.results.add(result)
-            if not result.why_not:
-                self._first(result, inputs)
-        for number in range(1, (self._rounds or QUICK_ROUNDS) + 1):
-            random.Random(f"{data.name} {number}").shuffle(here)  # noqa: S311 - an order, no secret
-            for result in here:
-                if not result.why_not and number <= self._rounds_of(result):
-                    if one := self._once(result, inputs, f"round {number}"):
-                        result.runs.append(one)
+        order = list(here)
+        for number in range(1, self._rounds + 1):
+            for result in order:
+                if not result.why_not and self._has_turn(result, number):
+                    self._turn(result, inputs, number)
+            random.Random(f"{data.name} {number}").shuffle(order)  # noqa: S311 - an order, no secret
 
-    def _first(self, result: Result, inputs: Path) -> None:
-        """Run for the memory, the predictions and the page cache."""
-        if one := self._once(result, inputs, "first round", memory=True):
-            result.peak, result.first = one.peak, one.wall
+    def _has_turn(self, result: Result, number: int) -> bool:
+        """Whether another run is worth its time."""
+        if number == 1:
+            return True
+        is_compared = not result.contender.is_peer or result in self.results.compared(result.data)
+        if result.wall > SLOW and not is_compared:
+            return False
+        return len(result.runs) < 2 or sum(result.walls) + result.wall <= MOST
 
-    def _once(self, result: Result, inputs: Path, which: str, memory: bool = False) -> Run | None:
-        """Run with an output folder of its own; None, and why, if there was an error or other predictions than ours."""
+    def _turn(self, result: Result, inputs: Path, number: int) -> None:
+        """Run once; what stays, several times in a row."""
+        if not result.contender.stays:
+            self._once(result, inputs, f"round {number}")
+            return
+        many = number == 1 and result.data is TINY
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            try:
+                self._once(result, inputs, "cold", Path(folder), counts=False)
+                for again in range(FIRST_WARM_RUNS if many else WARM_RUNS):
+                    if not result.why_not:
+                        self._once(result, inputs, f"again {again + 1}", Path(folder))
+            finally:
+                bury(0)
+
+    def _once(
+        self, result: Result, inputs: Path, which: str, stays_in: Path | None = None, *, counts: bool = True
+    ) -> None:
+        """Run with an output folder of its own; note why not, if there was an error or other predictions than ours."""
         with tempfile.TemporaryDirectory(prefix="bench-out-") as folder:
             os.sync()  # what others wrote is not written back while this one is timed
             try:
-                one = run(result.contender.command(result.data, inputs, Path(folder)), memory=memory)
+                one = run(result.contender.command(result.data, inputs, Path(folder)), stays_in=stays_in)
             except RunError as error:
                 self._console.print(error, markup=False)
                 result.why_not = f"ended with an error ({which})"
-                return None
+                return
             digest = result.contender.digest(Path(folder))
         if digest and digest != self._right.setdefault(result.data.name, digest):
             result.why_not = f"gave other predictions ({which})"
-        words = f"{result.data.name:8}{which:12} {result.contender.title:28}"
-        self._console.print(f"{words}{one.wall:8.2f} s{one.cpu:8.2f} CPU s  {result.why_not}", markup=False)
-        return one
+        self._tell(result, one, which)
+        if counts:
+            result.runs.append(one)
 
-    def _rounds_of(self, result: Result) -> int:
-        return self._rounds or (SLOW_ROUNDS if result.first > SLOW else QUICK_ROUNDS)
+    def _tell(self, result: Result, one: Run, which: str) -> None:
+        words = f"{result.data.name:8}{which:12} {result.contender.title:30}"
+        figures = f"{one.wall:8.2f} s{one.cpu:8.2f} CPU s{one.peak / 2**20:8.0f} MiB"
+        self._console.print(f"{words}{figures}  {result.why_not}", markup=False)
+
+
+def read_all(paths: Iterable[Path]) -> None:
+    """Read files, so that they are in the page cache: nobody is timed while a disk is read."""
+    for path in paths:
+        if path.is_file():
+            with path.open("rb") as stream:
+                while stream.read(1 << 24):
+                    pass
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, write; return the exit code."""
     options = parse(argv)
     if options.write:
-        report.check_marks(options.write)
+        tables.check_marks(options.write)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what is running and its files go, as after Ctrl-C
     bench = Bench(options.rounds)
-    before = report.machine()
+    before = tables.machine()
+    began = time.perf_counter()
+    read_all(path for path in Path(sysconfig.get_path("purelib")).rglob("*") if path.suffix in CACHED)
     for data in options.sets:
         bench.measure(data, options.contenders)
-    report.show(bench.results, options.sets)
+    tables.show(bench.results, options.sets)
+    print(f"{(time.perf_counter() - began) / 60:.1f} minutes")
     if options.write:
-        report.write(options.write, bench.results, options.sets, before)
+        tables.write(options.write, bench.results, options.sets, before)
     return 0
 
 

@@ -13,16 +13,18 @@ from functools import cache
 from pathlib import Path
 
 from benchmarks.measure import beside_python
-from benchmarks.sets import BIG, ONE, QUARTER, ROOT, SMALL, TINY, DataSet
+from benchmarks.sets import BIG, ONE, QUARTER, ROOT, SMALL, TINY, WIDE, DataSet
 
-SETS = (TINY, SMALL, BIG, ONE, QUARTER)
+SETS = (TINY, SMALL, BIG, ONE, WIDE, QUARTER)
 HERE = ROOT / "benchmarks"
-MODEL = ROOT / "model"
 CORES = os.cpu_count() or 1
 
 Command = Callable[[DataSet, Path, Path], Sequence[str]]
 """Set, folder of its files, folder for what is written -> words of the command."""
-EVERY = tuple(data.name for data in SETS if data is not QUARTER)
+EVERY = ("TINY", "SMALL", "BIG", "ONE")
+PER_FILE = "a process, and a model to load, for each file; TINY shows what one takes"
+ONE_TASK = {"ONE": "one file is one task, of one process: the pandas loop shows what that takes"}
+ON_SMALL = {"SMALL": "TINY shows its start, BIG its rate"}
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Contender:
     needs: Sequence[str] = ()  # modules
     is_peer: bool = False
     prints_seconds: bool = False  # its wall time is what it prints, not that of the process
+    stays: bool = False  # a process of it stays for the next run, which is the one to measure
 
     def obstacle(self, data: DataSet) -> str:
         """Why it cannot be run on this set, here; empty if it can."""
@@ -46,8 +49,9 @@ class Contender:
             return f"{', '.join(missing)} not installed"
         if "pyspark" in self.needs and not has_java():
             return "no Java: neither JAVA_HOME nor `java` on PATH"
-        if "--coalesce" in self.title and not can_coalesce():
-            return "`batchtwin score` has no --coalesce"
+        for option in ("--coalesce", "--split-rows", "--warm"):
+            if option in self.title and not has_option(option):
+                return f"`batchtwin score` has no {option}"
         return self.reasons.get(data.name, "")
 
     def digest(self, folder: Path) -> str:
@@ -79,10 +83,15 @@ def has_java() -> bool:
 
 
 @cache
-def can_coalesce() -> bool:
-    """Whether `batchtwin score` knows the option."""
+def _help() -> str:
     words = [beside_python("batchtwin"), "score", "--help"]
-    return "--coalesce" in subprocess.run(words, capture_output=True, text=True, check=True).stdout  # noqa: S603
+    environment = {**os.environ, "COLUMNS": "200", "TERM": "dumb"}
+    return subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout  # noqa: S603
+
+
+def has_option(name: str) -> bool:
+    """Whether `batchtwin score` knows the option."""
+    return f"{name} " in _help()
 
 
 def ours(deployment: str, *more: str) -> Command:
@@ -91,7 +100,7 @@ def ours(deployment: str, *more: str) -> Command:
     def command(data: DataSet, inputs: Path, output: Path) -> Sequence[str]:
         return [
             *(beside_python("batchtwin"), "score", str(ROOT / deployment), "--input", str(inputs)),
-            *("--model", str(MODEL), "--output", str(output), "--overwrite", "--workers", str(CORES)),
+            *("--model", str(data.model), "--output", str(output), "--overwrite", "--workers", str(CORES)),
             *("--set", f"settings.mini_batch_size={data.mini_batch}", *more),
         ]
 
@@ -103,7 +112,7 @@ def script(name: str, *, predicts: bool = True) -> Command:
 
     def command(data: DataSet, inputs: Path, output: Path) -> Sequence[str]:
         files = [str(inputs), str(output / "predictions.csv")] if predicts else []
-        return [beside_python("python"), str(HERE / name), str(MODEL), *files]
+        return [beside_python("python"), str(HERE / name), str(data.model), *files]
 
     return command
 
@@ -111,24 +120,36 @@ def script(name: str, *, predicts: bool = True) -> Command:
 SIMPLE, CHUNKS = "deployment-simple/deployment.yml", "deployment-custom/deployment-chunked.yml"
 WRITTEN = "named-outputs/score/predictions.csv"
 ALL = (
-    Contender("ours", "batchtwin", ours(SIMPLE), answer=WRITTEN),
+    Contender("ours", "batchtwin", ours(SIMPLE), [*EVERY, "WIDE"], WRITTEN),
+    Contender("warm", "batchtwin --warm, again", ours(SIMPLE, "--warm"), ["TINY", "BIG"], WRITTEN, stays=True),
     Contender("coalesce", "batchtwin --coalesce", ours(SIMPLE, "--coalesce"), ["SMALL"], WRITTEN),
+    Contender("split", "batchtwin --split-rows auto", ours(SIMPLE, "--split-rows", "auto"), ["ONE"], WRITTEN),
     Contender("on_ray", "batchtwin --pool ray", ours(SIMPLE, "--pool", "ray"), ["BIG"], WRITTEN, needs=["ray"]),
     Contender("chunked", "batchtwin, chunked driver", ours(CHUNKS), ["ONE", "QUARTER"], "named-outputs/score"),
-    Contender("pandas_loop", "pandas loop", script("peers/pandas_loop.py"), is_peer=True),
-    Contender("pool", "multiprocessing pool", script("peers/pool.py"), is_peer=True),
+    Contender("pandas_loop", "pandas loop", script("peers/pandas_loop.py"), [*EVERY, "WIDE"], is_peer=True),
+    Contender(
+        "pool", "multiprocessing pool", script("peers/pool.py"), [*EVERY, "WIDE"], reasons=ONE_TASK, is_peer=True
+    ),
+    Contender("polars", "Polars batches", script("peers/polars_batches.py"), needs=["polars"], is_peer=True),
     Contender(
         "mlflow_predict",
         "mlflow models predict",
         script("peers/mlflow_predict.py"),
-        reasons={
-            "SMALL": f"a process, and a model to load, for each of {SMALL.files:,} files; TINY shows what one takes"
-        },
+        reasons=dict.fromkeys(("SMALL", "BIG"), PER_FILE),
         is_peer=True,
     ),
-    Contender("spark_udf", "Spark, spark_udf", script("peers/spark_udf.py"), needs=["pyspark"], is_peer=True),
-    Contender("ray_data", "Ray Data", script("peers/ray_data.py"), needs=["ray"], is_peer=True),
-    Contender("dask_bag", "Dask bag", script("peers/dask_bag.py"), needs=["distributed"], is_peer=True),
+    Contender(
+        "spark_udf",
+        "Spark, spark_udf",
+        script("peers/spark_udf.py"),
+        reasons=ON_SMALL,
+        needs=["pyspark"],
+        is_peer=True,
+    ),
+    Contender("ray_data", "Ray Data", script("peers/ray_data.py"), reasons=ON_SMALL, needs=["ray"], is_peer=True),
+    Contender(
+        "dask_bag", "Dask bag", script("peers/dask_bag.py"), reasons=ONE_TASK, needs=["distributed"], is_peer=True
+    ),
     Contender(
         "dask_dataframe",
         "Dask DataFrame",

@@ -11,9 +11,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 
-from benchmarks.contenders import MODEL, SIMPLE
+from benchmarks.contenders import SIMPLE
 from benchmarks.measure import Run, beside_python, run
-from benchmarks.sets import ROOT, DataSet, asked_for
+from benchmarks.sets import MODEL, ROOT, DataSet, asked_for
 
 OFF = {"WITHOUT_LEDGER": "1", "PYTHONPATH": str(ROOT / "benchmarks/without_checksums")}
 FIGURES: dict[str, Callable[[Run], float]] = {"wall": lambda one: one.wall, "CPU": lambda one: one.cpu}

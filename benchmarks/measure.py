@@ -24,8 +24,8 @@ import psutil
 
 LIMIT = 900.0  # seconds; then a command has failed
 GRACE = 5.0  # seconds for what a command leaves behind; then it is killed
-PAUSE = 0.02  # seconds between two looks at what is left behind, or at the memory
-CPU_PAUSE = 0.25  # seconds between two looks at the CPU time only: one look takes milliseconds
+PAUSE = 0.02  # seconds between two looks at what is left behind
+LOOK_PAUSE = 0.1  # seconds between two looks at CPU time and memory, or more: looking takes a thirtieth of one core
 PR_SET_CHILD_SUBREAPER = 36
 
 # Nobody sends usage figures while being timed, and everybody may keep the bytecode that is compiled already.
@@ -42,7 +42,7 @@ class RunError(Exception):
 
 @dataclass(frozen=True)
 class Run:
-    """One run: wall and CPU (user + system) seconds; the peak of its memory in bytes, if watched; what it printed."""
+    """One run: wall and CPU (user + system) seconds; the peak of its memory in bytes; what it printed."""
 
     wall: float
     cpu: float
@@ -58,9 +58,8 @@ class Watch:
     shared divided among those who share it (PSS; RSS where the system has no PSS).
     """
 
-    def __init__(self, memory: bool) -> None:
+    def __init__(self) -> None:
         self.peak = 0
-        self._memory = memory
         self._seconds: dict[tuple[int, float], float] = {}
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._look_on)
@@ -79,36 +78,45 @@ class Watch:
         self._thread.join()
 
     def _look_on(self) -> None:
-        pause = PAUSE if self._memory else CPU_PAUSE
+        pause = LOOK_PAUSE
         while not self._done.wait(pause):
             began = time.perf_counter()
             self._look()
-            pause = max(pause, 4 * (time.perf_counter() - began))  # a fifth of one core at most
+            pause = max(LOOK_PAUSE, 30 * (time.perf_counter() - began))
 
     def _look(self) -> None:
         memory = 0
         for process in psutil.Process().children(recursive=True):
-            with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            with suppress(psutil.NoSuchProcess, psutil.AccessDenied, OSError):
                 times = process.cpu_times()
                 self._seconds[process.pid, process.create_time()] = times.user + times.system
-                if self._memory:
-                    footprint = process.memory_full_info()
-                    memory += getattr(footprint, "pss", footprint.rss)
+                memory += _footprint(process)
         self.peak = max(self.peak, memory)
 
 
-def run(command: Sequence[str], environment: Mapping[str, str] | None = None, memory: bool = False) -> Run:
-    """Run a command to its end, in a folder of its own. With `memory` its peak is measured, which slows it down.
+def _footprint(process: psutil.Process) -> int:
+    """Bytes of a process. The kernel adds up PSS by itself; psutil would read a line for each mapping."""
+    rollup = Path(f"/proc/{process.pid}/smaps_rollup")
+    if not rollup.exists():
+        return int(process.memory_info().rss)
+    [line] = (line for line in rollup.read_text().splitlines() if line.startswith("Pss:"))
+    return int(line.split()[1]) << 10
+
+
+def run(command: Sequence[str], environment: Mapping[str, str] | None = None, stays_in: Path | None = None) -> Run:
+    """Run a command to its end, in a folder of its own.
+
+    With `stays_in`, a folder for several runs, what it leaves behind may stay for the next one: `bury(0)` ends it.
 
     Raises:
         RunError: its exit code is not 0, or it took longer than `LIMIT`.
     """
     _adopt()
-    before = _children_cpu()
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, _file() as out, _file() as err:
+    before = _children_cpu() + _standing_cpu()
+    with _folder(stays_in) as folder, _file() as out, _file() as err:
         given = {**os.environ, **ENVIRONMENT, "TMPDIR": folder, "RAY_TMPDIR": folder, **(environment or {})}
         kept = {name: value for name, value in given.items() if name not in DROPPED}
-        with Watch(memory) as watch:
+        with Watch() as watch:
             began = time.perf_counter()
             process = subprocess.Popen(command, cwd=folder, env=kept, stdout=out, stderr=err)  # noqa: S603 - our own
             try:
@@ -116,10 +124,30 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None, me
                     code = process.wait()
                 wall = time.perf_counter() - began
             finally:
-                bury()
+                if stays_in is None:
+                    bury()
         if code:
             raise RunError(command, code, _text(out) + _text(err))
-        return Run(wall, max(_children_cpu() - before, watch.cpu), watch.peak, _text(out))
+        cpu = _children_cpu() + _standing_cpu() - before
+        return Run(wall, max(cpu, watch.cpu) if stays_in is None else cpu, watch.peak, _text(out))
+
+
+@contextmanager
+def _folder(given: Path | None) -> Iterator[str]:
+    if given is not None:
+        yield str(given)
+        return
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        yield folder
+
+
+def _standing_cpu() -> float:
+    """What the processes used that are there now, and the children whose end they saw."""
+    seconds = 0.0
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            seconds += sum(process.cpu_times()[:4])
+    return seconds
 
 
 def _file() -> IO[bytes]:

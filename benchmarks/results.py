@@ -17,8 +17,6 @@ class Result:
     contender: Contender
     data: DataSet
     runs: list[Run] = field(default_factory=list)
-    peak: int = 0  # bytes, of all processes together
-    first: float = 0.0  # wall seconds of the run that does not count
     why_not: str = ""
 
     @property
@@ -42,6 +40,11 @@ class Result:
         return statistics.median(run.cpu for run in self.runs)
 
     @property
+    def peak(self) -> float:
+        """Median of the bytes that all its processes held together, at most."""
+        return statistics.median(run.peak for run in self.runs)
+
+    @property
     def rows_per_second(self) -> float:
         """By the median wall time."""
         return self.data.rows / self.wall
@@ -60,6 +63,12 @@ class Results:
     def of_set(self, data: DataSet) -> list[Result]:
         """Those of a set, in the order in which they were added."""
         return [result for (name, _), result in self._all.items() if name == data.name]
+
+    def compared(self, data: DataSet) -> list[Result]:
+        """Return the peers that ours is compared with: the loop, and the fastest so far."""
+        peers = [result for result in self.of_set(data) if result.contender.is_peer and result.counts]
+        fastest = sorted(peers, key=lambda result: result.wall)[:1]
+        return [*fastest, *(result for result in peers if result.contender.key == "pandas_loop")]
 
     def get(self, data: DataSet, key: str) -> Result | None:
         """The result that counts, if there is one."""

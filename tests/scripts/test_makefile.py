@@ -117,7 +117,7 @@ def test_distclean_removes_the_images_that_were_built_and_prints_them(project: P
     assert make(project, "distclean", f"DOCKER={client}").stdout == "nothing to remove\n"
 
 
-@pytest.mark.parametrize("what", ["all", "check", "ledger", "lock", "parent", "scale", "serve", "away"])
+@pytest.mark.parametrize("what", ["all", "check", "report", "ledger", "lock", "parent", "scale", "serve", "away"])
 def test_every_benchmark_names_a_module(what: str) -> None:
     plan = make(ROOT, "--dry-run", "--always-make", "bench", f"WHAT={what}", "BENCH_FLAGS=")
     assert plan.returncode == 0, plan.stderr
@@ -128,4 +128,4 @@ def test_every_benchmark_names_a_module(what: str) -> None:
 def test_an_unknown_benchmark_is_refused(project: Path) -> None:
     done = make(project, "--old-file", ".venv/.installed-dev", "bench", "WHAT=speed")
     assert done.returncode == 2
-    assert "WHAT=speed: choose one of all check ledger" in done.stderr
+    assert "WHAT=speed: choose one of all check report ledger" in done.stderr
