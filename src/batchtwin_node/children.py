@@ -1,4 +1,4 @@
-"""Child processes of a node: their exit codes, and the orphans that the node adopts from scripts.
+"""Child processes of a node: their exit codes, the orphans that it adopts from scripts, and the end of all.
 
 One place reaps: `waitpid(-1)` takes whatever has ended, so that no zombie is left of what a script started.
 """
@@ -11,8 +11,11 @@ import signal
 import subprocess
 import sys
 import time
+from typing import NoReturn
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
+# What does not die of SIGKILL for so long is left.
+END_SECONDS = 5.0
 _exit_codes: dict[int, int | None] = {}
 
 
@@ -107,6 +110,92 @@ def die_with_parent(parent: int) -> None:
         _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def signal_with_parent(parent: int, number: signal.Signals) -> None:
+    """Ask Linux to send this process a signal when the parent dies; it has died already: send it now."""
+    _prctl(PR_SET_PDEATHSIG, number)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), number)
+
+
+def end_children() -> None:
+    """Kill all children, and what is left of theirs: this process adopts it. Those of other users are left."""
+    until = time.monotonic() + END_SECONDS
+    while time.monotonic() < until:
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        for pid in _children():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except OSError:  # another user's, or gone
+                pass
+        time.sleep(0.002)
+
+
+def _children() -> list[int]:
+    own, pids = os.getpid(), []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/stat", "rb") as stat:
+                    # After the name, which may hold anything: state and parent.
+                    parent = int(stat.read().rpartition(b")")[2].split()[1])
+            except OSError:  # it has ended
+                continue
+            if parent == own:
+                pids.append(int(entry))
+    return pids
+
+
+def supervise(controller: int) -> None:
+    """Return in the node, a new process; this process becomes its supervisor, and ends as the node does.
+
+    `controller` is the pid of this process's parent. Scripts start processes, and those may leave the worker's group,
+    or lose the worker and the node to `kill -9`. Supervisor and node each end what is below them when the other one,
+    or the controller, ends. Linux only.
+    """
+    if sys.platform != "linux":
+        return
+    signals = {signal.SIGCHLD, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    supervisor = os.getpid()
+    node = os.fork()
+    if node:
+        _supervise(controller, node, signals)
+    signal.signal(signal.SIGTERM, _end)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+    signal_with_parent(supervisor, signal.SIGTERM)
+
+
+def _supervise(controller: int, node: int, signals: set[signal.Signals]) -> NoReturn:
+    adopt_orphans()
+    # The node's pipes are its own: who reads them sees their ends when it ends.
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    signal_with_parent(controller, signal.SIGTERM)
+    pid = status = 0
+    while not pid:
+        if signal.sigwait(signals) == signal.SIGTERM:
+            os.kill(node, signal.SIGKILL)
+        pid, status = os.waitpid(node, os.WNOHANG)
+    end_children()
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        if number != signal.SIGKILL:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+        os.kill(os.getpid(), number)
+    os._exit(os.WEXITSTATUS(status))
+
+
+def _end(*_: object) -> NoReturn:
+    end_children()
+    os._exit(128 + signal.SIGTERM)
 
 
 def _prctl(option: int, value: int) -> bool:
