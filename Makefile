@@ -281,4 +281,4 @@ bench: $(if $(filter all,$(WHAT)),$(BENCH_VENV),$(DEV)) ## WHAT=all|check|report
 	@$(BENCH_PYTHON) -m benchmarks.$(BENCH_MODULE) $(BENCH_FLAGS)
 
 soak: $(DEV) ## kill jobs at random and resume them, for SOAK_SECONDS (an hour)
-	@BATCHTWIN_SOAK_SECONDS=$(or $(SOAK_SECONDS),3600) $(BIN)/pytest -q tests/faults/test_kill.py -k random
+	@BATCHTWIN_SOAK_SECONDS=$(or $(SOAK_SECONDS),3600) $(BIN)/pytest -q tests/soak

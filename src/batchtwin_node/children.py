@@ -1,4 +1,4 @@
-"""Child processes of a node: their exit codes, and the orphans that the node adopts from scripts.
+"""Child processes of a node: their exit codes, the orphans that it adopts from scripts, and the end of all.
 
 One place reaps: `waitpid(-1)` takes whatever has ended, so that no zombie is left of what a script started.
 """
@@ -11,8 +11,13 @@ import signal
 import subprocess
 import sys
 import time
+from typing import NoReturn
 
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 1, 4, 15, 36
+# The name of a warm server, which outlives the job that it comes from.
+STAYS = "batchtwin-warm"
+# What does not die of SIGKILL for so long is left.
+END_SECONDS = 5.0
 _exit_codes: dict[int, int | None] = {}
 
 
@@ -107,6 +112,18 @@ def show_descriptors() -> None:
         _prctl(PR_SET_DUMPABLE, 1)
 
 
+def open_descriptors() -> frozenset[int]:
+    """Return the descriptors that this process has open."""
+    opened = set()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            os.fstat(int(name))
+        except OSError:  # the one that listed the folder
+            continue
+        opened.add(int(name))
+    return frozenset(opened)
+
+
 def die_with_parent(parent: int) -> None:
     """Ask Linux to kill this process when the parent dies, however it dies; elsewhere the closed pipe ends it."""
     if sys.platform == "linux":
@@ -115,5 +132,106 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def _prctl(option: int, value: int) -> bool:
+def signal_with_parent(parent: int, number: signal.Signals) -> None:
+    """Ask Linux to send this process a signal when the parent dies; it has died already: send it now."""
+    _prctl(PR_SET_PDEATHSIG, number)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), number)
+
+
+def name_process(name: str) -> str:
+    """Give this process a name of at most 15 bytes, as `ps` shows it; return the one that it had."""
+    with open("/proc/self/comm", encoding="utf-8", errors="surrogateescape") as comm:
+        before = comm.read().rstrip("\n")
+    _prctl(PR_SET_NAME, name.encode("utf-8", "surrogateescape"))
+    return before
+
+
+def end_children() -> None:
+    """Kill all children, and what is left of theirs: this process adopts it.
+
+    Warm servers stay; so do processes of other users, which cannot be killed.
+    """
+    until = time.monotonic() + END_SECONDS
+    while time.monotonic() < until:
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        pids = _children()
+        if not pids:
+            return
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except OSError:  # another user's, or gone
+                pass
+        time.sleep(0.002)
+
+
+def _children() -> list[int]:
+    """Return the pids of this process's children, warm servers left out."""
+    own, pids = os.getpid(), []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/stat", "rb") as stat:
+                    # The name may hold anything; state and parent come after it.
+                    head, _, tail = stat.read().rpartition(b")")
+            except OSError:  # it has ended
+                continue
+            if int(tail.split()[1]) == own and head.partition(b"(")[2] != STAYS.encode():
+                pids.append(int(entry))
+    return pids
+
+
+def supervise(controller: int) -> None:
+    """Return in the node, a new process; this process becomes its supervisor, and ends as the node does.
+
+    `controller` is the pid of this process's parent. Scripts start processes, and those may leave the worker's group,
+    or lose the worker and the node to `kill -9`. Supervisor and node each end what is below them when the other one,
+    or the controller, ends. Linux only.
+    """
+    if sys.platform != "linux":
+        return
+    signals = {signal.SIGCHLD, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    supervisor = os.getpid()
+    node = os.fork()
+    if node:
+        _supervise(controller, node, signals)
+    signal.signal(signal.SIGTERM, _end)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+    signal_with_parent(supervisor, signal.SIGTERM)
+
+
+def _supervise(controller: int, node: int, signals: set[signal.Signals]) -> NoReturn:
+    adopt_orphans()
+    # The node's pipes are its own: who reads them sees their ends when it ends.
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    signal_with_parent(controller, signal.SIGTERM)
+    pid = status = 0
+    while not pid:
+        if signal.sigwait(signals) == signal.SIGTERM:
+            os.kill(node, signal.SIGKILL)
+        pid, status = os.waitpid(node, os.WNOHANG)
+    end_children()
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        if number != signal.SIGKILL:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+        os.kill(os.getpid(), number)
+    os._exit(os.WEXITSTATUS(status))
+
+
+def _end(*_: object) -> NoReturn:
+    end_children()
+    os._exit(128 + signal.SIGTERM)
+
+
+def _prctl(option: int, value: int | bytes) -> bool:
     return bool(ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0)

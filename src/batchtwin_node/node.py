@@ -2,7 +2,8 @@
 
 Started as `python -I -S -c BOOTSTRAP FOLDER batchtwin_node.node`. It reads messages of the controller from its standard
 input and answers on its standard output, one JSON object per line; both are moved to descriptors of their own first,
-for scripts write to 1 and 2. When its input ends, however that happens, it kills all workers and ends.
+for scripts write to 1 and 2. When its input ends, however that happens, it kills all workers and what they started,
+and ends.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
 from batchtwin_node import protocol
-from batchtwin_node.children import adopt_orphans, die_with_parent, hide_descriptors, reap
+from batchtwin_node.children import adopt_orphans, end_children, hide_descriptors, reap, supervise
 from batchtwin_node.codec import any_from_json, to_json
 from batchtwin_node.driver.prefetcher import Prefetcher
 from batchtwin_node.forkserver.client import ForkServer
@@ -128,6 +129,7 @@ class Node:
             self._pool.close(in_order)
         if self._forkserver is not None:
             self._forkserver.close()
+        end_children()
         if in_order:
             self._send(protocol.Closed())
             os.set_blocking(self._writer.fd, True)
@@ -136,9 +138,10 @@ class Node:
 
 def main(arguments: list[str]) -> None:
     """Run the node; `arguments` holds the controller's pid, 0 where that is in another namespace."""
+    hide_descriptors()
     parent = int(arguments[0]) if arguments else 0
     if parent:
-        die_with_parent(parent)
+        supervise(parent)
     inbox, outbox = os.dup(0), os.dup(1)
     with open(os.devnull, "rb") as null:
         os.dup2(null.fileno(), 0)

@@ -67,6 +67,7 @@ ZOMBIE = (
         number = number_of(mini_batch)
         if number == 1 and not (home / "pid").exists():
             worker = os.getpid()
+            (home / "node").write_text(str(os.getppid()))
             child = os.fork()
             if not child:
                 try:
@@ -138,6 +139,14 @@ def test_a_zombie_of_a_killed_job_does_not_disturb_the_next_run(job: Project, ho
     words = [str(COMMAND), *map(str, job.words())]
     parent = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_for(lambda: (home / "pid").exists() or parent.poll() is not None)
+    # Only where the node and its supervisor are killed at once does anything outlive them.
+    parent.send_signal(signal.SIGSTOP)
+    node = psutil.Process(int((home / "node").read_text()))
+    supervisor = node.parent()
+    assert supervisor is not None
+    supervisor.suspend()
+    node.kill()
+    supervisor.kill()
     parent.kill()
     parent.wait(DEADLINE)
     done = batchtwin("resume", job.folder / "job")

@@ -28,6 +28,8 @@ from batchtwin.engine.output.segments import range_problem
 from batchtwin.engine.output.upload import publish, result_location
 from batchtwin.engine.prepare import Prepared, place_request, requests, resolve
 from batchtwin.engine.progress import Progress
+from batchtwin.engine.report.facts import end_of
+from batchtwin.engine.report.write import report_at_end
 from batchtwin.engine.run import RunContext, job_of, run_job
 from batchtwin.environments.named import Registered
 from batchtwin.inputs.listing import InputFile, Inputs
@@ -70,13 +72,7 @@ def resume(
             ledger.fact("runs") or 0
         )
         if complete and not (retry_failed and any(isinstance(event, Failure) or event.failed for event in ended)):
-            job.replay(ended)
-            publish(prepared, job, ledger)
-            prepared.output.tidy()
-            failed, written = job.failed_mini_batches, result_location(prepared)
-            again = f"{failed} failed mini batch{'es' if failed > 1 else ''}"
-            advice = f"the job is complete; --retry-failed runs its {again} again" if failed else ""
-            return replace(Result.of(prepared, job, "", written, advice), status=Status.COMPLETED)
+            return _finished(prepared, job, ended, ledger)
         changes = changes_since(prepared, ledger)
         if refused(changes, accepted):
             raise ChangedError(root, changes)
@@ -100,6 +96,19 @@ def resume(
             if changes:
                 _accept(ledger, prepared, environment, changes, job, progress)
             return run_job(RunContext(prepared, ledger, progress, backend, interrupts=interrupts), job)
+
+
+def _finished(prepared: Prepared, job: Job, ended: Collection[Outcome | Failure], ledger: Ledger) -> Result:
+    """Leave a complete job as it is; do what was cut off after its manifest was written."""
+    job.replay(ended)
+    publish(prepared, job, ledger)
+    prepared.output.tidy()
+    failed, written = job.failed_mini_batches, result_location(prepared)
+    again = f"{failed} failed mini batch{'es' if failed > 1 else ''}"
+    advice = f"the job is complete; --retry-failed runs its {again} again" if failed else ""
+    if not prepared.output.report.exists():
+        report_at_end(prepared.output, ledger, end_of(int(ledger.fact("runs") or 0), job, "", advice))
+    return replace(Result.of(prepared, job, "", written, advice), status=Status.COMPLETED)
 
 
 def _accept(

@@ -223,6 +223,10 @@ class Run:
             if job.status is Status.COMPLETED:
                 assembled = prepared.output.assemble(job.outcomes[number] for number in sorted(job.outcomes))
                 logs.progress(f"All {len(job.items)} mini batches have been processed.")
+                with suppress(
+                    OSError
+                ):  # they are no reason to fail; killed after the manifest, nothing comes back here
+                    logs.result(job, "")
                 failpoint("before manifest")
                 try:
                     write_manifest(prepared, job, assembled, self._ledger)
@@ -231,7 +235,6 @@ class Run:
                     raise
                 failpoint("manifest written")
                 if prepared.request.publish:
-                    logs.result(job, "")
                     publish(prepared, job, self._ledger)
                 prepared.output.tidy()
         except OutputError as error:

@@ -31,7 +31,10 @@ def stamp(path: str) -> Stamp:
 
 
 class Dependencies:
-    """Notes what is read from now on, until `close`; and again after `reopen`. `stayed` are the processes that stay already."""
+    """Notes what is read from now on, until `close`; and again after `reopen`.
+
+    `stayed` are the processes that stay already.
+    """
 
     def __init__(self) -> None:
         self._since = time.time_ns()
@@ -145,7 +148,7 @@ def _of_folder(folder: str | None) -> Iterator[str]:
 def _children(known: set[int]) -> str:
     """Say if a process was started that still runs, other than those that are `known`."""
     try:
-        with open("/proc/self/task/{}/children".format(os.getpid())) as stream:
+        with open(f"/proc/self/task/{os.getpid()}/children") as stream:
             return "it started a process" if set(map(int, stream.read().split())) - known else ""
     except OSError:  # a kernel without this file
         return ""

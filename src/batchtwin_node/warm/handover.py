@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
-from batchtwin_node.children import Child, die_with_parent, show_descriptors
+from batchtwin_node.children import Child, die_with_parent, name_process, show_descriptors, supervise
 from batchtwin_node.codec import to_json
 from batchtwin_node.forkserver.client import ForkServer
 from batchtwin_node.launcher import forkserver_environment
@@ -29,8 +29,10 @@ def become_node(
     `alive` stays open as long as the node lives.
     """
     try:
+        name_process(server.name)
         os.setsid()
         os.fchdir(streams[3])
+        supervise(os.getppid())
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         _close_all_but({*server.known, *streams[:3], connection.fileno(), alive, ours.fileno(), theirs.fileno()})
         node = os.getpid()

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from batchtwin_node.children import exit_code, hide_descriptors
+from batchtwin_node.children import STAYS, exit_code, hide_descriptors, name_process, open_descriptors
 from batchtwin_node.codec import CodecError, any_from_json, to_json
 from batchtwin_node.protocol import SHUTDOWN_SECONDS, ForkServerConfig
 from batchtwin_node.script.imports import imported_by
@@ -54,6 +54,7 @@ def stay(config: ForkServerConfig, dependencies: Dependencies, base: dict[str, s
         dependencies.reopen()
         return
     try:
+        name = name_process(STAYS)
         control.close()
         gc.freeze()
         gc.enable()
@@ -61,7 +62,7 @@ def stay(config: ForkServerConfig, dependencies: Dependencies, base: dict[str, s
         os.chdir("/")
         if not dependencies.settle(config.model):
             hide_descriptors()
-            Server(config, keep, dependencies, base).serve()
+            Server(Inheritance(config, dependencies, base, open_descriptors(), name), keep).serve()
     except BaseException:  # noqa: S110 - later jobs start by themselves
         pass
     os._exit(0)
@@ -71,13 +72,14 @@ def stay(config: ForkServerConfig, dependencies: Dependencies, base: dict[str, s
 class Inheritance:
     """What a server has for the processes of its jobs: what was imported, and in which environment.
 
-    `known` are the descriptors that imports left open.
+    `known` are the descriptors that imports left open, `name` is the name that a process of a job has.
     """
 
     config: ForkServerConfig
     dependencies: Dependencies
     base: dict[str, str]
     known: frozenset[int]
+    name: str
 
 
 class Job:
@@ -89,12 +91,12 @@ class Job:
 
 
 class Server:
-    """Listens in the folder of `keep`. Its own descriptors are those that are not in `known`."""
+    """Listens in the folder of `keep`. Its own descriptors are those that its processes do not inherit."""
 
-    def __init__(self, config: ForkServerConfig, keep: Keep, dependencies: Dependencies, base: dict[str, str]) -> None:
-        self._config, self._keep, self._dependencies, self._base = config, keep, dependencies, base
+    def __init__(self, inheritance: Inheritance, keep: Keep) -> None:
+        config, self._dependencies = inheritance.config, inheritance.dependencies
+        self._inheritance, self._config, self._keep = inheritance, config, keep
         self._names = None if config.script is None else imported_by(Path(config.script[0]), config.script[1])
-        self._known = descriptors()
         self._folder = sockets.open_private(keep.folder)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._selector = selectors.DefaultSelector()
@@ -241,16 +243,13 @@ class Server:
         if not pid:
             from batchtwin_node.warm.handover import become_node
 
-            become_node(job, self._inheritance(), descriptors[1:], connection, end)
+            become_node(job, self._inheritance, descriptors[1:], connection, end)
         os.close(end)
         self._served += 1
         self._jobs[connection] = Job(pid, alive, connection)
         self._selector.register(alive, selectors.EVENT_READ, lambda: self._on_end(connection))
         with suppress(OSError):
             os.utime(self._keep.name, dir_fd=self._folder)
-
-    def _inheritance(self) -> Inheritance:
-        return Inheritance(self._config, self._dependencies, self._base, self._known)
 
     def _on_end(self, connection: socket.socket) -> None:
         """A node has ended."""
@@ -274,16 +273,6 @@ class Server:
         with suppress(KeyError):
             self._selector.unregister(connection)
         connection.close()
-
-
-def descriptors() -> frozenset[int]:
-    """Return what is open."""
-    opened = set()
-    for name in os.listdir("/proc/self/fd"):
-        with suppress(OSError):  # the one that listed the folder
-            os.fstat(int(name))
-            opened.add(int(name))
-    return frozenset(opened)
 
 
 def _text(data: bytes, descriptors: list[int]) -> bytes:

@@ -159,7 +159,8 @@ def waiting(project: Project) -> subprocess.Popen[bytes]:
 
 def family(job: subprocess.Popen[bytes]) -> tuple[psutil.Process, list[psutil.Process]]:
     """The fork server of a job, and its workers."""
-    [node] = psutil.Process(job.pid).children()
+    [supervisor] = psutil.Process(job.pid).children()
+    [node] = supervisor.children()
     children = node.children()
     workers = [child for child in children if "worker" in Path(child.cwd()).name]
     [forkserver] = [child for child in children if child not in workers]

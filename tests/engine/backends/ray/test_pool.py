@@ -183,7 +183,7 @@ def test_room_that_there_is_not_is_not_waited_for_for_ever(project: Project, two
 
 
 def test_small_nodes_are_spread_over_machines(project: Project, two: Any) -> None:
-    together(project, 2, 1, "psutil.Process(os.getppid()).parent().ppid()")
+    together(project, 2, 1, "psutil.Process(os.getppid()).parent().parent().ppid()")
     done = project.score("--workers", "2", *on(two, "--ray-cpus", "0.1"))
     assert done.code == 0, done.err
     assert len(set(done.predictions.split())) == 2, "the actor of each node has another raylet"
