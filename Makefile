@@ -21,8 +21,9 @@ SCORE_FLAGS ?=
 # where `deploy` and its steps go: az, or batchtwin for the workspace on this machine
 AZ ?= az
 PYTEST_FLAGS ?=
-# test processes; each starts jobs of its own
+# test processes of `test`; each starts jobs of its own. What starts more for itself, as a cluster, gets two.
 PROCESSES ?= 3
+TWO := --numprocesses 2
 # the browser of test-browser; without one Playwright fetches its own
 CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name))))
 # as --port 9443
@@ -147,8 +148,8 @@ test-container: $(DEV) ## build the image and test in it (PYTEST_FLAGS)
 	@$(BIN)/pytest -m container $(PYTEST_FLAGS)
 
 test-ray: $(DEV) ## Ray's own tests, and those of behaviour and of faults on a cluster (PYTEST_FLAGS="-m on_ray": those of CI)
-	@$(BIN)/pytest -m "ray and not azurite" tests/engine tests/stores
-	@$(BIN)/pytest --pool ray -m "not local" tests/behaviour tests/faults $(PYTEST_FLAGS)
+	@$(BIN)/pytest -m "ray and not azurite" $(TWO) --dist loadfile tests/engine tests/stores --durations 10
+	@$(BIN)/pytest --pool ray -m "not local" $(TWO) --dist worksteal tests/behaviour tests/faults --durations 10 $(PYTEST_FLAGS)
 
 # Microsoft's emulator of the blob service; npm's lock pins it and all it needs.
 AZURITE := build/azurite/.installed
@@ -161,10 +162,10 @@ $(AZURITE): tests/azurite/package.json tests/azurite/package-lock.json
 	@touch $@
 
 test-azurite: $(DEV) $(AZURITE) ## compare the blob service with Azurite, which npm installs (NPM, PYTEST_FLAGS)
-	@$(BIN)/pytest -m azurite tests/azure/server/blobs tests/stores $(PYTEST_FLAGS)
+	@$(BIN)/pytest -m azurite $(TWO) --dist loadfile tests/azure/server/blobs tests/stores $(PYTEST_FLAGS)
 
 test-pythons: $(DEV) ## batchtwin_node under Python 3.8 to 3.13 and MLflow 1 to 3, in environments below build/pythons/ (PYTEST_FLAGS)
-	@$(BIN)/pytest -m pythons tests/pythons --durations 10 $(PYTEST_FLAGS)
+	@$(BIN)/pytest -m pythons $(TWO) --dist loadgroup tests/pythons --durations 10 $(PYTEST_FLAGS)
 
 # Playwright drives the browser from an environment of its own; axe-core is npm's. CHROMIUM names a browser that is here.
 BROWSER := build/browser/.installed
@@ -179,14 +180,14 @@ $(BROWSER): tests/browser/requirements.txt tests/browser/package.json tests/brow
 	@touch $@
 
 test-browser: $(DEV) $(BROWSER) ## reports in Chromium: no error, no request, accessible (CHROMIUM, NPM, PYTEST_FLAGS)
-	@CHROMIUM="$(CHROMIUM)" $(BIN)/pytest -m browser tests/report $(PYTEST_FLAGS)
+	@CHROMIUM="$(CHROMIUM)" $(BIN)/pytest -m browser $(TWO) tests/report --durations 10 $(PYTEST_FLAGS)
 
 browser-lock: $(VENV) ### compile tests/browser/requirements.txt again from requirements.in
 	@$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make $@" tests/browser/requirements.in --output-file tests/browser/requirements.txt
 
 test-zoo: $(DEV) ## models of many flavors, each value compared with MLflow's, in an environment below build/pythons/ (PYTEST_FLAGS)
-	@$(BIN)/pytest -m zoo tests/zoo --durations 10 $(PYTEST_FLAGS)
+	@$(BIN)/pytest -m zoo $(TWO) tests/zoo --durations 10 $(PYTEST_FLAGS)
 
 test-all: test test-container test-azurite test-ray test-pythons test-browser test-zoo ## all seven
 

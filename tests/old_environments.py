@@ -154,7 +154,8 @@ def _install(environment: Environment, python: Path) -> None:
     subprocess.run([*UV, "venv", "--quiet", "--python", str(python), str(environment.folder)], check=True)
     overrides = environment.folder / "overrides.txt"
     overrides.write_text(OVERRIDES, encoding="utf-8")
-    install = [*UV, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(environment.interpreter)]
+    # Python compiles what is imported, a part of it, by itself.
+    install = [*UV, "pip", "install", "--quiet", "--python", str(environment.interpreter)]
     subprocess.run([*install, "--overrides", str(overrides), *environment.packages], check=True)
     if environment.arrow:
         target = environment.folder / "arrow"

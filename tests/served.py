@@ -131,8 +131,9 @@ class Server:
 
     def process_of(self, job: str) -> psutil.Process | None:
         """The job's process, if it is there."""
-        found = (each for each in psutil.process_iter(["cmdline"]) if job in (each.info["cmdline"] or []))
-        return next(found, None)
+        folder = str(self.folder / "jobs" / job)
+        processes = psutil.process_iter(["cmdline"])
+        return next((process for process in processes if folder in (process.info["cmdline"] or [])), None)
 
     def predictions(self, job: str) -> str:
         """What a job has predicted."""

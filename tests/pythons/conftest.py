@@ -16,10 +16,13 @@ PACKAGES = ("batchtwin_node", "azureml_user")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark all tests of this folder: `make test-pythons` runs them."""
+    """Mark all tests of this folder: `make test-pythons` runs them, those of an environment in one process."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.pythons)
+            callspec = getattr(item, "callspec", None)
+            environment: Environment | None = callspec.params.get("environment") if callspec else None
+            item.add_marker(pytest.mark.xdist_group(environment.name if environment else "none"))
 
 
 @pytest.fixture(scope="session", params=ENVIRONMENTS, ids=lambda environment: environment.name)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
-import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+import shim
 import yaml
+from recording_az import VARIABLES, RecordingAz
 
 from support import COMMAND, DEADLINE, ROOT, batchtwin
 
@@ -50,13 +50,14 @@ class Cloud:
 
     folder: Path
     bin: Path
+    az: RecordingAz = field(default_factory=RecordingAz)
 
     def run(self, *steps: str, **env: str) -> subprocess.CompletedProcess[str]:
         clean = {name: value for name, value in os.environ.items() if name not in KNOBS}
         path = f"{self.bin}:{COMMAND.parent}:{os.environ['PATH']}"
         return subprocess.run(
             ["bash", self.folder / "scripts/deploy-and-run.sh", *steps],
-            env={**clean, "PATH": path, "RECORDING_AZ": str(self.bin), **env},
+            env={**clean, "PATH": path, **env},
             capture_output=True,
             text=True,
             timeout=DEADLINE,
@@ -73,8 +74,7 @@ class Cloud:
     @property
     def calls(self) -> list[list[str]]:
         """The words of every `az` so far."""
-        path = self.bin / "calls.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return self.az.calls
 
     @property
     def endpoint(self) -> str:
@@ -82,8 +82,7 @@ class Cloud:
 
     def kept(self, kind: str) -> list[dict[str, Any]]:
         """What the stand-in holds of a kind."""
-        found: list[dict[str, Any]] = json.loads((self.bin / "state.json").read_text()).get(kind, [])
-        return found
+        return self.az.state.get(kind, [])
 
 
 def executable(path: Path, *words: str | Path) -> None:
@@ -105,11 +104,12 @@ def project_copy(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def cloud(project_copy: Path, tmp_path: Path) -> Cloud:
+def cloud(project_copy: Path, tmp_path: Path) -> Iterator[Cloud]:
     """Azure, as the recording `az` plays it."""
     (tmp_path / "bin").mkdir()
-    executable(tmp_path / "bin/az", sys.executable, ROOT / "tests/scripts/recording_az.py")
-    return Cloud(project_copy, tmp_path / "bin")
+    azure = Cloud(project_copy, tmp_path / "bin")
+    with shim.command(azure.bin / "az", VARIABLES, azure.az.answer):
+        yield azure
 
 
 def command(words: list[str]) -> str:
@@ -464,8 +464,9 @@ def test_each_step_is_a_make_target(cloud: Cloud, target: str) -> None:
 
 
 @pytest.fixture
-def twin(project_copy: Path, tmp_path: Path, heart_model: Path) -> Cloud:
-    """No Azure: an `az` that is batchtwin, and the model that is scored with."""
+def twin(project_copy: Path, tmp_path: Path, heart_model: Path, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    """No Azure: an `az` that is batchtwin, without MLflow runs, and the model that is scored with."""
+    monkeypatch.setenv("BATCHTWIN_MLFLOW", "off")
     shutil.rmtree(project_copy / "model")
     shutil.copytree(heart_model, project_copy / "model")
     (tmp_path / "bin").mkdir()
@@ -479,9 +480,22 @@ def ask(twin: Cloud, *words: str) -> str:
     return answer.out.strip()
 
 
-@pytest.mark.parametrize("env", [{}, {"AZ": "batchtwin"}], ids=["az", "batchtwin"])
-def test_the_whole_way_on_this_machine(twin: Cloud, tmp_path: Path, env: dict[str, str]) -> None:
-    done = twin.run("deploy", "invoke", "show", "stream", "list-jobs", "download", **env)
+@pytest.fixture
+def forking(twin: Cloud) -> Iterator[Cloud]:
+    """The same with a `batchtwin` whose processes are forked."""
+
+    def answer(words: list[str], env: dict[str, str]) -> tuple[int, str, str]:
+        done = batchtwin(*words, cwd=Path(env["PWD"]))
+        return done.code, done.out, done.err
+
+    with shim.command(twin.bin / "batchtwin", ["PWD"], answer):
+        yield twin
+
+
+@pytest.mark.parametrize(("kind", "az"), [("twin", "az"), ("forking", "batchtwin")], ids=["az", "batchtwin"])
+def test_the_whole_way_on_this_machine(request: pytest.FixtureRequest, tmp_path: Path, kind: str, az: str) -> None:
+    twin: Cloud = request.getfixturevalue(kind)
+    done = twin.run("deploy", "invoke", "show", "stream", "list-jobs", "download", AZ=az)
     assert done.returncode == 0, done.stderr
     local = ["score", "deployment-simple/deployment.yml", "--input", "data", "--model", "model"]
     expected = batchtwin(*local, "--output", tmp_path / "local", cwd=twin.folder)
@@ -490,19 +504,19 @@ def test_the_whole_way_on_this_machine(twin: Cloud, tmp_path: Path, env: dict[st
     assert downloaded.read_bytes() == (expected.output / "named-outputs/score/predictions.csv").read_bytes()
 
 
-def test_a_second_rehearsal_creates_no_second_version(twin: Cloud) -> None:
+def test_a_second_rehearsal_creates_no_second_version(forking: Cloud) -> None:
     for _ in range(2):
-        done = twin.run("deploy", AZ="batchtwin")
+        done = forking.run("deploy", AZ="batchtwin")
         assert done.returncode == 0, done.stderr
     for kind, name in (("model", "heart-classifier-mlflow"), ("data", "heart-dataset-unlabeled")):
-        assert ask(twin, kind, "list", "--name", name, "--query", "length(@)") == "1"
+        assert ask(forking, kind, "list", "--name", name, "--query", "length(@)") == "1"
 
 
-def test_undeploy_leaves_jobs_and_outputs(twin: Cloud, tmp_path: Path) -> None:
-    done = twin.run("deploy", "invoke", "stream", "undeploy", AZ="batchtwin")
+def test_undeploy_leaves_jobs_and_outputs(forking: Cloud, tmp_path: Path) -> None:
+    done = forking.run("deploy", "invoke", "stream", "undeploy", AZ="batchtwin")
     assert done.returncode == 0, done.stderr
-    job = (twin.folder / ".job-name-rehearsal").read_text().strip()
-    assert ask(twin, "batch-endpoint", "list", "--query", "[].name", "--output", "tsv") == ""
-    assert ask(twin, "job", "show", "--name", job, "--query", "status", "--output", "tsv") == "Completed"
-    assert twin.run("download", AZ="batchtwin", DOWNLOAD_PATH=str(tmp_path)).returncode == 0
+    job = (forking.folder / ".job-name-rehearsal").read_text().strip()
+    assert ask(forking, "batch-endpoint", "list", "--query", "[].name", "--output", "tsv") == ""
+    assert ask(forking, "job", "show", "--name", job, "--query", "status", "--output", "tsv") == "Completed"
+    assert forking.run("download", AZ="batchtwin", DOWNLOAD_PATH=str(tmp_path)).returncode == 0
     assert (tmp_path / "named-outputs/score/predictions.csv").stat().st_size

@@ -1,15 +1,13 @@
 """A stand-in for Azure, for scripts/deploy-and-run.sh: an `az` that notes what it is asked, keeps what it is told to
-create, and answers as the service does. RECORDING_AZ is its folder; AZ_LACKS names what is not set up, and `output`
-where jobs leave none; AZ_FAILS the command that fails, and its exit code (`ml data create=7`); AZ_JOB_STATUS how jobs
-end.
+create, and answers as the service does. AZ_LACKS names what is not set up, and `output` where jobs leave none; AZ_FAILS
+the command that fails, and its exit code (`ml data create=7`); AZ_JOB_STATUS how jobs end.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,33 @@ Flags = dict[str, str]
 State = dict[str, list[dict[str, Any]]]
 
 WITHOUT_VALUE = {"--set-default", "--yes", "--web", "--list-defaults"}
-LACKS = os.environ.get("AZ_LACKS", "").split()
+VARIABLES = ("PWD", "AZ_LACKS", "AZ_FAILS", "AZ_JOB_STATUS")
+
+
+class SetupError(Exception):
+    """Something that `az` needs is not set up."""
+
+
+@dataclass
+class RecordingAz:
+    """What the commands have asked, in order, and what there is of each kind."""
+
+    calls: list[list[str]] = field(default_factory=list)
+    state: State = field(default_factory=dict)
+
+    def answer(self, words: list[str], env: dict[str, str]) -> tuple[int, str, str]:
+        """Do a command; returns its exit code, output and error."""
+        if words == ["--version"]:
+            return 0, "azure-cli 2.80.0\n", ""
+        self.calls.append(words)
+        command, flags = split(words)
+        failing, _, code = env["AZ_FAILS"].partition("=")
+        if command == failing:
+            return int(code), "", f"ERROR: {command}: not today\n"
+        try:
+            return 0, printed(answers(self.state, flags, env)[command](), flags), ""
+        except SetupError:
+            return 1, "", ""
 
 
 def split(words: list[str]) -> tuple[str, Flags]:
@@ -32,9 +56,9 @@ def split(words: list[str]) -> tuple[str, Flags]:
     return " ".join(words[:start]), flags
 
 
-def set_up(name: str, answer: Any) -> Any:
-    if name in LACKS:
-        sys.exit(1)
+def set_up(lacks: list[str], name: str, answer: Any) -> Any:
+    if name in lacks:
+        raise SetupError
     return answer
 
 
@@ -68,10 +92,10 @@ def invoke(state: State, flags: Flags) -> dict[str, Any]:
     return jobs[-1]
 
 
-def download(flags: Flags) -> None:
-    output = Path(flags["--download-path"]) / "named-outputs" / flags["--output-name"]
+def download(flags: Flags, folder: Path, leaves_output: bool) -> None:
+    output = folder / flags["--download-path"] / "named-outputs" / flags["--output-name"]
     output.mkdir(parents=True, exist_ok=True)
-    if "output" not in LACKS:
+    if leaves_output:
         (output / "predictions.csv").write_text(f"0,1,{flags['--name']}\n")
 
 
@@ -80,36 +104,37 @@ def delete(state: State, kind: str, flags: Flags) -> None:
     state[kind] = [one for one in state[kind] if one["name"] != flags["--name"]]
 
 
-def named(flags: Flags) -> dict[str, Any]:
-    written = yaml.safe_load(Path(flags["--file"]).read_text())
+def named(flags: Flags, folder: Path) -> dict[str, Any]:
+    written = yaml.safe_load((folder / flags["--file"]).read_text())
     return {"name": flags.get("--name", written["name"])}
 
 
-def answers(state: State, flags: Flags) -> dict[str, Callable[[], Any]]:
-    account = "N/A(tenant level account)" if "subscription" in LACKS else "mine"
-    defaults = [{"name": name, "value": "x"} for name in ("location", "group", "workspace") if name not in LACKS]
+def answers(state: State, flags: Flags, env: dict[str, str]) -> dict[str, Callable[[], Any]]:
+    folder, lacks = Path(env["PWD"]), env["AZ_LACKS"].split()
+    account = "N/A(tenant level account)" if "subscription" in lacks else "mine"
+    defaults = [{"name": name, "value": "x"} for name in ("location", "group", "workspace") if name not in lacks]
     return {
-        "extension show": lambda: set_up("extension", {"name": "ml"}),
-        "account show": lambda: set_up("login", {"name": account}),
+        "extension show": lambda: set_up(lacks, "extension", {"name": "ml"}),
+        "account show": lambda: set_up(lacks, "login", {"name": account}),
         "configure": lambda: defaults,
         "ml model list": lambda: names(state, "model"),
         "ml model show": lambda: latest(state, "model", flags),
         "ml model create": lambda: create_version(state, "model", flags["--name"], flags["--tags"]),
         "ml data list": lambda: names(state, "data"),
         "ml data show": lambda: latest(state, "data", flags),
-        "ml data create": lambda: create_version(state, "data", named(flags)["name"], flags["--set"]),
+        "ml data create": lambda: create_version(state, "data", named(flags, folder)["name"], flags["--set"]),
         "ml compute list": lambda: names(state, "compute"),
         "ml compute create": lambda: create(state, "compute", {"name": flags["--name"]}),
         "ml batch-endpoint list": lambda: names(state, "endpoint"),
-        "ml batch-endpoint create": lambda: create(state, "endpoint", named(flags)),
+        "ml batch-endpoint create": lambda: create(state, "endpoint", named(flags, folder)),
         "ml batch-endpoint delete": lambda: delete(state, "endpoint", flags),
         "ml batch-endpoint invoke": lambda: invoke(state, flags),
         "ml batch-endpoint list-jobs": lambda: state.get("job", []),
-        "ml batch-deployment create": lambda: create(state, "deployment", named(flags)),
+        "ml batch-deployment create": lambda: create(state, "deployment", named(flags, folder)),
         "ml batch-deployment list-jobs": lambda: state.get("job", []),
-        "ml job show": lambda: {"name": flags["--name"], "status": os.environ.get("AZ_JOB_STATUS", "Completed")},
+        "ml job show": lambda: {"name": flags["--name"], "status": env["AZ_JOB_STATUS"] or "Completed"},
         "ml job stream": lambda: None,
-        "ml job download": lambda: download(flags),
+        "ml job download": lambda: download(flags, folder, "output" not in lacks),
     }
 
 
@@ -120,27 +145,3 @@ def printed(answer: Any, flags: Flags) -> str:
     if flags.get("--output") == "tsv":
         return "".join(f"{line}\n" for line in (result if isinstance(result, list) else [result]))
     return json.dumps(result, indent=2) + "\n"
-
-
-def main(words: list[str]) -> int:
-    if words == ["--version"]:
-        print("azure-cli 2.80.0")
-        return 0
-    folder = Path(os.environ["RECORDING_AZ"])
-    with (folder / "calls.jsonl").open("a") as calls:
-        calls.write(json.dumps(words) + "\n")
-    command, flags = split(words)
-    failing, _, code = os.environ.get("AZ_FAILS", "").partition("=")
-    if command == failing:
-        print(f"ERROR: {command}: not today", file=sys.stderr)
-        return int(code)
-    kept = folder / "state.json"
-    state: State = json.loads(kept.read_text()) if kept.exists() else {}
-    answer = answers(state, flags)[command]()
-    kept.write_text(json.dumps(state))
-    print(printed(answer, flags), end="")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
