@@ -70,8 +70,9 @@ def watching(project: Project, *words: str) -> Iterator[Watching]:
     start = [str(COMMAND), "watch", str(project.write()), "--input", str(project.inputs)]
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            [*start, "--workers", "1", "--no-warm", "--output", "runs", *words],
+            [*start, "--workers", "1", "--output", "runs", *(words or ["--no-warm"])],
             cwd=project.folder,
+            env={**os.environ, "BATCHTWIN_WARM_FOLDER": str(project.folder / "warm"), "BATCHTWIN_WARM": ""},
             stdout=stream,
             stderr=subprocess.STDOUT,
             preexec_fn=hears_interrupts,
@@ -143,6 +144,19 @@ def test_a_script_that_is_broken_from_the_beginning_is_waited_for(edited: Projec
         assert "driver.py:1" in watch.next()
         watch.rewrite(2)
         assert "Completed" in watch.next()
+
+
+def test_the_next_run_has_the_imports_of_the_one_before(edited: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCHTWIN_WARM_FOLDER", str(edited.folder / "warm"))
+    try:
+        with watching(edited, "--bad-files", "fail") as watch:
+            watch.next()
+            (edited.inputs / "00.txt").write_text("9\n")
+            assert "1 added, 1 removed" in watch.next()
+            logs = (edited.folder / "runs/run-2/logs").rglob("*.txt")
+            assert any("from a warm server" in path.read_text() for path in logs)
+    finally:
+        batchtwin("environments", "stop")
 
 
 def test_ctrl_c_during_a_run_ends_it(edited: Project) -> None:
