@@ -18,7 +18,7 @@ FLOORS = [
     {"workspace"},
     {"azure"},
     {"api"},
-    {"cli", "doctor", "pytest_plugin", "scaffold"},
+    {"cli", "doctor", "pytest_plugin", "scaffold", "watch"},
 ]
 # What the controller needs to know of the node.
 OPEN_TO_CONTROLLER = {"protocol", "machine", "codec", "lines", "bootstrap", "errors", "failpoints", "script", "readers"}

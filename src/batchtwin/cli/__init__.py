@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from batchtwin import __version__
-from batchtwin.cli import azure, deployments, environments, errors, jobs, own
+from batchtwin.cli import azure, deployments, environments, errors, jobs, own, watch
 from batchtwin.cli.messages import note
 from batchtwin.cli.streams import Streams
 from batchtwin.errors import FAILED, BatchTwinError
@@ -44,6 +44,7 @@ for _command in (
     *(own.init, own.doctor),
 ):
     app.command()(portable(_command))
+app.add_typer(watch.app)
 app.add_typer(environments.app, name="environments")
 # `ml`, and what scripts ask of `az` before they use it.
 AZURE = ("ml", "account", "config", "configure", "extension", "version")

@@ -12,6 +12,7 @@ from batchtwin.cli.options import (
     AllowBuilds,
     AsJson,
     BadFiles,
+    Coalesce,
     DeploymentFile,
     Engine,
     Env,
@@ -58,9 +59,7 @@ def score(
     strict_inputs: Annotated[
         bool, typer.Option("--strict-inputs", help="Fail the job if an input changes while it runs; else it warns.")
     ] = False,
-    coalesce: Annotated[
-        bool, typer.Option("--coalesce", help="One predict for all files of a mini-batch, if the model allows it.")
-    ] = False,
+    coalesce: Coalesce = False,
     split_rows: SplitRows = None,
     warm: Warm = None,
     env: Env = "auto",

@@ -43,6 +43,9 @@ Memory = Annotated[str | None, typer.Option("--memory", metavar="SIZE", help="Of
 StrictEnvironment = Annotated[
     bool, typer.Option("--strict-environment", help="Refuse to run in another environment than asked for.")
 ]
+Coalesce = Annotated[
+    bool, typer.Option("--coalesce", help="One predict for all files of a mini-batch, if the model allows it.")
+]
 SplitRows = Annotated[
     str | None,
     typer.Option("--split-rows", metavar="N|auto", help="Score large files in parts of N rows, on all workers."),

@@ -88,7 +88,7 @@ def file_hashes(path: Path) -> dict[str, str]:
         BatchTwinError: a file or folder cannot be read.
     """
     try:
-        return {name: _file_hash(file) for name, file in sorted(_files_below(path))}
+        return {name: _file_hash(file) for name, file in sorted(files_below(path))}
     except OSError as error:
         raise BatchTwinError(f"{error.filename}: cannot be read: {error.strerror}") from None
 
@@ -108,8 +108,12 @@ def _file_hash(file: str) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _files_below(top: Path) -> Iterator[tuple[str, str]]:
-    """Yield (name relative to `top`, path) of every file. A folder is entered once, whatever links lead to it."""
+def files_below(top: Path) -> Iterator[tuple[str, str]]:
+    """Yield (name relative to `top`, path) of every file. A folder is entered once, whatever links lead to it.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
     if not top.is_dir():
         yield ".", str(top)
         return

@@ -35,14 +35,14 @@ class Difference:
     def lines(self) -> list[str]:
         """Return it for people."""
         sides = (("left ", self.left_line, self.left), ("right", self.right_line, self.right))
-        texts = [(side, f"line {line}: {_printable(text)}") for side, line, text in sides if text is not None]
+        texts = [(side, f"line {line}: {printable(text)}") for side, line, text in sides if text is not None]
         often = f", {self.times} times" if self.times > 1 else ""
         if self.file is None:
             return [f"{self.kind}{often}, {text}" for _, text in texts]
         copies = [self.left_copies or 0, self.right_copies or 0]
         left, right = ("once" if count == 1 else f"{count} times" for count in copies)
         stands = f" (stands {left} left, {right} right)" if max(copies) > 1 else ""
-        name = _printable(self.file) + ("" if self.row is None else f" row {self.row}")
+        name = printable(self.file) + ("" if self.row is None else f" row {self.row}")
         return [f"{name}, {self.kind}{often}{stands}", *(f"  {side} {text}" for side, text in texts)]
 
 
@@ -98,7 +98,7 @@ class Comparison:
         return {"equal": self.equal, "exit_code": self.exit_code} | asdict(self) | names
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Return one line of text that harms no terminal, cut in the middle where it is long."""
     text = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
     return text if len(text) <= WIDTH else f"{text[: WIDTH // 2]} ... {text[-WIDTH // 2 :]}"

@@ -1,0 +1,125 @@
+"""What a job is made of, on this machine: the files, and which of them have changed. Looked at again and again.
+
+Polling needs no package of its own and sees every file system; what notifies does not see those of a network.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from batchtwin.deployment.reference import is_reference
+from batchtwin.deployment.schema import Deployment, InlineEnvironment, InlineModel
+from batchtwin.engine.prepare import Request
+from batchtwin.environments.named import FILE
+from batchtwin.errors import BatchTwinError
+from batchtwin.inputs.location import is_url
+from batchtwin.inputs.plan import files_below
+
+# Time of change, size and inode: an editor that writes a new file and renames it may leave time and size.
+Stamp = tuple[int, int, int]
+Snapshot = dict[str, Stamp]
+# A look takes at most a tenth of the time.
+LEAST_SECONDS, SHARE = 0.25, 10
+# Editors write a file in several steps: nothing may have changed for so long, and for that it waits so long.
+QUIET_SECONDS, LONGEST_SECONDS = 0.2, 10.0
+# A file that changes during so many runs, one after the other, is written by the job.
+RUNS = 3
+
+
+class WatchedFiles:
+    """The files of a deployment and its input, at first `paths`. `without` is a folder whose files do not count."""
+
+    def __init__(self, without: Path, paths: Iterable[Path]) -> None:
+        self._without = str(without.resolve()) + os.sep
+        self._paths = dict.fromkeys(map(os.path.realpath, paths))
+        self._restless: Counter[str] = Counter()
+        self.seconds = LEAST_SECONDS
+
+    def follow(self, request: Request) -> None:
+        """Watch what a request names. What its YAML named before stays watched while the YAML cannot be read."""
+        named = list(_named_by_options(request))
+        with suppress(BatchTwinError, OSError):
+            named += _named_by_yaml(request)
+            self._paths = {}
+        self._paths.update(dict.fromkeys(map(os.path.realpath, named)))
+
+    def snapshot(self) -> Snapshot:
+        """Return the stamps of all files; those that are not there are missing."""
+        began = time.monotonic()
+        stamps = dict(self._stamps())
+        self.seconds = max(LEAST_SECONDS, SHARE * (time.monotonic() - began))
+        return stamps
+
+    def settled(self) -> Snapshot:
+        """Return the stamps once nothing changes any more."""
+        until = time.monotonic() + LONGEST_SECONDS
+        before = self.snapshot()
+        while time.monotonic() < until:
+            time.sleep(QUIET_SECONDS)
+            now = self.snapshot()
+            if now == before:
+                break
+            before = now
+        return before
+
+    def written_by_the_job(self, before: Snapshot) -> list[str]:
+        """Look what changed during a run, since `before`; return the files that always do: they no longer count."""
+        changed = changes(before, self.snapshot())
+        self._restless = Counter({path: self._restless[path] + 1 for path in changed})
+        return [path for path in changed if self._restless[path] == RUNS]
+
+    def _stamps(self) -> Iterator[tuple[str, Stamp]]:
+        for top in self._paths:
+            # A file that goes away while it is looked at is not there.
+            with suppress(OSError):
+                for name, path in files_below(Path(top)):
+                    if self._counts(name, path):
+                        with suppress(OSError):
+                            info = os.stat(path)
+                            yield path, (info.st_mtime_ns, info.st_size, info.st_ino)
+
+    def _counts(self, name: str, path: str) -> bool:
+        """Hidden files and backups are an editor's; a file that is named itself counts whatever its name."""
+        parts = name.split(os.sep)
+        is_editors = name != "." and (any(part.startswith(".") for part in parts) or name.endswith("~"))
+        return not is_editors and not path.startswith(self._without) and self._restless[path] < RUNS
+
+
+def changes(before: Snapshot, now: Snapshot) -> list[str]:
+    """Return the files that were changed, added or removed, sorted."""
+    return sorted(path for path in before.keys() | now.keys() if before.get(path) != now.get(path))
+
+
+def names(paths: Collection[str], most: int = 3) -> str:
+    """Return files for people, by their place below the working folder."""
+    here = os.getcwd()
+    short = [os.path.relpath(path, here) if path.startswith(here + os.sep) else path for path in paths]
+    more = f" and {len(short) - most} more" if len(short) > most else ""
+    return ", ".join(short[:most]) + more
+
+
+def _named_by_options(request: Request) -> Iterator[str]:
+    yield str(request.deployment)
+    yield from (str(path) for path in (request.input, request.model) if path is not None and not is_url(path))
+
+
+def _named_by_yaml(request: Request) -> list[str]:
+    """Return what the deployment names, whether it is there or not.
+
+    Raises:
+        BatchTwinError: the YAML cannot be read.
+    """
+    deployment = Deployment.load(request.deployment, request.overrides)
+    code, model, environment = deployment.code_configuration, deployment.model, deployment.environment
+    texts: list[object] = [FILE, code and code.code]
+    if isinstance(model, InlineModel) and request.model is None:
+        texts.append(model.path)
+    if isinstance(environment, InlineEnvironment):
+        texts += [environment.conda_file, environment.build and environment.build.path]
+    folder = request.deployment.absolute().parent
+    return [str(folder / text) for text in texts if isinstance(text, str) and not (is_reference(text) or "://" in text)]
