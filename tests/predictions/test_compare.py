@@ -131,6 +131,17 @@ def test_rows_that_are_near_each_other_each_get_their_own_partner(pair: tuple[Pa
     assert counts(compared(pair, "".join(left), "".join(right), rtol=0, atol=0.0005)) == (100, 100, 100, 100, 0)
 
 
+@pytest.mark.parametrize("line", ["1.{noise} 2.{noise} 3.{noise} 4.{noise} 5.{noise} {value}", "{value} 1.{noise}"])
+def test_rows_are_paired_by_the_one_float_that_tells_them_apart(pair: tuple[Path, Path], line: str) -> None:
+    """The other floats differ by less than the tolerance, so their order says nothing."""
+    random.seed(1)
+    left, right = (
+        [line.format(noise=f"{random.randrange(1000):015}", value=value / 7) for value in range(3000)]  # noqa: S311
+        for _ in range(2)
+    )
+    assert compared(pair, "\n".join(left), "\n".join(reversed(right))).equal
+
+
 def test_more_near_rows_than_are_remembered_are_still_counted(pair: tuple[Path, Path]) -> None:
     left = "".join(f"{1 + number / 1000}\n" for number in range(1, 400))
     assert counts(compared(pair, left, "1.0\n", rtol=0.5)) == (399, 1, 398, 0, 0)

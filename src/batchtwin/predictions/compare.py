@@ -1,51 +1,126 @@
 """Compare two prediction files, whatever the order of their lines, in bounded memory.
 
-1. Both files are divided into buckets in a temporary SQLite database. Rows with one name are in the same bucket.
-2. Each bucket is read into memory. Equal rows cancel out; the two rows that remain of a name are compared.
-3. Rows without a name, and more than two of a name, are sorted by SQLite; near ones are paired.
+1. Both files are divided into buckets in a temporary SQLite database. Rows with the same key are in the same bucket.
+2. Each bucket is read into memory. Equal rows cancel out; the two rows that remain of a key are compared.
+3. Rows without a key, and more than two of a key, are sorted by SQLite so that near rows are neighbours, and paired.
+4. Rows of a key that have no near partner are paired in their order: each pair is a difference.
 """
 
 from __future__ import annotations
 
 import marshal
-import math
 import sqlite3
 from bisect import insort
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
-from functools import partial
-from itertools import chain, groupby, islice
+from dataclasses import asdict, dataclass
+from itertools import chain, groupby, repeat, starmap, zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
 from batchtwin.errors import UsageError
-from batchtwin.predictions.comparison import Comparison, Difference, Kind
-from batchtwin.predictions.file import CompareError, Layout, head, layout_of, locate, notes, records, same_bytes, split
+from batchtwin.predictions.file import CompareError, Layout, head, layout_of, locate, notes, records, same_bytes
+from batchtwin.predictions.floats import Tolerance, split
+from batchtwin_node.readers.bad_file import printable
 
-__all__ = ["CompareError", "Comparison", "Difference", "Layout", "compare"]
-
-# Bytes of a bucket, and of a bucket that is held in memory.
-BUCKET, LARGEST_BUCKET = 1 << 20, 1 << 23
-# Rows that wait for a partner at most.
-WINDOW = 256
-# Level 0 to 3: rows that are sorted by the float of this number; ALONE: rows of a name without near partner.
-LEVELS = ALONE = 4
+# Bytes of a bucket, and of one that is held in memory; rows that wait for a partner; characters shown of a line.
+BUCKET, LARGEST_BUCKET, WINDOW, WIDTH = 1 << 20, 1 << 23, 512, 200
 SCHEMA = """
     PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -4096; PRAGMA temp_store = FILE; BEGIN;
     CREATE TABLE part (bucket, side, records); CREATE INDEX part_bucket ON part (bucket);
-    CREATE TABLE row (level, key, texts, near, f0, f1, f2, f3, record, net)"""
-INSERT = "INSERT INTO row VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-NEAR = """
-    SELECT record, SUM(net), f{0}, f{1} IS NULL, key, texts, near FROM row WHERE level = {0}
-    GROUP BY key, texts, near, f{0}, f{1}, f{2}, f{3}, record HAVING SUM(net) <> 0
-    ORDER BY key, texts, near, f{0}, f{1}, f{2}, f{3}, record"""
-# A row's place is the number of rows before it on its side. Rows of both sides at one place are shown as a pair.
-PLACED = """
-    SELECT record, net, key FROM (
-        SELECT record, net, key, SUM(ABS(net)) OVER (
-            PARTITION BY key, net > 0 ORDER BY texts, f0, f1, f2, f3, record) - ABS(net) AS place
-        FROM row WHERE level = ?) ORDER BY key, place"""
+    CREATE TABLE row (key, texts, position, record, net);
+    CREATE TABLE alone (key, record, net); CREATE INDEX alone_key ON alone (key)"""
+SORTED = """
+    SELECT key, texts, position, record, SUM(net) FROM row GROUP BY key, texts, position, record HAVING SUM(net) <> 0
+    ORDER BY key, texts, position, record"""
+ALONE = "SELECT record, ABS(net) FROM alone WHERE key = ? AND (net > 0) = ? ORDER BY rowid"
+Kind = Literal["differs", "only left", "only right"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A row that differs, or that one side lacks; `times` where the same line stands so often without a partner.
+
+    `left` and `right` are the lines, `left_line` and `right_line` the numbers, from 1, of the first such lines.
+    `file` and `row` where rows have them; `left_copies` and `right_copies` say how often these stand there.
+    """
+
+    kind: Kind
+    left: str | None
+    right: str | None
+    file: str | None = None
+    row: int | None = None
+    times: int = 1
+    left_line: int | None = None
+    right_line: int | None = None
+    left_copies: int | None = None
+    right_copies: int | None = None
+
+    def lines(self) -> list[str]:
+        """Return it for people."""
+        sides = (("left ", self.left_line, self.left), ("right", self.right_line, self.right))
+        texts = [(side, f"line {line}: {shortened(text)}") for side, line, text in sides if text is not None]
+        often = f", {self.times} times" if self.times > 1 else ""
+        if self.file is None:
+            return [f"{self.kind}{often}, {text}" for _, text in texts]
+        copies = [self.left_copies or 0, self.right_copies or 0]
+        left, right = ("once" if count == 1 else f"{count} times" for count in copies)
+        stands = f" (stands {left} left, {right} right)" if max(copies) > 1 else ""
+        name = shortened(self.file) + ("" if self.row is None else f" row {self.row}")
+        return [f"{name}, {self.kind}{often}{stands}", *(f"  {side} {text}" for side, text in texts)]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The outcome; counts are of rows. `differences` are the first ones, by file and row, else by text."""
+
+    left: Path
+    right: Path
+    layout: Layout
+    rtol: float
+    atol: float
+    same_bytes: bool
+    left_rows: int
+    right_rows: int
+    only_left: int
+    only_right: int
+    differing: int
+    differences: tuple[Difference, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def equal(self) -> bool:
+        """Whether no row differs."""
+        return not (self.only_left or self.only_right or self.differing)
+
+    @property
+    def exit_code(self) -> int:
+        """0 if equal, else 1."""
+        return 0 if self.equal else 1
+
+    def text(self) -> str:
+        """Return the outcome for people."""
+        if self.same_bytes:
+            return f"Equal, byte for byte: {self.left_rows} rows"
+        how = f"{self.layout.by}, floats within rtol {self.rtol:g} and atol {self.atol:g}"
+        if self.equal:
+            return "\n".join([f"Equal: {self.left_rows} rows, {how}", *self.notes])
+        counts = (
+            f"Different, {how}\n"
+            f"  left   {self.left_rows:>12} rows  {self.left}\n"
+            f"  right  {self.right_rows:>12} rows  {self.right}\n"
+            f"  differ {self.differing:>12}\n  only left {self.only_left:>9}\n  only right {self.only_right:>8}"
+        )
+        lines = [line for difference in self.differences for line in difference.lines()]
+        shown = sum(difference.times for difference in self.differences)
+        more = self.only_left + self.only_right + self.differing - shown
+        return "\n".join([counts, *self.notes, *lines, *([f"and {more} more: --most N shows N"] if more else [])])
+
+    def data(self) -> dict[str, Any]:
+        """Return the outcome for programs: what JSON can hold."""
+        names = {"left": str(self.left), "right": str(self.right), "layout": self.layout.value}
+        return {"equal": self.equal, "exit_code": self.exit_code} | asdict(self) | names
 
 
 def compare(left: Path, right: Path, rtol: float = 1e-9, atol: float = 0.0, most: int = 10) -> Comparison:
@@ -58,35 +133,11 @@ def compare(left: Path, right: Path, rtol: float = 1e-9, atol: float = 0.0, most
     Raises:
         BatchTwinError: a file is missing, is not made of lines, or cannot be read, or an option makes no sense.
     """
-    if not 0 <= rtol < 1:
-        raise UsageError(f"--rtol {rtol:g}: expected a number from 0 to below 1")
-    if not 0 <= atol < math.inf:
-        raise UsageError(f"--atol {atol:g}: expected a number from 0")
+    tolerance = Tolerance(rtol, atol)
     if most < 0:
         raise UsageError(f"--most {most}: expected a count from 0")
-    close = partial(math.isclose, rel_tol=rtol, abs_tol=atol)
     try:
-        search = _Search((locate(left), locate(right)), close, most)
-        if same := same_bytes(*search.paths):
-            rows = [sum(map(len, records(search.paths[0], search.layout)))] * 2
-        else:
-            with closing(sqlite3.connect("", isolation_level=None)) as database:
-                rows = search.run(database)
-        return Comparison(
-            left=search.paths[0],
-            right=search.paths[1],
-            layout=search.layout,
-            rtol=rtol,
-            atol=atol,
-            same_bytes=same,
-            left_rows=rows[0],
-            right_rows=rows[1],
-            only_left=search.counts["only left"],
-            only_right=search.counts["only right"],
-            differing=search.counts["differs"],
-            differences=tuple(search.differences()),
-            notes=tuple(notes(search.heads, search.layout, search.malformed)),
-        )
+        return _Search((locate(left), locate(right)), tolerance, most).run()
     except OSError as error:
         why = error.strerror or "cannot be read"
         raise CompareError(f"{error.filename}: {why}; give a predictions file or the output folder of a job") from None
@@ -97,26 +148,21 @@ def compare(left: Path, right: Path, rtol: float = 1e-9, atol: float = 0.0, most
         ) from None
 
 
-class _Row(NamedTuple):
-    """A record, `net` times more on the left than on the right; `value` is the float that it is sorted by."""
+@dataclass(slots=True)
+class _Row:
+    """A record without a partner so far: `net` times more on the left than on the right."""
 
     record: bytes
     net: int
-    value: float | None = None
-    is_last: bool = True
-    group: tuple[Any, ...] = ()
-
-    @classmethod
-    def load(cls, columns: tuple[Any, ...]) -> _Row:
-        record, net, value, is_last, *group = columns
-        return cls(record, net, value, is_last, tuple(group))
+    position: float
+    floats: list[float]
 
 
 class _Search:
     """Two files being compared. `first`: the first differences as key (or nothing), text, kind, left, right, times."""
 
-    def __init__(self, paths: tuple[Path, Path], close: Callable[[float, float], bool], most: int) -> None:
-        self.paths, self.close, self.most = paths, close, most
+    def __init__(self, paths: tuple[Path, Path], tolerance: Tolerance, most: int) -> None:
+        self.paths, self.tolerance, self.most = paths, tolerance, most
         self.heads = (head(paths[0]), head(paths[1]))
         layouts = {layout_of(lines) for lines in self.heads} - {None}
         self.layout = (layouts.pop() if len(layouts) == 1 else None) or Layout.LINES
@@ -125,20 +171,32 @@ class _Search:
         self.malformed: Counter[int] = Counter()
         self.first: list[tuple[Any, ...]] = []
 
-    def run(self, database: sqlite3.Connection) -> list[int]:
-        """Compare; return the number of rows by side."""
+    def run(self) -> Comparison:
+        with closing(sqlite3.connect("", isolation_level=None)) as database:
+            same = same_bytes(*self.paths)
+            rows = (sum(map(len, records(self.paths[0], self.layout))),) * 2 if same else self._compare(database)
+        near = self.tolerance
+        counts = self.counts["only left"], self.counts["only right"], self.counts["differs"]
+        texts = tuple(self._differences()), tuple(notes(self.heads, self.layout, self.malformed))
+        return Comparison(*self.paths, self.layout, near.rtol, near.atol, same, *rows, *counts, *texts)
+
+    def _compare(self, database: sqlite3.Connection) -> tuple[int, int]:
+        """Count the differences; return the number of rows by side."""
         database.executescript(SCHEMA)
         count = 1 + max(path.stat().st_size for path in self.paths) // BUCKET
-        rows = [self._divide(database, side, count) for side in (0, 1)]
+        rows = self._divide(database, 0, count), self._divide(database, 1, count)
         buckets = (database.execute("SELECT side, records FROM part WHERE bucket = ?", [n]) for n in range(count))
-        database.executemany(INSERT, chain.from_iterable(map(self._cancel, buckets)))
-        for level in range(LEVELS):
-            order = [(level + number) % LEVELS for number in range(LEVELS)]
-            near = map(_Row.load, database.execute(NEAR.format(*order)))
-            database.executemany(INSERT, self._match(near, level))
-        alone = (_Row(record, net, group=(key,)) for record, net, key in database.execute(PLACED, [ALONE]))
-        for _, named in groupby(alone, key=lambda row: row.group):
-            self._add_placed(named)
+        database.executemany("INSERT INTO row VALUES (?, ?, ?, ?, ?)", chain.from_iterable(map(self._cancel, buckets)))
+        for (key, _), group in groupby(database.execute(SORTED), key=lambda row: row[:2]):
+            for row in self._unpaired(group):
+                if key is None:
+                    self._add_alone(row.record, row.net)
+                elif row.net:
+                    database.execute("INSERT INTO alone VALUES (?, ?, ?)", [key, row.record, row.net])
+        for (key,) in database.execute("SELECT DISTINCT key FROM alone"):
+            sides = (starmap(repeat, database.execute(ALONE, [key, is_left])) for is_left in (True, False))
+            for (left, right), copies in groupby(zip_longest(*map(chain.from_iterable, sides))):
+                self._add(left, right, sum(1 for _ in copies))
         return rows
 
     def _divide(self, database: sqlite3.Connection, side: int, count: int) -> int:
@@ -154,106 +212,51 @@ class _Search:
         return total
 
     def _cancel(self, parts: sqlite3.Cursor) -> Iterator[tuple[Any, ...]]:
-        """Drop what both sides of a bucket have; compare the two rows of a name, and yield those that have a choice."""
+        """Drop what both sides of a bucket have; compare the two rows of a key, and yield those that have a choice."""
         net: Counter[bytes] = Counter()
         size, is_whole = 0, True
         for side, data in parts:
             (net.subtract if side else net.update)(marshal.loads(data))  # noqa: S302 - this process wrote it
             size += len(data)
             if size > LARGEST_BUCKET:
-                yield from (self._columns(_Row(*item)) for item in net.items())
+                yield from map(self._columns, net, net.values())
                 net, size, is_whole = Counter(), 0, False
-        named: defaultdict[bytes, list[_Row]] = defaultdict(list)
+        rows_of: defaultdict[bytes, list[bytes]] = defaultdict(list)
         for record, times in net.items():
             if times:
-                named[self.bucket_key(record)].append(_Row(record, times))
-        for rows in named.values():
-            left, right = (rows[0], rows[-1]) if rows[0].net > 0 else (rows[-1], rows[0])
-            keys = self.layout.key(left.record), self.layout.key(right.record)
-            is_pair = len(rows) == 2 and left.net == -right.net and keys[0] == keys[1]
-            if not is_whole or not keys[0] or (len(rows) > 1 and not is_pair):
-                yield from map(self._columns, rows)
-            elif not is_pair:
-                self._add_alone(left)
-            elif not self._is_same(left.record, right.record):
-                self._add(left.record, right.record, left.net)
+                rows_of[self.bucket_key(record)].append(record)
+        for rows in rows_of.values():
+            key = self.layout.key(rows[0]) if is_whole and len(rows) <= 2 else None
+            left, right = (rows[0], rows[-1]) if net[rows[0]] > 0 else (rows[-1], rows[0])
+            if key and len(rows) == 1:
+                self._add_alone(rows[0], net[rows[0]])
+            elif not key or net[left] != -net[right] or key != self.layout.key(rows[1]):
+                yield from (self._columns(record, net[record]) for record in rows)
+            elif not self.tolerance.is_same(left, right):
+                self._add(left, right, net[left])
 
-    def _columns(self, row: _Row, level: int = 0, near: int = 0) -> tuple[Any, ...]:
+    def _columns(self, record: bytes, net: int) -> tuple[Any, ...]:
         """Return what the table `row` holds."""
-        key, parts = self.layout.key(row.record), split(row.record)
-        floats = [*map(float, parts[1 : 2 * LEVELS : 2]), *[None] * LEVELS][:LEVELS]
-        return level, key and b"%d,%b" % key[::-1], b"\0".join(parts[::2]), near, *floats, row.record, row.net
+        key, (texts, floats) = self.layout.key(record), split(record)
+        return key and b"%d,%b" % key[::-1], b"\0".join(texts), self.tolerance.position(floats), record, net
 
-    def _is_same(self, left: bytes, right: bytes) -> bool:
-        one, other = split(left), split(right)
-        return one[::2] == other[::2] and all(map(self.close, map(float, one[1::2]), map(float, other[1::2])))
+    def _unpaired(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[_Row]:
+        """Pair near rows of one key with the same texts, first come first served; yield those without a partner."""
+        waiting: deque[_Row] = deque()
+        for *_, position, record, net in rows:
+            row = _Row(record, net, position, split(record)[1])
+            while waiting and (len(waiting) > WINDOW or waiting[0].position < position - self.tolerance.reach):
+                yield waiting.popleft()
+            for other in waiting:
+                if row.net * other.net < 0 and self.tolerance.is_near(row.floats, other.floats):
+                    rest = row.net + other.net
+                    row.net, other.net = (rest, 0) if abs(row.net) > abs(other.net) else (0, rest)
+            waiting.append(row)
+        yield from waiting
 
-    def _match(self, rows: Iterator[_Row], level: int) -> Iterator[tuple[Any, ...]]:
-        """Cut sorted rows where the float is too far from the next; pair rows that are left together, or yield them.
-
-        What is yielded goes to the next level or, if it has a name and no partner, to the rows that stand alone.
-        """
-        for number, (_, near) in enumerate(groupby(rows, key=self._cutter())):
-            first = list(islice(near, 3))
-            if len(first) == 3 and level + 1 < LEVELS and not first[0].is_last:
-                yield from (self._columns(row, level + 1, number) for row in chain(first, near))
-                continue
-            for row in self._unpaired(chain(first, near)):
-                if self.layout.key(row.record):
-                    yield self._columns(row, ALONE)
-                else:
-                    self._add_alone(row)
-
-    def _cutter(self) -> Callable[[_Row], int]:
-        """Return a function that numbers sorted rows, with the same number for those that are near the one before."""
-        number, last = 0, _Row(b"", 0)
-
-        def cut(row: _Row) -> int:
-            nonlocal number, last
-            number += row.group != last.group or not self._is_near(row, last)
-            last = row
-            return number
-
-        return cut
-
-    def _is_near(self, row: _Row, other: _Row) -> bool:
-        return row.value is None or other.value is None or self.close(row.value, other.value)
-
-    def _unpaired(self, rows: Iterator[_Row]) -> Iterator[_Row]:
-        """Pair sorted rows, first come first served; yield rows, or how many of them, that have no partner."""
-        waiting: tuple[deque[_Row], deque[_Row]] = (deque(), deque())
-        for row in rows:
-            same_side, others = waiting if row.net > 0 else waiting[::-1]
-            while others and not self._is_near(others[0], row):
-                yield others.popleft()
-            for _ in range(len(others)):
-                other = others.popleft()
-                if row.net and self._is_same(other.record, row.record):
-                    row, other = _offset(row, other)
-                if other.net:
-                    others.append(other)
-            if row.net:
-                same_side.append(row)
-            if len(same_side) > WINDOW:
-                yield same_side.popleft()
-        yield from chain(*waiting)
-
-    def _add_placed(self, rows: Iterator[_Row]) -> None:
-        """Add the rows of one name that have no near partner: in pairs as far as there are as many on both sides."""
-        waiting = _Row(b"", 0)
-        for row in rows:
-            if waiting.net * row.net < 0:
-                left, right = (waiting, row) if row.net < 0 else (row, waiting)
-                self._add(left.record, right.record, min(left.net, -right.net))
-                waiting = max(_offset(row, waiting), key=lambda rest: abs(rest.net))
-            else:
-                self._add_alone(waiting)
-                waiting = row
-        self._add_alone(waiting)
-
-    def _add_alone(self, row: _Row) -> None:
-        if row.net:
-            self._add(row.record if row.net > 0 else None, row.record if row.net < 0 else None, abs(row.net))
+    def _add_alone(self, record: bytes, net: int) -> None:
+        if net:
+            self._add(record if net > 0 else None, record if net < 0 else None, abs(net))
 
     def _add(self, left: bytes | None, right: bytes | None, times: int) -> None:
         """Count a difference, and keep it if it is among the first ones."""
@@ -265,9 +268,9 @@ class _Search:
         insort(self.first, (key or (), record, kind, left, right, times))
         del self.first[self.most :]
 
-    def differences(self) -> Iterator[Difference]:
+    def _differences(self) -> Iterator[Difference]:
         """Look up in both files where the first differences stand, and how often."""
-        wanted = {record for found in self.first for record in found[3:5] if record is not None}
+        wanted = {record for difference in self.first for record in difference[3:5] if record is not None}
         bucket_keys = set(map(self.bucket_key, wanted))
         lines: tuple[dict[bytes, int], ...] = ({}, {})
         copies: tuple[Counter[Any], ...] = (Counter(), Counter())
@@ -287,11 +290,11 @@ class _Search:
             yield Difference(kind, *texts, None if row < 0 else row, times, *places, *stands)
 
 
-def _text(record: bytes | None) -> str | None:
-    return None if record is None else record.decode(errors="backslashreplace")
+def _text(data: bytes | None) -> str | None:
+    return None if data is None else data.decode(errors="backslashreplace")
 
 
-def _offset(row: _Row, other: _Row) -> tuple[_Row, _Row]:
-    """Take from rows of different sides as many as both have."""
-    common = min(abs(row.net), abs(other.net)) * (1 if row.net > 0 else -1)
-    return row._replace(net=row.net - common), other._replace(net=other.net + common)
+def shortened(text: str) -> str:
+    """Return one line of text that harms no terminal, cut in the middle where it is long."""
+    text = printable(text)
+    return text if len(text) <= WIDTH else f"{text[: WIDTH // 2]} ... {text[-WIDTH // 2 :]}"

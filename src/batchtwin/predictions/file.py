@@ -26,10 +26,6 @@ ROW_NUMBER = re.compile(rb"0|[1-9]\d{0,17}")
 _FIELD = {separator: rb'(?:"[^"]*+(?:""[^"]*+)*+"|[^"%b]*+)' % separator for separator in (b",", b" ")}
 FIELD = {separator: re.compile(rb"(?:\A|%b)(%b)" % (separator, field)) for separator, field in _FIELD.items()}
 RECORD = {separator: re.compile(rb"%b(?:%b%b)*+" % (field, separator, field)) for separator, field in _FIELD.items()}
-# Whole numbers, words with digits and versions are text: the same to the byte or different.
-FLOAT = re.compile(rb"(?<![\w.])([-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?)(?![\w.])")
-# JSON's names for what Python calls nan and inf.
-NAMED_FLOAT = re.compile(rb"\b(?:NaN|Infinity)\b")
 Key = tuple[bytes, int]
 
 
@@ -239,10 +235,3 @@ def fields_of(record: bytes, separator: bytes) -> list[bytes]:
 
 def _quoted(text: bytes) -> bytes:
     return b'"' + text.replace(b'"', b'""') + b'"' if re.search(rb'[,"\n\r]', text) else text
-
-
-def split(record: bytes) -> list[bytes]:
-    """Return the texts and the floats of a record, by turns."""
-    if b"NaN" in record or b"Infinity" in record:
-        record = NAMED_FLOAT.sub(lambda name: name[0][:3].lower(), record)
-    return FLOAT.split(record)

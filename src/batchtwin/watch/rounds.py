@@ -17,8 +17,7 @@ from batchtwin.api.watch import Watch
 from batchtwin.engine.prepare import Request
 from batchtwin.errors import CANCELED, BatchTwinError
 from batchtwin.interrupts import of_a_command
-from batchtwin.predictions.compare import compare
-from batchtwin.predictions.comparison import Comparison, printable
+from batchtwin.predictions.compare import Comparison, compare, shortened
 from batchtwin.watch.files import Snapshot, WatchedFiles, changes, names
 
 # Complete runs whose folders are kept, and the last one whatever became of it.
@@ -125,9 +124,9 @@ def difference(comparison: Comparison, number: int) -> str:
     lines = [f"Predictions since run {number}, of {comparison.right_rows} rows: {counts}"]
     for first in comparison.differences[:1]:
         row = "" if first.row is None else f" row {first.row}"
-        lines.append("The first:" if first.file is None else f"The first, {printable(first.file)}{row}:")
+        lines.append("The first:" if first.file is None else f"The first, {shortened(first.file)}{row}:")
         sides = (("before", first.left_line, first.left), ("now   ", first.right_line, first.right))
-        lines += [f"  {side} line {line}: {printable(text)}" for side, line, text in sides if text is not None]
+        lines += [f"  {side} line {line}: {shortened(text)}" for side, line, text in sides if text is not None]
     return "\n".join(lines)
 
 
