@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from batchtwin.errors import BatchTwinError
-from batchtwin.predictions.compare import CompareError, Comparison, Difference, Layout, compare
+from batchtwin.predictions.compare import Comparison, Difference, compare
+from batchtwin.predictions.file import CompareError, Layout
 from support import unprivileged
 
 ROWS = "0,0.5,a.csv\n1,1.5,a.csv\n0,2.5,b.csv\n"

@@ -30,7 +30,7 @@ from batchtwin.inputs.parts import bytes_per_part
 from batchtwin.inputs.plan import Plan
 from batchtwin.inputs.remote import heads
 from batchtwin_node.readers import ending
-from batchtwin_node.readers.bad_file import listed
+from batchtwin_node.readers.bad_file import advice_on, listed
 from batchtwin_node.readers.file_kind import CSV, PARQUET, other_kind
 from batchtwin_node.script.imports import changes_path, lies_elsewhere, similar_module, top_imports
 from batchtwin_node.script.lint import lint
@@ -211,7 +211,9 @@ def _problem(path: str, head: bytes, required: Sequence[str]) -> str | None:
     missing = [name for name in required if not counts[name]]
     twins = [name for name in required if counts[name] > 1]
     if missing:
-        return kind or f"missing columns {listed(missing, str)}; the model's signature requires them"
+        problem = f"missing columns {listed(missing, str)}; the model's signature requires them"
+        advice = advice_on(missing, names)
+        return kind or (problem if advice.startswith("add what") else f"{problem}; {advice}")
     if twins:
         return f"more than one column is called {listed(twins)}: the first is read"
     return None if required else kind

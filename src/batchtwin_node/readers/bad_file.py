@@ -88,6 +88,31 @@ def listed(names: Sequence[str], quote: Callable[[str], str] = repr) -> str:
     return f"{first} and {more} more ({len(names)} in all)" if more > 0 else first
 
 
+def advice_on(missing: Sequence[str], found: Sequence[str]) -> str:
+    """Say what to do about columns that are missing: names may differ a little, or the header may lack."""
+    if found and found[0].lower().startswith("sep="):
+        return "the first line is for Excel: remove it"
+    alike = {_bare(name): name for name in found}
+    for name in missing:
+        if _bare(name) in alike:
+            return f"names are compared as they are: {shown(alike[_bare(name)])} is not {shown(name)}"
+    if any(map(_is_number, found)) and not any(map(_is_number, missing)):
+        return "the first line seems to hold values: add a line with the names of the columns above it"
+    return "add what is missing"
+
+
+def _bare(name: str) -> str:
+    return name.strip(" \t'\"").replace(" ", "_").casefold()
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[:length]}..."
 

@@ -24,6 +24,12 @@ BEGINNINGS = (
     (b"SQLite format 3\x00", "an SQLite database", "save its table as CSV"),
     (b"%PDF", "a PDF document", "save its table as CSV"),
     (b"\x89PNG", "a PNG image", "name it .png"),
+    (b"GIF8", "a GIF image", "name it .gif"),
+    (b"II*\x00", "a TIFF image", "name it .tiff"),
+    (b"MM\x00*", "a TIFF image", "name it .tiff"),
+    *((b"\x80%c\x95" % version, "a Python pickle", "save its table as CSV or Parquet") for version in (4, 5)),
+    (b"{\\rtf", "an RTF document", "save its table as CSV"),
+    (b"<<<<<<< ", "a file with a conflict that Git left", "resolve the conflict"),
     (b"\xff\xd8\xff", "a JPEG image", "name it .jpg"),
     (b"version https://git-lfs.github.com/spec/", "a pointer of Git LFS", "get the file itself: git lfs pull"),
 )
@@ -39,8 +45,10 @@ MARKUP = (
     (re.compile(rb"\s*<\?xml\b", re.IGNORECASE), "an XML document"),
     (re.compile(rb"\s*(\{\s*\"|\[\s*[\[{\"\d-])"), "JSON"),
 )
+BOM = b"\xef\xbb\xbf"
 NOT_UTF_8 = ", not UTF-8"
-SEPARATORS = {";": "';'", "\t": "tabs", "|": "'|'"}
+SEPARATORS = {";": "';'", "\t": "tabs", "|": "'|'", "\x01": "the character 1, as Hive writes it"}
+TAR, TAR_AT = b"ustar", 257
 QUOTED = re.compile(r'"[^"]*"')
 # Bytes that no text has, and how many in a hundred make a file binary that is not UTF-8, or any file.
 CONTROL = bytes({*range(32)} - set(b"\t\n\v\f\r\x1b"))
@@ -52,7 +60,7 @@ def other_kind(head: bytes, wanted: str) -> str | None:
 
     `wanted` is CSV, PARQUET or IMAGE.
     """
-    if not head.strip():
+    if not head.replace(BOM, b"", 1).strip():
         return "the file holds nothing but blanks" if head else "the file is empty"
     kind = _by_beginning(head) or _by_encoding(head) or _by_markup(head)
     if kind is not None:
@@ -89,7 +97,7 @@ def _by_beginning(head: bytes) -> tuple[str, str] | None:
         if head.startswith(beginning):
             office = [name for mark, name in OFFICE if mark in head] if what == "a zip archive" else []
             return (office[0], "save its sheet as CSV") if office else (what, advice)
-    return None
+    return ("a tar archive", "unpack it") if head[TAR_AT:].startswith(TAR) else None
 
 
 def _by_encoding(head: bytes) -> tuple[str, str] | None:
@@ -102,13 +110,13 @@ def _by_encoding(head: bytes) -> tuple[str, str] | None:
 
 
 def _by_markup(head: bytes) -> tuple[str, str] | None:
-    text = head[3:] if head.startswith(b"\xef\xbb\xbf") else head
+    text = head[len(BOM) :] if head.startswith(BOM) else head
     what = next((what for pattern, what in MARKUP if pattern.match(text)), None)
     return None if what is None else (what, "save its table as CSV" if what == "JSON" else "look where it came from")
 
 
 def separator_of(head: bytes) -> str | None:
-    """Name what separates the fields if commas do not: the header has none, and its first record as many others."""
+    """Name what separates the fields if commas do not: the header has none, and both it and its first record others."""
     lines = [line for line in head.decode("utf-8-sig", "replace").splitlines(keepends=True) if line.strip()]
     if len(head) >= HEAD and len(lines) == 2 and not lines[1].endswith(("\r", "\n")):
         lines.pop()  # the rest of it is not in the head
@@ -119,6 +127,6 @@ def separator_of(head: bytes) -> str | None:
         return None
     for separator, name in SEPARATORS.items():
         counts = [line.count(separator) for line in bare]
-        if counts[0] and len(set(counts)) == 1:
+        if all(counts):
             return name
     return None

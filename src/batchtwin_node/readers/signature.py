@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Tuple, Union
 
-from batchtwin_node.readers.bad_file import BadFileError, listed
+from batchtwin_node.readers.bad_file import BadFileError, advice_on, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -174,7 +174,7 @@ def _named(path: str, found: Sequence[str], columns: Columns) -> Columns:
     missing = [column.name for column in columns if column.required and column.name not in names]
     if missing:
         problem = f"missing column{'s' * (len(missing) > 1)} {listed(missing)}; the file has {listed(found)}"
-        raise BadFileError(path, f"{problem}: add what is missing", column=missing[0])
+        raise BadFileError(path, f"{problem}: {advice_on(missing, found)}", column=missing[0])
     return tuple(column for column in columns if column.name in names)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections import UserList, deque
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from typing import Any
 
 from batchtwin_node.writers.values import array_in, array_of, is_missing, time_text
 
+LISTS = (list, tuple, deque, range, UserList, Iterator, KeysView, ValuesView, ItemsView)
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
@@ -21,12 +23,12 @@ def json_text(value: Any) -> str:
 
 def is_composite(value: object) -> bool:
     """Tell whether a value is more than a scalar, and so JSON in its field. `value`: as `array_in` returns it."""
-    if isinstance(value, (dict, list, tuple, set, frozenset)):
+    if isinstance(value, (dict, set, frozenset, *LISTS)):
         return True
     import numpy as np
     import pandas as pd
 
-    if isinstance(value, (Iterator, Mapping, np.void, pd.DataFrame, pd.Series)):
+    if isinstance(value, (Mapping, np.void, pd.DataFrame, pd.Series)):
         return True
     return (isinstance(value, np.ndarray) and value.ndim > 0) or _fields(value) is not None
 
@@ -39,7 +41,7 @@ def _plain(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if isinstance(value, (dict, Mapping)):
         return {_key(key): _plain(element) for key, element in value.items()}
-    if isinstance(value, (list, tuple, Iterator)):
+    if isinstance(value, LISTS):
         return [_plain(element) for element in value]
     if isinstance(value, (set, frozenset)):  # in an order that is the same each time
         return sorted(map(_plain, value), key=_encode)

@@ -6,7 +6,7 @@ Without pyarrow everything is, and the lines are the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, ValuesView
+from collections.abc import ItemsView, Iterator, KeysView, Sequence, ValuesView
 from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Union
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     Rows = Union[pd.DataFrame, np.ndarray[Any, Any]]
 
 BLOCK_ROWS = 1 << 16
+# What has one element per row; and what of it is one value.
+LISTS = (Sequence, Iterator, KeysView, ValuesView, ItemsView)
+BYTES = (str, bytes, bytearray, memoryview)
 
 
 @lru_cache(maxsize=None)
@@ -87,7 +90,9 @@ def _array(predictions: Any) -> Rows:
         return np.atleast_1d(np.asarray(predictions))
     if isinstance(predictions, dict):
         return _of_dict(predictions)
-    if isinstance(predictions, (list, tuple, range, Iterator, ValuesView)):
+    if isinstance(predictions, (Sequence, Iterator, KeysView, ValuesView, ItemsView)) and not isinstance(
+        predictions, BYTES
+    ):
         return _of_list([array_in(value) for value in predictions])
     return objects([predictions])
 

@@ -20,7 +20,12 @@ def is_missing(value: Any) -> bool:
     import numpy as np
     import pandas as pd
 
-    return value is None or value is pd.NA or value is np.ma.masked or bool(value != value)
+    if value is None or value is pd.NA or value is np.ma.masked:
+        return True
+    try:
+        return bool(value != value)
+    except ArithmeticError:  # a signaling NaN of Decimal
+        return True
 
 
 def array_of(values: pd.Series[Any]) -> np.ndarray[Any, Any]:
@@ -89,6 +94,8 @@ def array_in(value: Any) -> Any:
     """
     if type(value) in PLAIN:
         return value
+    if isinstance(value, memoryview):
+        return value.tobytes()
     import numpy as np
     import pandas as pd
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import pickle
 import sys
+import tarfile
 import zipfile
 from collections.abc import Callable
 from datetime import date, datetime
@@ -161,6 +163,13 @@ def zipped() -> bytes:
     return stream.getvalue()
 
 
+def archived() -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("data.csv"))
+    return stream.getvalue()
+
+
 def as_parquet() -> bytes:
     stream = io.BytesIO()
     pq.write_table(pa.table({"a": [1], "x": [2.0]}), stream)
@@ -173,6 +182,12 @@ OTHER_FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "decimal commas": (lambda: b"a;x\n1,5;2,5\n", "separated by ';', the service reads commas"),
     "quoted semicolons": (lambda: b'"a";"x"\n"1,1";"2;2"\n', "separated by ';', the service reads commas"),
     "Excel's first line": (lambda: b"sep=;\r\na;x\r\n1;2\r\n", "separated by ';', the service reads commas"),
+    "semicolons and a short record": (lambda: b"a;x;y\n1;2\n", "separated by ';', the service reads commas"),
+    "Hive": (lambda: b"a\x01x\n1\x012\n", "separated by the character 1, as Hive writes it, the service reads commas"),
+    "Excel's first line with commas": (lambda: b"sep=,\na,x\n1,2\n", "the first line is for Excel: remove it"),
+    "no header": (lambda: b"b,2\nc,3\n", "the first line seems to hold values: add a line with the names"),
+    "names in capitals": (lambda: b"a,X\nb,2\n", "names are compared as they are: 'X' is not 'x'"),
+    "names after blanks": (lambda: b"a, x\nb,2\n", "names are compared as they are: ' x' is not 'x'"),
     "tabs": (lambda: b"a\tx\n1\t2\n", "separated by tabs, the service reads commas"),
     "bars": (lambda: b"\xef\xbb\xbfa|x\n1|2\n", "separated by '|', the service reads commas"),
     "gzip": (lambda: gzip.compress(TABLE.encode(), mtime=0), "this is a gzip file, not CSV: unpack it"),
@@ -181,6 +196,14 @@ OTHER_FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "UTF-16": (lambda: TABLE.encode("utf-16"), "this is UTF-16 text, not UTF-8: save it as UTF-8"),
     "UTF-16 without a mark": (lambda: TABLE.encode("utf-16-be"), "this is UTF-16 text, not UTF-8: save it as UTF-8"),
     "UTF-32": (lambda: TABLE.encode("utf-32"), "this is UTF-32 text, not UTF-8: save it as UTF-8"),
+    "tar": (archived, "this is a tar archive, not CSV: unpack it"),
+    "pickle": (lambda: pickle.dumps({"a": [1], "x": [2]}), "this is a Python pickle, not CSV: save its table as CSV"),
+    "PDF": (lambda: b"%PDF-1.7\n\xff\x00", "this is a PDF document, not CSV"),
+    "GIF": (lambda: b"GIF89a\x01\x00", "this is a GIF image, not CSV: name it .gif"),
+    "TIFF": (lambda: b"II*\x00\x08\x00", "this is a TIFF image, not CSV: name it .tiff"),
+    "RTF": (lambda: b"{\\rtf1 a,x}\n1,2\n", "this is an RTF document, not CSV"),
+    "conflict": (lambda: b"<<<<<<< HEAD\na,x\n=======\n", "this is a file with a conflict that Git left, not CSV"),
+    "a mark alone": (lambda: b"\xef\xbb\xbf", "the file holds nothing but blanks (No columns to parse from file)"),
     "Parquet": (as_parquet, "this is a Parquet file, not CSV: name it .parquet"),
     "HTML": (lambda: b"\n<!DOCTYPE html><html><body>Sign in</body></html>", "this is an HTML page, such as"),
     "XML": (lambda: b"<?xml version='1.0'?><Error/>", "this is an XML document, not CSV"),

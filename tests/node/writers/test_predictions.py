@@ -8,6 +8,7 @@ import json
 import math
 import sys
 import warnings
+from collections import UserList, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -321,6 +322,11 @@ def test_so_is_the_name_of_a_file_that_is_not_utf_8() -> None:
         ([iter([1, 2])], ["[1, 2]"]),
         (range(2), ["0", "1"]),
         ({"a": 1, "b": 2}.values(), ["1", "2"]),
+        ({"a": 1, "b": 2}.keys(), ["a", "b"]),
+        (deque([1, 2]), ["1", "2"]),
+        (UserList([1, 2]), ["1", "2"]),
+        ([deque([1, 2]), range(2)], ["[1, 2]", "[0, 1]"]),
+        ([memoryview(b"ab"), Decimal("sNaN")], ["b'ab'", "nan"]),
         ([Label("yes", DAY)], ['{"name": "yes", "at": "2024-01-31T12:30:00"}']),
         ([Answer(name="yes", score=0.5)], ['{"name": "yes", "score": 0.5}']),
         (Answer(name="yes", score=0.5), ['{"name": "yes", "score": 0.5}']),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 
 from batchtwin import atomic
@@ -14,16 +15,19 @@ from batchtwin.inputs.plan import MiniBatch, Plan
 from batchtwin_node.protocol import BadFile, Failure, Outcome
 
 Record = dict[str, object]
+# Of a message that many files have.
+LONGEST_COPY = 500
 
 
 def write_failures(path: Path, job: Job, plan: Plan) -> bool:
     """Write one JSON object per failed file, in plan order; no file, and False, if nothing failed."""
-    lines = [json.dumps(record) + "\n" for record in records(job, plan)]
-    if lines:
-        atomic.write_text(path, lines)
-    else:
+    lines = (json.dumps(record) + "\n" for record in records(job, plan))
+    first = next(lines, None)
+    if first is None:
         path.unlink(missing_ok=True)
-    return bool(lines)
+        return False
+    atomic.write_text(path, chain([first], lines))
+    return True
 
 
 def records(job: Job, plan: Plan) -> Iterator[Record]:
@@ -58,12 +62,20 @@ def _failed(failure: Failure, mini_batch: MiniBatch) -> Iterator[Record]:
         yield base | _known(failure.bad_file)
         return
     cause = failed_file(failure, mini_batch)
-    for file in mini_batch.files:
+    for at, file in enumerate(mini_batch.files):
         if cause in (None, file.path):
-            yield base | {"file": file.path, "message": failure.message}
+            yield base | {
+                "file": file.path,
+                "message": _copy(failure.message) if at and cause is None else failure.message,
+            }
         else:
             message = f"not scored: another file of its mini-batch failed: {redact(cause or '')}"
             yield base | {"file": file.path, "message": message, "because_of": cause}
+
+
+def _copy(message: str) -> str:
+    """What a file that is not the first of its mini-batch has of their message: a mini-batch may have many files."""
+    return message if len(message) <= LONGEST_COPY else f"{message[:LONGEST_COPY]}... (in full at its first file)"
 
 
 def failed_file(failure: Failure, mini_batch: MiniBatch) -> str | None:

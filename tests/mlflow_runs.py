@@ -1,0 +1,33 @@
+"""Runs of a store of MLflow, read by a process of its own: MLflow's imports warn."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from subprocess import run
+from typing import Any
+
+SHOW = """
+import json, os, sys
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
+from mlflow.tracking import MlflowClient
+client = MlflowClient(sys.argv[1])
+runs = []
+for experiment in client.search_experiments():
+    for found in client.search_runs([experiment.experiment_id]):
+        folder = client.download_artifacts(found.info.run_id, "") if client.list_artifacts(found.info.run_id) else None
+        files = [os.path.relpath(os.path.join(at, name), folder) for at, _, names in os.walk(folder or "/none")
+                 for name in names]
+        points = {key: len(client.get_metric_history(found.info.run_id, key)) for key in found.data.metrics}
+        runs.append({"params": found.data.params, "points": points, "status": found.info.status, "files": files,
+                     "who": found.data.tags.get("who")})
+print(json.dumps(runs))
+"""
+
+
+def shown(uri: str, folder: Path) -> list[dict[str, Any]]:
+    """All runs of a store, as MLflow gives them."""
+    done = run([sys.executable, "-c", SHOW, uri], capture_output=True, text=True, check=True, cwd=folder)
+    runs: list[dict[str, Any]] = json.loads(done.stdout)
+    return runs
