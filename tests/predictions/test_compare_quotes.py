@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchtwin.predictions.compare import Layout, compare
+from batchtwin.predictions.compare import compare
+from batchtwin.predictions.file import Layout
 
 ROWS = "".join(f"{row},1,b.csv\n" for row in range(50))
 
