@@ -136,8 +136,15 @@ $(OLD_SDK): tests/azure/old-sdk.txt | $(DEV)
 	@scripts/setup.sh --bare .venv-old-sdk tests/azure/old-sdk.txt
 	@touch $@
 
+# The core of the Azure CLI, whose parser is compared with ours.
+REAL_AZ := build/real-az/.installed
+
+$(REAL_AZ): tests/azure/real-az.txt | $(DEV)
+	@scripts/setup.sh --bare $(@D) tests/azure/real-az.txt
+	@touch $@
+
 .PHONY: test coverage test-container test-azurite test-ray test-pythons test-browser test-zoo test-all
-test: $(DEV) $(OLD_SDK) ## all tests that need no container engine and no network (PYTEST_FLAGS)
+test: $(DEV) $(OLD_SDK) $(REAL_AZ) ## all tests that need no container engine and no network (PYTEST_FLAGS)
 	@$(BIN)/pytest -m "not container and not azurite and not pythons and not ray and not browser and not zoo" --numprocesses $(PROCESSES) --dist worksteal --durations 25 $(PYTEST_FLAGS)
 
 # Every process of every job is traced, which takes half as long again: not for each change.
@@ -223,12 +230,18 @@ docs-serve: $(DEV) ### the site at http://127.0.0.1:8000, built again at each ch
 recording: $(VENV) ### run the commands of docs/recording.svg and make the picture again
 	@$(BIN)/python scripts/recording.py
 
-.PHONY: old-sdk old-sdk-lock
+.PHONY: old-sdk old-sdk-lock real-az real-az-lock
 old-sdk: $(OLD_SDK) ### .venv-old-sdk with azure-ai-ml 1.28.1; `test` does this by itself
 
 old-sdk-lock: $(VENV) ### compile tests/azure/old-sdk.txt again from old-sdk.in
 	@$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-strip-extras --custom-compile-command "make $@" tests/azure/old-sdk.in --output-file tests/azure/old-sdk.txt
+
+real-az: $(REAL_AZ) ### build/real-az with azure-cli-core; `test` does this by itself
+
+real-az-lock: $(VENV) ### compile tests/azure/real-az.txt again from real-az.in
+	@$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-strip-extras --custom-compile-command "make $@" tests/azure/real-az.in --output-file tests/azure/real-az.txt
 
 .PHONY: venv behaviour sdk-doc data data-uci lock check-dependencies
 venv: $(VENV) ### .venv from requirements.lock; every other target does this by itself

@@ -1,4 +1,4 @@
-"""The words of a command: several values after one option, `--set`, paths."""
+"""The words of a command: `--set`, paths, inputs and outputs."""
 
 from __future__ import annotations
 
@@ -7,28 +7,12 @@ from typing import Any
 
 import pytest
 
-from batchtwin.azure.cli.command import repeated
 from batchtwin.azure.cli.endpoints import complete
 from batchtwin.azure.cli.files import as_text, drop, given_pairs, located, pairs, put, value_of
 from batchtwin.errors import DeploymentError, UsageError
 from batchtwin.workspace.jobs.invocation import Invocation
 
 NOTHING_SAID = Invocation("heart")
-
-WORDS = [
-    ("--set a=b c=d -n x", "--set a=b --set c=d -n x"),
-    ("--set a=b --set c=d", "--set a=b --set c=d"),
-    ("--set=a=b c", "--set=a=b c"),
-    ("--tags a=b c=d --set e=-1 f=g -o tsv", "--tags a=b --tags c=d --set e=-1 --set f=g -o tsv"),
-    ("-n x y", "-n x y"),
-    ("--set a=b -1 - z", "--set a=b --set -1 --set - --set z"),
-    ("--set", ""),
-]
-
-
-@pytest.mark.parametrize(("words", "expected"), WORDS)
-def test_an_option_may_be_followed_by_several_values(words: str, expected: str) -> None:
-    assert list(repeated(words.split())) == expected.split()
 
 
 def test_pairs_are_split_at_the_first_equals_sign() -> None:

@@ -86,7 +86,7 @@ COLLECTIONS: Mapping[str, str] = {
 
 def sentence(words: Sequence[str]) -> str | None:
     """Return why `az ml GROUP VERB` does not run here; None if it does, or is nothing that `az ml` has."""
-    named = [word for word in words if not word.startswith("-")]
+    named = [word.lower() for word in words if not word.startswith("-")]
     if not named:
         return None
     if named[0] in GROUPS:

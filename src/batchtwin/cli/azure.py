@@ -12,7 +12,7 @@ def as_azure(context: typer.Context) -> None:
     """Hand the words to the commands of `az`, which are built only now."""
     from batchtwin.azure.cli.commands import run
 
-    run([str(context.info_name), *context.args])
+    raise typer.Exit(run([str(context.info_name), *context.args]))
 
 
 def serve(

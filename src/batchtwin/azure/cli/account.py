@@ -7,25 +7,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from typer import Argument, Option, Typer
-
 from batchtwin import __version__
-from batchtwin.azure.cli.command import NOT_FOUND, CommandError, group, verb
+from batchtwin.azure.cli.command import NOT_FOUND, CommandError
+from batchtwin.azure.cli.options import option
 from batchtwin.azure.cli.views import LOCAL
 
 DEFAULTS = {"group": LOCAL, "workspace": LOCAL, "location": LOCAL}
 EXTENSION = {"name": "ml", "version": __version__, "preview": False, "experimental": False, "extensionType": LOCAL}
-
-
-def add_to(az: Typer) -> None:
-    """Add what is asked for to `az`."""
-    verb(group(az, "account", "Manage Azure subscription information."), "show")(show_account)
-    extension = group(az, "extension", "Manage CLI extensions.")
-    verb(extension, "show")(show_extension)
-    verb(extension, "list")(list_extensions)
-    verb(az, "configure")(configure)
-    verb(group(az, "config", "Manage Azure CLI configuration."), "get")(get)
-    verb(az, "version")(version)
 
 
 def show_account() -> dict[str, Any]:
@@ -41,7 +29,7 @@ def show_account() -> dict[str, Any]:
     }
 
 
-def show_extension(name: Annotated[str, Option("--name", "-n", help="Name of the extension.")]) -> dict[str, Any]:
+def show_extension(name: Annotated[str, option("--name", "-n", help="Name of the extension.")]) -> dict[str, Any]:
     """Show an extension."""
     if name != EXTENSION["name"]:
         raise CommandError(f"The extension {name} is not installed.", NOT_FOUND)
@@ -54,16 +42,16 @@ def list_extensions() -> list[dict[str, Any]]:
 
 
 def configure(
-    list_defaults: Annotated[bool, Option("--list-defaults", "-l", help="Show them.")] = False,
+    list_defaults: Annotated[bool, option("--list-defaults", "-l", help="Show them.")] = False,
     defaults: Annotated[
-        list[str] | None, Option("--defaults", "-d", metavar="KEY=VALUE...", help="Accepted, without effect.")
+        list[str] | None, option("--defaults", "-d", help="KEY=VALUE; accepted, without effect.")
     ] = None,
 ) -> list[dict[str, Any]] | None:
     """Show the defaults."""
     return [_default(name) for name in DEFAULTS] if list_defaults else None
 
 
-def get(key: Annotated[str, Argument(help="As in defaults.group.")] = "") -> Any:
+def get(key: Annotated[str, option(help="As in defaults.group.", nargs="?")] = "") -> Any:
     """Show a default, or all of them."""
     section, _, name = key.partition(".")
     if name and (section != "defaults" or name not in DEFAULTS):

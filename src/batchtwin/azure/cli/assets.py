@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from typer import Option, Typer
-
 from batchtwin.azure.cli import options
 from batchtwin.azure.cli import views as shapes
-from batchtwin.azure.cli.command import CommandError, group, verb
+from batchtwin.azure.cli.command import CommandError
 from batchtwin.azure.cli.documents import DataDocument, EnvironmentDocument, ModelDocument
 from batchtwin.azure.cli.files import REMOTE, Source, given_pairs, located, pairs
+from batchtwin.azure.cli.options import option
 from batchtwin.deployment.reference import AssetReference, is_reference, parse_reference
 from batchtwin.errors import UsageError
 from batchtwin.workspace.entities import Asset, Kind, Metadata
@@ -21,36 +19,11 @@ from batchtwin.workspace.errors import NotFoundError
 from batchtwin.workspace.jobs.results import copy_below
 from batchtwin.workspace.workspace import Workspace
 
-REGISTRY = "--registry-name"
 NEEDS_VERSION = "Must provide either version or label."
 
-AssetPath = Annotated[str | None, Option("--path", "-p", help="Where the file or folder is.")]
-ModelType = Annotated[str | None, Option("--type", "-t", help="custom_model, mlflow_model or triton_model.")]
-DataType = Annotated[str | None, Option("--type", "-t", help="uri_folder, uri_file or mltable.")]
-
-
-def add_to(ml: Typer) -> None:
-    """Add the two groups to `az ml`."""
-    model = group(ml, "model", "Manage Azure ML models.")
-    verb(model, "create", ignored=("--datastore", REGISTRY, "--stage"), ignored_flags=("--no-wait",))(create_model)
-    verb(model, "show", ignored=(REGISTRY,))(show_model)
-    verb(model, "list", ignored=(REGISTRY, "--stage"))(list_models)
-    verb(model, "download", ignored=(REGISTRY,))(download_model)
-    verb(model, "archive", ignored=(REGISTRY,))(archive_model)
-    data = group(ml, "data", "Manage Azure ML data assets.")
-    unused_flags = ("--no-wait", "--skip-validation")
-    verb(data, "create", ignored=("--datastore", "--datastore-name -z", REGISTRY), ignored_flags=unused_flags)(
-        create_data
-    )
-    verb(data, "show", ignored=(REGISTRY,))(show_data)
-    verb(data, "list", ignored=(REGISTRY,))(list_data)
-
-    environment = group(ml, "environment", "Manage Azure ML environments.")
-    verb(environment, "create", ignored=("--datastore", REGISTRY), ignored_flags=("--no-wait",))(create_environment)
-    verb(environment, "show", ignored=(REGISTRY,))(show_environment)
-    verb(environment, "list", ignored=(REGISTRY,))(list_environments)
-    verb(environment, "archive", ignored=(REGISTRY,))(archive_environment)
-    verb(environment, "restore", ignored=(REGISTRY,))(restore_environment)
+AssetPath = Annotated[str | None, option("--path", "-p", help="Where the file or folder is.")]
+ModelType = Annotated[str | None, option("--type", "-t", help="custom_model, mlflow_model or triton_model.")]
+DataType = Annotated[str | None, option("--type", "-t", help="uri_folder, uri_file or mltable.")]
 
 
 def create_model(
@@ -150,8 +123,7 @@ def list_models(
     include_archived: options.IncludeArchived = False,
 ) -> list[dict[str, Any]]:
     """List models; with a name, all its versions."""
-    models = workspace.assets.list("model", name, include_archived=archived_only or include_archived)
-    return _listed(models, name, max_results, archived_only)
+    return _list(workspace, "model", name, max_results, archived_only, include_archived)
 
 
 def list_data(
@@ -162,12 +134,14 @@ def list_data(
     include_archived: options.IncludeArchived = False,
 ) -> list[dict[str, Any]]:
     """List data assets; with a name, all its versions."""
-    data = workspace.assets.list("data", name, include_archived=archived_only or include_archived)
-    return _listed(data, name, max_results, archived_only)
+    return _list(workspace, "data", name, max_results, archived_only, include_archived)
 
 
-def _listed(assets: Sequence[Asset], name: str | None, most: int | None, archived_only: bool) -> list[dict[str, Any]]:
-    view = shapes.asset if name else shapes.container
+def _list(
+    workspace: Workspace, kind: Kind, name: str | None, most: int | None, archived_only: bool, include_archived: bool
+) -> list[dict[str, Any]]:
+    assets = workspace.assets.list(kind, name, include_archived=archived_only or include_archived)
+    view = (shapes.environment if kind == "environment" else shapes.asset) if name else shapes.container
     return [view(asset) for asset in assets if asset.archived or not archived_only][:most]
 
 
@@ -190,9 +164,7 @@ def archive_model(
     workspace: Workspace, name: options.ModelName, version: options.Version = None, label: options.Label = None
 ) -> None:
     """Archive a model, or one version of it: lists leave it out."""
-    if label:
-        version = _find(workspace, "model", name, version, label).version
-    workspace.assets.archive("model", name, version)
+    _set_archived(workspace, "model", name, version, label, True)
 
 
 def create_environment(
@@ -200,11 +172,11 @@ def create_environment(
     file: options.File = None,
     name: options.AnyName = None,
     version: options.Version = None,
-    image: Annotated[str | None, Option("--image", "-i", help="The image to start from.")] = None,
-    conda_file: Annotated[str | None, Option("--conda-file", "-c", help="A conda file.")] = None,
-    build_context: Annotated[str | None, Option("--build-context", "-b", help="A folder with a Dockerfile.")] = None,
-    dockerfile_path: Annotated[str | None, Option("--dockerfile-path", "-d", help="In the build context.")] = None,
-    os_type: Annotated[str | None, Option("--os-type", help="Linux or Windows.")] = None,
+    image: Annotated[str | None, option("--image", "-i", help="The image to start from.")] = None,
+    conda_file: Annotated[str | None, option("--conda-file", "-c", help="A conda file.")] = None,
+    build_context: Annotated[str | None, option("--build-context", "-b", help="A folder with a Dockerfile.")] = None,
+    dockerfile_path: Annotated[str | None, option("--dockerfile-path", "-d", help="In the build context.")] = None,
+    os_type: Annotated[str | None, option("--os-type", help="Linux or Windows.")] = None,
     description: options.Description = None,
     tags: options.Tags = None,
     sets: options.Set = None,
@@ -263,26 +235,26 @@ def list_environments(
     include_archived: options.IncludeArchived = False,
 ) -> list[dict[str, Any]]:
     """List environments; with a name, all its versions."""
-    listed = workspace.assets.list("environment", name, include_archived=archived_only or include_archived)
-    kept = [asset for asset in listed if asset.archived or not archived_only][:max_results]
-    return [(shapes.environment if name else shapes.container)(asset) for asset in kept]
+    return _list(workspace, "environment", name, max_results, archived_only, include_archived)
 
 
 def archive_environment(
     workspace: Workspace, name: options.EnvironmentName, version: options.Version = None, label: options.Label = None
 ) -> None:
     """Archive an environment, or one version of it: lists leave it out. Deployments that have it keep it."""
-    _set_archived(workspace, name, version, label, True)
+    _set_archived(workspace, "environment", name, version, label, True)
 
 
 def restore_environment(
     workspace: Workspace, name: options.EnvironmentName, version: options.Version = None, label: options.Label = None
 ) -> None:
     """Undo `archive`."""
-    _set_archived(workspace, name, version, label, False)
+    _set_archived(workspace, "environment", name, version, label, False)
 
 
-def _set_archived(workspace: Workspace, name: str, version: str | None, label: str | None, archived: bool) -> None:
+def _set_archived(
+    workspace: Workspace, kind: Kind, name: str, version: str | None, label: str | None, archived: bool
+) -> None:
     if label:
-        version = _find(workspace, "environment", name, version, label).version
-    workspace.assets.archive("environment", name, version, archived)
+        version = _find(workspace, kind, name, version, label).version
+    workspace.assets.archive(kind, name, version, archived)

@@ -1,66 +1,140 @@
 """`batchtwin ml ...`: the words and flags of `az ml`, on the local workspace.
 
-Each group stands in a module of its own; `verb` makes functions into commands, `shapes` says what they print.
+Each group's functions stand in a module of its own; `parser` makes commands of them, `views` says what they print.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from importlib import import_module
+from collections.abc import Mapping, Sequence
 
-import typer
-
-from batchtwin.azure.cli import account as precheck
-from batchtwin.azure.cli.command import CommandError, group
+from batchtwin.azure.cli.command import CommandError, Group, Verb
 from batchtwin.azure.unsupported import sentence
 from batchtwin.errors import REFUSED, UsageError
 from batchtwin.extras import install_command
 
-# The module of each group of `az ml`. Only what a command needs is imported: each answers in a moment.
-GROUPS = {
-    "model": "assets",
-    "data": "assets",
-    "environment": "assets",
-    "compute": "computes",
-    "datastore": "datastores",
-    "batch-endpoint": "endpoints",
-    "batch-deployment": "deployments",
-    "job": "jobs",
-}
 # What the extra `workspace` brings.
 NEEDED = ("jmespath", "knack", "psutil", "sqlalchemy")
 
+# Documented, and without a meaning here. `REGISTRY`: of registries; `MACHINES`: about machines that are not here.
+NO_WAIT = ("--no-wait",)
+REGISTRY = ("--registry-name",)
+SECRETS = ("--include-secrets",)
+MACHINES = (
+    *("--admin-password", "--admin-username", "--enable-node-public-ip", "--identity-type", "--location -l"),
+    *("--ssh-key-value", "--ssh-public-access-enabled -p", "--subnet", "--user-assigned-identities -i"),
+    *("--user-object-id", "--user-tenant-id", "--vnet-name"),
+)
+# All commands, by group; what scripts ask of `az` before they use it is in `account`.
+GROUPS: Mapping[str, Group] = {
+    "ml": Group("", "Manage Azure Machine Learning resources, in the local workspace."),
+    "ml model": Group(
+        "assets",
+        "Manage Azure ML models.",
+        {
+            "create": Verb("create_model", ("--datastore", "--stage", *REGISTRY), NO_WAIT),
+            "show": Verb("show_model", REGISTRY),
+            "list": Verb("list_models", ("--stage", *REGISTRY)),
+            "download": Verb("download_model", REGISTRY),
+            "archive": Verb("archive_model", REGISTRY),
+        },
+    ),
+    "ml data": Group(
+        "assets",
+        "Manage Azure ML data assets.",
+        {
+            "create": Verb(
+                "create_data", ("--datastore", "--datastore-name -z", *REGISTRY), ("--skip-validation", *NO_WAIT)
+            ),
+            "show": Verb("show_data", REGISTRY),
+            "list": Verb("list_data", REGISTRY),
+        },
+    ),
+    "ml environment": Group(
+        "assets",
+        "Manage Azure ML environments.",
+        {
+            "create": Verb("create_environment", ("--datastore", *REGISTRY), NO_WAIT),
+            "show": Verb("show_environment", REGISTRY),
+            "list": Verb("list_environments", REGISTRY),
+            "archive": Verb("archive_environment", REGISTRY),
+            "restore": Verb("restore_environment", REGISTRY),
+        },
+    ),
+    "ml compute": Group(
+        "computes",
+        "Manage Azure ML compute resources. Here nothing runs on them.",
+        {
+            "create": Verb("create", MACHINES, NO_WAIT),
+            "show": Verb("show"),
+            "list": Verb("list_all"),
+            "delete": Verb("delete", (), NO_WAIT, confirmed=True),
+        },
+    ),
+    "ml datastore": Group(
+        "datastores",
+        "Manage Azure ML datastores. Here they are folders of the workspace.",
+        {"show": Verb("show", (), SECRETS), "list": Verb("list_all", (), SECRETS)},
+    ),
+    "ml batch-endpoint": Group(
+        "endpoints",
+        "Manage Azure ML batch endpoints.",
+        {
+            "create": Verb("create", (), NO_WAIT),
+            "show": Verb("show"),
+            "list": Verb("list_all"),
+            "update": Verb("update", (), NO_WAIT),
+            "delete": Verb("delete", (), NO_WAIT, confirmed=True),
+            "invoke": Verb("invoke"),
+            "list-jobs": Verb("list_jobs"),
+        },
+    ),
+    "ml batch-deployment": Group(
+        "deployments",
+        "Manage Azure ML batch deployments.",
+        {
+            "create": Verb("create", (), ("--skip-script-validation", *NO_WAIT)),
+            "show": Verb("show"),
+            "list": Verb("list_all"),
+            "update": Verb("update", (), NO_WAIT),
+            "delete": Verb("delete", (), NO_WAIT, confirmed=True),
+            "list-jobs": Verb("list_jobs"),
+        },
+    ),
+    "ml job": Group(
+        "jobs",
+        "Manage Azure ML jobs.",
+        {
+            "show": Verb("show"),
+            "list": Verb("list_all"),
+            "stream": Verb("stream"),
+            "download": Verb("download"),
+            "cancel": Verb("cancel"),
+        },
+    ),
+    "account": Group("account", "Manage Azure subscription information.", {"show": Verb("show_account")}),
+    "extension": Group(
+        "account", "Manage CLI extensions.", {"show": Verb("show_extension"), "list": Verb("list_extensions")}
+    ),
+    "config": Group("account", "Manage Azure CLI configuration.", {"get": Verb("get")}),
+    "": Group("account", "", {"configure": Verb("configure"), "version": Verb("version")}),
+}
 
-def run(words: Sequence[str]) -> None:
-    """Run what was said to `az`: `ml`, or what scripts ask before they use it. Ends the process, as Typer does.
+
+def run(words: Sequence[str]) -> int:
+    """Run what was said to `az`: `ml`, or what scripts ask before they use it; returns the exit code.
 
     Raises:
         UsageError: the extra that the workspace needs is not installed.
-        CommandError: a part of Azure ML that does not run here.
+        CommandError: what ended the command, or a part of Azure ML that does not run here.
+        SystemExit: help was asked for.
     """
     if words[:1] == ["ml"] and (text := sentence(words[1:])):
         raise CommandError(text, REFUSED)
     try:
-        build(words)(list(words), prog_name="batchtwin")
+        from batchtwin.azure.cli.parser import Az
+
+        return Az(GROUPS).run(words)
     except ModuleNotFoundError as error:
         if error.name not in NEEDED:
             raise
         raise UsageError(f"the local workspace needs {error.name}: {install_command('workspace')}") from error
-
-
-def build(words: Sequence[str]) -> typer.Typer:
-    """Return the commands of `az`, as far as these words can need them."""
-    az = typer.Typer(name="az", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
-    ml = group(az, "ml", "Manage Azure Machine Learning resources, in the local workspace.")
-    for module in _modules(words):
-        import_module(f"batchtwin.azure.cli.{module}").add_to(ml)
-    precheck.add_to(az)
-    return az
-
-
-def _modules(words: Sequence[str]) -> list[str]:
-    """The modules that are needed: that of the group that is named, else all."""
-    if words[0] != "ml":
-        return []
-    named = GROUPS.get(words[1]) if len(words) > 1 else None
-    return [named] if named else list(dict.fromkeys(GROUPS.values()))

@@ -4,52 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from typer import Option, Typer
-
 from batchtwin.azure.cli import options
 from batchtwin.azure.cli import views as shapes
-from batchtwin.azure.cli.command import confirm, group, verb
 from batchtwin.azure.cli.documents import ComputeDocument
 from batchtwin.azure.cli.files import Source, given_pairs, pairs
+from batchtwin.azure.cli.options import option
 from batchtwin.workspace.workspace import Workspace
-
-# Documented, and about machines that are not here.
-ABOUT_MACHINES = (
-    "--admin-password",
-    "--admin-username",
-    "--enable-node-public-ip",
-    "--identity-type",
-    "--location -l",
-    "--ssh-key-value",
-    "--ssh-public-access-enabled -p",
-    "--subnet",
-    "--user-assigned-identities -i",
-    "--user-object-id",
-    "--user-tenant-id",
-    "--vnet-name",
-)
-
-
-def add_to(ml: Typer) -> None:
-    """Add the group to `az ml`."""
-    compute = group(ml, "compute", "Manage Azure ML compute resources. Here nothing runs on them.")
-    verb(compute, "create", ignored=ABOUT_MACHINES, ignored_flags=("--no-wait",))(create)
-    verb(compute, "show")(show)
-    verb(compute, "list")(list_all)
-    verb(compute, "delete", ignored_flags=("--no-wait",))(delete)
 
 
 def create(
     workspace: Workspace,
     file: options.File = None,
     name: options.AnyName = None,
-    type: Annotated[str | None, Option("--type", "-t", help="AmlCompute.")] = None,
-    size: Annotated[str | None, Option("--size", help="VM size; kept and shown.")] = None,
-    tier: Annotated[str | None, Option("--tier", help="dedicated or low_priority.")] = None,
-    min_instances: Annotated[int | None, Option("--min-instances", help="The fewest nodes. Default: 0.")] = None,
-    max_instances: Annotated[int | None, Option("--max-instances", help="The most nodes. Default: 4.")] = None,
+    type: Annotated[str | None, option("--type", "-t", help="AmlCompute.")] = None,
+    size: Annotated[str | None, option("--size", help="VM size; kept and shown.")] = None,
+    tier: Annotated[str | None, option("--tier", help="dedicated or low_priority.")] = None,
+    min_instances: Annotated[int | None, option("--min-instances", help="The fewest nodes. Default: 0.")] = None,
+    max_instances: Annotated[int | None, option("--max-instances", help="The most nodes. Default: 4.")] = None,
     idle_time: Annotated[
-        int | None, Option("--idle-time-before-scale-down", "-d", help="Seconds. Default: 120.")
+        int | None, option("--idle-time-before-scale-down", "-d", help="Seconds. Default: 120.")
     ] = None,
     description: options.Description = None,
     tags: options.Tags = None,
@@ -87,15 +60,14 @@ def show(workspace: Workspace, name: options.ComputeName) -> dict[str, Any]:
 def list_all(
     workspace: Workspace,
     max_results: options.MaxResults = None,
-    type: Annotated[str | None, Option("--type", help="Only of this type.")] = None,
+    type: Annotated[str | None, option("--type", help="Only of this type.")] = None,
 ) -> list[dict[str, Any]]:
     """List the compute targets."""
     found = [shapes.compute(compute) for compute in workspace.computes.list()]
     return [shown for shown in found if type is None or shown["type"] == type.lower()][:max_results]
 
 
-def delete(workspace: Workspace, name: options.ComputeName, yes: options.Yes = False) -> None:
+def delete(workspace: Workspace, name: options.ComputeName) -> None:
     """Delete a compute target."""
     workspace.computes.get(name)
-    confirm(yes)
     workspace.computes.delete(name)

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from typer import Option, Typer
-
 from batchtwin.azure.cli import options, views
-from batchtwin.azure.cli.command import group, verb
+from batchtwin.azure.cli.options import option
 from batchtwin.workspace.workspace import Workspace
 
-DatastoreName = Annotated[str, Option("--name", "-n", help="Name of the datastore.")]
-
-
-def add_to(ml: Typer) -> None:
-    """Add the group to `az ml`."""
-    datastore = group(ml, "datastore", "Manage Azure ML datastores. Here they are folders of the workspace.")
-    verb(datastore, "show", ignored_flags=("--include-secrets",))(show)
-    verb(datastore, "list", ignored_flags=("--include-secrets",))(list_all)
+DatastoreName = Annotated[str, option("--name", "-n", help="Name of the datastore.")]
 
 
 def show(workspace: Workspace, name: DatastoreName) -> dict[str, Any]:

@@ -7,26 +7,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
-from typer import Typer
 
 from batchtwin.azure.cli import options
 from batchtwin.azure.cli import views as shapes
-from batchtwin.azure.cli.command import confirm, group, verb, warn
+from batchtwin.azure.cli.command import warn
 from batchtwin.azure.cli.files import Source, drop, overrides, refuse_add
 from batchtwin.errors import UsageError
 from batchtwin.workspace.entities import DeploymentRecord
 from batchtwin.workspace.workspace import Workspace
-
-
-def add_to(ml: Typer) -> None:
-    """Add the group to `az ml`."""
-    deployment = group(ml, "batch-deployment", "Manage Azure ML batch deployments.")
-    verb(deployment, "create", ignored_flags=("--no-wait", "--skip-script-validation"))(create)
-    verb(deployment, "show")(show)
-    verb(deployment, "list")(list_all)
-    verb(deployment, "update", ignored_flags=("--no-wait",))(update)
-    verb(deployment, "delete", ignored_flags=("--no-wait",))(delete)
-    verb(deployment, "list-jobs")(list_jobs)
 
 
 def create(
@@ -101,11 +89,9 @@ def delete(
     workspace: Workspace,
     name: options.DeploymentName,
     endpoint_name: options.OfEndpoint,
-    yes: options.Yes = False,
 ) -> None:
     """Delete a deployment."""
     workspace.deployments.get(endpoint_name, name)
-    confirm(yes)
     workspace.deployments.delete(endpoint_name, name)
 
 

@@ -13,13 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from typer import Option, Typer
-
 from batchtwin.azure.cli import options
 from batchtwin.azure.cli import views as shapes
-from batchtwin.azure.cli.command import confirm, group, verb
 from batchtwin.azure.cli.documents import EndpointDocument, InvocationDocument, JobInputDocument, JobOutputDocument
 from batchtwin.azure.cli.files import Source, changed, located, pairs
+from batchtwin.azure.cli.options import option
 from batchtwin.deployment.reference import is_reference
 from batchtwin.errors import UsageError
 from batchtwin.inputs.public_web import ALLOW_PRIVATE
@@ -30,18 +28,6 @@ from batchtwin.workspace.workspace import Workspace
 # Keys of `--set` that are of the job, and of its output.
 OF_THE_JOB = ("job_name", "experiment_name")
 OF_THE_DATASET = ("output_dataset.datastore_id", "output_dataset.path")
-
-
-def add_to(ml: Typer) -> None:
-    """Add the group to `az ml`."""
-    endpoint = group(ml, "batch-endpoint", "Manage Azure ML batch endpoints.")
-    verb(endpoint, "create", ignored_flags=("--no-wait",))(create)
-    verb(endpoint, "show")(show)
-    verb(endpoint, "list")(list_all)
-    verb(endpoint, "update", ignored_flags=("--no-wait",))(update)
-    verb(endpoint, "delete", ignored_flags=("--no-wait",))(delete)
-    verb(endpoint, "invoke")(invoke)
-    verb(endpoint, "list-jobs")(list_jobs)
 
 
 def create(
@@ -77,7 +63,7 @@ def update(
     name: options.AnyName = None,
     file: options.File = None,
     defaults: Annotated[
-        list[str] | None, Option("--defaults", metavar="deployment_name=NAME", help="Where invocations go.")
+        list[str] | None, option("--defaults", help="Where invocations go: deployment_name=NAME.")
     ] = None,
     sets: options.Set = None,
     add: options.Add = None,
@@ -104,10 +90,9 @@ def update(
     return shapes.endpoint(made)
 
 
-def delete(workspace: Workspace, name: options.EndpointName, yes: options.Yes = False) -> None:
+def delete(workspace: Workspace, name: options.EndpointName) -> None:
     """Delete an endpoint with its deployments; jobs and what they wrote stay."""
     workspace.endpoints.get(name)
-    confirm(yes)
     workspace.endpoints.delete(name)
 
 
@@ -115,26 +100,22 @@ def invoke(
     workspace: Workspace,
     name: options.EndpointName,
     deployment_name: Annotated[
-        str | None, Option("--deployment-name", "-d", parser=str.lower, help="The deployment to target.")
+        str | None, option("--deployment-name", "-d", type=str.lower, help="The deployment to target.")
     ] = None,
     input: Annotated[
-        str | None, Option("--input", help="azureml:NAME:VERSION, a path in a datastore, https://..., or a local path.")
+        str | None, option("--input", help="azureml:NAME:VERSION, a path in a datastore, https://..., or a local path.")
     ] = None,
-    input_type: Annotated[str | None, Option("--input-type", help="uri_folder or uri_file.")] = None,
-    inputs: Annotated[
-        list[str] | None, Option("--inputs", metavar="NAME.KEY=VALUE...", help="As --set inputs.")
-    ] = None,
-    outputs: Annotated[
-        list[str] | None, Option("--outputs", metavar="NAME.KEY=VALUE...", help="As --set outputs.")
-    ] = None,
-    file: Annotated[Path | None, Option("--file", "-f", metavar="YAML", help="File with inputs and outputs.")] = None,
-    output_path: Annotated[str | None, Option("--output-path", help="Where the output goes, too.")] = None,
-    instance_count: Annotated[int | None, Option("--instance-count", "-c", help="Nodes.")] = None,
-    mini_batch_size: Annotated[int | None, Option("--mini-batch-size", "-m", help="Files in a mini-batch.")] = None,
-    job_name: Annotated[str | None, Option("--job-name", help="Name of the job.")] = None,
-    experiment_name: Annotated[str | None, Option("--experiment-name", help="Experiment of the job.")] = None,
+    input_type: Annotated[str | None, option("--input-type", help="uri_folder or uri_file.")] = None,
+    inputs: Annotated[list[str] | None, option("--inputs", help="As --set inputs: NAME.KEY=VALUE.")] = None,
+    outputs: Annotated[list[str] | None, option("--outputs", help="As --set outputs: NAME.KEY=VALUE.")] = None,
+    file: Annotated[Path | None, option("--file", "-f", help="YAML file with inputs and outputs.")] = None,
+    output_path: Annotated[str | None, option("--output-path", help="Where the output goes, too.")] = None,
+    instance_count: Annotated[int | None, option("--instance-count", "-c", help="Nodes.")] = None,
+    mini_batch_size: Annotated[int | None, option("--mini-batch-size", "-m", help="Files in a mini-batch.")] = None,
+    job_name: Annotated[str | None, option("--job-name", help="Name of the job.")] = None,
+    experiment_name: Annotated[str | None, option("--experiment-name", help="Experiment of the job.")] = None,
     allow_private: Annotated[
-        bool, Option("--allow-private", help="Let input on the web be of this machine or a private network.")
+        bool, option("--allow-private", help="Let input on the web be of this machine or a private network.")
     ] = False,
     sets: options.Set = None,
 ) -> dict[str, Any]:

@@ -12,12 +12,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, Literal
 
-from typer import Option, Typer, echo
-
 from batchtwin.azure import web
 from batchtwin.azure.cli import options
 from batchtwin.azure.cli import views as shapes
-from batchtwin.azure.cli.command import CommandError, group, verb
+from batchtwin.azure.cli.command import CommandError, say
+from batchtwin.azure.cli.options import option
 from batchtwin.azure.connection import NoServerError
 from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.workspace.entities import JobRecord, JobStatus
@@ -27,21 +26,11 @@ from batchtwin.workspace.workspace import Workspace
 PAUSE = 0.2
 
 
-def add_to(ml: Typer) -> None:
-    """Add the group to `az ml`."""
-    job = group(ml, "job", "Manage Azure ML jobs.")
-    verb(job, "show")(show)
-    verb(job, "list")(list_all)
-    verb(job, "stream")(stream)
-    verb(job, "download")(download)
-    verb(job, "cancel")(cancel)
-
-
 def show(
     workspace: Workspace,
     name: options.JobName,
     show_page: Annotated[
-        bool, Option("--web", "-e", help="Show the job's page, or its address; starts the server if none runs.")
+        bool, option("--web", "-e", help="Show the job's page, or its address; starts the server if none runs.")
     ] = False,
 ) -> dict[str, Any]:
     """Show details for a job."""
@@ -57,10 +46,10 @@ def _open(workspace: Workspace, job: JobRecord) -> None:
         address = web.page_link(workspace.root, job.name)
     except NoServerError:
         pid = web.start_server()
-        echo(f"batchtwin serve was started; end it with: kill {pid}", err=True)
+        say(f"batchtwin serve was started; end it with: kill {pid}", err=True)
         address = web.page_link(workspace.root, job.name)
     if not (sys.stdout.isatty() and webbrowser.open(address)):
-        echo(address, err=True)
+        say(address, err=True)
 
 
 def _page(workspace: Workspace, job: JobRecord) -> str:
@@ -74,11 +63,9 @@ def _page(workspace: Workspace, job: JobRecord) -> str:
 def list_all(
     workspace: Workspace,
     max_results: options.MaxResults = 50,
-    all_results: Annotated[
-        Literal["true", "false"], Option("--all-results", help="All, however many.", case_sensitive=False)
-    ] = "false",
+    all_results: Annotated[Literal["true", "false"], option("--all-results", help="All, however many.")] = "false",
     parent_job_name: Annotated[
-        str | None, Option("--parent-job-name", "-p", help="Only the children of this job.")
+        str | None, option("--parent-job-name", "-p", help="Only the children of this job.")
     ] = None,
     archived_only: options.ArchivedOnly = False,
     include_archived: options.IncludeArchived = False,
@@ -103,14 +90,14 @@ def stream(workspace: Workspace, name: options.JobName) -> None:
             "The output streaming for the run interrupted.\nBut the run is still executing on the compute target.\n"
             f"To cancel it: batchtwin ml job cancel --name {name}"
         ) from None
-    echo("\nExecution Summary\n=================")
+    say("\nExecution Summary\n=================")
     _head(workspace, job)
     if job.status is JobStatus.FAILED:
         raise CommandError(f"Exception : \n {job.error or 'The job failed; its logs say why.'}")
 
 
 def _head(workspace: Workspace, job: JobRecord) -> None:
-    echo(f"RunId: {job.name}\nWeb View: {_page(workspace, job)}")
+    say(f"RunId: {job.name}\nWeb View: {_page(workspace, job)}")
 
 
 @contextmanager
@@ -144,9 +131,9 @@ def follow(workspace: Workspace, name: str, caught: list[int]) -> JobRecord:
         lines, following = workspace.jobs.log_lines(name, shown)
         if lines and not shown:
             title = "Streaming logs/job_progress_overview.txt"
-            echo(f"\n{title}\n{'=' * len(title)}\n")
+            say(f"\n{title}\n{'=' * len(title)}\n")
         for line in lines:
-            echo(line)
+            say(line)
         shown = following
         if job.status.is_final:
             return job
@@ -157,11 +144,11 @@ def download(
     workspace: Workspace,
     name: options.JobName,
     target: options.Target = Path(),
-    output_name: Annotated[str | None, Option("--output-name", help="The output to download, as in score.")] = None,
-    everything: Annotated[bool, Option("--all", help="All outputs, and the logs.")] = False,
+    output_name: Annotated[str | None, option("--output-name", help="The output to download, as in score.")] = None,
+    everything: Annotated[bool, option("--all", help="All outputs, and the logs.")] = False,
 ) -> None:
     """Download an output of a job to named-outputs/NAME; without a name its logs to artifacts."""
-    echo(f"Downloading artifacts of job {name} to {target.absolute()}", err=True)
+    say(f"Downloading artifacts of job {name} to {target.absolute()}", err=True)
     workspace.jobs.download(name, target, output_name=output_name, all=everything)
 
 

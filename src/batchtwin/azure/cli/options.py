@@ -5,13 +5,22 @@ Source: the reference of the `ml` extension, https://learn.microsoft.com/cli/azu
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
-from typer import Option
+from knack.arguments import CLIArgumentType
 
 from batchtwin.deployment.reference import is_reference
 from batchtwin.errors import UsageError
+
+
+def option(*names: str, help: str, **settings: Any) -> CLIArgumentType:
+    """Return what annotates a parameter that is an option with these names; without names it is positional.
+
+    `settings` are those of argparse, beside what follows from the parameter's type and default.
+    """
+    return CLIArgumentType(options_list=list(names), help=help, **settings)
 
 
 def local_folder(text: str | Path) -> Path:
@@ -25,47 +34,41 @@ def local_folder(text: str | Path) -> Path:
     return Path(text)
 
 
-Format = Literal["json", "jsonc", "none", "table", "tsv", "yaml", "yamlc"]
+def _at_least_one(text: str) -> int:
+    if int(text) < 1:
+        raise ArgumentTypeError(f"{text} is less than 1")
+    return int(text)
 
-ModelName = Annotated[str, Option("--name", "-n", help="Name of the model.")]
-DataName = Annotated[str, Option("--name", "-n", help="Name of the data asset.")]
-EnvironmentName = Annotated[str, Option("--name", "-n", help="Name of the environment.")]
-ComputeName = Annotated[str, Option("--name", "-n", help="Name of the compute target.")]
-EndpointName = Annotated[str, Option("--name", "-n", parser=str.lower, help="Name of the batch endpoint.")]
-DeploymentName = Annotated[str, Option("--name", "-n", parser=str.lower, help="Name of the deployment.")]
-JobName = Annotated[str, Option("--name", "-n", help="Name of the job.")]
-OfEndpoint = Annotated[str, Option("--endpoint-name", "-e", parser=str.lower, help="Name of the batch endpoint.")]
 
-AnyName = Annotated[str | None, Option("--name", "-n", help="Name; wins over the one in the file.")]
-AnyEndpoint = Annotated[
-    str | None, Option("--endpoint-name", "-e", parser=str.lower, help="Name of the batch endpoint.")
-]
-Version = Annotated[str | None, Option("--version", "-v", help="Version.")]
-Label = Annotated[str | None, Option("--label", "-l", help="Label, as in latest.")]
-Description = Annotated[str | None, Option("--description", help="Description.")]
-Tags = Annotated[list[str] | None, Option("--tags", metavar="KEY=VALUE...", help="Tags, between spaces.")]
+ModelName = Annotated[str, option("--name", "-n", help="Name of the model.")]
+DataName = Annotated[str, option("--name", "-n", help="Name of the data asset.")]
+EnvironmentName = Annotated[str, option("--name", "-n", help="Name of the environment.")]
+ComputeName = Annotated[str, option("--name", "-n", help="Name of the compute target.")]
+EndpointName = Annotated[str, option("--name", "-n", type=str.lower, help="Name of the batch endpoint.")]
+DeploymentName = Annotated[str, option("--name", "-n", type=str.lower, help="Name of the deployment.")]
+JobName = Annotated[str, option("--name", "-n", help="Name of the job.")]
+OfEndpoint = Annotated[str, option("--endpoint-name", "-e", type=str.lower, help="Name of the batch endpoint.")]
 
-File = Annotated[Path | None, Option("--file", "-f", metavar="YAML", help="File with the specification.")]
-NeededFile = Annotated[Path, Option("--file", "-f", metavar="YAML", help="File with the specification.")]
+AnyName = Annotated[str | None, option("--name", "-n", help="Name; wins over the one in the file.")]
+AnyEndpoint = Annotated[str | None, option("--endpoint-name", "-e", type=str.lower, help="Name of the batch endpoint.")]
+Version = Annotated[str | None, option("--version", "-v", help="Version.")]
+Label = Annotated[str | None, option("--label", "-l", help="Label, as in latest.")]
+Description = Annotated[str | None, option("--description", help="Description.")]
+Tags = Annotated[list[str] | None, option("--tags", help="Tags: KEY=VALUE, between spaces.")]
+
+File = Annotated[Path | None, option("--file", "-f", help="YAML file with the specification.")]
+NeededFile = Annotated[Path, option("--file", "-f", help="YAML file with the specification.")]
 Set = Annotated[
     list[str] | None,
-    Option("--set", metavar="KEY=VALUE...", help="Set properties, as in settings.mini_batch_size=4."),
+    option("--set", help="Set properties: KEY=VALUE, as in settings.mini_batch_size=4."),
 ]
-Add = Annotated[list[str] | None, Option("--add", metavar="KEY VALUE...", help="Add to a list, or to a mapping.")]
-Remove = Annotated[list[str] | None, Option("--remove", metavar="KEY [INDEX]", help="Remove a property.")]
-ForceString = Annotated[bool, Option("--force-string", help="With --set and --add: values are text.")]
+Add = Annotated[list[str] | None, option("--add", help="Add to a list, or to a mapping: KEY VALUE.")]
+Remove = Annotated[list[str] | None, option("--remove", help="Remove a property: KEY.")]
+ForceString = Annotated[bool, option("--force-string", help="With --set and --add: values are text.")]
 
-MaxResults = Annotated[int | None, Option("--max-results", "-r", min=1, help="Show so many at most.")]
-ArchivedOnly = Annotated[bool, Option("--archived-only", help="Only what is archived.")]
-IncludeArchived = Annotated[bool, Option("--include-archived", help="What is archived, too.")]
-Target = Annotated[
-    Path, Option("--download-path", "-p", parser=local_folder, metavar="DIR", help="Where to; default: here.")
-]
-Yes = Annotated[bool, Option("--yes", "-y", help="Do not ask.")]
+MaxResults = Annotated[int | None, option("--max-results", "-r", type=_at_least_one, help="Show so many at most.")]
+ArchivedOnly = Annotated[bool, option("--archived-only", help="Only what is archived.")]
+IncludeArchived = Annotated[bool, option("--include-archived", help="What is archived, too.")]
+Target = Annotated[Path, option("--download-path", "-p", type=local_folder, help="Folder to write to; default: here.")]
 
-Query = Annotated[str | None, Option("--query", metavar="JMESPATH", help="Show a part, https://jmespath.org.")]
-Output = Annotated[Format, Option("--output", "-o", case_sensitive=False, help="Output format.")]
-OnlyErrors = Annotated[bool, Option("--only-show-errors", help="Suppress warnings.")]
-Verbose = Annotated[bool, Option("--verbose", help="Accepted; there is nothing more to say.")]
-Debug = Annotated[bool, Option("--debug", help="Show the traceback of an error.")]
-SetDefault = Annotated[bool, Option("--set-default", help="Route invocations of the endpoint here.")]
+SetDefault = Annotated[bool, option("--set-default", help="Route invocations of the endpoint here.")]
