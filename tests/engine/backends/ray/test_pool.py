@@ -12,6 +12,7 @@ import pytest
 
 import batchtwin as package
 from batchtwin.engine.backends.node_pool import room_ahead
+from batchtwin.engine.backends.ray.head import UNUSED, lean_head
 from batchtwin.engine.backends.ray.node_actor import machine_environment
 from batchtwin_node.launcher import devices
 from ray_cluster import running
@@ -293,7 +294,11 @@ def test_without_an_address_there_is_a_cluster_for_this_job_alone(project: Proje
             return yours
     """
     job = project.start("--pool", "ray")
-    [raylet] = [process for process in psutil.Process(job.pid).children(recursive=True) if process.name() == "raylet"]
+    children = psutil.Process(job.pid).children(recursive=True)
+    [raylet] = [process for process in children if process.name() == "raylet"]
+    scripts = {Path(word).name for process in children for word in process.cmdline()}
+    assert "gcs_server" in scripts
+    assert not scripts & {"monitor.py", "log_monitor.py", "dashboard.py"}  # nobody uses them; each takes a second
     options = dict(word.split("=", 1) for word in raylet.cmdline() if "=" in word)
     there = options["--gcs-address"]
     [token] = {process.environ()["RAY_AUTH_TOKEN"] for process in [raylet]}
@@ -310,6 +315,16 @@ def test_without_an_address_there_is_a_cluster_for_this_job_alone(project: Proje
     done = project.end(job)
     assert (done.code, done.predictions) == (0, expected(4)), done.err
     wait_for(lambda: not raylet.is_running())
+
+
+def test_ray_is_as_it_was_after_the_start_of_its_head() -> None:
+    from ray._private.node import Node
+
+    methods = dict(vars(Node))
+    with pytest.raises(RuntimeError), lean_head():
+        assert {name for name in methods if vars(Node)[name] is not methods[name]} == set(UNUSED)
+        raise RuntimeError
+    assert dict(vars(Node)) == methods
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,13 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from importlib.util import find_spec
 from typing import Any
 
 from batchtwin.engine.backends.base import Pool
 from batchtwin.engine.backends.ray.environment import MachineEnvironment
-from batchtwin.engine.backends.ray.head import call_with_timeout, disable_gcs_exit
+from batchtwin.engine.backends.ray.head import call_with_timeout, disable_gcs_exit, lean_head
 from batchtwin.engine.backends.ray.options import RayOptions
 from batchtwin.engine.logs import Logs
 from batchtwin.engine.prepare import Prepared
@@ -75,13 +76,14 @@ class RayBackend:
         import ray
 
         try:
-            ray.init(
-                address=options.address or "local",
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                namespace="batchtwin",
-                **own,
-            )
+            with nullcontext() if options.address else lean_head():
+                ray.init(
+                    address=options.address or "local",
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    namespace="batchtwin",
+                    **own,
+                )
         except Exception as error:  # Ray has no class for them all
             where = f"--ray-address {options.address}" if options.address else "--pool ray: starting Ray here"
             first = " ".join(str(error).split())
