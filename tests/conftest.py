@@ -39,6 +39,19 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def warm_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fork servers that stay between jobs are the session's own, and end with it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BATCHTWIN_WARM_FOLDER", str(tmp_path_factory.mktemp("servers") / "warm"))
+        patch.setenv("BATCHTWIN_WARM_SERVERS", "4")
+        patch.setenv("BATCHTWIN_WARM_SECONDS", "60")
+        yield
+        from batchtwin.engine.backends.warm.servers import stop_servers
+
+        stop_servers()
+
+
+@pytest.fixture(scope="session", autouse=True)
 def forked_commands() -> Iterator[None]:
     """Commands are forked from one process, which ends with the session."""
     yield

@@ -7,6 +7,7 @@ returns it. The forked process runs the Python program, as the shell would. It i
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -77,7 +78,8 @@ def answer_status(running: selectors.BaseSelector, key: selectors.SelectorKey) -
     pid, answer = key.data
     running.unregister(key.fd)
     os.close(key.fd)
-    with answer:
+    # Whoever gave up waiting for a command that took too long does not hear of its end.
+    with answer, contextlib.suppress(BrokenPipeError):
         answer.send(str(os.waitpid(pid, 0)[1]).encode())
 
 

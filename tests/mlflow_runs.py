@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-from subprocess import run
 from typing import Any
+
+from commands import run_code
+from support import DEADLINE
 
 SHOW = """
 import json, os, sys
@@ -28,6 +29,5 @@ print(json.dumps(runs))
 
 def shown(uri: str, folder: Path) -> list[dict[str, Any]]:
     """All runs of a store, as MLflow gives them."""
-    done = run([sys.executable, "-c", SHOW, uri], capture_output=True, text=True, check=True, cwd=folder)
-    runs: list[dict[str, Any]] = json.loads(done.stdout)
+    runs: list[dict[str, Any]] = json.loads(run_code(SHOW, [uri], folder, DEADLINE))
     return runs

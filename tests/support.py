@@ -78,6 +78,11 @@ def batchtwin(*words: str | Path, cwd: Path | None = None, env: Mapping[str, str
     return Finished(code, out, err, output)
 
 
+def warm() -> dict[str, str]:
+    """Variables with which jobs of one model share its fork server, for tests of something else than how jobs start."""
+    return {} if RAY in os.environ else {"BATCHTWIN_WARM": "1"}
+
+
 def wait_for(condition: Callable[[], bool]) -> None:
     """Look every few milliseconds until `condition` holds: what is waited for needs the CPU.
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import subprocess
-import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from commands import run_code
 from report_page import Page
-from support import Finished, Project, batchtwin
+from support import DEADLINE, Finished, Project, batchtwin, warm
 
 ANSWER = """
     import mlflow
@@ -81,7 +80,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, code in {"add": ADD, "answer": ANSWER}.items():
         (root / f"{name}.py").write_text(textwrap.dedent(code))
     (root / "plain.csv").write_text(PLAIN)
-    subprocess.run([sys.executable, "-c", textwrap.dedent(SAVE), root], check=True, capture_output=True, cwd=root)
+    run_code(textwrap.dedent(SAVE), [root], root, DEADLINE)
     return root
 
 
@@ -97,7 +96,7 @@ def score(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Score:
                 pq.write_table(content, path)
             else:
                 path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return project.score("--workers", "1", *words)
+        return project.score("--workers", "1", *words, env=warm())
 
     return run
 
@@ -366,16 +365,16 @@ def test_flavor(project: Project) -> None:
     "6", "A model that each worker fails to load, by one exception, ends the job: once each, not 3 times."
 )
 @pytest.mark.parametrize(
-    ("loader", "starts"),
+    ("loader", "workers", "starts"),
     [
-        ("raise ValueError(f'no weights at {id(object()):#x}')", 2),
-        ("import no_such_module", 2),
+        ("raise ValueError(f'no weights at {id(object()):#x}')", "2", 2),
+        ("import no_such_module", "2", 2),
         # What differs may be another the next time.
-        ("raise ValueError(''.join(filter(str.isalpha, uuid.uuid4().hex)))", 6),
-        ("os._exit(3)", 6),
+        ("raise ValueError(''.join(filter(str.isalpha, uuid.uuid4().hex)))", "1", 3),
+        ("os._exit(3)", "1", 3),
     ],
 )
-def test_model_that_cannot_be_loaded(project: Project, loader: str, starts: int) -> None:
+def test_model_that_cannot_be_loaded(project: Project, loader: str, workers: str, starts: int) -> None:
     assert project.model is not None
     (project.model / "MLmodel").write_text("flavors: {python_function: {loader_module: own_loader, code: code}}\n")
     (project.model / "code").mkdir()
@@ -383,7 +382,7 @@ def test_model_that_cannot_be_loaded(project: Project, loader: str, starts: int)
     (project.model / "code/own_loader.py").write_text(text)
     for number in range(8):
         (project.inputs / f"{number}.csv").write_text("x\n1\n")
-    done = project.score("--workers", "2", "--env", "here")
+    done = project.score("--workers", workers, "--env", "here")
     assert done.code == 1
     assert f"had raised exception for {starts} times." in done.err
 

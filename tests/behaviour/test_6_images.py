@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import subprocess
-import sys
 import textwrap
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from support import Finished, Project
+from commands import run_code
+from support import DEADLINE, Finished, Project, warm
 
 DESCRIBE = """
     import mlflow
@@ -75,13 +74,13 @@ def score(tmp_path_factory: pytest.TempPathFactory) -> Score:
     root = tmp_path_factory.mktemp("models")
     for name, code in {"describe": DESCRIBE, "ends": ENDS, "named": NAMED}.items():
         (root / f"{name}.py").write_text(textwrap.dedent(code))
-    subprocess.run([sys.executable, "-c", textwrap.dedent(SAVE), root], check=True, capture_output=True, cwd=root)
+    run_code(textwrap.dedent(SAVE), [root], root, DEADLINE)
 
     def run(model: str, files: dict[str, bytes], *words: str, **settings: Any) -> Finished:
         project = Project(tmp_path_factory.mktemp(model) / "project", model=root / model, settings=settings)
         for name, content in files.items():
             (project.inputs / name).write_bytes(content)
-        return project.score("--workers", "1", *words)
+        return project.score("--workers", "1", *words, env=warm())
 
     return run
 

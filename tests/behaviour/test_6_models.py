@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import subprocess
-import sys
 import textwrap
 from collections.abc import Callable
 from datetime import datetime
@@ -17,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from support import Finished, Project, batchtwin
+from commands import run_code
+from support import DEADLINE, Finished, Project, batchtwin, warm
 
 CODE = {
     "record": """
@@ -209,7 +208,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / f"{name}.py").write_text(textwrap.dedent(code))
     write(root / "record/files", RECORDS)
     write(root / "texts/files", TEXTS)
-    subprocess.run([sys.executable, "-c", textwrap.dedent(SAVE), root], check=True, capture_output=True, cwd=root)
+    run_code(textwrap.dedent(SAVE), [root], root, DEADLINE)
     return root
 
 
@@ -220,7 +219,7 @@ def score(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Score:
     def run(model: str, files: dict[str, str | pa.Table], *words: str, **settings: Any) -> Finished:
         project = Project(tmp_path_factory.mktemp(model) / "project", model=models / model / "model", settings=settings)
         write(project.inputs, files)
-        return project.score("--workers", "1", *words)
+        return project.score("--workers", "1", *words, env=warm())
 
     return run
 

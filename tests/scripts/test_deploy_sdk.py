@@ -17,6 +17,7 @@ import pytest
 import yaml
 from served import Server
 
+from commands import CommandServer
 from support import COMMAND, DEADLINE, ROOT, batchtwin
 
 PROGRAM = ROOT / "scripts/deploy.py"
@@ -37,17 +38,37 @@ SECONDS = 20
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of an empty workspace."""
-    server = Server(tmp_path_factory.mktemp("empty") / "place")
+    """A server of an empty workspace, whose jobs of one model share its fork server."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BATCHTWIN_WARM", "1")
+        server = Server(tmp_path_factory.mktemp("empty") / "place")
     yield server
     assert server.stop() == ""
+
+
+@pytest.fixture(scope="module")
+def programs() -> Iterator[CommandServer]:
+    """Programs that need not import the SDK; the first test starts one that does."""
+    server = CommandServer(("azure.ai.ml", "azure.identity", "pandas"))
+    yield server
+    server.close()
+
+
+def words_of(words: tuple[str, ...]) -> list[str]:
+    return ["--endpoint-name", ENDPOINT, *words]
 
 
 def deploy(server: Server, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run the program in a folder, with what `batchtwin env` prints."""
     env = {**os.environ, **server.connection.variables()}
-    command = [sys.executable, str(PROGRAM), "--endpoint-name", ENDPOINT, *words]
+    command = [sys.executable, str(PROGRAM), *words_of(words)]
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=DEADLINE, check=False)
+
+
+def deploy_forked(programs: CommandServer, server: Server, folder: Path, *words: str) -> tuple[int, str, str]:
+    """The same in a forked process; returns its exit code, output and error."""
+    env = {**os.environ, **server.connection.variables()}
+    return programs.run(words_of(words), folder, env, DEADLINE, PROGRAM)
 
 
 def test_it_knows_nothing_of_the_twin() -> None:
@@ -119,20 +140,23 @@ def test_the_example_for_ci(heart_model: Path, tmp_path: Path) -> None:
     assert len((tmp_path / "named-outputs/score/predictions.csv").read_text().splitlines()) == 303
 
 
-def test_again_with_all_that_there_is(empty: Server, heart_model: Path, tmp_path: Path) -> None:
-    done = deploy(empty, tmp_path, "--model", str(heart_model), "--custom", "--delete")
+def test_again_with_all_that_there_is(
+    programs: CommandServer, empty: Server, heart_model: Path, tmp_path: Path
+) -> None:
+    options = ("--model", str(heart_model), "--custom", "--delete")
+    code, output, errors = deploy_forked(programs, empty, tmp_path, *options)
 
-    assert done.returncode == 0, done.stderr
-    assert "[303 rows x 3 columns]" in done.stdout
+    assert code == 0, errors
+    assert "[303 rows x 3 columns]" in output
     assert empty.call("GET", f"/batchEndpoints/{ENDPOINT}").status == 404
     assert len(empty.call("GET", "/jobs").data["value"]) >= 1
 
 
-def test_a_server_that_is_down_is_no_hang(empty: Server, heart_model: Path, tmp_path: Path) -> None:
+def test_a_server_that_is_down_is_no_hang(programs: CommandServer, heart_model: Path, tmp_path: Path) -> None:
     gone = Server(tmp_path / "gone")
     gone.stop()
 
-    done = deploy(gone, tmp_path, "--model", str(heart_model))
+    code, _, errors = deploy_forked(programs, gone, tmp_path, "--model", str(heart_model))
 
-    assert done.returncode != 0
-    assert "unable to load cloud metadata" in done.stderr
+    assert code != 0
+    assert "unable to load cloud metadata" in errors

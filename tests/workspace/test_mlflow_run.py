@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 from contextlib import closing
 from pathlib import Path
-from subprocess import run
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +16,8 @@ from batchtwin.workspace.entities import JobStatus
 from batchtwin.workspace.jobs import curves
 from batchtwin.workspace.workspace import Workspace
 from batchtwin_node.protocol import Failure, Outcome
-from support import wait_for
+from commands import run_code
+from support import DEADLINE, wait_for
 
 if TYPE_CHECKING:
     from workspace.conftest import Rehearsal
@@ -56,8 +55,7 @@ def with_mlflow(monkeypatch: pytest.MonkeyPatch, without_mlflow: None) -> None:
 
 def show(workspace: Workspace) -> dict[str, Any]:
     """The runs of the experiment `test-endpoint` by name, as MLflow gives them."""
-    words = [sys.executable, "-c", SHOW, workspace.jobs.mlflow_uri()]
-    found: dict[str, Any] = json.loads(run(words, capture_output=True, text=True, check=True).stdout)
+    found: dict[str, Any] = json.loads(run_code(SHOW, [workspace.jobs.mlflow_uri()], Path.cwd(), DEADLINE))
     return found
 
 

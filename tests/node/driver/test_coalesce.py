@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,7 +22,8 @@ from batchtwin_node.readers.csv_batch import read_many, split
 from batchtwin_node.readers.signature import Column, Signature
 from batchtwin_node.script.results import Note, OutputLines
 from batchtwin_node.writers.predictions import tabular_lines
-from support import ROOT, Project, batchtwin
+from commands import run_code
+from support import DEADLINE, ROOT, Project, batchtwin
 
 SIGNATURE = Signature((Column("n", "long"), Column("x", "double"), Column("s", "string")))
 CELLS = st.sampled_from(["0", "1", "-7", "2.5", "1e400", "", "NA", "nan", "True", "text", " 3", '"quoted"', "ü", "1,2"])
@@ -189,8 +188,8 @@ def test_a_job_gives_the_same_bytes(project: Project, heart_model: Path) -> None
     for path in (ROOT / "data").glob("*.csv"):
         for copy in "abc":
             shutil.copy(path, project.inputs / f"{copy}-{path.name}")
-    done = project.score()
-    together = project.score("--coalesce", "--overwrite")
+    done = project.score("--warm")
+    together = project.score("--warm", "--coalesce", "--overwrite")
     assert together.code == 0, together.err
     assert together.predictions == done.predictions
     assert "the service calls predict once per file" in together.err
@@ -209,7 +208,7 @@ def test_a_job_says_that_its_model_is_not_row_wise(project: Project) -> None:
     folder = project.folder / "rank"
     (project.folder / "rank.py").write_text(textwrap.dedent(save))
     make = "import mlflow, sys; mlflow.pyfunc.save_model(sys.argv[1], python_model=sys.argv[2], pip_requirements=[])"
-    subprocess.run([sys.executable, "-c", make, folder, project.folder / "rank.py"], check=True, capture_output=True)
+    run_code(make, [folder, project.folder / "rank.py"], project.folder, DEADLINE)
     project.model = folder
     project.settings = {"mini_batch_size": 2}
     written(project.inputs, [f"n\n{number}\n{number + 1}\n" for number in range(6)])

@@ -74,7 +74,8 @@ def table() -> pd.DataFrame:
 
 
 @pytest.fixture
-def split(tmp_path: Path, row_wise: Path) -> Project:
+def split(tmp_path: Path, row_wise: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setenv("BATCHTWIN_WARM", "1")
     return Project(tmp_path / "project", model=row_wise)
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import textwrap
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from batchtwin_node.driver.prefetcher import LARGEST, MOST, SMALLEST, Prefetcher, worth_reading
-from support import Project, wait_for
+from commands import run_code
+from support import DEADLINE, Project, wait_for
 
 PLENTY = 1 << 40
 # Loading takes as long as it takes to read ahead; `predict` tells how many tables wait for their turn.
@@ -73,9 +72,8 @@ def test_a_worker_takes_the_table_and_the_bytes_are_the_same(project: Project, m
     code = project.folder / "patient.py"
     code.write_text(textwrap.dedent(PATIENT))
     project.model = project.folder / "patient"
-    make = [sys.executable, "-c", textwrap.dedent(SAVE), str(project.model), str(code)]
     monkeypatch.setenv("TABLES", "0")
-    subprocess.run(make, check=True, capture_output=True, cwd=project.folder)
+    run_code(textwrap.dedent(SAVE), [project.model, code], project.folder, DEADLINE)
     (project.inputs / "a.csv").write_text("n,s\n" + "1,text of some length\n" * 60_000)
     monkeypatch.setenv("TABLES", "1")
     read_ahead = project.score("--workers", "1")
