@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -169,3 +170,66 @@ def test_a_fact_has_one_owner(word: str) -> None:
         if word in names or word in imports(path):
             users.add(name)
     assert users == OWNED[word]
+
+
+# Texts that only their owner spells; others import the owner's constant, or call its function.
+SPELLED = {
+    r"named-outputs/score": {"batchtwin.predictions"},
+    r"^(job\.sqlite|manifest\.json|failures\.jsonl|report\.html|azureml-models|named-inputs)$": {
+        "batchtwin.engine.output.folder"
+    },
+    r"\b(in|see) (manifest\.json|failures\.jsonl)": set(),
+    # The node may not import the controller.
+    r"^(scratch|segments)(/|$)|^logs/(user|sys)": {"batchtwin.engine.output.folder", "batchtwin_node.launcher"},
+    # A pattern of references; a JSON schema repeats the prefix for editors.
+    r"azureml:.*\(\?P|\(\?i:azureml|^\^azureml:|^azureml:$": {
+        "batchtwin.deployment.reference",
+        "batchtwin.deployment.json_schema",
+    },
+}
+
+
+def texts(path: Path) -> Iterator[str]:
+    """The texts of a module but for its docstrings."""
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.value
+
+
+@pytest.mark.parametrize("pattern", SPELLED)
+def test_a_text_is_spelled_by_its_owner(pattern: str) -> None:
+    users = {name for name, path in modules() if any(re.search(pattern, text) for text in texts(path))}
+    assert users == SPELLED[pattern]
+
+
+# Who asks whether a text is a URL: those who take it from a person. Others ask the request or the inputs.
+DOORS = {
+    "batchtwin.api.data",
+    "batchtwin.deployment.model",
+    "batchtwin.doctor.deployment",
+    "batchtwin.engine.backends.fetching",
+    "batchtwin.engine.backends.ray.sync",
+    "batchtwin.engine.new_job",
+    "batchtwin.engine.prepare",
+    "batchtwin.engine.preview",
+    "batchtwin.engine.resume",
+    "batchtwin.inputs.listing",
+    "batchtwin.scaffold.project",
+}
+
+
+def test_whether_it_is_a_url_is_asked_at_the_door() -> None:
+    users = {
+        name
+        for name, path in modules()
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.ImportFrom) and any(alias.name == "is_url" for alias in node.names)
+    }
+    assert users == DOORS

@@ -46,7 +46,8 @@ def test_ten_times_the_lines_need_no_more_memory(tmp_path: Path, line: str, coun
 FULL = """
 import resource, sys
 from pathlib import Path
-from batchtwin.predictions.compare import CompareError, compare
+from batchtwin.predictions.compare import compare
+from batchtwin.predictions.file import CompareError
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 try:
     compare(Path(sys.argv[1]), Path(sys.argv[2]))

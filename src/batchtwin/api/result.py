@@ -165,7 +165,7 @@ class Result:
             place = record.get("file") or ", ".join(record.get("files", ())[:SHOWN_FAILURES])
             lines.append(f"  {place}: {record.get('kind')}: {record.get('message')}")
         if len(self.failures) > SHOWN_FAILURES:
-            lines.append(f"  and {len(self.failures) - SHOWN_FAILURES} more, in {self.folder / 'failures.jsonl'}")
+            lines.append(f"  and {len(self.failures) - SHOWN_FAILURES} more, in {self.folder / FAILURES}")
         return "\n".join([*lines, f"job: {self.folder}"])
 
     def _first_lines(self) -> str:

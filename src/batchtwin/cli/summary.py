@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from batchtwin.cli.messages import note, print_json
-from batchtwin.engine.output.folder import FAILURES
+from batchtwin.engine.output.folder import FAILURES, OutputFolder
 from batchtwin.inputs.location import redact
 from batchtwin_node.readers.bad_file import printable
 
@@ -69,7 +69,7 @@ def _on_terminal(result: Result) -> Iterator[str]:
         if data[name]:
             yield printable(f"{name:12} {data[name]}")
     if not result.ok:
-        yield printable(f"{'logs':12} {result.folder / 'logs'}")
+        yield printable(f"{'logs':12} {OutputFolder(result.folder).logs}")
     yield printable(f"{'next':12} {next_command(result)}")
 
 

@@ -9,10 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from batchtwin.deployment.model import Model
-from batchtwin.deployment.yaml_file import Loader
+from batchtwin.deployment.model import Model, read_mlmodel
+from batchtwin.errors import ModelError
 
 # Python's own format, whatever wrote it: reading it calls what it names. PyTorch keeps one in its archives.
 PICKLES = {".pkl": "pickle", ".pickle": "pickle", ".joblib": "joblib", ".cloudpickle": "cloudpickle"}
@@ -80,10 +78,9 @@ def _is_pickle(file: str) -> bool:
 def _mlmodel(path: Path) -> dict[str, Any]:
     """The MLmodel file, which has been read before; empty without one."""
     try:
-        content: Any = yaml.load((path / "MLmodel").read_bytes(), Loader)  # noqa: S506  (a safe loader)
-    except (OSError, yaml.YAMLError):
+        return read_mlmodel(path / "MLmodel")
+    except ModelError:
         return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _is_of_type_hint(path: Path) -> bool:

@@ -186,6 +186,7 @@ def _unregistered(references: list[tuple[str, str]]) -> list[str] | None:
     try:
         from batchtwin.workspace.database.store import Store
         from batchtwin.workspace.errors import InvalidError, NotFoundError
+        from batchtwin.workspace.names import asset_reference
         from batchtwin.workspace.workspace import Workspace
     except ModuleNotFoundError:  # the extra that a workspace needs
         return None
@@ -196,7 +197,7 @@ def _unregistered(references: list[tuple[str, str]]) -> list[str] | None:
         for kind, value in references:
             try:
                 if kind == "compute":
-                    workspace.computes.get(value.removeprefix("azureml:"))
+                    workspace.computes.get(asset_reference("compute", value).name)
                 else:
                     workspace.assets.resolve(kind, value)  # type: ignore[arg-type]
             except (NotFoundError, InvalidError):

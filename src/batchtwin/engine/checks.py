@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from batchtwin.deployment.model import Model
 from batchtwin.deployment.schema import Deployment
 from batchtwin.errors import UsageError
-from batchtwin.inputs.location import is_url
 from batchtwin.inputs.parts import FEWEST_ROWS, refusal
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def check_resolved(request: Request, resolved: Resolved) -> None:
 
 def _check_split_rows(request: Request) -> None:
     rows = request.split_rows
-    if rows and is_url(request.input):
+    if rows and request.is_remote:
         raise UsageError(f"--split-rows {OF_A_STORE}")
     if isinstance(rows, int) and rows < FEWEST_ROWS:
         why = "fewer do not tell whether the model treats rows one by one"
@@ -60,7 +59,7 @@ def no_parts(request: Request, resolved: Resolved) -> str:
     """Return why `--split-rows` is not for this request, whatever its files are; an empty text if it is."""
     if resolved.script is not None:
         return f"--split-rows {FOR_THE_DRIVER}"
-    if is_url(request.input):
+    if request.is_remote:
         return f"--split-rows {OF_A_STORE}"
     return f"--split-rows {QUARANTINED}" if request.quarantine else refusal(resolved.model.inputs)
 

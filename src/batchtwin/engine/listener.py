@@ -9,6 +9,7 @@ from contextlib import suppress
 from batchtwin.engine.job import Job
 from batchtwin.engine.logs import Logs
 from batchtwin.engine.output.failures import failed_file
+from batchtwin.engine.output.folder import USER_LOGS
 from batchtwin.engine.output.row_counts import row_count_warnings
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import Progress, progress_line, remaining_seconds
@@ -25,7 +26,7 @@ TRACEBACK_LINES = 12
 # Of a message of more lines, and of a longer line, the rest is in the log only.
 HEAD_LINES, TAIL_LINES = 4, 3
 LONGEST_LINE = 2000
-USER_ERRORS = "logs/user/error"
+USER_ERRORS = f"{USER_LOGS}/error"
 CHANGES_SHOWN = 50
 # These end the job, and are shown as its cause.
 SHOWN_AT_THE_END = frozenset({"bad_file", "write"})

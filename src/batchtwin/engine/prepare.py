@@ -61,6 +61,11 @@ class Request:
     ray: RayOptions | None = None
     environment: EnvironmentOptions = field(default_factory=EnvironmentOptions)
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether the input lies in a store."""
+        return is_url(self.input)
+
 
 requests: TypeAdapter[Request] = TypeAdapter(Request)
 """Requests as the ledger keeps them."""
@@ -191,7 +196,7 @@ def prepare(request: Request, resolved: Resolved | None = None) -> Prepared:
     """
     resolved = resolved or resolve(request)
     deployment = resolved.deployment
-    if request.hash_inputs and is_url(request.input):
+    if request.hash_inputs and request.is_remote:
         raise UsageError("--hash-inputs is for files here; objects of a store are known by the version that it tells")
     check_resolved(request, resolved)
     inputs = list_inputs(request.input)

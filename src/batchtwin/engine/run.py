@@ -29,7 +29,7 @@ from batchtwin.engine.tracking.deliver import OnLogged, at_end
 from batchtwin.engine.tracking.logged import LogReader
 from batchtwin.errors import OutputError
 from batchtwin.inputs.changes import Change, Watch
-from batchtwin.inputs.location import is_url, redact
+from batchtwin.inputs.location import redact
 from batchtwin.interrupts import Interrupts, Signals, of_a_command
 from batchtwin_node.protocol import Failure, Outcome, Ready
 
@@ -142,7 +142,7 @@ class Run:
 
     def _has_changed(self, event: Outcome | Failure, listener: Listener) -> bool:
         """Look at the inputs of a mini-batch again; whether one has changed, which fails the job."""
-        if event.mini_batch is None or is_url(self._prepared.inputs.root):
+        if event.mini_batch is None or self._prepared.inputs.is_remote:
             return False
         files = self._prepared.plan.mini_batches[event.mini_batch].files
         return self._tell_changes(self._watch.look(files), listener)
@@ -167,7 +167,7 @@ class Run:
 
     def _finish(self, listener: Listener, logs: Logs) -> Result:
         job, prepared, output = self._job, self._prepared, self._prepared.output
-        if job.status is Status.COMPLETED and is_url(prepared.inputs.root):
+        if job.status is Status.COMPLETED and prepared.inputs.is_remote:
             self._look_at_store(listener)
         listener.row_counts(job)
         any_failed = self._complete(logs)

@@ -32,7 +32,12 @@ class InputFile:
     @property
     def name(self) -> str:
         """The bare file name."""
-        return os.path.basename(_named(self.path))
+        return os.path.basename(without_query(self.path) if self.is_remote else self.path)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it lies in a store."""
+        return is_url(self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,11 @@ class Inputs:
     is_folder: bool
     files: tuple[InputFile, ...]
     left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether they lie in a store."""
+        return is_url(self.root)
 
     def warnings(self) -> list[str]:
         """One sentence per reason for leaving something out, but for folders that are marked as no input."""
@@ -162,11 +172,6 @@ def _nested(folders: Sequence[str]) -> list[LeftOut]:
     name = os.path.basename(min(others))
     more = f" and {len(others) - 1} more" if len(others) > 1 else ""
     return [*left_out, LeftOut(name + "/", f"nested folders are not explored ({name}/{more}, {files} files)")]
-
-
-def _named(path: str) -> str:
-    """The part of a path, or of a URL, that a file is named by."""
-    return without_query(path) if is_url(path) else path
 
 
 def check_supported(files: Iterable[InputFile], endings: Sequence[str]) -> None:

@@ -13,9 +13,9 @@ from itertools import chain
 from pathlib import Path
 
 from batchtwin.errors import BatchTwinError
+from batchtwin.predictions import SCORE
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-INNER = "named-outputs/score"
 MAGIC = {b"PAR1": "a Parquet file", b"\x1f\x8b": "a gzip file", b"PK\x03\x04": "a zip file"}
 HEAD, BLOCK, LONGEST_LINE = 1 << 16, 1 << 20, 1 << 26
 # A quoted field with more lines than this is taken for a stray quote.
@@ -85,12 +85,12 @@ def locate(path: Path) -> Path:
         OSError: it cannot be looked up.
     """
     if path.is_dir():
-        folder = path / INNER
+        folder = path / SCORE
         names = sorted(name for name in os.listdir(folder) if name[0] != ".") if folder.is_dir() else []
         if len(names) == 1 and (folder / names[0]).is_file():
             return folder / names[0]
-        what = f"{INNER} holds {len(names)} files ({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})"
-        what = what if names else f"no predictions file in {INNER} (a failed job has none)"
+        what = f"{SCORE} holds {len(names)} files ({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})"
+        what = what if names else f"no predictions file in {SCORE} (a failed job has none)"
         raise CompareError(f"{path}: {what}; name the file to compare")
     if not stat.S_ISREG(path.stat().st_mode):
         raise CompareError(f"{path}: is no regular file; give a predictions file or the output folder of a job")

@@ -9,6 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from batchtwin.deployment.reference import AssetReference
+
 if TYPE_CHECKING:
     from batchtwin.deployment.schema import Deployment
 
@@ -75,7 +77,7 @@ class Asset:
     @property
     def reference(self) -> str:
         """`azureml:NAME:VERSION`."""
-        return f"azureml:{self.name}:{self.version}"
+        return AssetReference(self.name, self.version).text
 
 
 @dataclass(frozen=True, slots=True)

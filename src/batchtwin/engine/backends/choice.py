@@ -9,7 +9,6 @@ from batchtwin.engine.backends.local import LocalBackend
 from batchtwin.engine.context import node_init
 from batchtwin.engine.prepare import Request, Resolved
 from batchtwin.errors import UsageError
-from batchtwin.inputs.location import is_url
 
 if TYPE_CHECKING:
     from batchtwin.environments.placement import Placement
@@ -23,7 +22,7 @@ def backend_for(request: Request, resolved: Resolved, placement: Placement) -> B
         UsageError: the options do not go together.
     """
     if placement.kind == "image":
-        if request.ray or is_url(request.input) or request.publish:
+        if request.ray or request.is_remote or request.publish:
             raise UsageError("--env image: does not go with --pool ray, nor with input or output by URL")
         from batchtwin.engine.backends.container import ContainerBackend
 

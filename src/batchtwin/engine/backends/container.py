@@ -23,6 +23,7 @@ from batchtwin.engine.backends.node_client import NodeClient, NodeLostError
 from batchtwin.engine.backends.node_pool import Client, NodePool
 from batchtwin.engine.backends.node_process import StartedProcess
 from batchtwin.engine.logs import Logs
+from batchtwin.engine.output.folder import SCORE, SCRATCH, SEGMENTS, USER_LOGS
 from batchtwin.engine.prepare import Prepared
 from batchtwin.environments.options import EnvironmentOptions
 from batchtwin.errors import BatchTwinError
@@ -256,7 +257,7 @@ def _refuse_old(node: NodeClient) -> None:
 def make_writable(context: JobContext) -> None:
     """Make the folders that the container may write to, and give them to its user."""
     root = Path(context.root)
-    for name in ("scratch", "segments", "logs/user", "named-outputs/score"):
+    for name in (SCRATCH, SEGMENTS, USER_LOGS, SCORE):
         folder = root / name
         folder.mkdir(parents=True, exist_ok=True)
         _hand_over(folder, os.getuid(), *user())

@@ -11,7 +11,6 @@ from typing import Protocol
 from batchtwin.engine.backends.base import Note, PoolError, task_of
 from batchtwin.engine.backends.node_client import NodeLostError
 from batchtwin.engine.logs import Logs
-from batchtwin.inputs.location import is_url
 from batchtwin.inputs.plan import MiniBatch
 from batchtwin_node.protocol import (
     Event,
@@ -141,7 +140,7 @@ class NodePool:
     def _window(self) -> int:
         """How many mini-batches may be at the node: what is there when a job is killed may have to run again."""
         workers = self._context.workers
-        if is_url(self._queue[0][0].files[0].path):
+        if self._queue[0][0].files[0].is_remote:
             return 2 * workers  # a copy takes disk, and its object may change meanwhile
         return max(FEWEST, workers * (1 + WAITING + min(room_ahead(self._seconds), MOST_HERE)))
 

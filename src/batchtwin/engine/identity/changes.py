@@ -17,7 +17,7 @@ from batchtwin.engine.prepare import Prepared, Resolved
 from batchtwin.errors import BatchTwinError, UsageError
 from batchtwin.inputs.changes import change_of
 from batchtwin.inputs.listing import list_inputs
-from batchtwin.inputs.location import is_url, redact
+from batchtwin.inputs.location import redact
 
 ACCEPTABLE = ("code", "deployment")
 # Where the rows are, and what they are: the rows that are there already cannot follow.
@@ -196,13 +196,12 @@ def _files(before: MadeOf | None, prepared: Prepared) -> Iterator[str]:
 
 
 def _changed_inputs(prepared: Prepared) -> Iterator[str]:
-    files = prepared.inputs.files
-    if files and is_url(files[0].path):
+    if prepared.inputs.is_remote:
         from batchtwin.inputs.remote import changes
 
         yield from (change.text for change in changes(prepared.inputs))
         return
-    looked_at = (change_of(file, prepared.hashes.get(file.path)) for file in files)
+    looked_at = (change_of(file, prepared.hashes.get(file.path)) for file in prepared.inputs.files)
     yield from (change.text for change in looked_at if change)
 
 

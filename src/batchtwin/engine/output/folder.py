@@ -17,16 +17,17 @@ from batchtwin import atomic, safe_open
 from batchtwin.engine.output.segments import SegmentFiles, checked
 from batchtwin.errors import OutputError
 from batchtwin.locks import LOCK, hold_folder
+from batchtwin.predictions import SCORE as SCORE
 from batchtwin_node.failpoints import failpoints
 from batchtwin_node.protocol import Failure, Outcome
 
 failpoint = failpoints("parent")
-SCORE = "named-outputs/score"
 LEDGER = "job.sqlite"
 MANIFEST = "manifest.json"
 FAILURES = "failures.jsonl"
 REPORT = "report.html"
 LOGS = "logs"
+USER_LOGS = f"{LOGS}/user"
 SEGMENTS = "segments"
 SCRATCH = "scratch"
 MODELS = "azureml-models"

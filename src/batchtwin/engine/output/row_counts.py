@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from batchtwin.engine.output.folder import MANIFEST
 from batchtwin.inputs.location import redact
 from batchtwin.inputs.plan import MiniBatch
 from batchtwin_node.protocol import Outcome
@@ -46,4 +47,4 @@ def row_count_warnings(mini_batches: tuple[MiniBatch, ...], outcomes: Iterable[O
             if more <= SHOWN:
                 yield counts.warning
     if more > SHOWN:
-        yield f"and {more - SHOWN} more files whose rows out differ from rows in: see `inputs` in manifest.json"
+        yield f"and {more - SHOWN} more files whose rows out differ from rows in: see `inputs` in {MANIFEST}"

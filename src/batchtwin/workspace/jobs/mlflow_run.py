@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import RowMapping
 
-from batchtwin.engine.output.folder import OutputFolder
+from batchtwin.engine.output.folder import REPORT, OutputFolder
 from batchtwin.engine.tracking.deliver import MOST_POINTS, RunWriter
 from batchtwin.engine.tracking.logged import LogReader
 from batchtwin.locks import hold
@@ -144,7 +144,7 @@ def _fill(client: MlflowClient, run_id: str, job: JobRecord, facts: Facts) -> No
     if predictions and (head := curves.head(predictions, job.output)):
         client.log_text(run_id, head, f"head-{predictions.name}")
     if report := curves.report(job.output):
-        client.log_text(run_id, report, "report.html")
+        client.log_text(run_id, report, REPORT)
 
 
 def _log(client: MlflowClient, run_id: str, values: list[Value]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from batchtwin import atomic
 from batchtwin.engine.logs import JOB_RESULT
-from batchtwin.engine.output.folder import OutputFolder
+from batchtwin.engine.output.folder import SCORE, OutputFolder
 from batchtwin.workspace.entities import FINAL, JobRecord
 from batchtwin.workspace.errors import InvalidError, NotEndedError, NotFoundError
 
@@ -51,7 +51,7 @@ def download(job: JobRecord, target: Path, output_name: str | None, *, everythin
         _require_file(job)
     wanted: dict[str, Path] = {}
     if everything or output_name is not None:
-        wanted[f"named-outputs/{OUTPUT}"] = OutputFolder(job.output).score
+        wanted[SCORE] = OutputFolder(job.output).score
     if everything or output_name is None:
         wanted["artifacts/logs"] = OutputFolder(job.output).logs
     for place, source in wanted.items():

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from batchtwin.engine.logs import made
-from batchtwin.engine.output.folder import OutputFolder
+from batchtwin.engine.output.folder import MODELS, SCRATCH, OutputFolder
 from batchtwin.errors import OutputError
 from batchtwin_node.protocol import JobContext
 
 # What goes through Ray's object store at once: a fraction of the smallest store there is.
 PIECE_BYTES = 16 << 20
 # Below the job's folder.
-MODELS, CODE = "azureml-models", "scratch/code"
+CODE = f"{SCRATCH}/code"
 
 
 def shared_paths(context: JobContext) -> list[str]:
