@@ -247,3 +247,20 @@ def test_another_environment_is_refused_by_resume(project: Project) -> None:
     done = batchtwin("resume", output, "--retry-failed")
     assert done.code == 2
     assert "it ran in another environment (venv " in done.err
+
+
+def test_another_environment_is_refused_before_it_is_made(project: Project) -> None:
+    project.files(1)
+    project.script = "def run(mini_batch): raise ValueError('no')"
+    wheel(project.folder, "tiny")
+    path = deployment(project, ["./tiny-1.0-py3-none-any.whl"])
+    output = project.folder / "job"
+    assert batchtwin("score", path, "--input", project.inputs, "--output", output, "--env", "venv").code == 1
+    before = [environment.path for environment in cache.environments()]
+    deployment(project, ["./tiny-1.0-py3-none-any.whl", "no-such-package==1"])
+    done = batchtwin("resume", output, "--retry-failed")
+    assert done.code == 2
+    assert "it ran in another environment (venv " in done.err
+    assert "this is one of its own, to be built" in done.err
+    assert "Making the environment" not in done.err
+    assert [environment.path for environment in cache.environments()] == before
