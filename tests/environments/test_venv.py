@@ -264,3 +264,13 @@ def test_another_environment_is_refused_before_it_is_made(project: Project) -> N
     assert "this is one of its own, to be built" in done.err
     assert "Making the environment" not in done.err
     assert [environment.path for environment in cache.environments()] == before
+
+
+@pytest.mark.parametrize(("env", "times"), [("here", 2), (sys.prefix, 1)])
+def test_differences_are_repeated_where_nobody_named_the_environment(project: Project, env: str, times: int) -> None:
+    project.files(1)
+    project.script = "def run(mini_batch): raise ValueError('no')"
+    path = deployment(project, ["no-such-package==1"])
+    done = batchtwin("score", path, "--input", project.inputs, "--output", project.folder / "job", "--env", env)
+    assert done.code == 1
+    assert done.err.count("no-such-package is requested and not installed") == times
