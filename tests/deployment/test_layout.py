@@ -130,6 +130,25 @@ def test_all_misplaced_keys_are_told_at_once(tmp_path: Path) -> None:
     assert len(caught.value.problems) == 8
 
 
+def lines(tmp_path: Path, text: str) -> list[str]:
+    return [line.removeprefix(f"{tmp_path / 'deployment.yml'}:") for line in refusal(tmp_path, text).splitlines()]
+
+
+def test_misplaced_keys_are_told_with_all_other_problems(tmp_path: Path) -> None:
+    text = NEWER + "mini_batch_size: none\ncolour: red\nsettings:\n  error_threshold: x\n"
+    assert lines(tmp_path, text) == [
+        f"6: mini_batch_size: {MOVE}",
+        "6: mini_batch_size: 'none' is not a whole number",
+        "9: settings.error_threshold: 'x' is not a whole number",
+        "7: colour: unknown key; allowed are code_configuration, compute, description, endpoint_name, environment, "
+        "id, model, name, properties, resources, settings, tags, type",
+    ]
+    text = LEGACY + "settings: {mini_batch_size: 2}\ncolour: red\n"
+    assert [line[:9] for line in lines(tmp_path, text)] == ["5: settin", "6: colour"]
+    text = "type: online\n" + LEGACY + "colour: red\n"
+    assert [line[:9] for line in lines(tmp_path, text)] == ["1: type: ", "6: colour"]
+
+
 @pytest.mark.parametrize("text", [LEGACY, LEGACY + SETTINGS, NEWER, NEWER + INDENTED])
 @pytest.mark.parametrize("key", ["settings.mini_batch_size", "settings.retry_settings.timeout"])
 def test_set_changes_both_layouts(text: str, key: str, tmp_path: Path) -> None:

@@ -94,6 +94,7 @@ def test_what_saved_the_model_is_told_where_no_difference_says_it() -> None:
     ]
     told = ["python 3.9.1 is installed, ==3.8.* is requested (f)", "scikit-learn 1.5.0 is installed, ==1 is requested"]
     assert doubts(requested, installed, told) == []
+    assert len(doubts(requested, installed, ["Scikit_Learn 1.5.0 is installed, ==1 is requested"])) == 1, "of Python"
     assert may_be_silently_wrong(requested, installed) == "3.8"
     assert may_be_silently_wrong(RequestedEnvironment("f", "python=3.9", saved_python="3.8"), installed) is None
     assert may_be_silently_wrong(None) is None

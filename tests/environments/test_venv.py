@@ -247,3 +247,30 @@ def test_another_environment_is_refused_by_resume(project: Project) -> None:
     done = batchtwin("resume", output, "--retry-failed")
     assert done.code == 2
     assert "it ran in another environment (venv " in done.err
+
+
+def test_another_environment_is_refused_before_it_is_made(project: Project) -> None:
+    project.files(1)
+    project.script = "def run(mini_batch): raise ValueError('no')"
+    wheel(project.folder, "tiny")
+    path = deployment(project, ["./tiny-1.0-py3-none-any.whl"])
+    output = project.folder / "job"
+    assert batchtwin("score", path, "--input", project.inputs, "--output", output, "--env", "venv").code == 1
+    before = [environment.path for environment in cache.environments()]
+    deployment(project, ["./tiny-1.0-py3-none-any.whl", "no-such-package==1"])
+    done = batchtwin("resume", output, "--retry-failed")
+    assert done.code == 2
+    assert "it ran in another environment (venv " in done.err
+    assert "this is one of its own, to be built" in done.err
+    assert "Making the environment" not in done.err
+    assert [environment.path for environment in cache.environments()] == before
+
+
+@pytest.mark.parametrize(("env", "times"), [("here", 2), (sys.prefix, 1)])
+def test_differences_are_repeated_where_nobody_named_the_environment(project: Project, env: str, times: int) -> None:
+    project.files(1)
+    project.script = "def run(mini_batch): raise ValueError('no')"
+    path = deployment(project, ["no-such-package==1"])
+    done = batchtwin("score", path, "--input", project.inputs, "--output", project.folder / "job", "--env", env)
+    assert done.code == 1
+    assert done.err.count("no-such-package is requested and not installed") == times

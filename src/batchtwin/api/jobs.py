@@ -69,7 +69,7 @@ def run(request: Request, watch: Watch, interrupts: Interrupts = of_a_command, d
             watch.begin()
             with closing(watch):
                 ended = new_job(prepared, watch, backend, interrupts=interrupts)
-    if ended.cause:
+    if ended.cause and placement.kind == "here":  # who names an environment knows what is in it
         watch.warn(f"environment: {text}" for text in placement.differences)
     return Result.of(ended, time.monotonic() - began, watch.warnings)
 

@@ -39,7 +39,8 @@ LEGACY_READ_ONLY = READ_ONLY | {"provisioning_state", "creation_context"}
 class Layout:
     """`data` in the `type: model` layout without `type`, whichever the file has.
 
-    `moved` holds the keys that the file has at its root, `overridden` those that `--set` gave.
+    `relocate` holds the keys that the file has at its root, `overridden` those that `--set` gave; `misplaced` says
+    which keys stand where the service would drop or refuse them.
     """
 
     file: YamlFile
@@ -47,6 +48,7 @@ class Layout:
     legacy: bool
     relocate: frozenset[str]
     overridden: frozenset[Key]
+    misplaced: tuple[Problem, ...] = ()
 
     def explain(self, errors: Iterable[ErrorDetails], model: type[BaseModel]) -> DeploymentError:
         """Turn pydantic's errors into sentences with the file's own keys and lines."""
@@ -59,7 +61,16 @@ class Layout:
         if not any(problem.text.endswith("did you mean mini_batch_size?") for problem in problems.values()):
             for problem in self.missing():
                 problems.setdefault(problem.key, problem)
-        return DeploymentError(self.file.path, list(problems.values()))
+        return DeploymentError(self.file.path, [*self.misplaced, *problems.values()])
+
+    def check(self) -> None:
+        """Refuse what the schema does not know of.
+
+        Raises:
+            DeploymentError: a key is misplaced, or missing.
+        """
+        if problems := [*self.misplaced, *self.missing()]:
+            raise DeploymentError(self.file.path, problems)
 
     def missing(self) -> list[Problem]:
         """What azure-ai-ml requires beside the model: 1.35.2 has no default in `settings`, and ends in a TypeError."""
@@ -87,21 +98,28 @@ def layout_of(file: YamlFile, overrides: Mapping[str, str]) -> Layout:
     `overrides` maps dotted keys, of the file's own layout or of the newer one, to YAML text.
 
     Raises:
-        DeploymentError: `type` is wrong, or a key stands where the service would drop or refuse it.
+        DeploymentError: it is of components, which have another schema.
         UsageError: the value of an override is not YAML.
     """
-    legacy = "type" not in file.data
+    legacy = "type" not in file.data and "settings" not in file.data
     ignored = LEGACY_READ_ONLY if legacy else READ_ONLY
     data = {str(key): value for key, value in file.data.items() if value is None or key not in ignored}
-    if problems := list(_misplaced(file, data)):
-        raise DeploymentError(file.path, problems)
-    data.pop("type", None)
+    misplaced = tuple(_misplaced(file, data))
+    if _is_pipeline(data.pop("type", None)):
+        raise DeploymentError(file.path, misplaced)
     liftable = LIFTED if legacy else ROOT_OR_SETTINGS if "settings" not in data else ()
-    relocate = frozenset(key for key in liftable if key in data)
+    # What is misplaced is checked where it should stand.
+    lifted = {key: data.pop(key) for key in sorted(LIFTED if misplaced else liftable) if key in data}
+    settings = data.get("settings", {})
+    relocate = frozenset(lifted.keys() - settings.keys() if isinstance(settings, dict) else ())
     if relocate:
-        data["settings"] = {key: data.pop(key) for key in sorted(relocate)}
+        data["settings"] = {**{key: lifted[key] for key in sorted(relocate)}, **settings}
     changed = frozenset(_override(data, dotted, text, liftable) for dotted, text in overrides.items())
-    return Layout(file, data, legacy, relocate, changed)
+    return Layout(file, data, legacy, relocate, changed, misplaced)
+
+
+def _is_pipeline(kind: object) -> bool:
+    return isinstance(kind, str) and kind.lower() == "pipeline"
 
 
 def _misplaced(file: YamlFile, data: Mapping[str, Any]) -> Iterable[Problem]:
@@ -111,7 +129,7 @@ def _misplaced(file: YamlFile, data: Mapping[str, Any]) -> Iterable[Problem]:
         return Problem(key, file.lines.get((key,)), text)
 
     kind = data.get("type", "model")
-    if isinstance(kind, str) and kind.lower() == "pipeline":
+    if _is_pipeline(kind):
         yield problem("type", "'pipeline' deployments run components, not a model; only type: model runs here")
     elif not isinstance(kind, str) or kind.lower() != "model":
         yield problem("type", f"{kind!r} is not a deployment type; use model")

@@ -35,7 +35,6 @@ from batchtwin.deployment.fields import (
 from batchtwin.deployment.layout import layout_of
 from batchtwin.deployment.reference import ANONYMOUS, AssetReference, is_reference, parse_reference
 from batchtwin.deployment.yaml_file import YamlFile
-from batchtwin.errors import DeploymentError
 
 ASSET = Discriminator(
     reference_or_inline,
@@ -230,6 +229,5 @@ class Deployment(StrictModel):
             deployment = cls.model_validate(layout.data, context={"folder": file.path.absolute().parent})
         except ValidationError as error:
             raise layout.explain(error.errors(include_url=False), cls) from None
-        if missing := layout.missing():
-            raise DeploymentError(file.path, missing)
+        layout.check()
         return deployment

@@ -16,6 +16,7 @@ from batchtwin.engine.identity.changes import (
     accept,
     changes_since,
     environment_change,
+    environment_to_come,
     new_files,
     refused,
 )
@@ -32,6 +33,7 @@ from batchtwin.engine.report.facts import end_of
 from batchtwin.engine.report.write import report_at_end
 from batchtwin.engine.run import RunContext, job_of, run_job
 from batchtwin.environments.named import Registered
+from batchtwin.environments.placement import Placement
 from batchtwin.inputs.listing import InputFile, Inputs
 from batchtwin.inputs.location import is_url
 from batchtwin.inputs.plan import Plan
@@ -74,7 +76,9 @@ def resume(
         if complete and not (retry_failed and any(isinstance(event, Failure) or event.failed for event in ended)):
             return _finished(prepared, job, ended, ledger)
         changes = changes_since(prepared, ledger)
-        if refused(changes, accepted):
+        to_come = [] if where is not None else environment_to_come(ledger, _outlook(prepared, registered))
+        if refused(changes + to_come, accepted):
+            changes += to_come
             raise ChangedError(root, changes)
         for name in new_files(prepared):
             progress.note(f"Warning: {name}: not there when the job began, and not part of it")
@@ -109,6 +113,11 @@ def _finished(prepared: Prepared, job: Job, ended: Collection[Outcome | Failure]
     if not prepared.output.report.exists():
         report_at_end(prepared.output, ledger, end_of(int(ledger.fact("runs") or 0), job, "", advice))
     return replace(Result.of(prepared, job, "", written, advice), status=Status.COMPLETED)
+
+
+def _outlook(prepared: Prepared, registered: Registered | None) -> Placement:
+    """Where the job would run, before anything is made for it: that may take minutes, and be refused."""
+    return place_request(prepared.request, prepared.resolved, lambda text: None, may_build=False, registered=registered)
 
 
 def _accept(

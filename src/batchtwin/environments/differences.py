@@ -51,7 +51,7 @@ def mismatches(requested: RequestedEnvironment, installed: Installed | None = No
     texts = [_python_mismatch(requested.python, present)] if requested.python else []
     texts += [_pip_mismatch(line, present) for line in requested.expanded()]
     texts += [_conda_mismatch(line, present) for line in requested.conda_only]
-    return [f"{text} ({requested.source})" for text in texts if text]
+    return [f"{text} ({requested.source})" for text in dict.fromkeys(texts) if text]
 
 
 def doubts(
@@ -63,7 +63,7 @@ def doubts(
     What `differences`, the result of `mismatches`, tell is not told again.
     """
     present = installed or installed_here()
-    told = {text.split(" ")[0] for text in differences}
+    told = {canonicalize_name(text.split(" ")[0]) for text in differences}
     texts = []
     minor = _minor(requested.saved_python)
     if minor and minor != present.python_minor and "python" not in told:
@@ -71,7 +71,7 @@ def doubts(
     for line in requested.saved_with:
         name, _, saved = line.partition("==")
         version = present.version(name)
-        if version is not None and version != saved and name not in told:
+        if version is not None and version != saved and canonicalize_name(name) not in told:
             texts.append(f"the model was saved by {name} {saved}, it runs with {name} {version}")
     return texts
 

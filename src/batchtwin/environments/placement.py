@@ -38,9 +38,9 @@ Note = Callable[[str], None]
 class Placement:
     """The decision. `python` is the interpreter, None for this one; `image` the tag, if it is to be an image.
 
-    `differences` are sentences on what is not as requested where it runs; `warnings` are for the person. `identity`
-    is what a resumed job has to find again. `would_build` says what is to be made; `environment` is the cached one,
-    made as `requested`.
+    `differences` are sentences on what is not as requested where it runs; `warnings` are for the person. `would_build`
+    says what is to be made. `identity` is what a resumed job has to find again; of what is to be made, the beginning.
+    `environment` is the cached one, made as `requested`.
     """
 
     kind: Literal["here", "venv", "path", "image"]
@@ -205,7 +205,7 @@ def _venv(
     may_build: bool,
     differences: tuple[str, ...] = (),
 ) -> Placement:
-    from batchtwin.environments.venv import EnvironmentBuildError, build, check_python, existing
+    from batchtwin.environments.venv import EnvironmentBuildError, build, check_python, existing, key_of
 
     python = requested.minor(options.python)
     check_python(requested, options.python)
@@ -217,7 +217,8 @@ def _venv(
         count = len(requested.pip_lines) + len(requested.conda_only)
         text = f"Python {python}, {count} requested packages ({requested.source})"
         # That it cannot run here is no warning: it will run in what is requested.
-        return Placement("venv", differences=differences, would_build=text)
+        identity = f"venv {key_of(requested, python)}"
+        return Placement("venv", differences=differences, would_build=text, identity=identity)
     try:
         environment = build(requested, python, note, allow_builds=options.allow_builds)
     except EnvironmentBuildError as error:

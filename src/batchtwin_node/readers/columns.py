@@ -187,7 +187,7 @@ def out_of_range(kind: str, value: str) -> str:
 
 
 def _number_refusal(kind: str, value: str, asked: str) -> str:
-    number = _decimal(value)
+    number = decimal_of(value)
     if number is None or (kind in WHOLE and number != number.to_integral_value()):
         reason = "invalid literal for int() with base 10" if kind in WHOLE else "could not convert string to float"
         is_local = number is None and LOCAL_NUMBER.fullmatch(value.strip())
@@ -199,7 +199,7 @@ def _number_refusal(kind: str, value: str, asked: str) -> str:
     return f"{shown(value)} is not exactly representable as {kind}; {asked}"
 
 
-def _decimal(value: str) -> Decimal | None:
+def decimal_of(value: str) -> Decimal | None:
     """Return the number that pandas would see in a text; None if that is none, or none that can be counted."""
     if not re.match(NUMBER, value):
         return None

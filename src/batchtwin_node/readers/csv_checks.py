@@ -6,12 +6,13 @@ import csv
 import os
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from io import BytesIO
 from itertools import islice
 from typing import IO, TYPE_CHECKING
 
-from batchtwin_node.readers.bad_file import BadFileError
-from batchtwin_node.readers.columns import BOOLEANS, NUMBERS, refusal
+from batchtwin_node.readers.bad_file import BadFileError, shown
+from batchtwin_node.readers.columns import BOOLEANS, NUMBERS, RANGES, decimal_of, refusal
 from batchtwin_node.readers.signature import ANY, Column, Columns
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 SMALL = 1 << 20
 # A file is tall beyond so many bytes for each column.
 BYTES_PER_COLUMN = 4096
+# From here on a double holds some whole numbers only; smaller ones are exact.
+INEXACT = 2**53
 BOOLEAN = re.compile("|".join(sorted(BOOLEANS)).encode())
 
 
@@ -108,6 +111,59 @@ def _bad_value(path: str, name: str, kind: str, row: int, value: str | None) -> 
     from batchtwin_node.readers.csv_locate import line_of
 
     return BadFileError(path, refusal(kind, value), column=name, row=row, line=line_of(path, row), value=value)
+
+
+def with_exact_numbers(source: str | IO[str] | IO[bytes], frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
+    """Have large whole numbers as they are written, in place. `source` is what the table was read from.
+
+    Raises:
+        ValueError: one is no whole number, or out of range.
+    """
+    import pandas as pd
+
+    names = may_be_rounded(frame, columns)
+    if names:
+        if not isinstance(source, str):
+            source.seek(0)
+        texts = pd.read_csv(source, index_col=False, usecols={*names}.__contains__, dtype=str, na_filter=False)
+        for name in names:
+            frame[name] = _exact(frame[name], texts[name])
+    return frame
+
+
+def may_be_rounded(frame: pd.DataFrame, columns: Columns) -> list[str]:
+    """Return the columns of whole numbers that pandas may have read as doubles, and rounded: of all values, if one is
+    written 1.0 or 1e0. Their large numbers are all such that doubles hold."""
+    import numpy as np
+
+    names = [column.name for column in columns if column.type == "long" and not column.nullable]
+    if not names or not len(frame):
+        return []
+    values = frame.to_numpy() if len(names) == len(frame.columns) else frame[names].to_numpy()
+    if values.max() < INEXACT and values.min() > -INEXACT:
+        return []
+    is_large = (values >= INEXACT) | (values <= -INEXACT)
+    with np.errstate(all="ignore"):
+        is_double = values.astype("float64").astype("int64") == values
+    return [name for at, name in enumerate(names) if is_large[:, at].any() and is_double[is_large[:, at], at].all()]
+
+
+def _exact(values: pd.Series[int], texts: pd.Series[str]) -> pd.Series[int]:
+    """Return whole numbers as they are written. Shapes: (n,), (n,).
+
+    Raises:
+        ValueError: a large one is no whole number, or out of range.
+    """
+    import numpy as np
+
+    exact = values.to_numpy(copy=True)
+    low, high = map(Decimal, RANGES["long"])
+    for at in np.flatnonzero((exact >= INEXACT) | (exact <= -INEXACT)):
+        number = decimal_of(texts.iloc[at])
+        if number is None or not low <= number <= high or number != number.to_integral_value():
+            raise ValueError(f"not a whole number: {shown(texts.iloc[at])}")
+        exact[at] = int(number)
+    return type(values)(exact, index=values.index)
 
 
 def is_plain(source: str | IO[str] | IO[bytes], width: int) -> bool:

@@ -17,6 +17,7 @@ from batchtwin_node.readers.csv_checks import (
     is_plain,
     may_hold_booleans,
     refuse_booleans_as_numbers,
+    with_exact_numbers,
     without_empty_booleans,
 )
 from batchtwin_node.readers.file_kind import CSV
@@ -148,7 +149,8 @@ def typed(source: str | IO[str] | IO[bytes], columns: Columns, found: Sequence[s
     if frame is None:
         frame = _of_own_dtypes(source, columns, found)
     # Unlike `frame[names]`, pandas below 3 does not take this for a view, of whose changes it warns.
-    return convert(frame if names == list(frame.columns) else frame.loc[:, names], columns)
+    frame = convert(frame if names == list(frame.columns) else frame.loc[:, names], columns)
+    return with_exact_numbers(source, frame, columns)
 
 
 def _of_common_dtype(source: str | IO[str] | IO[bytes], columns: Columns, found: Sequence[str]) -> pd.DataFrame | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from batchtwin_node.readers.bad_file import BadFileError, kind_of, shown
 from batchtwin_node.readers.columns import BOOLEANS, NUMBERS, convert, refusal
+from batchtwin_node.readers.csv_checks import may_be_rounded
 from batchtwin_node.readers.csv_file import refusals, strictly, text_chunks, typed, typed_chunks
 from batchtwin_node.readers.file_kind import CSV
 from batchtwin_node.readers.signature import Column, Columns
@@ -153,12 +154,15 @@ def _first_wrong(path: str, columns: Columns) -> tuple[Column, int, str | None] 
             while True:
                 try:
                     with strictly():
-                        convert(values.get_chunk(), columns)
+                        frame = convert(values.get_chunk(), columns)
                 except StopIteration:
                     return None
                 except refusals():
                     return _in_chunk(texts.get_chunk(), columns, start)
-                start += len(texts.get_chunk())
+                chunk = texts.get_chunk()
+                if may_be_rounded(frame, columns) and (found := _in_chunk(chunk, columns, start)):
+                    return found
+                start += len(chunk)
     except refusals():
         return None
 

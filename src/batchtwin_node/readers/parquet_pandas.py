@@ -147,7 +147,8 @@ def _numbers(values: pd.Series[Any], asked: str) -> pd.Series[Any]:
         numbers = values.to_numpy(dtype="float64", na_value=np.nan) if values.hasnans else values.to_numpy()
     with np.errstate(all="ignore"):
         cast = numbers.astype(PANDAS[asked])
-        is_lost = cast.astype(numbers.dtype) != numbers
+        # A large number without a sign comes back as it was, and is another one.
+        is_lost = (cast.astype(numbers.dtype) != numbers) | ((cast < 0) != (numbers < 0))
     if asked not in WHOLE and numbers.dtype.kind == "f":
         is_lost = np.isinf(cast) & ~np.isinf(numbers)
     if is_lost.any():

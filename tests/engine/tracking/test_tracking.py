@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from mlflow_runs import shown
 
 from batchtwin.engine.tracking.choice import CHOOSES, absolute, is_local, mentions
-from batchtwin.engine.tracking.logged import Logged, LogReader, Point
+from batchtwin.engine.tracking.logged import Logged, LogReader, Point, TooLargeError
 from support import Project
 
 SCRIPT = """
@@ -191,7 +192,38 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     reader = LogReader(job / "logs", 1)
     assert reader.take() == Logged()
     assert [artifact.path for artifact in reader.artifacts()] == ["good.txt"]
-    assert reader.open(reader.artifacts()[0]) == b"good"
+    [artifact] = reader.artifacts()
+    assert reader.copy(artifact, tmp_path / "copy") == 4
+    assert (tmp_path / "copy").read_bytes() == b"good"
+
+
+def test_an_artifact_is_copied_up_to_a_limit(tmp_path: Path) -> None:
+    large = put(tmp_path, "artifacts/large", "")
+    os.truncate(large, 9 << 20)
+    reader = LogReader(tmp_path / "logs", 1)
+    [artifact] = reader.artifacts()
+    assert reader.copy(artifact, tmp_path / "fits", 9 << 20) == 9 << 20
+    tracemalloc.start()
+    with pytest.raises(TooLargeError, match="large"):
+        reader.copy(artifact, tmp_path / "copy", (9 << 20) - 1)
+    reader.copy(artifact, tmp_path / "again")
+    assert tracemalloc.get_traced_memory()[1] < 9 << 20, "block by block"
+    tracemalloc.stop()
+    assert not (tmp_path / "copy").exists()
+
+
+def test_an_artifact_that_is_too_large_is_left_out_and_kept(project: Project, tmp_path: Path) -> None:
+    project.script = SCRIPT.replace(
+        "return mini_batch",
+        "os.truncate(os.open(mlflow.get_artifact_uri('holes').partition('://')[2], os.O_CREAT | os.O_RDWR), 5 << 30)\n"
+        "    return mini_batch",
+    )
+    done = project.score("--workers", "1", env={"MLFLOW_TRACKING_URI": f"{tmp_path}/runs"})
+    assert done.code == 0, done.err
+    assert "1 artifact left out, for the files of a run may have 4 GiB in all: holes" in done.err
+    (found,) = shown(f"{tmp_path}/runs", tmp_path)
+    assert found["files"] == ["notes/note.txt"]
+    assert list((done.output / "logs/user/mlflow").rglob("holes"))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from batchtwin_node.driver.coalesce import Coalescer
-from batchtwin_node.protocol import BadFile
-from batchtwin_node.readers import parquet_pandas, read
+from batchtwin_node.protocol import BadFile, FilePart
+from batchtwin_node.readers import csv_part, parquet_pandas, read
 from batchtwin_node.readers.bad_file import BadFileError, printable
 from batchtwin_node.readers.columns import refusal
+from batchtwin_node.readers.csv_batch import read_many
 from batchtwin_node.readers.file_kind import other_kind
 from batchtwin_node.readers.signature import Column, Signature
 from batchtwin_node.script.results import OutputLines
+from batchtwin_node.writers.predictions import tabular_lines
 
 LONG_RANGE = "which holds -9223372036854775808 to 9223372036854775807"
 TIME_RANGE = "which holds 1677-09-21 00:12:43.145224193 to 2262-04-11 23:47:16.854775807"
@@ -141,7 +144,10 @@ def test_a_coalesced_batch_gives_the_same_reason(tmp_path: Path) -> None:
         except BadFileError as error:
             return error.bad_file
 
-    score = Coalescer(read_one, lambda path, data: OutputLines(b"", 0), lambda frame: frame["x"], of("double"))
+    def one(path: str, data: pd.DataFrame) -> OutputLines:
+        return replace(tabular_lines(data["x"], Path(path).name), read=len(data))
+
+    score = Coalescer(read_one, one, lambda frame: frame["x"], of("double"))
     score.row_wise = True
     [_, bad, _] = score(paths)
     assert isinstance(bad, BadFile)
@@ -414,3 +420,77 @@ def test_what_a_terminal_would_obey_is_escaped(text: str, expected: str) -> None
 
 def test_lines_may_be_kept() -> None:
     assert printable("a\n\tb\x1b", "\n\t") == "a\n\tb\\x1b"
+
+
+LARGE = 2**53 + 1
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        ([f"{LARGE}.0"], [LARGE]),
+        (["1.0", str(LARGE)], [1, LARGE]),
+        ([f"{LARGE}", "1e0", f"-{LARGE}."], [LARGE, 1, -LARGE]),
+        ([f"{LARGE}0e-1", "9.007199254740993e15", f"+{LARGE}.00"], [LARGE] * 3),
+        (["-9223372036854775808.0"], [-(2**63)]),
+    ],
+)
+@pytest.mark.parametrize("more", [[], ["other"]])
+def test_whole_numbers_written_as_floats_are_exact(
+    tmp_path: Path, cells: list[str], expected: list[int], more: list[str]
+) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(",".join(["x", *more]) + "\n" + "".join(",".join([cell, *more]) + "\n" for cell in cells))
+    signature = Signature((Column("x", "long"), *(Column(name, "string") for name in more)))
+    assert read(str(path), signature)["x"].tolist() == expected
+    whole = read_many([str(path)] * 2, signature)
+    assert whole is not None and whole[0]["x"].tolist() == expected * 2
+    part = FilePart(
+        path.read_text().index("\n") + 1, path.stat().st_size, 0, len(cells), 2, path.read_text().index("\n") + 1
+    )
+    assert csv_part.read(str(path), part, signature)["x"].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("-9223372036854775809.0", f"'-9223372036854775809.0' is out of range; {{asks}}, {LONG_RANGE}"),
+        ("9223372036854775808.0", f"'9223372036854775808.0' is out of range; {{asks}}, {LONG_RANGE}"),
+        ("1e19", f"'1e19' is out of range; {{asks}}, {LONG_RANGE}"),
+        (f"{LARGE}.5", f"invalid literal for int() with base 10: '{LARGE}.5'; {{asks}}"),
+    ],
+)
+@pytest.mark.parametrize("rows", [1, 60_000])
+def test_what_is_no_such_number_is_named(tmp_path: Path, cell: str, expected: str, rows: int) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("x\n" + "1\n" * rows + f"{cell}\n")
+    with pytest.raises(BadFileError) as caught:
+        read(str(path), of("long"))
+    assert expected.replace("{asks}", "the model's signature asks for long here") in str(caught.value)
+    assert (caught.value.bad_file.row, caught.value.bad_file.value) == (rows, cell)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("long", pa.array([1, 2**63], pa.uint64())),
+        ("integer", pa.array([1, 2**32 - 1], pa.uint32())),
+        ("long", pa.array(["1", str(2**63)])),
+    ],
+)
+@pytest.mark.parametrize("way", ["parquet", "parquet without pyarrow"])
+def test_numbers_without_a_sign_are_not_taken_for_negative_ones(
+    tmp_path: Path, kind: str, values: pa.Array, way: str
+) -> None:
+    table, value = pa.table({"x": values}), str(values[1])
+    pq.write_table(table, tmp_path / "x.parquet")
+    with pytest.raises(BadFileError) as caught:
+        if way == "parquet":
+            read(str(tmp_path / "x.parquet"), of(kind))
+        else:
+            column = table.to_pandas()["x"]
+            parquet_pandas._typed(
+                "x", column.astype(object) if pa.types.is_string(values.type) else column, Column("x", kind)
+            )
+    assert f"'{value}' is out of range" in str(caught.value)
+    assert caught.value.bad_file.row == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
@@ -18,6 +18,9 @@ from batchtwin.errors import BatchTwinError, UsageError
 from batchtwin.inputs.changes import change_of
 from batchtwin.inputs.listing import list_inputs
 from batchtwin.inputs.location import redact
+
+if TYPE_CHECKING:
+    from batchtwin.environments.placement import Placement
 
 ACCEPTABLE = ("code", "deployment")
 # Where the rows are, and what they are: the rows that are there already cannot follow.
@@ -138,11 +141,27 @@ def changes_since(prepared: Prepared, ledger: Ledger) -> list[Change]:
 
 def environment_change(ledger: Ledger, environment: str) -> list[Change]:
     """Name the environment, if it is another one than the job ran in."""
-    accepted = acceptances(ledger)
-    before = accepted[-1].environment if accepted else ledger.fact("environment")
+    before = _environment(ledger)
     if not before or environment == before:
         return []
-    return [Change("deployment", f"it ran in another environment ({before}); this is {environment}")]
+    return [_other_environment(before, environment)]
+
+
+def environment_to_come(ledger: Ledger, placement: Placement) -> list[Change]:
+    """Name an environment that is still to be made, if it will be another one than the job ran in."""
+    before = _environment(ledger)
+    if not placement.would_build or not before or before.startswith(f"{placement.identity} "):
+        return []
+    return [_other_environment(before, placement.text)]
+
+
+def _environment(ledger: Ledger) -> str:
+    accepted = acceptances(ledger)
+    return (accepted[-1].environment if accepted else ledger.fact("environment")) or ""
+
+
+def _other_environment(before: str, now: str) -> Change:
+    return Change("deployment", f"it ran in another environment ({before}); this is {now}")
 
 
 def refused(changes: Sequence[Change], accepted: Collection[str]) -> bool:

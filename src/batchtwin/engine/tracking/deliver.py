@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from batchtwin.engine.job import Status
 from batchtwin.engine.tracking.choice import URI, absolute, is_local
-from batchtwin.engine.tracking.logged import Logged, LogReader
+from batchtwin.engine.tracking.logged import MOST_BYTES, Logged, LogReader, TooLargeError
 from batchtwin_node.script.tracking import FOLDER
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 STATUSES = {Status.COMPLETED: "FINISHED", Status.FAILED: "FAILED", Status.CANCELED: "KILLED"}
 # What MLflow takes at once.
 MOST_POINTS, MOST_TEXTS = 1000, 100
+# Names of artifacts.
+SHOWN = 3
 
 # What is done at the end of a run of a job with what it logged; returns a sentence for the person.
 OnLogged = Callable[[LogReader, Status, str], str | None]
@@ -34,6 +36,7 @@ class RunWriter:
         self._run = run_id
         self._reader = reader
         self.refused = 0
+        self.too_large: list[str] = []
 
     def update(self) -> None:
         """Write what was logged since the last call, but for artifacts."""
@@ -53,12 +56,15 @@ class RunWriter:
         artifacts = self._reader.artifacts()
         if not artifacts:
             return
+        left = MOST_BYTES
         with tempfile.TemporaryDirectory(prefix="batchtwin-artifacts-") as folder:
             for artifact in artifacts:
                 try:
                     target = Path(folder, artifact.path)
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    target.write_bytes(self._reader.open(artifact))
+                    left -= self._reader.copy(artifact, target, left)
+                except TooLargeError:
+                    self.too_large.append(artifact.path)
                 except OSError:
                     self.refused += 1
             self._client.log_artifacts(self._run, folder)
@@ -126,10 +132,20 @@ def _deliver(reader: LogReader, status: Status, name: str, uri: str) -> str:
     client.set_terminated(run.info.run_id, STATUSES.get(status, "FINISHED"))
     text = f"MLflow: the job logged {counts(reader)}; they are in run {run.info.run_id} of {uri}"
     refused = writer.refused + reader.left_out
+    if refused:
+        text += f"; {refused} values did not fit in one run, such as a second value of a parameter"
+    if writer.too_large:
+        return f"{text}; {left_out(writer)}; {reader.folder} holds all"
     reader.remove()
-    return (
-        f"{text}; {refused} values did not fit in one run, such as a second value of a parameter" if refused else text
-    )
+    return text
+
+
+def left_out(writer: RunWriter) -> str:
+    """Say which artifacts are left out of a run."""
+    names = ", ".join(writer.too_large[:SHOWN]) + (", ..." if len(writer.too_large) > SHOWN else "")
+    count = len(writer.too_large)
+    artifacts = f"{count} artifact{'' if count == 1 else 's'}"
+    return f"{artifacts} left out, for the files of a run may have {MOST_BYTES >> 30} GiB in all: {names}"
 
 
 def _experiment(client: MlflowClient) -> str:

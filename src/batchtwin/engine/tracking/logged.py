@@ -15,10 +15,16 @@ from batchtwin_node.script.tracking import FOLDER
 
 # Of one job. MLflow takes 6,000 characters in a value and 250 in a key.
 MOST_POINTS, MOST_ENTRIES, MOST_ARTIFACTS = 1_000_000, 20_000, 10_000
+# Of all artifacts of a job. A file may have holes, and so be larger than any disk.
+MOST_BYTES = 4 << 30
 LONGEST_KEY, LONGEST_VALUE = 250, 6000
 BLOCK = 4 << 20
 # MLflow's own tags, but for the description.
 OWN_TAGS, DESCRIPTION = "mlflow.", "mlflow.note.content"
+
+
+class TooLargeError(Exception):
+    """An artifact that is left out, by its path in the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +98,26 @@ class LogReader:
                 artifacts.setdefault(path, Artifact(file, path))
         return list(artifacts.values())[:MOST_ARTIFACTS]
 
-    def open(self, artifact: Artifact) -> bytes:
-        """Return the content of an artifact.
+    def copy(self, artifact: Artifact, target: Path, most: int = MOST_BYTES) -> int:
+        """Copy an artifact to a new file, a block at a time; return its size.
 
         Raises:
-            OSError: it cannot be read, or is a link.
+            TooLargeError: it has more than `most` bytes; there is no new file then.
+            OSError: it cannot be read, or is a link; or the new file cannot be written.
         """
-        with safe_open.open_file(artifact.file, "rb", self._root) as stream:
-            return stream.read()
+        with safe_open.open_file(artifact.file, "rb", self._root) as source:
+            size = os.fstat(source.fileno()).st_size
+            if size > most:
+                raise TooLargeError(artifact.path)
+            with target.open("xb") as sink:
+                size = 0
+                while size <= most and (block := source.read(BLOCK)):
+                    sink.write(block)
+                    size += len(block)
+        if size > most:  # it grows
+            target.unlink()
+            raise TooLargeError(artifact.path)
+        return size
 
     def remove(self) -> None:
         """Remove the stores of this run; what the file system refuses stays."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import RowMapping
 
 from batchtwin.engine.output.folder import REPORT, OutputFolder
-from batchtwin.engine.tracking.deliver import MOST_POINTS, RunWriter
+from batchtwin.engine.tracking.deliver import MOST_POINTS, RunWriter, left_out
 from batchtwin.engine.tracking.logged import LogReader
 from batchtwin.locks import hold
 from batchtwin.workspace.database.rows import job_of
@@ -86,7 +86,10 @@ class JobRun:
         settings |= row["request"]["parameters"]
         _fill(self._client, self._run, job, _without(settings, measured, self._logged))
         self._client.set_terminated(self._run, STATUSES.get(job.status, "FAILED"), int(measured.ended * 1000))
-        self._logged.remove()
+        if self._writer.too_large:
+            self._client.set_tag(self._run, "batchtwin.left_out", left_out(self._writer)[:LONGEST])
+        else:
+            self._logged.remove()
         self._write_down()
 
     def _job(self) -> tuple[RowMapping, JobRecord]:
