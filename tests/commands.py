@@ -23,7 +23,7 @@ COMMAND = Path(sys.executable).with_name("batchtwin")
 IMPORTS = (
     "batchtwin.api.jobs",
     "batchtwin.api.plans",
-    "batchtwin.azure.cli.commands",
+    "batchtwin.azure.cli.parser",
     "batchtwin.cli",
     "batchtwin.engine.preview",
     "batchtwin.engine.report.page",

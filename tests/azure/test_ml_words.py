@@ -120,3 +120,29 @@ def test_a_wrong_key_of_the_file_is_named_with_its_line(tmp_path: Path) -> None:
     file.write_text("inputs:\n  heart:\n    pat: data\n")
     with pytest.raises(DeploymentError, match=r"inputs.yml:3: inputs.heart.pat: unknown key; did you mean path"):
         complete(NOTHING_SAID, file, [])
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["a.b", "c", "d.e", "f"], {"a.b": "c", "d.e": "f"}),
+        (["a.b", "https://x/y?sig=z="], {"a.b": "https://x/y?sig=z="}),
+        (["a.b", "c.d", "e=f"], {"a.b": "c.d", "e": "f"}),
+        (["a.b", ""], {"a.b": ""}),
+    ],
+)
+def test_a_key_of_set_may_be_a_word_of_its_own(words: list[str], expected: dict[str, str]) -> None:
+    assert pairs("--set", words) == expected
+
+
+@pytest.mark.parametrize("words", [["a.b"], ["a.b", "c", "d"], ["a.b", "c=d"], ["a", "b"]])
+def test_a_key_of_set_needs_its_value(words: list[str]) -> None:
+    with pytest.raises(UsageError, match="expected KEY=VALUE"):
+        pairs("--set", words)
+
+
+def test_inputs_and_outputs_of_the_file_may_be_paths_alone(tmp_path: Path) -> None:
+    file = tmp_path / "inputs.yml"
+    file.write_text("inputs: {heart: azureml:/heart@latest}\noutputs: {score: out}\n")
+    invocation = complete(NOTHING_SAID, file, [])
+    assert (invocation.input, invocation.output_path) == ("azureml:/heart@latest", str(tmp_path / "out"))

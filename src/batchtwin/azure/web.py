@@ -1,4 +1,4 @@
-"""The pages of `batchtwin serve` for commands: a link from the server that runs, or from one that is started."""
+"""What commands ask of the server that runs: a link to a page, a token; and how one is started."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
-from batchtwin.azure.connection import CHECK_SECONDS, LOOPBACK, Connection, NoServerError, secret_of
+from batchtwin.azure.connection import CHECK_SECONDS, IDENTITY_PATH, LOOPBACK, Connection, NoServerError, secret_of
 
 LINK_PATH = "/web/link"
 
@@ -19,15 +20,31 @@ def page_link(workspace: Path, job: str) -> str:
     Raises:
         NoServerError: no server of this workspace answers.
     """
+    return str(_answer(workspace, LINK_PATH, "url", job=job)["url"])
+
+
+def access_token(workspace: Path, resource: str) -> tuple[str, int]:
+    """Return a token for requests to the server, and when it expires, in seconds since 1970.
+
+    Raises:
+        NoServerError: no server of this workspace answers.
+    """
+    answer = _answer(workspace, IDENTITY_PATH, "access_token", resource=resource)
+    return str(answer["access_token"]), int(answer["expires_on"])
+
+
+def _answer(workspace: Path, path: str, key: str, **query: str) -> dict[str, Any]:
+    """Ask the server, with the secret of the workspace, for an object that has `key`."""
     from http.client import HTTPException
     from urllib.request import ProxyHandler, Request, build_opener
 
     connection = Connection.read(workspace)
-    url = f"http://{LOOPBACK}:{connection.http_port}{LINK_PATH}?{urlencode({'job': job})}"
+    url = f"http://{LOOPBACK}:{connection.http_port}{path}?{urlencode(query)}"
     request = Request(url, headers={"X-IDENTITY-HEADER": secret_of(connection.folder)})
     try:
         with build_opener(ProxyHandler({})).open(request, timeout=CHECK_SECONDS) as answer:
-            return str(json.load(answer)["url"])
+            data: dict[str, Any] = json.load(answer)
+            return {key: data[key], **data}
     except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
         raise NoServerError(f"{connection.origin}: not reachable: {error}; start it: batchtwin serve") from None
 

@@ -47,7 +47,7 @@ for _command in (
 app.add_typer(watch.app)
 app.add_typer(environments.app, name="environments")
 # `ml`, and what scripts ask of `az` before they use it.
-AZURE = ("ml", "account", "config", "configure", "extension", "version")
+AZURE = ("ml", "account", "config", "configure", "extension", "login", "version")
 for _name in AZURE:
     app.command(
         _name,

@@ -33,7 +33,8 @@ KINDS: Mapping[str, str] = {collection: kind for kind, collection in COLLECTIONS
 # An ARM id, with or without the slash at its beginning, and what a shell may leave around a reference.
 _ARM_ID = re.compile(r"/+subscriptions/|subscriptions/[^/]+/resourceGroups/", re.IGNORECASE)
 _AROUND = " \t\r\n\"'"
-_NAMED = re.compile(r"(?i:azureml:)(?P<name>[^/:@\s]+)(?::(?P<version>[^/:@\s]+)|@(?P<label>[^/:@\s]+))?")
+# The page on inputs also writes `azureml:/NAME@latest`.
+_NAMED = re.compile(r"(?i:azureml:)/?(?P<name>[^/:@\s]+)(?::(?P<version>[^/:@\s]+)|@(?P<label>[^/:@\s]+))?")
 _SCOPE = (
     r"subscriptions/[^/\s]+/resourceGroups/[^/\s]+/(?:providers/Microsoft\.MachineLearningServices/)?"
     r"workspaces/[^/\s]+"

@@ -5,13 +5,17 @@ They let a script that was written for the cloud run with an `az` that is `exec 
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from batchtwin import __version__
+from batchtwin.azure import web
 from batchtwin.azure.cli.command import NOT_FOUND, CommandError
 from batchtwin.azure.cli.options import option
 from batchtwin.azure.cli.views import LOCAL
+from batchtwin.workspace.workspace import Workspace
 
+ExtensionName = Annotated[str, option("--name", "-n", help="Name of the extension.")]
 DEFAULTS = {"group": LOCAL, "workspace": LOCAL, "location": LOCAL}
 EXTENSION = {"name": "ml", "version": __version__, "preview": False, "experimental": False, "extensionType": LOCAL}
 
@@ -29,7 +33,45 @@ def show_account() -> dict[str, Any]:
     }
 
 
-def show_extension(name: Annotated[str, option("--name", "-n", help="Name of the extension.")]) -> dict[str, Any]:
+def list_accounts(everything: Annotated[bool, option("--all", help="All of them.")] = False) -> list[dict[str, Any]]:
+    """List the subscriptions: this machine."""
+    return [show_account()]
+
+
+def login(
+    identity: Annotated[bool, option("--identity", "-i", help="Accepted.")] = False,
+    service_principal: Annotated[bool, option("--service-principal", help="Accepted.")] = False,
+    use_device_code: Annotated[bool, option("--use-device-code", help="Accepted.")] = False,
+) -> list[dict[str, Any]]:
+    """Show who is logged in: there is one user here, and nothing to log in to."""
+    return [show_account()]
+
+
+def get_access_token(
+    workspace: Workspace,
+    resource: Annotated[str, option("--resource", help="As in https://ml.azure.com.")] = "https://management.azure.com",
+) -> dict[str, Any]:
+    """Get a token for requests to the server of this workspace, which has to run."""
+    token, expires = web.access_token(workspace.root, resource)
+    local = datetime.fromtimestamp(expires).strftime("%Y-%m-%d %H:%M:%S.%f")
+    tenant = {"subscription": LOCAL, "tenant": LOCAL, "tokenType": "Bearer"}
+    return {"accessToken": token, "expiresOn": local, "expires_on": expires, **tenant}
+
+
+def set_values(pairs: Annotated[list[str], option(help="KEY=VALUE...; accepted, without effect.", nargs="+")]) -> None:
+    """Accept settings, without effect here."""
+
+
+def do_nothing() -> None:
+    """Accepted, without effect here."""
+
+
+def change_extension(name: ExtensionName) -> None:
+    """Accepted for the extension that is here, without effect."""
+    show_extension(name)
+
+
+def show_extension(name: ExtensionName) -> dict[str, Any]:
     """Show an extension."""
     if name != EXTENSION["name"]:
         raise CommandError(f"The extension {name} is not installed.", NOT_FOUND)

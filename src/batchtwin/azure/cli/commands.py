@@ -111,12 +111,37 @@ GROUPS: Mapping[str, Group] = {
             "cancel": Verb("cancel"),
         },
     ),
-    "account": Group("account", "Manage Azure subscription information.", {"show": Verb("show_account")}),
-    "extension": Group(
-        "account", "Manage CLI extensions.", {"show": Verb("show_extension"), "list": Verb("list_extensions")}
+    "account": Group(
+        "account",
+        "Manage Azure subscription information.",
+        {
+            "show": Verb("show_account"),
+            "list": Verb("list_accounts"),
+            "set": Verb("do_nothing", ("--name -n",)),
+            "get-access-token": Verb("get_access_token", ("--scope", "--tenant -t", "--resource-type")),
+        },
     ),
-    "config": Group("account", "Manage Azure CLI configuration.", {"get": Verb("get")}),
-    "": Group("account", "", {"configure": Verb("configure"), "version": Verb("version")}),
+    "extension": Group(
+        "account",
+        "Manage CLI extensions.",
+        {
+            "show": Verb("show_extension"),
+            "list": Verb("list_extensions"),
+            "add": Verb("change_extension", ("--source -s", "--version"), ("--yes -y", "--upgrade -U")),
+            "update": Verb("change_extension"),
+            "remove": Verb("change_extension"),
+        },
+    ),
+    "config": Group("account", "Manage Azure CLI configuration.", {"get": Verb("get"), "set": Verb("set_values")}),
+    "": Group(
+        "account",
+        "",
+        {
+            "configure": Verb("configure"),
+            "login": Verb("login", ("--username -u", "--password -p", "--tenant -t")),
+            "version": Verb("version"),
+        },
+    ),
 }
 
 

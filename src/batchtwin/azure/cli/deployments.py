@@ -12,7 +12,7 @@ from batchtwin.azure.cli import options
 from batchtwin.azure.cli import views as shapes
 from batchtwin.azure.cli.command import warn
 from batchtwin.azure.cli.files import Source, drop, overrides, refuse_add
-from batchtwin.errors import UsageError
+from batchtwin.errors import DeploymentError, UsageError
 from batchtwin.workspace.entities import DeploymentRecord
 from batchtwin.workspace.workspace import Workspace
 
@@ -68,7 +68,14 @@ def update(
     now = workspace.deployments.get(str(endpoint_name).lower(), str(name).lower())
     with TemporaryDirectory() as folder:
         path = file or _written(now, Path(folder), remove or [])
-        made = workspace.deployments.create(path, overrides(sets, force_string), endpoint=endpoint_name, name=name)
+        try:
+            made = workspace.deployments.create(path, overrides(sets, force_string), endpoint=endpoint_name, name=name)
+        except DeploymentError as error:
+            if file:
+                raise
+            # The file is ours: what is wrong with it comes from the options.
+            wrong = [f"--set {problem.key}: {problem.text}" for problem in error.problems]
+            raise UsageError("\n".join(wrong)) from error
     return _shown(workspace, made)
 
 

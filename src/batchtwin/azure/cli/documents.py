@@ -104,8 +104,12 @@ class JobOutputDocument(StrictModel):
     mode: str | None = None
 
 
-class InvocationDocument(StrictModel):
-    """inputs.yml of `batch-endpoint invoke -f`."""
+def _as_path(value: Any) -> Any:
+    return {"path": value} if isinstance(value, str) else value
 
-    inputs: dict[str, JobInputDocument] = Field(default_factory=dict)
-    outputs: dict[str, JobOutputDocument] = Field(default_factory=dict)
+
+class InvocationDocument(StrictModel):
+    """inputs.yml of `batch-endpoint invoke -f`. A text in the place of an input or output is its path."""
+
+    inputs: dict[str, Annotated[JobInputDocument, BeforeValidator(_as_path)]] = Field(default_factory=dict)
+    outputs: dict[str, Annotated[JobOutputDocument, BeforeValidator(_as_path)]] = Field(default_factory=dict)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -18,6 +18,9 @@ from batchtwin.deployment.reference import is_reference
 from batchtwin.deployment.yaml_file import Key, YamlFile
 from batchtwin.errors import DeploymentError, Problem, UsageError
 
+# A key of `--set` with a value behind an equals sign, and one without.
+PAIR = re.compile(r"[A-Za-z_][\w.-]*=")
+DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[\w-]+)+")
 REMOTE = re.compile(r"[a-z][a-z0-9+.-]*:/", re.IGNORECASE)
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -83,12 +86,29 @@ def _as_option(problem: Problem) -> str:
 
 
 def pairs(flag: str, words: Sequence[str] | None) -> dict[str, str]:
-    """Split `KEY=VALUE` words.
+    """Split `KEY=VALUE` words; of `--set` also `KEY VALUE`, as pages of 2023 write it [A].
 
     Raises:
         UsageError: one is not of that form.
     """
-    return parse_pairs(flag, words)
+    return parse_pairs(flag, list(joined(words or ())) if flag == "--set" else words)
+
+
+def joined(words: Sequence[str]) -> Iterator[str]:
+    """Yield words with a dotted key and the value behind it as one word, `KEY=VALUE`."""
+    key = None
+    for word in words:
+        if key is not None and not PAIR.match(word):
+            yield f"{key}={word}"
+            key = None
+            continue
+        if key is not None:
+            yield key
+        key = word if DOTTED.fullmatch(word) else None
+        if key is None:
+            yield word
+    if key is not None:
+        yield key
 
 
 def given_pairs(flag: str, words: Sequence[str] | None) -> dict[str, str] | None:
