@@ -190,7 +190,10 @@ def _kind(error: BaseException) -> FailureKind:
 def _message(error: BaseException) -> str:
     if isinstance(error, (BadFileError, WrongTypeError, ScriptError, NotInPartsError)):
         return str(error)
-    return "".join(traceback.format_exception_only(type(error), error)).strip()
+    lines = traceback.format_exception_only(type(error), error)
+    if isinstance(error, SyntaxError):  # Python says what it is last, below the file and the line of code
+        lines = [*lines[-1:], *lines[:-1]]
+    return "".join(lines).strip()
 
 
 def _flush_streams() -> None:

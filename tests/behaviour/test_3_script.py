@@ -131,6 +131,9 @@ def test_init_and_shutdown(project: Project) -> None:
         ("def run(a, b, c): return []", "driver.py:1: run() has to take one argument"),
         ("def run(a, *, b): return []", "driver.py:1: run() has to take one argument"),
         ("def init(model): pass\ndef run(a): return []", "driver.py:1: init() has to take no argument"),
+        ("async def run(a): return []", "driver.py:1: run() is `async def`, and nothing awaits it: write `def`"),
+        ("async def init(): pass\ndef run(a): return []", "driver.py:1: init() is `async def`, and nothing awaits it"),
+        ("def f():\n    exec('run = 1')", "no run()"),
     ],
 )
 def test_script_is_checked_first(project: Project, script: str, text: str) -> None:
@@ -149,6 +152,10 @@ def test_script_is_checked_first(project: Project, script: str, text: str) -> No
     [
         "from sibling import run",
         "from sibling import *",
+        "try:\n    from sibling import *\nexcept ImportError:\n    raise",
+        "exec('from sibling import run')",
+        "import sibling\nglobals()['run'] = sibling.run",
+        "import sibling, sys\nsetattr(sys.modules[__name__], 'run', sibling.run)",
         "import sibling\nrun = sibling.run",
         "def run(mini_batch, more=None): return ['ok']",
         "def run(*batches): return ['ok']",

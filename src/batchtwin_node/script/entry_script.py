@@ -19,6 +19,8 @@ from batchtwin_node.script.context import MiniBatchContext, takes_context
 
 NO_RUN = "no run(); a scoring script needs `def run(mini_batch): ...` that returns a list or a DataFrame"
 NO_MLFLOW = "no module mlflow in this environment"
+# Functions that can bind names of a module.
+BINDERS = frozenset({"exec", "globals", "vars", "locals", "setattr"})
 DRIVER = "batchtwin_node.driver.mlflow_driver"
 
 
@@ -109,10 +111,11 @@ def check(folder: Path, name: str) -> None:
         text = f"{path}: no such scoring script; see code_configuration in the deployment"
         raise ScriptError(text, "scoring_script") from None
     except SyntaxError as error:
-        raise ScriptError(f"{path}:{error.lineno}: syntax error: {error.msg}") from None
+        place = f"{path}:{error.lineno}" if error.lineno else f"{path}"
+        raise ScriptError(f"{place}: syntax error: {error.msg}") from None
     except (OSError, ValueError, RecursionError) as error:
         raise ScriptError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if _is_wildcard(tree.body):
+    if _is_open(tree):
         return  # run() may come from elsewhere; the import will tell
     _check_arity(path, tree.body, "init", (0,))
     if not _check_arity(path, tree.body, "run", (1, 2)):
@@ -140,8 +143,16 @@ def _parts(name: str) -> tuple[str, ...]:
     return Path(os.path.normpath(name)).with_suffix("").parts
 
 
-def _is_wildcard(body: Sequence[ast.stmt]) -> bool:
-    return any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in body)
+def _is_open(tree: ast.AST) -> bool:
+    """Tell whether names of a module may be bound at its top by what its text does not show."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
+            return True
+        if isinstance(node, ast.Name) and node.id in BINDERS:
+            return True
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)) and _is_open(node):
+            return True
+    return False
 
 
 def _check_arity(path: Path, body: Sequence[ast.stmt], name: str, arguments: tuple[int, ...]) -> bool:
@@ -150,6 +161,8 @@ def _check_arity(path: Path, body: Sequence[ast.stmt], name: str, arguments: tup
     for node in body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name:
             bound = True
+            if isinstance(node, ast.AsyncFunctionDef):
+                raise ScriptError(f"{path}:{node.lineno}: {name}() is `async def`, and nothing awaits it: write `def`")
             if not any(_takes(node, count) for count in arguments):
                 asked = "no argument" if arguments == (0,) else "one argument, the list of file paths, or a context too"
                 raise ScriptError(f"{path}:{node.lineno}: {name}() has to take {asked}")
