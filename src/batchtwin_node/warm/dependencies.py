@@ -75,8 +75,13 @@ class Dependencies:
         self._is_noting = False
         return self._obstacle or _children(self.stayed)
 
-    def settle(self, model: str | None) -> str:
-        """Take the stamps of all files; return why no later job may use this process, or nothing."""
+    def settle(self, model: str | None, code: str | None) -> str:
+        """Take the stamps of all files; return why no later job may use this process, or nothing.
+
+        Of the `code` folder only the text was looked at, for its imports; each job has that looked at again.
+        """
+        if code is not None:
+            self._opened = {path for path in self._opened if not path.startswith(os.path.join(code, ""))}
         paths = {*self._opened, *_of_modules(), *_of_libraries(), *_of_python(), *_of_folder(model)}
         before = dict(self._stamps)
         self._stamps = [(path, stamp(path)) for path in sorted(paths) if not path.startswith(LEFT_OUT)]

@@ -60,7 +60,7 @@ def stay(config: ForkServerConfig, dependencies: Dependencies, base: dict[str, s
         gc.enable()
         os.setsid()
         os.chdir("/")
-        if not dependencies.settle(config.model):
+        if not dependencies.settle(config.model, config.script and config.script[0]):
             hide_descriptors()
             Server(Inheritance(config, dependencies, base, open_descriptors(), name), keep).serve()
     except BaseException:  # noqa: S110 - later jobs start by themselves
