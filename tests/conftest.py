@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +20,9 @@ settings.register_profile("project", deadline=None, print_blob=True)
 settings.load_profile("project")
 # Deployments of tests speak of no environment of their own; those of environments say where to run.
 os.environ.setdefault("BATCHTWIN_ENV", "here")
+# What stays warm stays for this session only. With BATCHTWIN_WARM=1 every job of the tests may be warm.
+SERVERS = tempfile.mkdtemp(prefix="batchtwin-warm-")
+os.environ["BATCHTWIN_WARM_FOLDER"] = SERVERS
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -56,6 +61,15 @@ def forked_commands() -> Iterator[None]:
     """Commands are forked from one process, which ends with the session."""
     yield
     commands.close()
+
+
+def pytest_unconfigure() -> None:
+    """Servers that stay end with the session."""
+    from batchtwin.engine.backends.warm.servers import stop_servers
+
+    os.environ["BATCHTWIN_WARM_FOLDER"] = SERVERS
+    stop_servers()
+    shutil.rmtree(SERVERS, ignore_errors=True)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

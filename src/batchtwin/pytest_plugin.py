@@ -10,6 +10,7 @@ It imports nothing of batchtwin before a test asks for the fixture.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,9 +31,11 @@ def batch_score(request: pytest.FixtureRequest, tmp_path: Path) -> BatchScore:
     """Score as `batchtwin.score` does, with the same options, in a folder below `tmp_path`.
 
     Relative paths are those of the working folder; what is not there is looked for in pytest's root folder, and in
-    that of the test's file. If the test fails, the jobs that did not complete are shown with cause and first failures.
+    that of the test's file. Jobs are warm: those of one deployment share their imports. If the test fails, the jobs
+    that did not complete are shown with cause and first failures.
     """
     import batchtwin
+    from batchtwin.engine.backends.warm.settings import is_warm
 
     results = request.node.stash.setdefault(RESULTS, [])
     folders = (Path.cwd(), request.config.rootpath, request.path.parent)
@@ -45,6 +48,7 @@ def batch_score(request: pytest.FixtureRequest, tmp_path: Path) -> BatchScore:
     def score(deployment: Any, input: Any, **options: Any) -> Result:
         if options.get("model"):
             options["model"] = find(options["model"])
+        options.setdefault("warm", is_warm(os.environ, True))
         options.setdefault("output", tmp_path / FOLDER / f"job-{len(results) + 1}")
         result = batchtwin.score(find(deployment), find(input), **options)
         results.append(result)

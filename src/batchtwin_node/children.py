@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from typing import NoReturn
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 1, 4, 15, 36
@@ -186,12 +187,14 @@ def _children() -> list[int]:
     return pids
 
 
-def supervise(controller: int) -> None:
+def supervise(controller: int, owned: Iterable[int] = (0, 1)) -> None:
     """Return in the node, a new process; this process becomes its supervisor, and ends as the node does.
 
-    `controller` is the pid of this process's parent. Scripts start processes, and those may leave the worker's group,
-    or lose the worker and the node to `kill -9`. Supervisor and node each end what is below them when the other one,
-    or the controller, ends. Linux only.
+    `controller` is the pid of this process's parent, 0 if the parent is not the controller. `owned` are descriptors of
+    the node's own: who is at their other ends sees when it ends.
+
+    Scripts start processes, and those may leave the worker's group, or lose the worker and the node to `kill -9`.
+    Supervisor and node each end what is below them when the other one, or the controller, ends. Linux only.
     """
     if sys.platform != "linux":
         return
@@ -200,19 +203,19 @@ def supervise(controller: int) -> None:
     supervisor = os.getpid()
     node = os.fork()
     if node:
-        _supervise(controller, node, signals)
+        _supervise(controller, node, signals, owned)
     signal.signal(signal.SIGTERM, _end)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
     signal_with_parent(supervisor, signal.SIGTERM)
 
 
-def _supervise(controller: int, node: int, signals: set[signal.Signals]) -> NoReturn:
+def _supervise(controller: int, node: int, signals: set[signal.Signals], owned: Iterable[int]) -> NoReturn:
     adopt_orphans()
-    # The node's pipes are its own: who reads them sees their ends when it ends.
     null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
-    os.dup2(null, 1)
-    signal_with_parent(controller, signal.SIGTERM)
+    for descriptor in owned:
+        os.dup2(null, descriptor)
+    if controller:
+        signal_with_parent(controller, signal.SIGTERM)
     pid = status = 0
     while not pid:
         if signal.sigwait(signals) == signal.SIGTERM:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from batchtwin.api.registered import find_registered
 from batchtwin.engine.backends.ray.options import RayOptions
-from batchtwin.engine.backends.warm.settings import is_default
+from batchtwin.engine.backends.warm.settings import is_warm
 from batchtwin.engine.output.remote import work_folder
 from batchtwin.engine.prepare import Request
 from batchtwin.environments.options import EnvironmentOptions
@@ -44,6 +44,7 @@ class PlanOptions(TypedDict, total=False):
 
     `env` is `"auto"`, `"here"`, `"venv"`, the path of an environment, or `"image:TAG"`; `python` a version for it.
     `split_rows` scores large files in parts of so many rows, or of a size that fits (`"auto"`).
+    `warm` keeps the imports ready for the next job; None is for what BATCHTWIN_WARM says, else no, but yes for a trial.
     """
 
     model: PathLike | None
@@ -89,7 +90,7 @@ CHOICES: Mapping[str, tuple[object, ...]] = {
 }
 LEAST: Mapping[str, float] = {"workers": 1, "ray_cpus": 0.01, "ray_gpus": 0, "ray_wait": 0, "split_rows": 1}
 FLAGS = frozenset({"force", "strict_environment", "overwrite", "hash_inputs", "strict_inputs", "retry_failed"}) | {
-    *("coalesce", "allow_builds", "follow_links")
+    *("coalesce", "warm", "allow_builds", "follow_links")
 }
 
 
@@ -109,7 +110,7 @@ def check(options: Mapping[str, Any], known: type, function: str) -> None:
         if name in CHOICES and value not in CHOICES[name]:
             allowed = ", ".join(str(choice) for choice in CHOICES[name] if choice is not None)
             raise UsageError(f"{name}={value!r}: expected one of {allowed}")
-        if name in FLAGS and not isinstance(value, bool):
+        if name in FLAGS and not isinstance(value, bool) and (name, value) != ("warm", None):
             raise UsageError(f"{name}={value!r}: expected True or False")
         if name in LEAST and value is not None and (name, value) != ("split_rows", "auto"):
             _check_number(name, value)
@@ -175,15 +176,21 @@ def request_of(deployment: PathLike, input: Path | str, options: ScoreOptions, o
         strict_inputs=options.get("strict_inputs", False),
         split_rows=options.get("split_rows"),
         coalesce=options.get("coalesce", False),
-        warm=_is_warm(options.get("warm")),
+        warm=warm_of(options, default=False),
         overrides=overrides,
         ray=ray_of(options),
         environment=_environment_of(options),
     )
 
 
-def _is_warm(choice: bool | None) -> bool:
-    return is_default(os.environ) if choice is None else choice
+def warm_of(options: PlanOptions, *, default: bool) -> bool:
+    """Return whether a job is warm: as its option says, else as the environment does.
+
+    Raises:
+        UsageError: the environment says neither.
+    """
+    choice = options.get("warm")
+    return is_warm(os.environ, default) if choice is None else choice
 
 
 def _environment_of(options: ScoreOptions) -> EnvironmentOptions:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from batchtwin.api.data import Input, as_rows, location_of, with_data
-from batchtwin.api.options import PlanOptions, ScoreOptions, check, overrides_of, request_of
+from batchtwin.api.options import PlanOptions, ScoreOptions, check, overrides_of, request_of, warm_of
 from batchtwin.api.registered import registered
 from batchtwin.api.watch import Watch, watch_for
 from batchtwin.engine.prepare import Prepared, Request, place_request, prepare, resolve
@@ -74,6 +74,7 @@ def plan(
     check(options, PlanOptions, "plan")
     location = location_of(input) if input is not None else ""
     overrides = overrides_of(options.get("set"))
+    options["warm"] = warm_of(options, default=True)
     request = request_of(deployment, location or "", cast(ScoreOptions, options), overrides)
     return look_ahead(request, watch_for(progress), trial=trial, data=None if location else input)
 

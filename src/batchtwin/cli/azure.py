@@ -27,11 +27,18 @@ def serve(
     allow_private: Annotated[
         bool, typer.Option("--allow-private", help="Let jobs fetch input from this machine and private networks.")
     ] = False,
+    warm: Annotated[
+        bool | None,
+        typer.Option("--warm/--no-warm", help="Keep the imports of a job for the next one, for ten minutes."),
+    ] = None,
 ) -> None:
     """Serve the local workspace to the Azure SDK, until Ctrl-C: in another shell, eval "$(batchtwin env)"."""
     from batchtwin.azure.rest.commands import run_server
+    from batchtwin.engine.backends.warm.settings import WARM
     from batchtwin.inputs.public_web import ALLOW_PRIVATE
 
+    if warm is not None:
+        os.environ[WARM] = "1" if warm else "0"
     if allow_private:
         os.environ[ALLOW_PRIVATE] = "1"
     run_server(host, port, http_port if http_port is not None else 8480 if port else 0)

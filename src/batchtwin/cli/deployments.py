@@ -22,6 +22,7 @@ from batchtwin.cli.options import (
     PythonVersion,
     SplitRows,
     StrictEnvironment,
+    Warm,
     Workers,
 )
 from batchtwin.deployment.overrides import parse_set
@@ -44,13 +45,14 @@ def plan(
     trial: Annotated[
         bool, typer.Option("--try", help="Run one mini-batch, and compare its time with the timeout.")
     ] = False,
+    warm: Warm = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what would run, and what is wrong, in a second; score nothing (or, with --try, one mini-batch).
 
     Without --input: all but the data.
     """
-    from batchtwin.api.options import ScoreOptions, parse_rows, request_of
+    from batchtwin.api.options import ScoreOptions, parse_rows, request_of, warm_of
     from batchtwin.api.plans import look_ahead
     from batchtwin.api.watch import Silent, Watch
 
@@ -63,7 +65,9 @@ def plan(
         python=python,
         force=force,
         strict_environment=strict_environment,
+        warm=warm,
     )
+    options["warm"] = warm_of(options, default=True)
     location = parse_location(input) if input is not None else ""
     request = request_of(deployment, location, options, parse_set(overrides))
     preview = look_ahead(request, Watch(note, Silent), trial=trial)

@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterator
 from typing import Any, Optional, Tuple
 
+from batchtwin_node.children import open_descriptors
+
 Stamp = Optional[Tuple[int, int, int, int]]
 # These show the state of the machine, not files.
 LEFT_OUT = ("/proc/", "/sys/", "/dev/", "/memfd:")
@@ -44,7 +46,7 @@ class Dependencies:
         self._obstacle = ""
         self.stayed: set[int] = set()
         self._stamps: list[tuple[str, Stamp]] = []
-        self._open_before = set(os.listdir("/proc/self/fd"))
+        self._open_before = open_descriptors()
         sys.addaudithook(self._hear)
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -68,15 +70,20 @@ class Dependencies:
         """Note again, in a process that was forked from one that has closed."""
         self._since = time.time_ns()
         self._is_noting = True
-        self._open_before = set(os.listdir("/proc/self/fd"))
+        self._open_before = open_descriptors()
 
     def close(self) -> str:
         """Note nothing more until `reopen`; return why no later job may use this process, as far as that is known."""
         self._is_noting = False
         return self._obstacle or _children(self.stayed)
 
-    def settle(self, model: str | None) -> str:
-        """Take the stamps of all files; return why no later job may use this process, or nothing."""
+    def settle(self, model: str | None, code: str | None) -> str:
+        """Take the stamps of all files; return why no later job may use this process, or nothing.
+
+        Of the `code` folder only the text was looked at, for its imports; each job has that looked at again.
+        """
+        if code is not None:
+            self._opened = {path for path in self._opened if not path.startswith(os.path.join(code, ""))}
         paths = {*self._opened, *_of_modules(), *_of_libraries(), *_of_python(), *_of_folder(model)}
         before = dict(self._stamps)
         self._stamps = [(path, stamp(path)) for path in sorted(paths) if not path.startswith(LEFT_OUT)]
@@ -92,13 +99,9 @@ class Dependencies:
 
     def _open_obstacle(self) -> str:
         """Say what is open that jobs would share: a connection, or a file that is read from its place."""
-        for name in set(os.listdir("/proc/self/fd")) - self._open_before:
-            try:
-                about, target = os.fstat(int(name)), os.readlink(f"/proc/self/fd/{name}")
-            except OSError:  # the one that listed the folder
-                continue
-            if not stat.S_ISCHR(about.st_mode):
-                return f"it left {target} open"
+        for descriptor in open_descriptors() - self._open_before:
+            if not stat.S_ISCHR(os.fstat(descriptor).st_mode):
+                return f"it left {os.readlink(f'/proc/self/fd/{descriptor}')} open"
         return ""
 
     def changed(self) -> str:

@@ -6,6 +6,7 @@ Both are the job's own: they have its folder, its environment and its streams, a
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -32,9 +33,10 @@ def become_node(
         name_process(server.name)
         os.setsid()
         os.fchdir(streams[3])
-        supervise(os.getppid())
+        own = [*streams[:3], connection.fileno()]
+        _close_all_but({*server.known, *own, alive})
+        supervise(0, own)  # a server that is killed takes no job with it
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        _close_all_but({*server.known, *streams[:3], connection.fileno(), alive, ours.fileno(), theirs.fileno()})
         node = os.getpid()
         pid = os.fork()
         if not pid:
@@ -60,6 +62,7 @@ def _become_fork_server(job: StartJob, server: Inheritance, control: socket.sock
 
     show_descriptors()
     die_with_parent(node)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the node handles it
     for stream in (1, 2):
         printed = os.pread(stream, os.fstat(stream).st_size, 0)
         copy = os.memfd_create("printed")

@@ -60,7 +60,7 @@ def stay(config: ForkServerConfig, dependencies: Dependencies, base: dict[str, s
         gc.enable()
         os.setsid()
         os.chdir("/")
-        if not dependencies.settle(config.model):
+        if not dependencies.settle(config.model, config.script and config.script[0]):
             hide_descriptors()
             Server(Inheritance(config, dependencies, base, open_descriptors(), name), keep).serve()
     except BaseException:  # noqa: S110 - later jobs start by themselves
@@ -88,6 +88,7 @@ class Job:
     def __init__(self, pid: int, alive: int, connection: socket.socket) -> None:
         self.pid, self.alive, self.connection = pid, alive, connection
         self.deadline = 0.0
+        self.is_told = False
 
 
 class Server:
@@ -163,7 +164,9 @@ class Server:
         now = time.monotonic()
         for job in self._jobs.values():
             if job.deadline and now > job.deadline:
-                os.kill(job.pid, signal.SIGKILL)
+                # Its supervisor kills the node first; the next time it is killed itself.
+                os.kill(job.pid, signal.SIGKILL if job.is_told else signal.SIGTERM)
+                job.is_told, job.deadline = True, now + SHUTDOWN_SECONDS
         if not self._jobs and not self._is_stopping:
             if self._left() <= 0:
                 self._retire()

@@ -141,6 +141,7 @@ def run(store: Store, row: RowMapping, folder: Path, watch: Watch) -> tuple[JobS
 def score(store: Store, row: RowMapping, folder: Path, watch: Watch) -> Result:
     """Run the job through the engine."""
     from batchtwin.engine.backends.choice import backend_for
+    from batchtwin.engine.backends.warm.settings import is_warm
     from batchtwin.engine.new_job import new_job
     from batchtwin.engine.prepare import Request, place_request, prepare, resolve
     from batchtwin.workspace.entities import JobStatus
@@ -154,6 +155,7 @@ def score(store: Store, row: RowMapping, folder: Path, watch: Watch) -> Result:
         folder / "deployment.yml",
         fetched(store, row, watch),
         output=folder,
+        warm=is_warm(os.environ, True),
         environment=environment_options(),
     )
     resolved = resolve(request)

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from batchtwin.engine.backends.warm import settings
+from batchtwin.errors import UsageError
 from batchtwin_node.codec import CodecError, any_from_json, to_json
 from batchtwin_node.warm import sockets
 from batchtwin_node.warm.messages import FROM_SERVER, State, Stop, Tell
@@ -32,7 +33,7 @@ def warm_servers() -> list[WarmServer]:
     """Return the servers that answer, the most recently used last.
 
     Raises:
-        OSError: their folder is not this user's alone, or cannot be read.
+        UsageError: their folder is not this user's alone, or cannot be read.
     """
     with _folder() as folder:
         if folder is None:
@@ -45,7 +46,7 @@ def stop_servers() -> int:
     """End all servers, each after its last job; return how many. One that does not answer is killed.
 
     Raises:
-        OSError: their folder is not this user's alone, or cannot be read.
+        UsageError: their folder is not this user's alone, or cannot be read.
     """
     with _folder() as folder:
         if folder is None:
@@ -64,6 +65,8 @@ def _folder() -> Iterator[int | None]:
     except FileNotFoundError:
         yield None
         return
+    except OSError as error:
+        raise UsageError(str(error)) from None
     try:
         yield folder
     finally:

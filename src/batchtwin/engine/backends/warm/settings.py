@@ -25,14 +25,16 @@ def is_possible() -> bool:
     return sys.platform == "linux" and not os.environ.get(OFF)
 
 
-def is_default(environ: Mapping[str, str]) -> bool:
-    """Whether jobs are warm that do not say.
+def is_warm(environ: Mapping[str, str], default: bool) -> bool:
+    """Whether jobs are warm that do not say; `default` is for where the environment does not say either.
 
     Raises:
         UsageError: the variable says neither.
     """
     text = environ.get(WARM, "").strip().lower()
-    if text in ("", "0", "false", "no", "off"):
+    if not text:
+        return default
+    if text in ("0", "false", "no", "off"):
         return False
     if text in ("1", "true", "yes", "on"):
         return True
