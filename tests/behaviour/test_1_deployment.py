@@ -142,6 +142,14 @@ def test_dropped_keys(good: Project, change: dict[str, Any]) -> None:
     assert "move it under settings:" in refusal(plan(good, change))
 
 
+@pytest.mark.ours("1", "All that is wrong with a deployment is told at once, keys in the wrong place too.")
+def test_all_problems_at_once(good: Project) -> None:
+    text = refusal(plan(good, {"error_threshold": 3, "colour": "red", "name": "x"}))
+    assert "error_threshold: would be dropped" in text
+    assert "colour: unknown key" in text
+    assert "name: 'x' must be" in text
+
+
 @pytest.mark.ours("1", "A settings block without type is refused: add type: model.")
 def test_settings_without_type(good: Project) -> None:
     assert "settings: belongs to the newer layout; add type: model" in refusal(plan(good, {"type": None}))

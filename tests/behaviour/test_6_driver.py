@@ -165,6 +165,17 @@ def test_extra_columns(added: Finished) -> None:
     assert len(rows(added, "plain.csv")) == 3, "column z"
 
 
+@pytest.mark.ours(
+    "6", "A whole number that is written as a float is never rounded: it is exact, or refused with its row."
+)
+@pytest.mark.parametrize("value", ["9007199254740992.5", "-9223372036854775809.0", "1e19"])
+def test_large_whole_numbers(score: Score, value: str) -> None:
+    done = score("add", {"large.csv": f"n,x,s\n1,2,a\n{value},2,b\n"})
+    assert done.code == 1
+    [failure] = done.failures
+    assert (failure["row"], failure["column"], failure["value"]) == (1, "n", value)
+
+
 @pytest.mark.ours("6", "Optional columns may be absent or empty.")
 def test_optional_columns(added: Finished) -> None:
     assert rows(added, "empty-optional.csv") == [["0", "4.0"], ["1", "6.0"]]

@@ -155,6 +155,10 @@ def test_the_next_run_has_the_imports_of_the_one_before(edited: Project, monkeyp
             assert "1 added, 1 removed" in watch.next()
             logs = (edited.folder / "runs/run-2/logs").rglob("*.txt")
             assert any("from a warm server" in path.read_text() for path in logs)
+            watch.rewrite(5)
+            assert "3 added, 3 removed" in watch.next(), "an edit is seen"
+            logs = (edited.folder / "runs/run-3/logs").rglob("*.txt")
+            assert any("from a warm server" in path.read_text() for path in logs), "as the imports are the same"
     finally:
         batchtwin("environments", "stop")
 
