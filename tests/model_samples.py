@@ -7,6 +7,7 @@ import json
 import shutil
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -102,10 +103,13 @@ def _requirement(package: str) -> str:
         return package
     source = HERE / "packages" / f"{package}.py"
     folder = BUILD / "wheels" / hashlib.sha256(source.read_bytes()).hexdigest()[:12]
-    if not folder.exists():
-        folder.mkdir(parents=True)
-        wheel(folder, package, "2.0.0", text=source.read_text())
-    [path] = folder.iterdir()
+    folder.mkdir(parents=True, exist_ok=True)
+    if not list(folder.glob("*.whl")):
+        # Written beside and renamed: a run that is interrupted leaves no half of one.
+        with TemporaryDirectory(dir=folder) as beside:
+            made = wheel(Path(beside), package, "2.0.0", text=source.read_text())
+            made.rename(folder / made.name)
+    [path] = folder.glob("*.whl")
     return f"{package} @ {path.as_uri()}"
 
 
