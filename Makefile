@@ -143,9 +143,9 @@ $(REAL_AZ): tests/azure/real-az.txt | $(DEV)
 	@scripts/setup.sh --bare $(@D) tests/azure/real-az.txt
 	@touch $@
 
-.PHONY: test coverage test-container test-azurite test-ray test-pythons test-browser test-zoo test-all
+.PHONY: test coverage test-container test-azurite test-ray test-pythons test-browser test-zoo test-samples test-all
 test: $(DEV) $(OLD_SDK) $(REAL_AZ) ## all tests that need no container engine and no network (PYTEST_FLAGS)
-	@$(BIN)/pytest -m "not container and not azurite and not pythons and not ray and not browser and not zoo" --numprocesses $(PROCESSES) --dist worksteal --durations 25 $(PYTEST_FLAGS)
+	@$(BIN)/pytest -m "not container and not azurite and not pythons and not ray and not browser and not zoo and not samples" --numprocesses $(PROCESSES) --dist worksteal --durations 25 $(PYTEST_FLAGS)
 
 # Every process of every job is traced, which takes half as long again: not for each change.
 coverage: PYTEST_FLAGS += --cov
@@ -196,7 +196,11 @@ browser-lock: $(VENV) ### compile tests/browser/requirements.txt again from requ
 test-zoo: $(DEV) ## models of many flavors, each value compared with MLflow's, in an environment below build/pythons/ (PYTEST_FLAGS)
 	@$(BIN)/pytest -m zoo $(TWO) tests/zoo --durations 10 $(PYTEST_FLAGS)
 
-test-all: test test-container test-azurite test-ray test-pythons test-browser test-zoo ## all seven
+# Two processes: each has a server and a client that mostly wait for jobs.
+test-samples: $(DEV) ## the six model samples, by CLI and SDK, in environments below build/samples/ (PYTEST_FLAGS)
+	@$(BIN)/pytest -m samples --numprocesses 2 tests/azure/server/samples --durations 10 $(PYTEST_FLAGS)
+
+test-all: test test-container test-azurite test-ray test-pythons test-browser test-zoo test-samples ## all eight
 
 # What git tracks or would track.
 FILES = git ls-files --cached --others --exclude-standard -z

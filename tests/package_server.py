@@ -24,13 +24,18 @@ def sdist(touched: Path) -> bytes:
     return buffer.getvalue()
 
 
-def wheel(folder: Path, name: str, version: str = "1.0", requires: tuple[str, ...] = (), script: str = "") -> Path:
-    """Write a wheel with one module of its name; `script` is a console script that prints the module's version."""
+def wheel(
+    folder: Path, name: str, version: str = "1.0", requires: tuple[str, ...] = (), script: str = "", text: str = ""
+) -> Path:
+    """Write a wheel with one module of its name; `script` is a console script that prints the module's version.
+
+    `text` is the module's, in the place of one that only has the version.
+    """
     module = name.replace("-", "_")
     info = f"{module}-{version}.dist-info"
     metadata = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}", *(f"Requires-Dist: {r}" for r in requires)]
     files = {
-        f"{module}.py": f"VERSION = {version!r}\ndef main():\n    print(VERSION)\n",
+        f"{module}.py": text or f"VERSION = {version!r}\ndef main():\n    print(VERSION)\n",
         f"{info}/METADATA": "\n".join(metadata) + "\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }

@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import json
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -135,15 +135,10 @@ REFUSED = [
 SCRIPT = "def run(mini_batch): return [path.rsplit('/', 1)[-1] for path in mini_batch]\n"
 
 
-def ids(rows: list[Any]) -> list[str]:
-    """Names of the tests of a table."""
-    return [f"{row[0]}: {row[1].replace(WORKSPACE, 'WORKSPACE').replace('/', '|')}" for row in rows]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with the files that the pages show, and its workspace, where the commands of `PREPARE` have run."""
-    folder = tmp_path_factory.mktemp("documented")
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder with the files that the pages show, and an empty workspace."""
+    folder = tmp_path
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("BATCHTWIN_WORKSPACE", str(folder / "workspace"))
@@ -174,64 +169,56 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-Said = Callable[[str], str]
-
-
-@pytest.fixture
-def said(folder: Path, capsys: pytest.CaptureFixture[str]) -> Said:
-    """Run a command, which must succeed; returns what it prints."""
-
-    def run_words(words: str) -> str:
-        assert run(shlex.split(words)) == 0
-        return capsys.readouterr().out
-
-    return run_words
-
-
-@pytest.mark.parametrize(("page", "words", "text"), PREPARE, ids=ids(PREPARE))
-def test_what_pages_prepare(page: str, words: str, text: str | None, said: Said) -> None:
-    printed = said(words)
-    assert (text or "") in printed
-    assert text is not None or printed == ""
-
-
-@pytest.fixture(scope="module")
-def jobs(folder: Path) -> list[str]:
-    """The jobs that the pages start: all at once, so that none waits for the test of another."""
-    names = []
-    for _, words, _ in INVOCATIONS:
-        out = io.StringIO()
+def said(words: str) -> tuple[int, str]:
+    """Run a command; returns its exit code, and what it prints or what its error says."""
+    out = io.StringIO()
+    try:
         with redirect_stdout(out):
-            assert run(shlex.split(words)) == 0
-        names.append(json.loads(out.getvalue())["name"])
-    return names
+            code = run(shlex.split(words))
+    except CommandError as error:
+        return error.exit_code, str(error)
+    return code, out.getvalue()
 
 
-@pytest.mark.parametrize("row", range(len(INVOCATIONS)), ids=ids(INVOCATIONS))
-def test_how_pages_invoke(row: int, jobs: list[str], folder: Path) -> None:
-    expected = INVOCATIONS[row][2]
+def test_the_commands_of_the_pages_in_their_order(folder: Path) -> None:
+    """One test, for each command needs what those before it have made."""
+    wrong = list(differing(PREPARE))
+    jobs = [json.loads(said(words)[1])["name"] for _, words, _ in INVOCATIONS]
+    wrong += [f"{words}: {text}" for _, words, text in REFUSED if not is_refused(words, text)]
+    for name, (page, words, expected) in zip(jobs, INVOCATIONS, strict=True):
+        wrong += [f"{page}: {words}: {problem}" for problem in problems(name, expected, folder)]
+    wrong += list(differing(AFTER))
+    assert wrong == []
+
+
+def differing(rows: Sequence[tuple[str, str, str | None]]) -> Iterator[str]:
+    """Run commands that must succeed; yield those that print something else."""
+    for page, words, text in rows:
+        code, printed = said(words)
+        if code != 0 or (text or "") not in printed or (text is None and printed):
+            yield f"{page}: {words}: {code}: {printed}"
+
+
+def is_refused(words: str, text: str) -> bool:
+    """Whether a command ends with an error of one line that has this text."""
+    code, error = said(words)
+    return code != 0 and text in error and "\n" not in error
+
+
+def problems(name: str, expected: dict[str, Any], folder: Path) -> Iterator[str]:
+    """Wait for a job; yield what is not as expected."""
     with Workspace.open() as workspace:
-        wait_for(lambda: workspace.jobs.get(jobs[row]).status.is_final)
-        job = workspace.jobs.get(jobs[row])
-    assert (job.status.value, job.name) == ("Completed", expected.get("name", job.name))
-    assert job.experiment == expected.get("experiment", job.experiment)
+        wait_for(lambda: workspace.jobs.get(name).status.is_final)
+        job = workspace.jobs.get(name)
+    if (job.status.value, job.name) != ("Completed", expected.get("name", job.name)):
+        yield f"{job.name} is {job.status.value}"
+        return
+    if job.experiment != expected.get("experiment", job.experiment):
+        yield f"experiment {job.experiment}"
     manifest = json.loads((job.output / "manifest.json").read_text())
-    assert manifest["mini_batches"] == expected.get("batches", 3)
+    if manifest["mini_batches"] != expected.get("batches", 3):
+        yield f"{manifest['mini_batches']} mini-batches"
     if "output" in expected:
         written = folder / "workspace/datastores/workspaceblobstore" / expected["output"]
-        assert sorted(written.read_text().split()) == ["00.txt", "01.txt", "02.txt"]
-
-
-@pytest.mark.parametrize(("page", "words", "text"), REFUSED, ids=ids(REFUSED))
-def test_what_does_not_run_here_is_said(page: str, words: str, text: str, folder: Path) -> None:
-    with pytest.raises(CommandError) as caught:
-        run(shlex.split(words))
-    assert text in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(("page", "words", "text"), AFTER, ids=ids(AFTER))
-def test_what_pages_do_with_a_job(page: str, words: str, text: str | None, said: Said) -> None:
-    printed = said(words)
-    assert (text or "") in printed
-    assert text is not None or printed == ""
+        if sorted(written.read_text().split()) != ["00.txt", "01.txt", "02.txt"]:
+            yield written.read_text()

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
-from served import Server
+from served import HOME, Server
 
 from support import COMMAND, DEADLINE, Finished, Project, batchtwin, wait_for
 
@@ -146,6 +146,14 @@ def test_check_says_in_one_line_whether_it_can_be_reached(start: Callable[..., S
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith(f"{origin}: not reachable: ")
     assert done.err.count("\n") == 1
+
+
+def test_az_gives_the_token_of_the_server(untouched: Server) -> None:
+    words = ("--resource", "https://ml.azure.com", "--query", "accessToken", "-o", "tsv")
+    done = batchtwin("account", "get-access-token", *words, env=untouched.environment)
+    assert (done.code, done.err) == (0, "")
+    headers = {"Authorization": f"Bearer {done.out.strip()}"}
+    assert untouched.ask("GET", f"{untouched.connection.origin}{HOME}/batchEndpoints", headers=headers).status == 200
 
 
 def test_without_a_server_env_says_so(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from batchtwin.azure import web
 from batchtwin.azure.cli.command import NOT_FOUND, CommandError
 from batchtwin.azure.cli.options import option
 from batchtwin.azure.cli.views import LOCAL
-from batchtwin.workspace.workspace import Workspace
 
 ExtensionName = Annotated[str, option("--name", "-n", help="Name of the extension.")]
 DEFAULTS = {"group": LOCAL, "workspace": LOCAL, "location": LOCAL}
@@ -48,11 +47,13 @@ def login(
 
 
 def get_access_token(
-    workspace: Workspace,
     resource: Annotated[str, option("--resource", help="As in https://ml.azure.com.")] = "https://management.azure.com",
 ) -> dict[str, Any]:
     """Get a token for requests to the server of this workspace, which has to run."""
-    token, expires = web.access_token(workspace.root, resource)
+    from batchtwin.workspace.workspace import Workspace
+
+    with Workspace.open() as workspace:
+        token, expires = web.access_token(workspace.root, resource)
     local = datetime.fromtimestamp(expires).strftime("%Y-%m-%d %H:%M:%S.%f")
     tenant = {"subscription": LOCAL, "tenant": LOCAL, "tokenType": "Bearer"}
     return {"accessToken": token, "expiresOn": local, "expires_on": expires, **tenant}
