@@ -22,7 +22,9 @@ for experiment in client.search_experiments():
                  for name in names]
         points = {key: len(client.get_metric_history(found.info.run_id, key)) for key in found.data.metrics}
         runs.append({"params": found.data.params, "points": points, "status": found.info.status, "files": files,
-                     "who": found.data.tags.get("who")})
+                     "who": found.data.tags.get("who"),
+                     "datasets": {each.dataset.name: {tag.key: tag.value for tag in each.tags}
+                                  for each in found.inputs.dataset_inputs}})
 print(json.dumps(runs))
 """
 

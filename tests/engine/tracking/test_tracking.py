@@ -80,6 +80,22 @@ def test_runs_that_the_script_starts_go_into_the_one_run(project: Project, tmp_p
     assert "3 values did not fit in one run" in done.err
 
 
+def test_datasets_are_inputs_of_the_run(project: Project, tmp_path: Path) -> None:
+    project.script = """
+import mlflow, pandas
+
+def run(mini_batch):
+    table = pandas.DataFrame({"a": [1]})
+    mlflow.log_input(mlflow.data.from_pandas(table, name="scored"), context="scoring", tags={"site": "1"})
+    return mini_batch
+"""
+    done = project.score(env={"MLFLOW_TRACKING_URI": f"{tmp_path}/runs"})
+    assert done.code == 0, done.err
+    (found,) = shown(f"{tmp_path}/runs", tmp_path)
+    assert found["datasets"] == {"scored": {"mlflow.data.context": "scoring", "site": "1"}}
+    assert "the job logged 1 dataset" in done.err
+
+
 def test_a_script_may_choose_an_experiment(project: Project) -> None:
     project.script = SCRIPT.replace("def run", "mlflow.set_experiment('mine')\n\ndef run")
     done = project.score()

@@ -52,7 +52,8 @@ class RunWriter:
         self._in_batches("tags", [RunTag(key, value) for key, value in logged.tags.items()], MOST_TEXTS)
 
     def artifacts(self) -> None:
-        """Write the artifacts, through copies: a script may change a file while it is read."""
+        """Write the datasets, and the artifacts through copies: a script may change a file while it is read."""
+        self._datasets()
         artifacts = self._reader.artifacts()
         if not artifacts:
             return
@@ -68,6 +69,17 @@ class RunWriter:
                 except OSError:
                     self.refused += 1
             self._client.log_artifacts(self._run, folder)
+
+    def _datasets(self) -> None:
+        for use in self._reader.datasets():
+            try:
+                from mlflow.entities import Dataset, DatasetInput, InputTag
+
+                dataset = Dataset.from_dictionary(dict(use.facts))
+                tags = [InputTag(key, value) for key, value in use.tags]
+                self._client.log_inputs(self._run, [DatasetInput(dataset, tags)])
+            except Exception:  # MLflow before 2.4 has no datasets
+                self.refused += 1
 
     def _in_batches(self, kind: str, entries: Sequence[Any], most: int) -> None:
         for first in range(0, len(entries), most):
@@ -115,6 +127,7 @@ def _kept(reader: LogReader) -> str:
 def counts(reader: LogReader) -> str:
     """Say how much was logged."""
     amounts = {"parameter": len(reader.params), "metric": len(reader.metrics), "artifact": len(reader.artifacts())}
+    amounts["dataset"] = len(reader.datasets())
     words = [f"{count} {name}{'' if count == 1 else 's'}" for name, count in amounts.items() if count]
     return ", ".join(words) or f"{len(reader.tags)} tags"
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from batchtwin import safe_open
+from batchtwin.engine.tracking.datasets import MOST, DatasetUse, uses_of
 from batchtwin_node.script.tracking import FOLDER
 
 # Of one job. MLflow takes 6,000 characters in a value and 250 in a key.
@@ -71,7 +72,7 @@ class LogReader:
     def is_empty(self) -> bool:
         """Whether nothing was logged."""
         kinds = ("params", "metrics", "tags", "artifacts")
-        return not any(True for kind in kinds for _ in self._files(kind)) and not self._models()
+        return not any(True for kind in kinds for _ in self._files(kind)) and not self._models() and not self.datasets()
 
     def take(self) -> Logged:
         """Return what is new since the last call."""
@@ -97,6 +98,15 @@ class LogReader:
                 path = f"{model}/{file.relative_to(folder).as_posix()}"
                 artifacts.setdefault(path, Artifact(file, path))
         return list(artifacts.values())[:MOST_ARTIFACTS]
+
+    def datasets(self) -> list[DatasetUse]:
+        """Return the datasets that were logged as inputs, each use once."""
+        uses: dict[DatasetUse, None] = {}
+        for store in self._stores():
+            for experiment in _folders(store):
+                for run in _folders(experiment):
+                    uses |= dict.fromkeys(uses_of(experiment, run, self._root))
+        return list(uses)[:MOST]
 
     def copy(self, artifact: Artifact, target: Path, most: int = MOST_BYTES) -> int:
         """Copy an artifact to a new file, a block at a time; return its size.
