@@ -212,7 +212,6 @@ def test_a_text_is_spelled_by_its_owner(pattern: str) -> None:
 # Who asks whether a text is a URL: those who take it from a person. Others ask the request or the inputs.
 DOORS = {
     "batchtwin.api.data",
-    "batchtwin.cli.watch",
     "batchtwin.deployment.model",
     "batchtwin.doctor.deployment",
     "batchtwin.engine.backends.fetching",

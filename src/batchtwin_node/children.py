@@ -173,7 +173,7 @@ def end_children() -> None:
 
 def _children() -> list[int]:
     """Return the pids of this process's children, warm servers left out."""
-    own, pids = os.getpid(), []
+    parent, pids = os.getpid(), []
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             try:
@@ -182,7 +182,7 @@ def _children() -> list[int]:
                     head, _, tail = stat.read().rpartition(b")")
             except OSError:  # it has ended
                 continue
-            if int(tail.split()[1]) == own and head.partition(b"(")[2] != STAYS.encode():
+            if int(tail.split()[1]) == parent and head.partition(b"(")[2] != STAYS.encode():
                 pids.append(int(entry))
     return pids
 

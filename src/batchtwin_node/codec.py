@@ -155,8 +155,8 @@ def _float(value: Any) -> float:
 
 def _tuple(arguments: Any) -> Check:
     if arguments[-1] is Ellipsis:
-        each = _check(arguments[0])
-        return lambda value: tuple(map(each, _typed(value, list)))
+        check_item = _check(arguments[0])
+        return lambda value: tuple(map(check_item, _typed(value, list)))
     checks = [_check(argument) for argument in arguments]
 
     def check(value: Any) -> tuple[Any, ...]:

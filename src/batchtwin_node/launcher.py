@@ -22,9 +22,9 @@ def worker_name(number: int, nodes: int, node: int | None = None) -> str:
     return f"node{number % nodes}/process{number // nodes:03}"
 
 
-def forkserver_environment(machine: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+def forkserver_environment(machine: Mapping[str, str], variables: Mapping[str, str]) -> dict[str, str]:
     """Return what the workers' environments have in common: the machine's, one thread each, the deployment's own."""
-    return {**dict.fromkeys(THREAD_VARIABLES, "1"), "MLFLOW_DISABLE_TELEMETRY": "true", **machine, **own}
+    return {**dict.fromkeys(THREAD_VARIABLES, "1"), "MLFLOW_DISABLE_TELEMETRY": "true", **machine, **variables}
 
 
 def worker_environment(context: JobContext, machine: Mapping[str, str]) -> dict[str, str]:

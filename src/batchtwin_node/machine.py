@@ -7,22 +7,22 @@ from pathlib import Path
 from typing import Iterator
 
 CGROUPS = Path("/sys/fs/cgroup")
-OWN = Path("/proc/self/cgroup")
+CGROUP = Path("/proc/self/cgroup")
 
 
-def cpus(cgroups: Path = CGROUPS, own: Path = OWN) -> int:
+def cpus(cgroups: Path = CGROUPS, cgroup: Path = CGROUP) -> int:
     """Return how many CPUs this process may use: those it is bound to, at most its control group's quota, at least 1.
 
     A quota of one CPU and a half counts as 2: two workers are busy for three quarters of the time.
     """
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min([bound, *_quotas(cgroups, own)]))
+    return max(1, min([bound, *_quotas(cgroups, cgroup)]))
 
 
-def _quotas(cgroups: Path, own: Path) -> Iterator[int]:
+def _quotas(cgroups: Path, cgroup: Path) -> Iterator[int]:
     """The quotas of the group of this process and of those above it, in whole CPUs, rounded up."""
     try:
-        lines = own.read_text().splitlines()
+        lines = cgroup.read_text().splitlines()
     except OSError:
         return
     for line in lines:

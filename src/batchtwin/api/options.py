@@ -227,14 +227,14 @@ def ray_of(options: RayChoice) -> RayOptions | None:
         tuple(options.get("ray_env") or ()),
     )
     if options.get("pool") != "ray":
-        said = {
+        is_given = {
             "--ray-address": address != default,
             "--ray-cpus": choice.cpus != RayOptions.cpus,
             "--ray-gpus": choice.gpus != RayOptions.gpus,
             "--ray-wait": choice.wait != RayOptions.wait,
             "--ray-env": bool(choice.environment),
         }
-        if idle := [name for name, is_said in said.items() if is_said]:
+        if idle := [name for name, is_said in is_given.items() if is_said]:
             raise UsageError(f"{idle[0]}: is for --pool ray; add that, or leave it out")
         return None
     if missing := [name for name in choice.environment if name not in os.environ]:

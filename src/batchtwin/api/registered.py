@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from batchtwin.environments.named import NamedEnvironment
     from batchtwin.workspace.workspace import Workspace
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 def registered(reference: str) -> NamedEnvironment | None:
@@ -53,7 +53,7 @@ def _model(workspace: Workspace, reference: str) -> Path | None:
         return None
 
 
-def _in_workspace(look_up: Callable[[Workspace], Found | None]) -> Found | None:
+def _in_workspace(look_up: Callable[[Workspace], Result | None]) -> Result | None:
     """Look something up in the workspace; None if there is none. It is not made."""
     try:
         from batchtwin.workspace.database.store import Store

@@ -159,11 +159,11 @@ class Connection:
         try:
             context = ssl.create_default_context(cafile=str(self.bundle))
             opener = build_opener(ProxyHandler({}), HTTPSHandler(context=context))
-            asked = Request(identity, headers={"X-IDENTITY-HEADER": variables["IDENTITY_HEADER"]})  # noqa: S310 - http
-            with opener.open(asked, timeout=CHECK_SECONDS) as answer:
+            request = Request(identity, headers={"X-IDENTITY-HEADER": variables["IDENTITY_HEADER"]})  # noqa: S310 - http
+            with opener.open(request, timeout=CHECK_SECONDS) as answer:
                 token = json.load(answer)["access_token"]
-            asked = Request(f"{self.origin}/subscriptions", headers={"Authorization": f"Bearer {token}"})  # noqa: S310
-            opener.open(asked, timeout=CHECK_SECONDS).close()
+            request = Request(f"{self.origin}/subscriptions", headers={"Authorization": f"Bearer {token}"})  # noqa: S310
+            opener.open(request, timeout=CHECK_SECONDS).close()
         except HTTPError as error:
             error.close()
             raise NoServerError(f"{error.url}: answers {error.code}: it is another server's; {advice}") from None

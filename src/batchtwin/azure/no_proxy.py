@@ -12,8 +12,8 @@ EVERY_HOST = "*"
 def own(environ: Mapping[str, str], added: str = "") -> dict[str, str]:
     """Return those that the user has, without the hosts that `extended` added."""
     end = f",{added}" if added else ""
-    found = {name: f",{environ.get(name, '')}".removesuffix(end)[1:] for name in NAMES}
-    return {name: value for name, value in found.items() if value}
+    values = {name: f",{environ.get(name, '')}".removesuffix(end)[1:] for name in NAMES}
+    return {name: value for name, value in values.items() if value}
 
 
 def extended(user: Mapping[str, str], hosts: str) -> dict[str, str]:

@@ -40,10 +40,10 @@ class Finder(importlib.abc.MetaPathFinder):
 def complete(module: Any) -> None:
     """Have `from_config` look where AZUREML_CONFIG says after it has found nothing."""
     client: Any = getattr(module, "MLClient", None)
-    own = getattr(client, "__dict__", {}).get("from_config")
-    if not isinstance(own, classmethod):
+    method = getattr(client, "__dict__", {}).get("from_config")
+    if not isinstance(method, classmethod):
         return
-    from_config = own.__func__
+    from_config = method.__func__
 
     def from_config_or_twin(cls: Any, credential: Any, *arguments: Any, **words: Any) -> Any:
         try:

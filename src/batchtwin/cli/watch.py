@@ -72,11 +72,11 @@ def watch(
     A broken script or YAML is shown, and waited for. Ctrl-C ends it.
     """
     from batchtwin.api.options import ScoreOptions, parse_rows, request_of
-    from batchtwin.inputs.location import is_url, parse_location
+    from batchtwin.inputs.location import parse_location
     from batchtwin.watch.files import WatchedFiles
     from batchtwin.watch.rounds import Rounds
 
-    if is_url(parse_location(input)):
+    if isinstance(parse_location(input), str):
         raise UsageError(f"--input {input}: batchtwin watch is for files here; copy them from the store first")
     options = ScoreOptions(
         model=model,

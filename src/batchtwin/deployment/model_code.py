@@ -29,19 +29,19 @@ def code_in_model(model: Model) -> list[str]:
 
     A model that scikit-learn's flavor saved with skops has none: only types that are trusted are made of it.
     """
-    found = list(islice(_pickles(model.path), SHOWN + 1))
-    found = [*found[:SHOWN], *(["more"] if len(found) > SHOWN else [])]
+    pickles = list(islice(_pickles(model.path), SHOWN + 1))
+    pickles = [*pickles[:SHOWN], *(["more"] if len(pickles) > SHOWN else [])]
     flavors = _mlmodel(model.path).get("flavors")
     pyfunc = flavors.get("python_function") if isinstance(flavors, dict) else None
     if isinstance(pyfunc, dict):
         loader, code = pyfunc.get("loader_module"), pyfunc.get("code")
         if code:
-            found.append(f"{code}/ (modules of the model's own)")
+            pickles.append(f"{code}/ (modules of the model's own)")
         if isinstance(loader, str) and loader.partition(".")[0] != "mlflow":
-            found.append(f"{loader} (its loader_module)")
+            pickles.append(f"{loader} (its loader_module)")
         if script := pyfunc.get("model_code_path"):
-            found.append(f"{os.path.basename(str(script))} (the model is a script)")
-    return found
+            pickles.append(f"{os.path.basename(str(script))} (the model is a script)")
+    return pickles
 
 
 def _pickles(path: Path) -> Iterator[str]:

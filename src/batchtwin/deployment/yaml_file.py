@@ -55,7 +55,7 @@ class YamlFile:
 def place_of(path: Path, key: Key, overrides: Collection[str] = ()) -> str:
     """Return `file:line` of a key, or the file where it has no line; `--set` for a key that `overrides` gives."""
     dotted = ".".join(map(str, key))
-    if any(f"{dotted}.".startswith(f"{given}.") for given in overrides):
+    if any(f"{dotted}.".startswith(f"{override}.") for override in overrides):
         return "--set"
     try:
         lines = YamlFile.read(path).lines
@@ -142,7 +142,7 @@ def _inner(node: yaml.Node) -> list[yaml.Node]:
 
 def _lines(path: Path, root: yaml.Node) -> dict[Key, int]:
     """Return the line of every key. A node reached again through an alias is not walked again."""
-    found: dict[Key, int] = {}
+    line_of: dict[Key, int] = {}
     walked: set[int] = set()
     waiting: list[tuple[Key, yaml.Node]] = [((), root)]
     while waiting:
@@ -151,12 +151,12 @@ def _lines(path: Path, root: yaml.Node) -> dict[Key, int]:
             continue
         walked.add(id(node))
         for key, mark, value in _children(node):
-            place, line = (*at, key), mark.line + 1
-            if place in found:
-                raise _wrong(path, line, f"key '{key}' is given twice, first on line {found[place]}")
-            found[place] = line
-            waiting.append((place, value))
-    return found
+            path_of_key, line = (*at, key), mark.line + 1
+            if path_of_key in line_of:
+                raise _wrong(path, line, f"key '{key}' is given twice, first on line {line_of[path_of_key]}")
+            line_of[path_of_key] = line
+            waiting.append((path_of_key, value))
+    return line_of
 
 
 def _children(node: yaml.Node) -> list[tuple[str | int, yaml.Mark, yaml.Node]]:

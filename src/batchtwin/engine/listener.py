@@ -189,8 +189,8 @@ def _end_of(failure: Failure) -> list[str]:
     """
     lines = failure.traceback.rstrip().split("\n")[: -len(failure.message.rstrip().split("\n"))]
     shown = [line for line in lines if line.strip(" ^~")][1 - TRACEBACK_LINES :]
-    own, end = script_line("\n".join(lines)), script_line("\n".join(shown))
-    return [_shortened(line) for line in shown] + ([f"In the script at {own}"] if own != end else [])
+    script, end = script_line("\n".join(lines)), script_line("\n".join(shown))
+    return [_shortened(line) for line in shown] + ([f"In the script at {script}"] if script != end else [])
 
 
 def _shortened(line: str) -> str:

@@ -41,8 +41,8 @@ def new_job(
         with closing(LocalBackend()) as backend:
             return new_job(prepared, progress, backend, on_logged, interrupts)
     if prepared.request.output is None:
-        own = replace(prepared.output, root=claim_folder(prepared.output.root))
-        prepared = replace(prepared, output=own)
+        folder = replace(prepared.output, root=claim_folder(prepared.output.root))
+        prepared = replace(prepared, output=folder)
     output = prepared.output
     with output.hold():
         output.check(prepared.request.overwrite)

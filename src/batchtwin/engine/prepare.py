@@ -230,7 +230,7 @@ def _parts(request: Request, resolved: Resolved, files: Sequence[InputFile]) -> 
         except NotSplittableError as error:
             whole.append(f"{file.name} is scored whole: {error}")
     more = f" (and {len(whole) - 1} more files)" if len(whole) > 1 else ""
-    return {path: found for path, found in parts.items() if found}, [
+    return {path: file_parts for path, file_parts in parts.items() if file_parts}, [
         f"--split-rows: {text}{more}" for text in whole[:1]
     ]
 

@@ -169,7 +169,7 @@ def missing_imports(resolved: Resolved, placement: Placement, registered: Regist
     if changes_path(folder, script) or "PYTHONPATH" in variables:
         return []
     imports = list(top_imports(folder, script))
-    tops = dict.fromkeys(found.name.partition(".")[0] for found in imports)
+    tops = dict.fromkeys(line.name.partition(".")[0] for line in imports)
     missing = missing_modules(placement.python, [*tops])
     requested, unknown = requested_or_reason(resolved.deployment, resolved.folder, resolved.model, registered)
     here, end = placement.kind == "here", ""
@@ -181,10 +181,8 @@ def missing_imports(resolved: Resolved, placement: Placement, registered: Regist
         or missing_module(name, requested, unknown, here=here, near=similar_module(folder, name)) + end
         for name in missing
     }
-    wanted = ((found, found.name.partition(".")[0]) for found in imports)
-    return [
-        f"{found.file}:{found.line}: import {found.name}: {reasons[top]}" for found, top in wanted if top in missing
-    ]
+    wanted = ((line, line.name.partition(".")[0]) for line in imports)
+    return [f"{line.file}:{line.line}: import {line.name}: {reasons[top]}" for line, top in wanted if top in missing]
 
 
 def _head_problems(prepared: Prepared) -> Iterator[str]:
@@ -250,8 +248,8 @@ def dry_run(prepared: Prepared, backend: Backend) -> Trial:
         plan = Plan(prepared.plan.fingerprint, prepared.plan.mini_batches[:1])
         output = OutputFolder(Path(folder) / "job", prepared.output.file_name)
         request = replace(prepared.request, publish=None)
-        one = replace(prepared, request=request, plan=plan, output=output, workers=1)
-        result = new_job(one, PlainProgress(notes), backend, dropped)
+        first = replace(prepared, request=request, plan=plan, output=output, workers=1)
+        result = new_job(first, PlainProgress(notes), backend, dropped)
         with (output.logs / MINI_BATCHES).open(newline="") as stream:
             rows = [row for row in csv.DictReader(stream) if row["Mini-batch Id"] != NOTHING]
     cause = "" if result.status is Status.COMPLETED else f"{notes.getvalue()}{result.recalled_cause or result.cause}"

@@ -63,15 +63,15 @@ def doubts(
     What `differences`, the result of `mismatches`, tell is not told again.
     """
     present = installed or installed_here()
-    told = {canonicalize_name(text.split(" ")[0]) for text in differences}
+    reported = {canonicalize_name(text.split(" ")[0]) for text in differences}
     texts = []
     minor = _minor(requested.saved_python)
-    if minor and minor != present.python_minor and "python" not in told:
+    if minor and minor != present.python_minor and "python" not in reported:
         texts.append(f"the model was saved by Python {minor}, it runs under Python {present.python_minor}")
     for line in requested.saved_with:
         name, _, saved = line.partition("==")
         version = present.version(name)
-        if version is not None and version != saved and canonicalize_name(name) not in told:
+        if version is not None and version != saved and canonicalize_name(name) not in reported:
             texts.append(f"the model was saved by {name} {saved}, it runs with {name} {version}")
     return texts
 

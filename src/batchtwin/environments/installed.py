@@ -152,8 +152,8 @@ def _answer(python: Path, words: Sequence[str], read: Callable[[Any], Answer]) -
         return read(json.loads(done.stdout))
     except (ValueError, TypeError, AttributeError):
         last = done.stderr.strip().splitlines()[-1:]
-        said = f"it says {(last or [done.stdout])[0][:300]!r}, and ends with exit code {done.returncode}"
-        raise InterpreterError(f"{python}: does not answer as a Python of 3.8 or later: {said}") from None
+        answer = f"it says {(last or [done.stdout])[0][:300]!r}, and ends with exit code {done.returncode}"
+        raise InterpreterError(f"{python}: does not answer as a Python of 3.8 or later: {answer}") from None
 
 
 def missing_modules(python: Path | None, names: Sequence[str]) -> set[str]:

@@ -96,7 +96,7 @@ def _sample(model: Model, script: bool) -> tuple[Sample | None, list[str]]:
     """
     if not model.flavors or "python_function" not in model.flavors:
         if script:
-            return PLAIN, [_said(PLAIN), "code/score.py: predicts nothing yet: load the model there"]
+            return PLAIN, [_note_of(PLAIN), "code/score.py: predicts nothing yet: load the model there"]
         try:
             model.require_pyfunc()
         except ModelError as error:
@@ -105,14 +105,14 @@ def _sample(model: Model, script: bool) -> tuple[Sample | None, list[str]]:
         sample = sample_of(model.path, read_mlmodel(model.path / "MLmodel"))
     except NoSampleError as error:
         if script:
-            return PLAIN, [_said(PLAIN), f"code/score.py: predicts nothing yet: {error}"]
+            return PLAIN, [_note_of(PLAIN), f"code/score.py: predicts nothing yet: {error}"]
         if error.needs_script:
             raise UsageError(f"{model.path}: {error}: only a scoring script can score it; add --script") from None
         return None, [f"data/: empty, for {error}: put files to score there"]
-    return sample, [_said(sample)]
+    return sample, [_note_of(sample)]
 
 
-def _said(sample: Sample) -> str:
+def _note_of(sample: Sample) -> str:
     return f"data/{sample.name}: {sample.origin}"
 
 

@@ -52,12 +52,12 @@ class Coalescer:
     def __init__(
         self,
         read: Callable[[str], Any],
-        one: Callable[[str, Any], Scored],
+        score_file: Callable[[str, Any], Scored],
         predict: Callable[[pd.DataFrame], object],
         signature: Signature | None,
     ) -> None:
         self._read = read
-        self._one = one
+        self._one = score_file
         self._predict = predict
         self._signature = signature
         self._compared: set[Hashable] = {None}
@@ -113,9 +113,9 @@ class Coalescer:
                 return None
             low = 0
             for path, count in files:
-                own = rows[low : low + count]
-                lines = replace(tabular_lines(own, os.path.basename(path)), read=count)
-                scored[path] = _AtOnce(lines, form_of(own), is_plain(own)) if len(files) > 1 else _AtOnce(lines)
+                part = rows[low : low + count]
+                lines = replace(tabular_lines(part, os.path.basename(path)), read=count)
+                scored[path] = _AtOnce(lines, form_of(part), is_plain(part)) if len(files) > 1 else _AtOnce(lines)
                 low += count
         return {path: scored[path] for path in paths}
 

@@ -43,7 +43,7 @@ def load(path: str) -> pd.DataFrame | None:
             table = pa.ipc.open_file(source).read_all()
             if table.schema.metadata[STAMP] != _stamp(path):
                 return None
-            return _own(table.to_pandas(use_threads=False))
+            return _writable(table.to_pandas(use_threads=False))
     except (OSError, pa.ArrowException):
         return None
 
@@ -73,7 +73,7 @@ def keep(folder: str, path: str, signature: Signature) -> None:
         raise
 
 
-def _own(table: pd.DataFrame) -> pd.DataFrame:
+def _writable(table: pd.DataFrame) -> pd.DataFrame:
     """Copy what is still the mapped file: what predict gets may be written to, as what was read from a CSV may."""
     kinds = table.dtypes.value_counts()
     for name, kind in table.dtypes.items():
@@ -87,8 +87,8 @@ def _place(folder: str, path: str) -> str:
 
 
 def _stamp(path: str) -> bytes:
-    found = os.stat(path)
-    return f"{found.st_size} {found.st_mtime_ns}".encode()
+    status = os.stat(path)
+    return f"{status.st_size} {status.st_mtime_ns}".encode()
 
 
 def main(arguments: list[str]) -> None:

@@ -105,12 +105,12 @@ def _of_signature(model: Any, data: pd.DataFrame) -> _Cell | None:
     return first
 
 
-def _refused(row: int, column: str, value: Any, asked: str, problem: str = "not of this type") -> _Cell:
+def _refused(row: int, column: str, value: Any, expected: str, problem: str = "not of this type") -> _Cell:
     """A cell with its value, which is cut where it is long, or without one where it is missing."""
     if value is None or (isinstance(value, float) and value != value):
-        return _Cell(row, f"the value is missing; {asked}: fill it in", column)
+        return _Cell(row, f"the value is missing; {expected}: fill it in", column)
     text = _cut(str(value))
-    return _Cell(row, f"{problem}: {shown(text)}; {asked}", column, text)
+    return _Cell(row, f"{problem}: {shown(text)}; {expected}", column, text)
 
 
 def _specs(schema: Any, data: pd.DataFrame) -> Iterator[tuple[Any, Any]]:
@@ -176,12 +176,12 @@ def _of_type_hint(model: Any, data: pd.DataFrame) -> _Cell | None:
     if at is None:
         return None
     [element] = get_args(hint)
-    asked = f"the model's type hint asks for {_cut(getattr(element, '__name__', None) or str(element))} here"
+    expected = f"the model's type hint asks for {_cut(getattr(element, '__name__', None) or str(element))} here"
     record = _record(data, at)
     if hasattr(element, "model_validate"):
-        return _of_pydantic(element, record, at, asked)
+        return _of_pydantic(element, record, at, expected)
     name = data.columns[0]
-    return _refused(at, str(name), record[name], asked)
+    return _refused(at, str(name), record[name], expected)
 
 
 def _record(data: pd.DataFrame, row: int) -> dict[Any, Any]:
@@ -199,7 +199,7 @@ def _record(data: pd.DataFrame, row: int) -> dict[Any, Any]:
     return {name: plain(value) for name, value in record.items()}
 
 
-def _of_pydantic(element: Any, record: dict[Any, Any], row: int, asked: str) -> _Cell:
+def _of_pydantic(element: Any, record: dict[Any, Any], row: int, expected: str) -> _Cell:
     """What pydantic says first, of the field that it names."""
     try:
         element.model_validate(record, strict=True)
@@ -209,9 +209,9 @@ def _of_pydantic(element: Any, record: dict[Any, Any], row: int, asked: str) -> 
         errors = []
     place = errors[0]["loc"] if errors else ()
     if not place:
-        return _Cell(row, f"the row is refused; {asked}")
+        return _Cell(row, f"the row is refused; {expected}")
     column = str(place[0])
     if place[0] not in record:
-        return _Cell(None, f"the column is missing; {asked}: add it", column)
+        return _Cell(None, f"the column is missing; {expected}: add it", column)
     problem = _cut(summarize(ValueError(errors[0]["msg"])))
-    return _refused(row, column, record[place[0]], asked, problem)
+    return _refused(row, column, record[place[0]], expected, problem)

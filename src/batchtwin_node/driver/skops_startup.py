@@ -55,7 +55,7 @@ def keep(folder: Path = FOLDER) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = _file(folder)
     new = path.with_name(f".{path.name}.{os.getpid()}")
-    new.write_text(json.dumps([(found.__module__, found.__name__) for _, found in all_estimators()]), encoding="utf-8")
+    new.write_text(json.dumps([(kind.__module__, kind.__name__) for _, kind in all_estimators()]), encoding="utf-8")
     new.replace(path)
     return path
 

@@ -49,10 +49,10 @@ def read(path: str, signature: Signature | None) -> Data:
     Raises:
         BadFileError: the file cannot be read, or is not what the signature asks for.
     """
-    found = _READERS.get(ending(path))
-    if found is None:
+    function = _READERS.get(ending(path))
+    if function is None:
         raise UnsupportedTypeError(path, ending(path))
-    return found(path, signature)
+    return function(path, signature)
 
 
 @reader(".csv")

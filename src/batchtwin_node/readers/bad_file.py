@@ -88,15 +88,15 @@ def listed(names: Sequence[str], quote: Callable[[str], str] = repr) -> str:
     return f"{first} and {more} more ({len(names)} in all)" if more > 0 else first
 
 
-def advice_on(missing: Sequence[str], found: Sequence[str]) -> str:
+def advice_on(missing: Sequence[str], names: Sequence[str]) -> str:
     """Say what to do about columns that are missing: names may differ a little, or the header may lack."""
-    if found and found[0].lower().startswith("sep="):
+    if names and names[0].lower().startswith("sep="):
         return "the first line is for Excel: remove it"
-    alike = {_bare(name): name for name in found}
+    alike = {_bare(name): name for name in names}
     for name in missing:
         if _bare(name) in alike:
             return f"names are compared as they are: {shown(alike[_bare(name)])} is not {shown(name)}"
-    if any(map(_is_number, found)) and not any(map(_is_number, missing)):
+    if any(map(_is_number, names)) and not any(map(_is_number, missing)):
         return "the first line seems to hold values: add a line with the names of the columns above it"
     return "add what is missing"
 

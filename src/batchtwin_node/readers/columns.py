@@ -142,8 +142,8 @@ def _booleans(values: pd.Series[bool]) -> pd.Series[bool]:
     import pandas as pd
 
     if not pd.api.types.is_bool_dtype(values.dtype):
-        there = values.dropna()
-        if not all(isinstance(value, bool) for value in there):
+        present = values.dropna()
+        if not all(isinstance(value, bool) for value in present):
             raise ValueError("not a boolean")
         return values.astype(object)
     return values
@@ -169,15 +169,15 @@ def arrow_type(name: str) -> pa.DataType:
 
 def refusal(kind: str, value: str | None) -> str:
     """Say why a value is refused, in the words that Python has for it where it has some."""
-    asked = f"the model's signature asks for {kind} here"
+    expected = f"the model's signature asks for {kind} here"
     if value is None:
-        return f"the value is missing; {asked}: fill it in"
+        return f"the value is missing; {expected}: fill it in"
     if kind in NUMBERS:
-        return _number_refusal(kind, value, asked)
+        return _number_refusal(kind, value, expected)
     if kind == "datetime":
-        return _time_refusal(value, asked)
+        return _time_refusal(value, expected)
     advice = ": write true or false" if kind == "boolean" else ""
-    return f"not a {kind}: {shown(value)}; {asked}{advice}"
+    return f"not a {kind}: {shown(value)}; {expected}{advice}"
 
 
 def out_of_range(kind: str, value: str) -> str:
@@ -186,17 +186,17 @@ def out_of_range(kind: str, value: str) -> str:
     return f"{shown(value)} is out of range; the model's signature asks for {kind} here, which holds {low} to {high}"
 
 
-def _number_refusal(kind: str, value: str, asked: str) -> str:
+def _number_refusal(kind: str, value: str, expected: str) -> str:
     number = decimal_of(value)
     if number is None or (kind in WHOLE and number != number.to_integral_value()):
         reason = "invalid literal for int() with base 10" if kind in WHOLE else "could not convert string to float"
         is_local = number is None and LOCAL_NUMBER.fullmatch(value.strip())
         advice = ": write it as 1234.5, with nothing between thousands" if is_local else ""
-        return f"{reason}: {shown(value)}; {asked}{advice}"
+        return f"{reason}: {shown(value)}; {expected}{advice}"
     low, high = map(Decimal, RANGES[kind])
     if not low <= number <= high:
         return out_of_range(kind, value)
-    return f"{shown(value)} is not exactly representable as {kind}; {asked}"
+    return f"{shown(value)} is not exactly representable as {kind}; {expected}"
 
 
 def decimal_of(value: str) -> Decimal | None:
@@ -209,14 +209,14 @@ def decimal_of(value: str) -> Decimal | None:
         return Decimal("-Infinity" if value.strip().startswith("-") else "Infinity")
 
 
-def _time_refusal(value: str, asked: str) -> str:
+def _time_refusal(value: str, expected: str) -> str:
     if ISO_8601.fullmatch(value) and value.strip():
         year = int(value.strip()[:4])
         if not _is_of_the_calendar(value.strip()):
-            return f"no such date or time: {shown(value)}; {asked}"
+            return f"no such date or time: {shown(value)}; {expected}"
         if not FIRST_YEAR < year < LAST_YEAR:
             return out_of_range("datetime", value)
-    return f"not a time in ISO 8601, as 2024-01-31 12:30:00: {shown(value)}; {asked}"
+    return f"not a time in ISO 8601, as 2024-01-31 12:30:00: {shown(value)}; {expected}"
 
 
 def _is_of_the_calendar(text: str) -> bool:

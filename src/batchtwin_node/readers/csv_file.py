@@ -139,34 +139,34 @@ def strictly() -> Iterator[None]:
         yield
 
 
-def typed(source: str | IO[str] | IO[bytes], columns: Columns, found: Sequence[str] = ()) -> pd.DataFrame:
-    """Read with types. `found`: all columns of the file.
+def typed(source: str | IO[str] | IO[bytes], columns: Columns, header: Sequence[str] = ()) -> pd.DataFrame:
+    """Read with types. `header`: all columns of the file.
 
     Those beyond `columns` are read too: only so does pandas notice rows that are too long.
     """
     names = [column.name for column in columns]
-    frame = _of_common_dtype(source, columns, found)
+    frame = _of_common_dtype(source, columns, header)
     if frame is None:
-        frame = _of_own_dtypes(source, columns, found)
+        frame = _of_own_dtypes(source, columns, header)
     # Unlike `frame[names]`, pandas below 3 does not take this for a view, of whose changes it warns.
     frame = convert(frame if names == list(frame.columns) else frame.loc[:, names], columns)
     return with_exact_numbers(source, frame, columns)
 
 
-def _of_common_dtype(source: str | IO[str] | IO[bytes], columns: Columns, found: Sequence[str]) -> pd.DataFrame | None:
+def _of_common_dtype(source: str | IO[str] | IO[bytes], columns: Columns, names: Sequence[str]) -> pd.DataFrame | None:
     """Read a wide table whose columns mostly have one type of numbers: pandas takes twice as long if told each type.
 
     Those of the other types are read by themselves. None if the table is another, or if that fails.
     """
     import pandas as pd
 
-    common = _common_type(columns, found)
+    common = _common_type(columns, names)
     # A second read costs less than types of many columns, if the file is not tall.
-    if common is None or not is_plain(source, len(found)):
+    if common is None or not is_plain(source, len(names)):
         return None
     others = tuple(column for column in columns if column.type != common or column.nullable)
     same = {column.name for column in columns}.difference(column.name for column in others)
-    usecols = None if len(same) == len(found) else same.__contains__
+    usecols = None if len(same) == len(names) else same.__contains__
     try:
         frame = _in_one_block(pd.read_csv(source, index_col=False, usecols=usecols, dtype=_dtypes()[common]))
         if others:
@@ -200,13 +200,13 @@ def _joined(frame: pd.DataFrame, rest: pd.DataFrame, columns: Columns) -> pd.Dat
     return frame
 
 
-def _common_type(columns: Columns, found: Sequence[str]) -> str | None:
+def _common_type(columns: Columns, names: Sequence[str]) -> str | None:
     """Return the type of numbers that most columns of a wide table have."""
-    if len(found) < WIDE:
+    if len(names) < WIDE:
         return None
     counts = Counter(column.type for column in columns if not column.nullable).most_common(1)
     others = sum(not _is_typed(column) for column in columns)
-    names_found = set(found)
+    names_found = set(names)
     if not counts or others or any(name.rpartition(".")[0] in names_found for name in names_found):
         return None
     [(kind, count)] = counts
@@ -218,11 +218,11 @@ def _rewind(source: str | IO[str] | IO[bytes]) -> None:
         source.seek(0)
 
 
-def _of_own_dtypes(source: str | IO[str] | IO[bytes], columns: Columns, found: Sequence[str]) -> pd.DataFrame:
+def _of_own_dtypes(source: str | IO[str] | IO[bytes], columns: Columns, names: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
 
     # pandas gives `a.1`, the second column called `a`, the type that is asked for `a`.
-    names_found = set(found)
+    names_found = set(names)
     twins = {name: _dtypes()["string"] for name in names_found if name.rpartition(".")[0] in names_found}
     return pd.read_csv(source, index_col=False, dtype={**twins, **dtypes(columns)})
 

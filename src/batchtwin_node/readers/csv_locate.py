@@ -43,10 +43,10 @@ def explain(path: str, columns: Columns | None, text: str) -> BadFileError:
     kind = kind_of(path, CSV)
     if kind is not None:
         return BadFileError(path, f"{kind} ({text})" if NO_COLUMNS in text else kind)
-    found = locate(path, columns)
-    if found is None and UNCLOSED in text:
-        found = _unclosed(path, text)
-    return found or BadFileError(path, text)
+    fault = locate(path, columns)
+    if fault is None and UNCLOSED in text:
+        fault = _unclosed(path, text)
+    return fault or BadFileError(path, text)
 
 
 def _unclosed(path: str, text: str) -> BadFileError | None:
@@ -68,9 +68,9 @@ def locate(path: str, columns: Columns | None) -> BadFileError | None:
     """
     broken = _first_broken(path)
     if columns is not None and (broken is None or (broken.bad_file.row or 0) > 0):
-        found = _first_wrong(path, columns)
-        if found and (broken is None or found[1] < (broken.bad_file.row or 0)):
-            column, row, value = found
+        fault = _first_wrong(path, columns)
+        if fault and (broken is None or fault[1] < (broken.bad_file.row or 0)):
+            column, row, value = fault
             problem, line = refusal(column.type, value), line_of(path, row)
             return BadFileError(path, problem, column=column.name, row=row, line=line, value=value)
     return broken
@@ -169,16 +169,16 @@ def _first_wrong(path: str, columns: Columns) -> tuple[Column, int, str | None] 
 
 def _in_chunk(texts: pd.DataFrame, columns: Columns, start: int) -> tuple[Column, int, str | None] | None:
     """`texts`: (rows, columns) as the file has them. Of several wrong values the one in the first row counts."""
-    found: tuple[Column, int, str | None] | None = None
+    first: tuple[Column, int, str | None] | None = None
     for column in _suspects(texts, columns):
-        if found and found[1] == start:
+        if first and first[1] == start:
             break
-        cells = texts[column.name].iloc[: found[1] - start if found else None]
+        cells = texts[column.name].iloc[: first[1] - start if first else None]
         at = first_refused(len(cells), partial(_parses, cells, column))
         if at is not None:
             text = cells.iloc[at]
-            found = (column, start + at, None if _is_missing(text) else str(text))
-    return found
+            first = (column, start + at, None if _is_missing(text) else str(text))
+    return first
 
 
 def _suspects(texts: pd.DataFrame, columns: Columns) -> Iterator[Column]:

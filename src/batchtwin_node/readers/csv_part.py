@@ -45,11 +45,11 @@ def read(path: str, part: FilePart, signature: Signature) -> pd.DataFrame:
     except csv_file.refusals() as error:
         from batchtwin_node.readers.csv_locate import explain
 
-        found = explain(path, columns, summarize(error))
-        if found.bad_file.row is None:
+        fault = explain(path, columns, summarize(error))
+        if fault.bad_file.row is None:
             csv_file.read(path, signature)  # tells what is wrong with the whole file, if anything is
             raise NotInPartsError("only the whole file can be read") from None
-        raise found from None
+        raise fault from None
     if BOOLEAN.search(data):
         _refuse_booleans(data, columns)
     return frame

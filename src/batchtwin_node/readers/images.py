@@ -155,7 +155,7 @@ def _shaped(path: str, pixels: Pixels, tensor: Tensor) -> Pixels:
     if len(inner) >= 3 and inner[-1] not in MODES and inner[-3] in MODES:
         pixels = np.moveaxis(pixels, -1, 0)
     if len(inner) == pixels.ndim:
-        inner = tuple(have if asked == -1 else asked for asked, have in zip(inner, pixels.shape))
+        inner = tuple(have if size == -1 else size for size, have in zip(inner, pixels.shape))
     batch = (1,) if tensor.shape[:1] == (-1,) else ()
     try:
         shaped = pixels.reshape(batch + inner)

@@ -171,42 +171,42 @@ def _is_bytes(kind: pa.DataType) -> bool:
     return bool(of.is_binary(kind) or of.is_large_binary(kind) or of.is_fixed_size_binary(kind))
 
 
-def _goes_through(kind: pa.DataType, asked: str) -> bool:
+def _goes_through(kind: pa.DataType, wanted: str) -> bool:
     """What MLflow takes as it is: for strings whatever pandas has as objects, for binary also texts."""
     from pyarrow import types as of
 
-    if asked == "string":
+    if wanted == "string":
         return bool(
             _is_bytes(kind) or of.is_decimal(kind) or of.is_date(kind) or of.is_time(kind) or of.is_nested(kind)
         )
-    return asked == "binary" and (_is_text(kind) or _is_bytes(kind))
+    return wanted == "binary" and (_is_text(kind) or _is_bytes(kind))
 
 
-def _may_be(kind: pa.DataType, asked: str) -> bool:
+def _may_be(kind: pa.DataType, wanted: str) -> bool:
     """Tell whether values of an Arrow type can mean values of an MLflow type at all."""
     from pyarrow import types as of
 
     if of.is_null(kind):
         return True
-    if asked in NUMBERS:
+    if wanted in NUMBERS:
         return bool(of.is_integer(kind) or of.is_floating(kind) or of.is_decimal(kind) or _is_text(kind))
-    if asked == "datetime":
+    if wanted == "datetime":
         return bool(of.is_timestamp(kind) or of.is_date(kind) or _is_text(kind))
-    return bool(of.is_boolean(kind)) if asked == "boolean" else asked == "string" and _is_text(kind)
+    return bool(of.is_boolean(kind)) if wanted == "boolean" else wanted == "string" and _is_text(kind)
 
 
-def _cast(values: pa.ChunkedArray, asked: str) -> pa.ChunkedArray:
+def _cast(values: pa.ChunkedArray, wanted: str) -> pa.ChunkedArray:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    kind = arrow_type(asked)
-    if asked == "datetime" and _is_text(values.type):
+    kind = arrow_type(wanted)
+    if wanted == "datetime" and _is_text(values.type):
         return pa.chunked_array([pa.array(times(values.to_pandas()), kind)])
-    if asked in NUMBERS and _is_text(values.type):
-        values = _plain_numbers(values, asked)
+    if wanted in NUMBERS and _is_text(values.type):
+        values = _plain_numbers(values, wanted)
     cast = values.cast(kind)
     # Arrow makes an infinity of a double that no float holds.
-    if asked == "float" and pc.any(pc.is_inf(cast)).as_py() and _infinities(cast) != _infinities(values):
+    if wanted == "float" and pc.any(pc.is_inf(cast)).as_py() and _infinities(cast) != _infinities(values):
         raise ValueError("out of range")
     return cast
 
@@ -218,24 +218,24 @@ def _infinities(values: pa.ChunkedArray) -> int:
     return pc.sum(pc.is_inf(values.cast(pa.float64()))).as_py() or 0
 
 
-def _plain_numbers(values: pa.ChunkedArray, asked: str) -> pa.ChunkedArray:
+def _plain_numbers(values: pa.ChunkedArray, wanted: str) -> pa.ChunkedArray:
     """Return texts that are numbers in a CSV file as Arrow reads them: it takes no blanks and no plus, but 0x1F."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     texts = values.cast(pa.large_string())
-    pattern = WHOLE_NUMBER if asked in WHOLE else f"{NUMBER}|{NO_NUMBER}"
+    pattern = WHOLE_NUMBER if wanted in WHOLE else f"{NUMBER}|{NO_NUMBER}"
     if pc.min(pc.match_substring_regex(texts, pattern=pattern)).as_py() is False:
         raise ValueError("not a number")
     return pc.replace_substring_regex(pc.utf8_trim_whitespace(texts), pattern=r"^\+", replacement="")
 
 
-def _accepts(values: pa.ChunkedArray, asked: str) -> Callable[[int, int], bool]:
+def _accepts(values: pa.ChunkedArray, wanted: str) -> Callable[[int, int], bool]:
     import pyarrow as pa
 
     def accepts(low: int, high: int) -> bool:
         try:
-            _cast(values[low:high], asked)
+            _cast(values[low:high], wanted)
         except (pa.ArrowException, ValueError):
             return False
         return True

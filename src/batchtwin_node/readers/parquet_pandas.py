@@ -108,65 +108,65 @@ def _family(values: pd.Series[Any]) -> str:
     return "text" if kinds == {str} else "bytes" if kinds == {bytes} else "other"
 
 
-def _goes_through(family: str, asked: str) -> bool:
+def _goes_through(family: str, wanted: str) -> bool:
     """What MLflow takes as it is: for strings whatever pandas has as objects, for binary also texts."""
-    return (asked == "string" and family in {"bytes", "other"}) or (asked == "binary" and family in {"text", "bytes"})
+    return (wanted == "string" and family in {"bytes", "other"}) or (wanted == "binary" and family in {"text", "bytes"})
 
 
-def _may_be(family: str, asked: str, some_missing: bool) -> bool:
+def _may_be(family: str, wanted: str, some_missing: bool) -> bool:
     """Tell whether values of a family can mean values of an MLflow type at all."""
-    if family == "bool" and asked == "double":
+    if family == "bool" and wanted == "double":
         return some_missing  # as MLflow does, only then
     families = {"boolean": {"bool"}, "string": {"text"}, "datetime": {"time", "text"}}
-    allowed = {"number", "text"} if asked in NUMBERS else families.get(asked, set())
+    allowed = {"number", "text"} if wanted in NUMBERS else families.get(wanted, set())
     return family == "nothing" or family in allowed
 
 
-def _cast(values: pd.Series[Any], asked: str) -> pd.Series[Any]:
-    if asked in NUMBERS:
-        return _numbers(values, asked)
-    if asked == "datetime":
+def _cast(values: pd.Series[Any], wanted: str) -> pd.Series[Any]:
+    if wanted in NUMBERS:
+        return _numbers(values, wanted)
+    if wanted == "datetime":
         if values.dtype == object:
             return times(values)
         naive = (
             values if getattr(values.dtype, "tz", None) is None else values.dt.tz_convert("UTC").dt.tz_localize(None)
         )
         return naive.astype("datetime64[ns]")
-    if asked == "boolean":
+    if wanted == "boolean":
         return values.astype(object).where(values.notna(), None) if values.hasnans else values.astype(bool)
     return values
 
 
-def _numbers(values: pd.Series[Any], asked: str) -> pd.Series[Any]:
+def _numbers(values: pd.Series[Any], wanted: str) -> pd.Series[Any]:
     import numpy as np
     import pandas as pd
 
     if values.dtype == object:
-        numbers = np.array([np.nan if value is None else _number(value, asked) for value in values])
+        numbers = np.array([np.nan if value is None else _number(value, wanted) for value in values])
     else:
         numbers = values.to_numpy(dtype="float64", na_value=np.nan) if values.hasnans else values.to_numpy()
     with np.errstate(all="ignore"):
-        cast = numbers.astype(PANDAS[asked])
+        cast = numbers.astype(PANDAS[wanted])
         # A large number without a sign comes back as it was, and is another one.
         is_lost = (cast.astype(numbers.dtype) != numbers) | ((cast < 0) != (numbers < 0))
-    if asked not in WHOLE and numbers.dtype.kind == "f":
+    if wanted not in WHOLE and numbers.dtype.kind == "f":
         is_lost = np.isinf(cast) & ~np.isinf(numbers)
     if is_lost.any():
         raise ValueError("out of range")
     return pd.Series(cast, index=values.index)
 
 
-def _number(value: Any, asked: str) -> Any:
+def _number(value: Any, wanted: str) -> Any:
     """Return the number that a text is in a CSV file: Python takes more for one."""
-    if isinstance(value, str) and not re.match(WHOLE_NUMBER if asked in WHOLE else f"{NUMBER}|{NO_NUMBER}", value):
+    if isinstance(value, str) and not re.match(WHOLE_NUMBER if wanted in WHOLE else f"{NUMBER}|{NO_NUMBER}", value):
         raise ValueError("not a number")
-    return int(value) if asked in WHOLE else float(value)
+    return int(value) if wanted in WHOLE else float(value)
 
 
-def _accepts(values: pd.Series[Any], asked: str) -> Callable[[int, int], bool]:
+def _accepts(values: pd.Series[Any], wanted: str) -> Callable[[int, int], bool]:
     def accepts(low: int, high: int) -> bool:
         try:
-            _cast(values.iloc[low:high], asked)
+            _cast(values.iloc[low:high], wanted)
         except (ValueError, OverflowError):
             return False
         return True

@@ -88,8 +88,8 @@ class Signature:
         )
         return cls(columns) if columns and known else None
 
-    def in_table(self, path: str, found: Sequence[str]) -> Columns | None:
-        """Return what to read from a table whose columns are `found`; None if MLflow is to judge the whole table.
+    def in_table(self, path: str, names: Sequence[str]) -> Columns | None:
+        """Return what to read from a table whose columns are `names`; None if MLflow is to judge the whole table.
 
         Columns that the signature does not ask for are left out, as MLflow does.
 
@@ -97,15 +97,15 @@ class Signature:
             BadFileError: a required column is missing, or the table does not have the shape asked for.
         """
         if self.tensors:
-            return _as_array(path, found, self.tensors)
+            return _as_array(path, names, self.tensors)
         if self.records:
-            return tuple(self._record_columns(found))
+            return tuple(self._record_columns(names))
         if self.named:
-            return _named(path, found, self.columns)
-        if len(found) < len(self.columns):
-            problem = f"the model's signature asks for {len(self.columns)} columns; the file has {len(found)}"
+            return _named(path, names, self.columns)
+        if len(names) < len(self.columns):
+            problem = f"the model's signature asks for {len(self.columns)} columns; the file has {len(names)}"
             raise BadFileError(path, f"{problem}: add what is missing")
-        return tuple(Column(name, column.type, column.required) for name, column in zip(found, self.columns))
+        return tuple(Column(name, column.type, column.required) for name, column in zip(names, self.columns))
 
     @property
     def takes_one_column(self) -> bool:
@@ -116,15 +116,15 @@ class Signature:
         """Give columns whose names are numbers for MLflow those names. Shapes: (rows, columns)."""
         return table.rename(columns={str(name): name for name in self.numbers}) if self.numbers else table
 
-    def _record_columns(self, found: Sequence[str]) -> Iterator[Column]:
+    def _record_columns(self, names: Sequence[str]) -> Iterator[Column]:
         """What a type hint says of a table's columns: MLflow gives the model all of them, or, without fields, one.
 
         That is the first one, but for texts: the first one that begins with a text, as pandas reads the table.
         """
         fields = {column.name: column for column in self.columns}
-        if not self.named and (len(found) == 1 or self.columns[0].type != "string"):
-            fields = {name: replace(self.columns[0], name=name) for name in found[:1]}
-        yield from (fields.get(name) or Column(name, ANY) for name in found)
+        if not self.named and (len(names) == 1 or self.columns[0].type != "string"):
+            fields = {name: replace(self.columns[0], name=name) for name in names[:1]}
+        yield from (fields.get(name) or Column(name, ANY) for name in names)
 
 
 def _fields(spec: Any) -> Iterator[Column]:
@@ -169,30 +169,30 @@ def _type(kind: Any) -> str:
     return str(kind.name) if type(kind).__name__ == "DataType" else ANY
 
 
-def _named(path: str, found: Sequence[str], columns: Columns) -> Columns:
-    names = set(found)
+def _named(path: str, header: Sequence[str], columns: Columns) -> Columns:
+    names = set(header)
     missing = [column.name for column in columns if column.required and column.name not in names]
     if missing:
-        problem = f"missing column{'s' * (len(missing) > 1)} {listed(missing)}; the file has {listed(found)}"
-        raise BadFileError(path, f"{problem}: {advice_on(missing, found)}", column=missing[0])
+        problem = f"missing column{'s' * (len(missing) > 1)} {listed(missing)}; the file has {listed(header)}"
+        raise BadFileError(path, f"{problem}: {advice_on(missing, header)}", column=missing[0])
     return tuple(column for column in columns if column.name in names)
 
 
-def _as_array(path: str, found: Sequence[str], tensors: tuple[Tensor, ...]) -> Columns | None:
+def _as_array(path: str, names: Sequence[str], tensors: tuple[Tensor, ...]) -> Columns | None:
     """A table is an array of shape (rows, columns), or (rows,) if it has one column; or arrays of a column each."""
     [tensor, *others] = tensors
     if others or tensor.name is not None:
-        return _of_columns(path, found, tensors)
-    if tensor.shape in {(-1, len(found)), (-1, -1)} or (tensor.shape == (-1,) and len(found) == 1):
+        return _of_columns(path, names, tensors)
+    if tensor.shape in {(-1, len(names)), (-1, -1)} or (tensor.shape == (-1,) and len(names) == 1):
         kind = OF_DTYPE.get(tensor.dtype)
-        return tuple(Column(name, kind) for name in found) if kind else None
-    if len(found) == 1:
+        return tuple(Column(name, kind) for name in names) if kind else None
+    if len(names) == 1:
         return None  # of lists, perhaps
     problem = f"the model's signature asks for an array of shape {tensor.shape}"
-    raise BadFileError(path, f"{problem}; the file is a table of shape (-1, {len(found)})")
+    raise BadFileError(path, f"{problem}; the file is a table of shape (-1, {len(names)})")
 
 
-def _of_columns(path: str, found: Sequence[str], tensors: tuple[Tensor, ...]) -> Columns | None:
+def _of_columns(path: str, names: Sequence[str], tensors: tuple[Tensor, ...]) -> Columns | None:
     """Scalars of a CSV file are of their tensor's type: MLflow would cut 1.5 to a whole number, and a missing one too.
 
     None if MLflow is to judge the table: it is Parquet, which has types, or there are arrays in it.
@@ -201,4 +201,4 @@ def _of_columns(path: str, found: Sequence[str], tensors: tuple[Tensor, ...]) ->
     columns = [Column(_text(tensor.name), kind) for tensor, kind in zip(tensors, kinds) if kind]
     if len(columns) < len(tensors) or not path.lower().endswith(".csv"):
         return None
-    return _named(path, found, tuple(columns))
+    return _named(path, names, tuple(columns))

@@ -163,10 +163,10 @@ def get_model_path(model_name: str, version: Any = None, _workspace: Any = None)
     Raises:
         Exception: `ModelNotFoundException` of azureml-core where that is installed: it is another model.
     """
-    own, folder = os.environ.get(MODEL_VARIABLE, ""), os.environ["AZUREML_MODEL_DIR"]
-    if own and model_name != own:
+    root, folder = os.environ.get(MODEL_VARIABLE, ""), os.environ["AZUREML_MODEL_DIR"]
+    if root and model_name != root:
         text = (
-            f"model {model_name!r} cannot be had in a local job, only the deployment's own, {own!r}: "
+            f"model {model_name!r} cannot be had in a local job, only the deployment's own, {root!r}: "
             "register the model with the deployment, or put it into the code folder"
         )
         raise _not_found()(text)

@@ -164,18 +164,18 @@ def _check_arity(path: Path, body: Sequence[ast.stmt], name: str, arguments: tup
             if isinstance(node, ast.AsyncFunctionDef):
                 raise ScriptError(f"{path}:{node.lineno}: {name}() is `async def`, and nothing awaits it: write `def`")
             if not any(_takes(node, count) for count in arguments):
-                asked = "no argument" if arguments == (0,) else "one argument, the list of file paths, or a context too"
-                raise ScriptError(f"{path}:{node.lineno}: {name}() has to take {asked}")
+                takes = "no argument" if arguments == (0,) else "one argument, the list of file paths, or a context too"
+                raise ScriptError(f"{path}:{node.lineno}: {name}() has to take {takes}")
         else:
             bound = bound or any(_binds(child, name) for child in ast.walk(node))
     return bound
 
 
-def _takes(node: ast.FunctionDef | ast.AsyncFunctionDef, given: int) -> bool:
+def _takes(node: ast.FunctionDef | ast.AsyncFunctionDef, count: int) -> bool:
     positional = len(node.args.posonlyargs) + len(node.args.args)
     least = positional - len(node.args.defaults)
     needed_words = sum(default is None for default in node.args.kw_defaults)
-    return least <= given and (positional >= given or node.args.vararg is not None) and not needed_words
+    return least <= count and (positional >= count or node.args.vararg is not None) and not needed_words
 
 
 def _binds(node: ast.AST, name: str) -> bool:

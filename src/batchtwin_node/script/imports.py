@@ -25,7 +25,7 @@ def imported_by(folder: Path, script: str) -> list[str]:
     Modules of the code folder are not among them, nor is what stands in a `try`, an `if` or a function, nor what is
     not installed: the script itself will meet that.
     """
-    names = dict.fromkeys(found.name for found in top_imports(folder, script))
+    names = dict.fromkeys(statement.name for statement in top_imports(folder, script))
     return [name for name in names if is_installed(name)]
 
 
@@ -37,17 +37,17 @@ def top_imports(folder: Path, script: str) -> Iterator[Import]:
         if path in seen:
             continue
         seen.add(path)
-        for found in _imports(path):
-            own = _own(folder, found.name)
-            if own is None:
-                yield found
+        for statement in _imports(path):
+            file = _module_file(folder, statement.name)
+            if file is None:
+                yield statement
             else:
-                todo.append(own)
+                todo.append(file)
 
 
 def changes_path(folder: Path, script: str) -> bool:
     """Whether the text of a script, or of a sibling that it imports, speaks of where modules are looked for."""
-    files = {folder / script, *(found.file for found in top_imports(folder, script))}
+    files = {folder / script, *(statement.file for statement in top_imports(folder, script))}
     return any(word in _read(file) for file in files for word in (b"sys.path", b"addsitedir", b"meta_path"))
 
 
@@ -67,8 +67,8 @@ def lies_elsewhere(folder: Path, script: str, name: str) -> str:
 def similar_module(folder: Path, name: str) -> str:
     """Return the module of the code folder whose name is most like that of a missing one; empty if none is."""
     top = name.partition(".")[0]
-    own = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
-    return next(iter(get_close_matches(top, own - {top}, n=1, cutoff=0.75)), "")
+    modules = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
+    return next(iter(get_close_matches(top, modules - {top}, n=1, cutoff=0.75)), "")
 
 
 def _read(path: Path) -> bytes:
@@ -90,7 +90,7 @@ def _imports(path: Path) -> Iterator[Import]:
             yield Import(path, node.lineno, node.module)
 
 
-def _own(folder: Path, name: str) -> Path | None:
+def _module_file(folder: Path, name: str) -> Path | None:
     """The file of a module of the code folder, which comes before whatever is installed under that name."""
     top, *_ = name.split(".")
     if not (folder / top).is_dir() and not (folder / f"{top}.py").exists():

@@ -179,10 +179,10 @@ def _own_nodes(function: Function | ast.Module | None) -> Iterator[ast.AST]:
 
 def _lost_names(functions: dict[str, Function], scopes: _Scopes) -> Iterator[Finding]:
     """Names that init() sets without `global`, and another function reads: they are gone when init() returns."""
-    own = scopes.own("init") - scopes.known
+    assigned = scopes.own("init") - scopes.known
     for name, table in scopes.functions.items():
         if name != "init" and "init" in functions:
-            for lost in sorted(own & scopes.read(table)):
+            for lost in sorted(assigned & scopes.read(table)):
                 text = f"init() sets '{lost}' only for itself, and {name}() reads it; add `global {lost}` to init()"
                 yield functions["init"].lineno, text
 

@@ -83,8 +83,8 @@ def _floats(values: np.ndarray[Any, Any]) -> pa.Array:
         texts = pc.if_else(pa.array(whole), integers, texts)
     rest = ~(whole | fraction)
     if rest.any():
-        own = from_list([str(value) for value in values[rest]])
-        texts = pc.replace_with_mask(texts, pa.array(rest), own)
+        replacements = from_list([str(value) for value in values[rest]])
+        texts = pc.replace_with_mask(texts, pa.array(rest), replacements)
     return texts
 
 

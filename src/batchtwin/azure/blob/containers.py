@@ -205,7 +205,7 @@ class BlobFiles:
     def _make_room(self, container: str, name: str, path: Path) -> None:
         """Make the folders above a file that is to be changed; never where a link leads out."""
         inside = (self._root / container).resolve()
-        nearest = next(each for each in path.parents if each.exists())
+        nearest = next(folder for folder in path.parents if folder.exists())
         if not nearest.is_dir() or not nearest.resolve().is_relative_to(inside) or path.is_dir():
             raise path_conflict(container, name)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -91,10 +91,10 @@ class _Walk:
     def _children(self, folder: Path, name: str) -> list[tuple[str, bool]]:
         try:
             with os.scandir(folder) as entries:
-                found = [(name + entry.name + "/" * entry.is_dir(), entry.is_dir()) for entry in entries]
+                names = [(name + entry.name + "/" * entry.is_dir(), entry.is_dir()) for entry in entries]
         except (FileNotFoundError, NotADirectoryError):
             return []
-        return sorted((child, is_folder) for child, is_folder in found if self._wanted(child, is_folder))
+        return sorted((child, is_folder) for child, is_folder in names if self._wanted(child, is_folder))
 
     def _wanted(self, child: str, is_folder: bool) -> bool:
         """Whether there can be something to list: within the prefix, not before the marker, readable."""

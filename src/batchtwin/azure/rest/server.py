@@ -139,5 +139,5 @@ def _name(host: str) -> str:
 
 def _names(host: str) -> list[str]:
     """Return the names of the server: its certificate holds them, and `Host` must be one of them."""
-    own = [socket.gethostname()] if host in ANY else []
-    return list(dict.fromkeys(["localhost", LOOPBACK, "::1", _name(host), *own]))
+    names = [socket.gethostname()] if host in ANY else []
+    return list(dict.fromkeys(["localhost", LOOPBACK, "::1", _name(host), *names]))

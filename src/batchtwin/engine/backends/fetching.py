@@ -32,9 +32,9 @@ def copies_folder(context: JobContext) -> Path:
 
 def drop_old_copies(context: JobContext) -> None:
     """Remove what earlier runs of this job, which were killed, left on this machine: it may be of another version."""
-    own = copies_folder(context)
-    for folder in own.parent.glob(f"{context.key}-run*"):
-        if folder.name.partition("-node")[0] != own.name:
+    copies = copies_folder(context)
+    for folder in copies.parent.glob(f"{context.key}-run*"):
+        if folder.name.partition("-node")[0] != copies.name:
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -87,9 +87,9 @@ class RunWriter:
             try:
                 self._client.log_batch(self._run, **{kind: list(batch)})
             except Exception:
-                self._each(kind, batch)
+                self._singly(kind, batch)
 
-    def _each(self, kind: str, entries: Sequence[Any]) -> None:
+    def _singly(self, kind: str, entries: Sequence[Any]) -> None:
         for entry in entries:
             try:
                 self._client.log_batch(self._run, **{kind: [entry]})

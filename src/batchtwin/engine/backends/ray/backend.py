@@ -68,7 +68,7 @@ class RayBackend:
         options = self._options
         # Read by Ray on import, and by all that it starts. Tell nobody.
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        own = {} if options.address else _own_cluster(prepared.workers, options)
+        cluster = {} if options.address else _own_cluster(prepared.workers, options)
         if options.address:
             _knock(options.address)
             # Not for a Ray of the job's own: what it starts would inherit that, and outlive a killed controller.
@@ -82,7 +82,7 @@ class RayBackend:
                     log_to_driver=False,
                     logging_level=logging.ERROR,
                     namespace="batchtwin",
-                    **own,
+                    **cluster,
                 )
         except Exception as error:  # Ray has no class for them all
             where = f"--ray-address {options.address}" if options.address else "--pool ray: starting Ray here"

@@ -71,9 +71,9 @@ class MachineEnvironment:
         return Path(self.python), None
 
     def _compare(self, environment: Environment) -> None:
-        own, requested = versions(environment.lock), versions(self.lock)
-        if own != requested:
-            name = min(own ^ requested)
+        built, requested = versions(environment.lock), versions(self.lock)
+        if built != requested:
+            name = min(built ^ requested)
             raise EnvironmentBuildError(
                 f"{environment.path}: has other versions than the controller's ({name}); "
                 f"remove it here: batchtwin environments remove {environment.record.key}"

@@ -30,7 +30,7 @@ class Node:
     call: Any
     up: bool = False
     deadline: float = 0.0
-    given: dict[int, Try] = field(default_factory=dict)
+    submitted: dict[int, Try] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -39,7 +39,7 @@ class Node:
 
     def ask(self, tasks: Sequence[Try], seconds: float, deadline: float) -> None:
         """Hand over tasks, and ask what happens in the next `seconds`."""
-        self.given.update((task[0].id, task) for task in tasks)
+        self.submitted.update((task[0].id, task) for task in tasks)
         texts = [to_json(task_of(*task)) for task in tasks]
         self.call, self.deadline = self.handle.step.remote(texts, seconds), deadline
 
@@ -47,8 +47,8 @@ class Node:
         """Take note of an event; tell whether it concerns what the node was given, or a worker's start."""
         if event.mini_batch is None:
             return True
-        task = self.given.get(event.mini_batch)
+        task = self.submitted.get(event.mini_batch)
         if task is None or task[1] != event.attempt:
             return False
-        del self.given[event.mini_batch]
+        del self.submitted[event.mini_batch]
         return True

@@ -31,13 +31,13 @@ from batchtwin_node.codec import from_json, to_json
 from batchtwin_node.protocol import THREAD_VARIABLES, Failure, FromNode, JobContext, NodeInit, Task
 
 
-def machine_environment(mine: Mapping[str, str], carried: Mapping[str, str]) -> dict[str, str]:
+def machine_environment(here: Mapping[str, str], carried: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of this machine for workers: without Ray's own, with those that were carried here.
 
     Ray sets the number of threads for the actor as a whole; each worker has its part of it.
     """
-    ours = {name: value for name, value in mine.items() if not name.startswith("RAY_") and name not in THREAD_VARIABLES}
-    return {**ours, **carried}
+    kept = {name: value for name, value in here.items() if not name.startswith("RAY_") and name not in THREAD_VARIABLES}
+    return {**kept, **carried}
 
 
 class NodeActor:

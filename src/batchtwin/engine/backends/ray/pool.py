@@ -112,12 +112,12 @@ class RayPool:
         done, _ = ray.wait(list(calls), num_returns=1, timeout=timeout)
         if done:
             done, _ = ray.wait(list(calls), num_returns=len(calls), timeout=0)
-        found = [event for call in done for event in self._hear(calls[call])]
+        events = [event for call in done for event in self._hear(calls[call])]
         now = time.monotonic()
         for node in self._silent(now):
-            found += self._lose(node, f"it has been silent for {SILENT_SECONDS:g} seconds")
+            events += self._lose(node, f"it has been silent for {SILENT_SECONDS:g} seconds")
         self._look_for_room(now)
-        return found
+        return events
 
     def _silent(self, now: float) -> list[Node]:
         """Return the nodes that should have answered. This process may have been busy itself: have they, by now?"""
@@ -144,12 +144,12 @@ class RayPool:
 
     def _start_actor(self, place: int) -> None:
         """Ask for an actor. Each has a number of its own, as a new machine would."""
-        size, asked = self._sizes[place], self._asked[place]
+        size, resources = self._sizes[place], self._asked[place]
         options, (carried, environment) = self._options, self._machine
         context = to_json(replace(self._context, workers=size))
         # Not one placement group for all: that would wait for room for the last of them.
         handle = self._host.options(
-            num_cpus=asked["CPU"], num_gpus=asked.get("GPU", 0), scheduling_strategy="SPREAD"
+            num_cpus=resources["CPU"], num_gpus=resources.get("GPU", 0), scheduling_strategy="SPREAD"
         ).remote(self._numbers, context, (carried, environment.to_json()), options.cpus, options.gpus)
         self._nodes.append(Node(self._numbers, place, size, handle, handle.begin.remote(self._shared)))
         self._numbers += 1
@@ -161,10 +161,10 @@ class RayPool:
         ahead = room_ahead(self._seconds)
         for node in free:
             if len(self._queue) > self._context.workers and not self._is_alone(node, tasks[node.number]):
-                room = node.size * (1 + ahead) - len(node.given) - len(tasks[node.number])
+                room = node.size * (1 + ahead) - len(node.submitted) - len(tasks[node.number])
                 tasks[node.number] += self._take(min(room, len(self._queue) - self._context.workers))
-            if tasks[node.number] or node.given:
-                seconds = FULL_SECONDS if len(node.given) + len(tasks[node.number]) >= node.size else ROOM_SECONDS
+            if tasks[node.number] or node.submitted:
+                seconds = FULL_SECONDS if len(node.submitted) + len(tasks[node.number]) >= node.size else ROOM_SECONDS
                 node.ask(tasks[node.number], seconds, time.monotonic() + seconds + SILENT_SECONDS)
 
     def _share(self, node: Node) -> list[Try]:
@@ -172,11 +172,11 @@ class RayPool:
         if self._is_alone(node):
             return []
         if self._queue and self._losses[self._queue[0][0].id]:
-            return [] if node.given else [self._queue.popleft()]
-        return self._take(node.size - len(node.given))
+            return [] if node.submitted else [self._queue.popleft()]
+        return self._take(node.size - len(node.submitted))
 
     def _is_alone(self, node: Node, tasks: Sequence[Try] = ()) -> bool:
-        return any(self._losses[number] for number in (*node.given, *(task[0].id for task in tasks)))
+        return any(self._losses[number] for number in (*node.submitted, *(task[0].id for task in tasks)))
 
     def _take(self, count: int) -> list[Try]:
         """Take tries from the queue, up to one that was with a lost node."""
@@ -213,7 +213,7 @@ class RayPool:
         elif isinstance(message, Ready):
             yield message
         elif isinstance(message, Outcome | Failure):
-            task = None if message.mini_batch is None else node.given.get(message.mini_batch)
+            task = None if message.mini_batch is None else node.submitted.get(message.mini_batch)
             if self._checked.accepts(message, task) and node.ended(message):
                 yield message
             if isinstance(message, Outcome):
@@ -246,21 +246,21 @@ class RayPool:
         """Have another in a node's place; its mini-batches are tried again, which is no fault of theirs, at first."""
         ray.kill(node.handle)
         self._nodes.remove(node)
-        self._note(f"{node.name} is lost ({why}); its {len(node.given)} mini batches are given to others")
+        self._note(f"{node.name} is lost ({why}); its {len(node.submitted)} mini batches are given to others")
         self._fruitless += 1
         if self._fruitless >= FRUITLESS * len(self._sizes):
             raise PoolError(f"{self._fruitless} nodes in a row were lost, and no try ended; the last: {why}")
         if not any(other.up for other in self._nodes):
             self._alone_since, self.in_words = time.monotonic(), False
         self._start_actor(node.place)
-        for given in reversed(node.given.values()):
-            number = given[0].id
+        for task in reversed(node.submitted.values()):
+            number = task[0].id
             self._losses[number] += 1
             if self._losses[number] % LOSSES:
-                self._queue.appendleft(given)
+                self._queue.appendleft(task)
             else:
                 self._fruitless = 0
-                yield loss(f"{node.name}/host", *given, why)
+                yield loss(f"{node.name}/host", *task, why)
 
     def _look_for_room(self, now: float) -> None:
         """Wait for the cluster, but not for ever, nor in silence."""
@@ -275,13 +275,13 @@ class RayPool:
 
     def _wanted(self) -> str:
         """What was asked for, and what there is."""
-        asked = Counter(map(in_words, self._asked))
-        text = f"asked for {counted_in_words(asked)} ({self._context.workers} workers on {len(self._sizes)} nodes)"
-        found = call_with_timeout(lambda: (ray.nodes(), ray.available_resources()))
-        if found is None:
+        requested = Counter(map(in_words, self._asked))
+        text = f"asked for {counted_in_words(requested)} ({self._context.workers} workers on {len(self._sizes)} nodes)"
+        answer = call_with_timeout(lambda: (ray.nodes(), ray.available_resources()))
+        if answer is None:
             return f"{text}; the head of the cluster does not answer"
-        there = Counter(in_words(machine["Resources"]) for machine in found[0] if machine["Alive"])
-        return f"{text}; there is {counted_in_words(there) or 'nothing'}, of which {in_words(found[1])} are free"
+        present = Counter(in_words(machine["Resources"]) for machine in answer[0] if machine["Alive"])
+        return f"{text}; there is {counted_in_words(present) or 'nothing'}, of which {in_words(answer[1])} are free"
 
 
 def _done(calls: Collection[Any], seconds: float) -> list[Any]:

@@ -13,8 +13,8 @@ from batchtwin.engine.backends.ray.options import RayOptions
 def resources_for(options: RayOptions, workers: int) -> dict[str, float]:
     """What a node asks for: Ray counts in ten-thousandths, and GPUs above one as a whole."""
     cpus, gpus = round(options.cpus * workers, 4), round(options.gpus * workers, 4)
-    asked = {"CPU": cpus, "GPU": math.ceil(gpus) if gpus > 1 else gpus}
-    return {name: amount for name, amount in asked.items() if amount}
+    resources = {"CPU": cpus, "GPU": math.ceil(gpus) if gpus > 1 else gpus}
+    return {name: amount for name, amount in resources.items() if amount}
 
 
 def in_words(resources: Mapping[str, Any]) -> str:

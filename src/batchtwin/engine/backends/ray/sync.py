@@ -137,14 +137,14 @@ class RemoteWorkdir:
         if any(os.scandir(self._root / SCORE)):
             text = f"is not there; where a script writes files of its own, it {ADVICE}"
             raise FileNotFoundError(errno.ENOENT, text, self._job)
-        self._held += [to_json(self._told(event)) for event in happened]
+        self._held += [to_json(self._with_own_paths(event)) for event in happened]
         deltas = self._growth.take(PIECE_BYTES)
         if sum(len(data) for _, data in deltas) >= PIECE_BYTES:
             return [], deltas
-        told, self._held = self._held, []
-        return told, deltas
+        messages, self._held = self._held, []
+        return messages, deltas
 
-    def _told(self, event: FromNode) -> FromNode:
+    def _with_own_paths(self, event: FromNode) -> FromNode:
         """Return a failure with the paths that the person knows; what cannot be written is here."""
         if not isinstance(event, Failure):
             return event

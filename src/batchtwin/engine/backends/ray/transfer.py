@@ -87,17 +87,17 @@ class _ChunkReader:
         self._rest = memoryview(b"")
 
     def read(self, size: int) -> bytes:
-        found = bytearray()
-        while len(found) < size:
+        data = bytearray()
+        while len(data) < size:
             if not self._rest:
                 piece = next(self._pieces, None)
                 if piece is None:
                     break
                 self._rest = memoryview(piece)
-            taken = self._rest[: size - len(found)]
+            taken = self._rest[: size - len(data)]
             self._rest = self._rest[len(taken) :]
-            found += taken
-        return bytes(found)
+            data += taken
+        return bytes(data)
 
 
 def unpack(pieces: Iterable[bytes], root: Path) -> None:
