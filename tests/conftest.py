@@ -18,6 +18,24 @@ from support import RAY, RAY_STARTED_WITH, ROOT, Project, unprivileged
 # A busy machine is no failure; a failing example can be run again from what is printed.
 settings.register_profile("project", deadline=None, print_blob=True)
 settings.load_profile("project")
+# What takes longest, whole files or single tests: begun last, it would be what everybody waits for at the end.
+LONGEST = (
+    "scripts/test_train.py",
+    "scripts/test_deploy_sdk.py",
+    "workspace/test_mlflow_run.py",
+    "scripts/test_deploy.py::test_the_whole_way_on_this_machine",
+    "faults/test_kill.py",
+    "test_readme.py",
+    "test_recording.py",
+    "azure/server/test_clients.py",
+    "azure/server/test_load.py",
+    "stores/test_stores.py::test_killed_while_it_publishes",
+    "notebooks/test_notebook.py",
+    "engine/tracking/test_tracking.py",
+    "behaviour/test_6_driver.py::test_model_that_cannot_be_loaded",
+    "report/test_report_rows.py",
+    "workspace/test_concurrency.py",
+)
 # Deployments of tests speak of no environment of their own; those of environments say where to run.
 os.environ.setdefault("BATCHTWIN_ENV", "here")
 # What stays warm stays for this session only. With BATCHTWIN_WARM=1 every job of the tests may be warm.
@@ -28,6 +46,26 @@ os.environ["BATCHTWIN_WARM_FOLDER"] = SERVERS
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--pool ray`: every project is scored on a Ray cluster of two machines, which the session starts."""
     parser.addoption("--pool", choices=["local", "ray"], default="local")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest tests at the beginning of the share that each process of `--dist worksteal` begins with."""
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if processes == 1:
+        return
+    folder = Path(__file__).parent.name
+    blocks = [[item for item in items if item.nodeid.startswith(f"{folder}/{name}")] for name in LONGEST]
+    shares = [[item for block in blocks[place::processes] for item in block] for place in range(processes)]
+    known = {id(item) for share in shares for item in share}
+    rest = [item for item in items if id(item) not in known]
+    ordered: list[pytest.Item] = []
+    for place, share in enumerate(shares):
+        size = (len(items) - len(ordered)) // (processes - place)  # as xdist divides them
+        more = max(0, size - len(share))
+        ordered += [*share, *rest[:more]]
+        del rest[:more]
+    items[:] = [*ordered, *rest]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import skops.io
 
-from support import ROOT, Finished, batchtwin, warm
+from support import ROOT, Finished, batchtwin
 
 HEADER = (ROOT / "data/heart-unlabeled-0.csv").read_text().splitlines()[0]
 
@@ -29,7 +29,7 @@ def score(heart_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Callab
     def run(deployment: str, inputs: Path, *words: str | Path, model: Path = heart_model) -> Finished:
         yaml = ROOT / "deployment-custom" / deployment
         output = tmp_path_factory.mktemp("job") / "job"
-        return batchtwin("score", yaml, "--input", inputs, "--model", model, "--output", output, *words, env=warm())
+        return batchtwin("score", yaml, "--input", inputs, "--model", model, "--output", output, *words)
 
     return run
 
