@@ -125,6 +125,7 @@ def _facts(job: Collected, differences: list[str]) -> Iterator[tuple[str, str]]:
     yield "Differences", "" if differences else "none known"
     yield "Deployment", about.yaml
     yield "Model", about.model
+    yield "Trained in", about.training
     yield "Script", about.script
     yield "Input", f"{about.input} ({text.plural(job.totals.files, 'file')}, {text.size(job.totals.size)})"
     yield "Output", str(job.root)

@@ -15,12 +15,13 @@ from sqlalchemy import RowMapping
 
 from batchtwin.engine.output.folder import REPORT, OutputFolder
 from batchtwin.engine.tracking.deliver import MOST_POINTS, RunWriter, left_out
+from batchtwin.engine.tracking.lineage import TRAINING_TAG
 from batchtwin.engine.tracking.logged import LogReader
 from batchtwin.locks import hold
 from batchtwin.workspace.database.rows import job_of
 from batchtwin.workspace.database.store import Store
 from batchtwin.workspace.entities import JobRecord, JobStatus
-from batchtwin.workspace.jobs import curves, states
+from batchtwin.workspace.jobs import curves, registry, states
 from batchtwin.workspace.jobs.curves import Curves, Value
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class JobRun:
             if job.mlflow_run_id:  # of a recorder that was killed: all is read again
                 self._client.delete_run(job.mlflow_run_id)
             self._run = _create(self._client, store.root, job, began)
+            self._training = registry.link(self._client, store, self._run, job)
         self._logged = LogReader(OutputFolder(job.output).logs, FIRST_RUN)
         self._writer = RunWriter(self._client, self._run, self._logged)
         self._curves = Curves(job.output, began)
@@ -99,7 +101,10 @@ class JobRun:
 
     def _write_down(self) -> None:
         with self._store.write() as connection:
-            states.change(connection, self._name, {"mlflow_run_id": self._run})
+            properties = {**states.row_of(connection, self._name)["properties"]}
+            if self._training:
+                properties[TRAINING_TAG] = self._training
+            states.change(connection, self._name, {"mlflow_run_id": self._run, "properties": properties})
 
 
 def _create(client: MlflowClient, root: Path, job: JobRecord, began: float) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,10 +72,13 @@ def _share_bar(row: ClassRow) -> object:
 
 @dataclass(frozen=True)
 class Frame:
-    """Where the report is a page of a server: (label, address) of other pages; `live` if it is to follow the job."""
+    """Where the report is a page of a server: (label, address) of other pages; `live` if it is to follow the job;
+    `facts` has the addresses of pages about what is said below "What ran where".
+    """
 
     links: tuple[tuple[str, str], ...] = ()
     live: bool = False
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 def frame_context(frame: Frame) -> dict[str, object]:
