@@ -292,7 +292,7 @@ def test_a_job_shows_when_it_started_and_ended(az: Az) -> None:
     assert shown["creation_context"]["created_at"] <= shown["start_time"] <= shown["end_time"]
     started = shown["start_time"].replace("T", " ")
     assert started.startswith(shown["properties"]["StartTimeUtc"])
-    assert set(shown["properties"]) == {"StartTimeUtc", "EndTimeUtc", "model"}
+    assert set(shown["properties"]) == {"StartTimeUtc", "EndTimeUtc"}
 
 
 @pytest.mark.parametrize(

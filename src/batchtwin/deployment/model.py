@@ -147,7 +147,7 @@ def _required(inputs: str) -> Iterator[str]:
     try:
         specs = json.loads(inputs)
         yield from (str(spec["name"]) for spec in specs if spec["type"] != "tensor" and spec.get("required", True))
-    except (TypeError, KeyError, ValueError):
+    except (TypeError, KeyError, ValueError, RecursionError):
         return
 
 
@@ -156,5 +156,5 @@ def _is_text(outputs: object) -> bool:
     try:
         [spec] = json.loads(outputs if isinstance(outputs, str) else "[]")
         return bool(spec["type"] == "string")
-    except (TypeError, KeyError, ValueError):
+    except (TypeError, KeyError, ValueError, RecursionError):
         return False

@@ -20,7 +20,7 @@ from batchtwin.engine.output.build_manifest import write_manifest
 from batchtwin.engine.output.failures import write_failures
 from batchtwin.engine.output.folder import failpoint
 from batchtwin.engine.output.result import Result
-from batchtwin.engine.output.upload import publish, result_location
+from batchtwin.engine.output.upload import publish, publish_report, result_location
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import Progress
 from batchtwin.engine.report.facts import end_of, note_about
@@ -184,6 +184,8 @@ class Run:
             self._warm_up.join()
             if problem := report_at_end(output, self._ledger, end_of(self._number, job, cause, advice)):
                 logs.progress(problem)
+            if job.status is Status.COMPLETED and (problem := publish_report(prepared)):
+                listener.note(problem)
         written: Path | str
         if job.status is Status.COMPLETED:
             written = result_location(prepared)

@@ -27,6 +27,8 @@ MOST_RANGES = 64
 # Rows that `complete-run...` segments hold were counted when they were made.
 REBASED = "complete-run"
 INTERRUPTED = "Interrupted"
+# Failures that end the job at once, of a mini-batch that has not ended.
+FATAL = ("bad_file", "write")
 
 
 @dataclass
@@ -143,23 +145,36 @@ def _summary(job: Collected) -> str:
 
 def _read_tries(job: Collected, ledger: Ledger) -> None:
     step = -(-job.totals.ended // MOST_RANGES) or 1
+    fatal: set[int] = set()
     for text, is_last in ledger.tries():
         event = _event(text)
         is_rebased = isinstance(event, Outcome) and event.segment.startswith(REBASED)
         if not is_rebased:
             job.timeline.add(event)
-        job.causes.add(event, is_last, job.totals.items[event.mini_batch] if event.mini_batch is not None else 0)
-        if is_last and isinstance(event, Failure) and event.mini_batch is not None:
-            job.counts.failed += job.totals.items[event.mini_batch]
+        items = job.totals.items[event.mini_batch] if event.mini_batch is not None else 0
+        is_fatal = not is_last and _is_fatal(job, event) and event.mini_batch not in fatal
+        job.causes.add(event, is_last or is_fatal, items)
+        if event.mini_batch is not None and is_last:
+            fatal.discard(event.mini_batch)
+        elif event.mini_batch is not None and is_fatal:
+            fatal.add(event.mini_batch)
+        if is_last and isinstance(event, Failure):
+            job.counts.failed += items
         if is_last and isinstance(event, Outcome):
             _count(job, event)
             if job.outcomes % step == 0:
                 job.ranges.append(event)
             job.outcomes += 1
+    job.counts.failed += sum(job.totals.items[number] for number in fatal)
     job.ranges.sort(key=lambda outcome: outcome.mini_batch)  # the output is in the order of the plan
     if job.is_running and job.timeline.first is not None:
         job.timeline.last = job.timeline.seconds  # work goes on
     job.slowest.sort(reverse=True, key=lambda entry: entry[:2])
+
+
+def _is_fatal(job: Collected, event: Outcome | Failure) -> bool:
+    """Whether this is the failure that ended a failed job: its files are lost, though their mini-batch never ended."""
+    return job.status == Status.FAILED and isinstance(event, Failure) and event.kind in FATAL
 
 
 def _event(text: str) -> Outcome | Failure:

@@ -28,6 +28,14 @@ def environment() -> Environment:
     def long(value: object, longest: int) -> Markup:
         return Markup("{}").format(text.show(value, longest))
 
+    def ticks(value: object, longest: int) -> Markup:
+        """Show what stands between backticks as code."""
+        pieces = text.show(value, longest).split("`")
+        if len(pieces) % 2 == 0:
+            return long(value, longest)
+        shapes = (Markup("<code>{}</code>") if number % 2 else Markup("{}") for number in range(len(pieces)))
+        return Markup("").join(shape.format(piece) for shape, piece in zip(shapes, pieces, strict=True))
+
     def finalize(value: object) -> object:
         return text.show(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
@@ -41,6 +49,7 @@ def environment() -> Environment:
     )
     made.filters |= {
         "long": long,
+        "ticks": ticks,
         "short": lambda value: text.show(value, 60),
         "count": text.count,
         "plural": text.plural,
