@@ -155,14 +155,14 @@ def test_a_retry_of_a_complete_job_counts_each_try_once(project: Project) -> Non
         assert collect(OutputFolder(project.folder / "job"), ledger).timeline.total == 3
 
 
-def test_files_that_a_bad_file_took_along_have_failed(tmp_path: Path, heart_model: Path) -> None:
-    """The job ends before their mini-batch has: `failures.jsonl` has both files, and so has the report."""
+def test_the_file_that_ended_the_job_has_failed(tmp_path: Path, heart_model: Path) -> None:
+    """The job ends before its mini-batch has: `failures.jsonl` has the file, and the report counts it."""
     project = Project(tmp_path / "project", model=heart_model)
     project.settings = {"mini_batch_size": 2}
     for name in ("a.csv", "b.csv", "c.csv"):
         (project.inputs / name).write_text("age\nhigh\n")
     done = project.score("--workers", "1")
     page = Page.read(done.output)
-    assert done.code == 1 and len((done.output / "failures.jsonl").read_text().splitlines()) == 2
-    assert "Failed files 2 1 never ended" in " ".join(page.words.split())
+    assert done.code == 1 and len((done.output / "failures.jsonl").read_text().splitlines()) == 1
+    assert "Failed files1 2 never ended" in " ".join(page.words.split())
     assert "`" not in page.words and "<code>batchtwin resume</code> refuses a changed input" in page.html

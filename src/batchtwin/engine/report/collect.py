@@ -27,8 +27,8 @@ MOST_RANGES = 64
 # Rows that `complete-run...` segments hold were counted when they were made.
 REBASED = "complete-run"
 INTERRUPTED = "Interrupted"
-# Failures that end the job at once, of a mini-batch that has not ended.
-FATAL = ("bad_file", "write")
+# The kind of failure that ends the job at once, so that its mini-batch never ends.
+FATAL = "bad_file"
 
 
 @dataclass
@@ -145,7 +145,7 @@ def _summary(job: Collected) -> str:
 
 def _read_tries(job: Collected, ledger: Ledger) -> None:
     step = -(-job.totals.ended // MOST_RANGES) or 1
-    fatal: set[int] = set()
+    fatal: dict[int, int] = {}
     for text, is_last in ledger.tries():
         event = _event(text)
         is_rebased = isinstance(event, Outcome) and event.segment.startswith(REBASED)
@@ -153,11 +153,11 @@ def _read_tries(job: Collected, ledger: Ledger) -> None:
             job.timeline.add(event)
         items = job.totals.items[event.mini_batch] if event.mini_batch is not None else 0
         is_fatal = not is_last and _is_fatal(job, event) and event.mini_batch not in fatal
+        if is_fatal and isinstance(event, Failure) and event.mini_batch is not None:
+            items = fatal[event.mini_batch] = 1 if event.bad_file else items
+        elif is_last and event.mini_batch is not None:
+            fatal.pop(event.mini_batch, None)
         job.causes.add(event, is_last or is_fatal, items)
-        if event.mini_batch is not None and is_last:
-            fatal.discard(event.mini_batch)
-        elif event.mini_batch is not None and is_fatal:
-            fatal.add(event.mini_batch)
         if is_last and isinstance(event, Failure):
             job.counts.failed += items
         if is_last and isinstance(event, Outcome):
@@ -165,7 +165,7 @@ def _read_tries(job: Collected, ledger: Ledger) -> None:
             if job.outcomes % step == 0:
                 job.ranges.append(event)
             job.outcomes += 1
-    job.counts.failed += sum(job.totals.items[number] for number in fatal)
+    job.counts.failed += sum(fatal.values())
     job.ranges.sort(key=lambda outcome: outcome.mini_batch)  # the output is in the order of the plan
     if job.is_running and job.timeline.first is not None:
         job.timeline.last = job.timeline.seconds  # work goes on
@@ -173,8 +173,8 @@ def _read_tries(job: Collected, ledger: Ledger) -> None:
 
 
 def _is_fatal(job: Collected, event: Outcome | Failure) -> bool:
-    """Whether this is the failure that ended a failed job: its files are lost, though their mini-batch never ended."""
-    return job.status == Status.FAILED and isinstance(event, Failure) and event.kind in FATAL
+    """Whether this is the failure that ended a failed job: a file is lost, though its mini-batch never ended."""
+    return job.status == Status.FAILED and isinstance(event, Failure) and event.kind == FATAL
 
 
 def _event(text: str) -> Outcome | Failure:

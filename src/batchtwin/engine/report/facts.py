@@ -28,6 +28,7 @@ class About:
     endpoint: str = ""
     yaml: str = ""
     model: str = ""
+    model_path: str = ""
     training: str = ""
     script: str = "the MLflow driver"
     input: str = ""
@@ -72,6 +73,7 @@ def note_about(ledger: Ledger, prepared: Prepared) -> None:
         endpoint=deployment.endpoint_name or "",
         yaml=str(prepared.request.deployment.absolute()),
         model=_model(prepared),
+        model_path=str(prepared.model.path),
         training=f"MLflow run {prepared.model.run}" if prepared.model.run else "",
         script=str(Path(*prepared.script)) if prepared.script else About.script,
         input=redact(str(prepared.inputs.root)),
