@@ -28,6 +28,8 @@ TWO := --numprocesses 2
 CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name))))
 # as --port 9443
 SERVE_FLAGS ?=
+# as --no-browser
+LAB_FLAGS ?=
 # all, check, ledger, lock, parent, scale, serve or away
 WHAT ?= all
 BENCH_FLAGS ?= $(if $(filter all,$(WHAT)),--write docs/performance.md)
@@ -61,7 +63,7 @@ train: $(VENV) ## train on data/train/heart.csv, print the scores, write model/ 
 	@$(BIN)/python scripts/train.py --model "$(MODEL)"
 
 .PHONY: image
-image: $(VENV) ## build the base image (IMAGE, BASE_IMAGE, DOCKER, DOCKER_BUILD_FLAGS)
+image: $(VENV) ### build the base image (IMAGE, BASE_IMAGE, DOCKER, DOCKER_BUILD_FLAGS)
 	@docker/build.sh
 
 .PHONY: local-score local-score-custom
@@ -71,12 +73,22 @@ local-score: $(VENV) ## score data/ in the container, else in .venv (RUNNER, DEP
 local-score-custom: DEPLOYMENT = deployment-custom/deployment.yml
 local-score-custom: local-score ## the same with deployment-custom/, which brings a scoring script
 
-.PHONY: serve notebook
+# JupyterLab and nbconvert; the notebook's kernel is .venv's.
+LAB := .venv-lab/.installed
+
+$(LAB): notebooks/requirements.txt | $(VENV)
+	@scripts/setup.sh --bare .venv-lab notebooks/requirements.txt
+	@touch $@
+
+.PHONY: serve notebook lab
 serve: $(VENV) ## the workspace on this machine as a server for the Azure SDK (SERVE_FLAGS)
 	@$(BIN)/batchtwin serve $(SERVE_FLAGS)
 
-notebook: $(VENV) ## execute the notebook on this machine; the result is in build/notebooks/
+notebook: $(VENV) $(LAB) ## execute the notebook on this machine; the result is in build/notebooks/, as HTML too
 	@scripts/run-notebook.sh
+
+lab: $(VENV) $(LAB) ## JupyterLab on the notebook, on loopback with a token (LAB_FLAGS)
+	@scripts/lab.sh $(LAB_FLAGS)
 
 ##@ Azure
 # A dry run sets nothing up, either.
@@ -189,6 +201,10 @@ $(BROWSER): tests/browser/requirements.txt tests/browser/package.json tests/brow
 test-browser: $(DEV) $(BROWSER) ## reports in Chromium: no error, no request, accessible (CHROMIUM, NPM, PYTEST_FLAGS)
 	@CHROMIUM="$(CHROMIUM)" $(BIN)/pytest -m browser $(TWO) tests/report --durations 10 $(PYTEST_FLAGS)
 
+lab-lock: $(VENV) ### compile notebooks/requirements.txt again from requirements.in
+	@$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command "make $@" notebooks/requirements.in --output-file notebooks/requirements.txt
+
 browser-lock: $(VENV) ### compile tests/browser/requirements.txt again from requirements.in
 	@$(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make $@" tests/browser/requirements.in --output-file tests/browser/requirements.txt
@@ -276,7 +292,7 @@ clean: ## remove outputs, build results and caches; print each (.venv, the works
 	@scripts/clean.sh $(MADE) $(wildcard .coverage.*)
 
 distclean: ## also remove .venv, the workspace, fetched data and the images that were built
-	@scripts/clean.sh $(MADE) $(wildcard .coverage.*) .venv .venv-bench .venv-old-sdk .batchtwin .job-name-rehearsal data/uci
+	@scripts/clean.sh $(MADE) $(wildcard .coverage.*) .venv .venv-bench .venv-lab .venv-old-sdk .batchtwin .job-name-rehearsal data/uci
 	@scripts/clean-images.sh "$(IMAGE)"
 
 ##@ Measure

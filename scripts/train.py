@@ -1,9 +1,9 @@
 """Train the heart classifier and write it as an MLflow model.
 
 One scikit-learn pipeline goes from the raw columns to 0 (healthy) or 1 (diseased). Its cross-validated scores are
-printed and, with parameters, pictures and model, logged to a local MLflow store. The model folder is replaced
-whole at the very end: whatever goes wrong before that leaves the old one as it was, and so does a training that gives
-the same model again.
+printed and, with parameters, pictures and model, logged to the MLflow store of the local workspace, where the runs of
+jobs are too. The model folder is replaced whole at the very end: whatever goes wrong before that leaves the old one as
+it was, and so does a training that gives the same model again.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from scripts.training.folder import check_model_folder, is_same, replace, staged
 from scripts.training.model import PARAMETERS, SCORES, Evaluation, draw, evaluate, make_pipeline, model_arguments
+from scripts.training.store import TrackingStore, note_run, store_of, uuid_of
 from scripts.training.table import TARGET, InputError, read_table, typed
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -42,7 +43,7 @@ class Options:
 
     data: Path
     model: Path
-    tracking: str
+    tracking: str | None
     artifacts: Path
     experiment: str
     folds: int
@@ -60,25 +61,24 @@ def quiet() -> None:
     logging.getLogger("alembic").setLevel(logging.ERROR)
 
 
-def is_local(tracking: str) -> bool:
-    """Whether the tracking store is a database file on this machine."""
-    return tracking.startswith("sqlite:")
-
-
-def choose_experiment(options: Options) -> None:
+def choose_experiment(store: TrackingStore, name: str) -> None:
     """Point MLflow at the tracking store and the experiment, which is made on first use."""
     import mlflow
 
-    mlflow.set_tracking_uri(options.tracking)
-    if mlflow.get_experiment_by_name(options.experiment) is None:
-        # A server knows where its artifacts belong. A local database does not: it would choose ./mlruns.
-        place = options.artifacts.resolve().as_uri() if is_local(options.tracking) else None
-        mlflow.create_experiment(options.experiment, artifact_location=place)
-    mlflow.set_experiment(options.experiment)
+    mlflow.set_tracking_uri(store.uri)
+    with store.opened():
+        if mlflow.get_experiment_by_name(name) is None:
+            # A server knows where its artifacts belong. A local database does not: it would choose ./mlruns.
+            place = (store.artifacts / name).resolve().as_uri() if store.artifacts else None
+            mlflow.create_experiment(name, artifact_location=place)
+    mlflow.set_experiment(name)
 
 
-def train(options: Options) -> tuple[Evaluation, bool]:
-    """Train, log and write the model; return its cross-validated scores, and whether the model differs from the old."""
+def train(options: Options, store: TrackingStore) -> tuple[Evaluation, bool]:
+    """Train, log and write the model; return its cross-validated scores, and whether the model differs from the old.
+
+    The model's folder names the run; where it is left untouched, the run names the model that it made again.
+    """
     features, target = typed(options.data, read_table(options.data), options.folds)
     with staged(options.model) as folder:
         quiet()
@@ -89,8 +89,9 @@ def train(options: Options) -> tuple[Evaluation, bool]:
         evaluation = evaluate(features, target, options.folds, options.repeats)
         model = make_pipeline().fit(features, target)
         mlflow.sklearn.save_model(model, folder, **arguments)
-        choose_experiment(options)
-        with mlflow.start_run():
+        choose_experiment(store, options.experiment)
+        changed = not is_same(options.model, folder, features)
+        with mlflow.start_run() as run:
             mlflow.log_params(
                 {**PARAMETERS, **arguments["metadata"], "folds": options.folds, "repeats": options.repeats}
             )
@@ -98,7 +99,8 @@ def train(options: Options) -> tuple[Evaluation, bool]:
                 mlflow.log_metrics({f"cv_{name}_mean": values.mean(), f"cv_{name}_std": values.std()})
             mlflow.log_figure(draw(evaluation), "out_of_fold.png")
             mlflow.sklearn.log_model(model, name="model", **arguments)
-        changed = not is_same(options.model, folder, features)
+            mlflow.set_tag("model_uuid", uuid_of(folder if changed else options.model))
+        note_run(folder, run.info.run_id)
         # Too late to stop: what is left takes milliseconds, and must be told as it is.
         for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
@@ -107,7 +109,7 @@ def train(options: Options) -> tuple[Evaluation, bool]:
     return evaluation, changed
 
 
-def report(options: Options, evaluation: Evaluation, changed: bool) -> None:
+def report(options: Options, store: TrackingStore, evaluation: Evaluation, changed: bool) -> None:
     """Print the scores, and where the model and its run are."""
     from rich.console import Console
     from rich.table import Table
@@ -127,7 +129,7 @@ def report(options: Options, evaluation: Evaluation, changed: bool) -> None:
     )
     if not changed:
         console.print("It is left untouched: predictions, signature and pinned versions are the same as before")
-    look = f". To see it: mlflow ui --backend-store-uri {options.tracking}" if is_local(options.tracking) else ""
+    look = f". To see it: mlflow ui --backend-store-uri {store.uri}" if store.is_local else f" to {store.uri}"
     console.print(f"Run logged{look}")
 
 
@@ -136,8 +138,10 @@ def parse(argv: Sequence[str] | None) -> Options:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path, default=Path("data/train/heart.csv"), help="table with target column")
     parser.add_argument("--model", type=Path, default=Path("model"), help="model folder, replaced whole")
-    parser.add_argument("--tracking", default="sqlite:///mlflow.db", help="MLflow tracking URI")
-    parser.add_argument("--artifacts", type=Path, default=Path("mlartifacts"), help="folder for a local store's files")
+    parser.add_argument("--tracking", help="MLflow tracking URI; else MLFLOW_TRACKING_URI, else the local workspace's")
+    parser.add_argument(
+        "--artifacts", type=Path, default=Path("mlartifacts"), help="folder for the files of a local --tracking"
+    )
     parser.add_argument("--experiment", default="heart-classifier", help="MLflow experiment")
     parser.add_argument("--folds", type=int, default=5, help="folds of the cross-validation")
     parser.add_argument("--repeats", type=int, default=3, help="how often it is repeated, on other folds")
@@ -160,7 +164,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(number, stop)
     try:
         check_model_folder(options.model)
-        evaluation, changed = train(options)
+        store = store_of(options.tracking, options.artifacts)
+        evaluation, changed = train(options, store)
     except InputError as error:
         print(f"train: {error}", file=sys.stderr)
         return 2
@@ -173,7 +178,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200)
         print(f"train: {reason}; {options.model} is as it was (--debug shows more)", file=sys.stderr)
         return 1
-    report(options, evaluation, changed)
+    report(options, store, evaluation, changed)
     return 0
 
 

@@ -124,4 +124,5 @@ def test_the_dev_container_sets_up_what_the_makefile_has() -> None:
     command, target = config["postCreateCommand"].split()
     assert command == "make"
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert "python:3.11" in config["image"]
+    dockerfile = ROOT / ".devcontainer" / config["build"]["dockerfile"]
+    assert "FROM python:3.11" in dockerfile.read_text()

@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 
 import batchtwin
+from batchtwin.environments.placement import Placement
+from batchtwin.environments.requested import RequestedEnvironment
 from support import Project
 
 Deploy = Callable[..., Path]
@@ -54,6 +56,35 @@ def test_texts_of_digits_stay_texts_where_the_signature_says_so(echo: Deploy) ->
     assert result.ok, result.text()
     assert result.predictions["prediction"].tolist()[:2] == ["1", "2"]
     assert pd.isna(result.predictions["prediction"][2])
+
+
+def test_texts_that_look_like_missing_values_arrive(echo: Deploy) -> None:
+    values = ["NA", "None", "", "n/a", "null", None]
+    result = batchtwin.score(echo(TEXT), pd.DataFrame({"out": values}), output="job")
+    assert result.ok, result.text()
+    assert result.predictions["prediction"].tolist()[:5] == values[:5]
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        ([{"out": "a"}, {"out": "b\udc80"}], r"row 1, column 'out': 'b\\udc80' has half of a surrogate pair"),
+        ([{"out": ["a", "\ud800"]}], r"row 0, column 'out': '\\ud800' has half"),
+        ([{"a\udc80": 1}], r"the name of column 'a\\udc80' has half"),
+    ],
+)
+@pytest.mark.parametrize("script", [None, SIZES])
+def test_half_of_a_surrogate_pair_is_refused(
+    project: Project, echo: Deploy, data: Any, text: str, script: str | None
+) -> None:
+    """Of dicts and of a DataFrame, whose names pandas refuses; as Parquet for the driver, as CSV for a script."""
+    project.script = script
+    deployment = project.write() if script else echo()
+    frames = [pd.DataFrame(data, dtype=object)] if "out" in data[0] else []
+    for rows in (data, *frames):
+        with pytest.raises(batchtwin.BatchTwinError, match=text):
+            batchtwin.score(deployment, rows)
+    assert not Path("outputs").exists() or not list(Path("outputs").iterdir())
 
 
 def test_a_frame_is_written_as_it_is_shown(echo: Deploy) -> None:
@@ -185,6 +216,32 @@ def test_without_pyarrow_and_signature_what_csv_cannot_keep_is_refused(echo: Dep
     assert "column 'out': texts such as '007' would be read as numbers" in texts
     assert "column 'out' holds a list" in lists
     assert fine == [7, 8]
+
+
+def test_without_pyarrow_a_text_that_csv_loses_is_refused(echo: Deploy, in_process: InProcess) -> None:
+    """Also where the signature says that it is a text: CSV has no quotes for the reader."""
+    echo(TEXT)
+    rows = '[[{"out": "x"}, {"out": "NA"}], [{"out": ""}], [{"out": "na"}, {"out": null}]]'
+    lost, empty, fine = in_process(WITHOUT_ARROW, rows)
+    assert "row 1, column 'out': the text 'NA' would be read as a missing value from CSV; install pyarrow" in lost
+    assert "row 0, column 'out': the text ''" in empty
+    assert fine[0] == "na"
+
+
+@pytest.mark.parametrize(
+    ("lines", "reads"),
+    [
+        (("mlflow==2.9",), True),
+        (("MLflow",), True),
+        (("pandas", "pyarrow>=6"), True),
+        (("mlflow-skinny",), False),
+        (("mlflow_skinny", "pandas"), False),
+        ((), False),
+    ],
+)
+def test_an_environment_of_its_own_reads_parquet_if_its_list_says_so(lines: tuple[str, ...], reads: bool) -> None:
+    requested = RequestedEnvironment("conda.yaml", pip=lines)
+    assert Placement("venv", requested=requested).reads_parquet is reads
 
 
 def test_a_folder_in_use_is_left_alone(project: Project, tmp_path: Path) -> None:

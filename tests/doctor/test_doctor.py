@@ -126,6 +126,23 @@ def test_a_deployment_that_runs(project: Project) -> None:
     assert named(results, "imports") == [("ok", "yaml: installed")]
 
 
+def test_a_workflow_that_does_not_know_where_batchtwin_is(project: Project) -> None:
+    """As `init` writes it where batchtwin was not installed from GitHub; also at the root of the repository."""
+    project.script = "def run(batch): return batch\n"
+    path = project.write()
+    for folder in (project.folder, project.folder.parent):
+        workflow = folder / ".github/workflows/score.yml"
+        workflow.parent.mkdir(parents=True)
+        workflow.write_text("      - uses: OWNER/batchtwin@main\n")
+    (project.folder.parent / ".git").mkdir()
+    results = named(checks(path), "workflow")
+    assert [status for status, _ in results] == ["note", "note"]
+    assert all("names OWNER/batchtwin@main, which is nowhere" in text for _, text in results)
+    for folder in (project.folder, project.folder.parent):
+        (folder / ".github/workflows/score.yml").write_text("      - uses: some/batchtwin@v1\n")
+    assert named(checks(path), "workflow") == []
+
+
 def test_a_yaml_with_mistakes_names_each(tmp_path: Path) -> None:
     path = tmp_path / "deployment.yml"
     path.write_text("type: model\nname: x\nendpoint_name: end\nmodel: m\ncompute: azureml:c\n")

@@ -153,3 +153,16 @@ def test_a_retry_of_a_complete_job_counts_each_try_once(project: Project) -> Non
     assert batchtwin("resume", project.folder / "job", "--retry-failed").code == 0
     with closing(Ledger.open(project.folder / "job/job.sqlite")) as ledger:
         assert collect(OutputFolder(project.folder / "job"), ledger).timeline.total == 3
+
+
+def test_the_file_that_ended_the_job_has_failed(tmp_path: Path, heart_model: Path) -> None:
+    """The job ends before its mini-batch has: `failures.jsonl` has the file, and the report counts it."""
+    project = Project(tmp_path / "project", model=heart_model)
+    project.settings = {"mini_batch_size": 2}
+    for name in ("a.csv", "b.csv", "c.csv"):
+        (project.inputs / name).write_text("age\nhigh\n")
+    done = project.score("--workers", "1")
+    page = Page.read(done.output)
+    assert done.code == 1 and len((done.output / "failures.jsonl").read_text().splitlines()) == 1
+    assert "Failed files1 2 never ended" in " ".join(page.words.split())
+    assert "`" not in page.words and "<code>batchtwin resume</code> refuses a changed input" in page.html

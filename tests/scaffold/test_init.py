@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -305,3 +306,51 @@ def test_the_workflow_names_the_repository_that_was_installed(url: str) -> None:
 def test_otherwise_it_says_what_to_write(text: str) -> None:
     assert action_of(text).reference == "OWNER/batchtwin@main"
     assert action_of(text).advice
+
+
+def hostile(tmp_path: Path, models: Path, inputs: Any) -> Finished:
+    """`init` for a model whose signature is `inputs`, and that has no example."""
+    model = tmp_path / "model"
+    shutil.copytree(models / "example", model)
+    content = yaml.safe_load((model / "MLmodel").read_text())
+    content.pop("saved_input_example_info")
+    content["signature"]["inputs"] = inputs if isinstance(inputs, str) else json.dumps(inputs)
+    (model / "MLmodel").write_text(yaml.safe_dump(content))
+    return init(tmp_path, model)
+
+
+def array(*shape: Any) -> list[dict[str, Any]]:
+    return [{"type": "tensor", "tensor-spec": {"dtype": "uint8", "shape": shape}}]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        pytest.param(array(-1, 10**9), "asks for 1000000000 columns", id="columns"),
+        pytest.param(array(-1, 10**6, 10**6, 3), "asks for an image of 1000000 x 1000000", id="pixels"),
+        pytest.param(array(-1, -7, 5, 3), "asks for shape (-1, -7, 5, 3)", id="negative"),
+        pytest.param(array(-1, 10**400), "neither an input example nor a signature", id="beyond NumPy"),
+        pytest.param(array(*[1] * 1000), "neither an input example nor a signature", id="sides"),
+        pytest.param(array(-1, "x"), "neither an input example nor a signature", id="text"),
+        pytest.param("[" * 100_000, "neither an input example nor a signature", id="nested"),
+        pytest.param([{"type": "long", "name": "a\udc80"}], "half of a surrogate pair", id="name"),
+    ],
+)
+def test_a_signature_that_nobody_can_fill_is_told(tmp_path: Path, models: Path, inputs: Any, said: str) -> None:
+    """In one line, within memory; all but the sample is made."""
+    done = hostile(tmp_path, models, inputs)
+    assert (done.code, said in done.err, "Traceback" in done.err) == (0, True, False), done.err
+    assert (tmp_path / "mine/deployment.yml").exists() and not list((tmp_path / "mine/data").glob("*"))
+
+
+@pytest.mark.parametrize("pixel", [10**400, 1e300, -1, "x", None])
+def test_an_example_that_is_no_picture_is_not_taken(tmp_path: Path, models: Path, pixel: Any) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(models / "example", model)
+    content = yaml.safe_load((model / "MLmodel").read_text())
+    content["signature"]["inputs"] = json.dumps(array(-1, 2, 2, 1))
+    content["saved_input_example_info"] = {"artifact_path": "input_example.json", "type": "ndarray"}
+    (model / "input_example.json").write_text(json.dumps({"inputs": [[[[9], [pixel]], [[200], [7]]]]}))
+    (model / "MLmodel").write_text(yaml.safe_dump(content))
+    done = init(tmp_path, model)
+    assert (done.code, "made up by the types" in done.err) == (0, True), done.err

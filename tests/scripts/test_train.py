@@ -60,6 +60,13 @@ where = run.info.artifact_uri
 print(json.dumps([run.data.metrics, run.data.params, pictures, where, [model.model_uri for model in models]]))
 """
 
+UUIDS = """
+import json, sys, mlflow
+mlflow.set_tracking_uri(sys.argv[1])
+runs = mlflow.search_runs(experiment_names=["heart-classifier"], output_format="list")
+print(json.dumps({run.info.run_id: run.data.tags.get("model_uuid") for run in runs}))
+"""
+
 
 @dataclass(frozen=True)
 class Training:
@@ -150,7 +157,7 @@ def test_scores_are_those_of_a_good_model_on_the_real_table(
 
 
 def test_nothing_is_written_but_model_and_tracking_store(trained: Training) -> None:
-    assert {path.name for path in trained.folder.iterdir()} == {"train.csv", "model", "mlflow.db", "mlartifacts"}
+    assert {path.name for path in trained.folder.iterdir()} == {"train.csv", "model", ".batchtwin"}
 
 
 # --- the model
@@ -202,7 +209,8 @@ def test_the_model_names_no_path_of_this_machine(trained: Training) -> None:
 
 
 def test_other_users_can_read_the_model(trained: Training) -> None:
-    probe = trained.folder / "mlartifacts"  # made with the usual permissions
+    probe = trained.folder.parent / "probe"  # made with the usual permissions
+    probe.mkdir()
     assert trained.model.stat().st_mode == probe.stat().st_mode
 
 
@@ -214,7 +222,7 @@ def test_the_input_example_is_of_the_table(trained: Training) -> None:
 
 
 def test_run_is_tracked_with_scores_parameters_picture_and_model(trained: Training) -> None:
-    store = f"sqlite:///{trained.folder}/mlflow.db"
+    store = f"sqlite:///{trained.folder}/.batchtwin/mlflow.db"
     metrics, parameters, pictures, where, models = json.loads(python(TRACKED, trained.folder, store))
     scores = ("roc_auc", "accuracy", "log_loss")
     assert set(metrics) == {f"cv_{score}_{what}" for score in scores for what in ("mean", "std")}
@@ -222,7 +230,7 @@ def test_run_is_tracked_with_scores_parameters_picture_and_model(trained: Traini
     assert parameters["max_depth"] == "3"
     assert re.fullmatch("[0-9a-f]{64}", parameters["data_sha256"])
     assert pictures == ["out_of_fold.png"]
-    assert where.startswith((trained.folder / "mlartifacts").as_uri())
+    assert where.startswith((trained.folder / ".batchtwin/mlartifacts/heart-classifier").as_uri())
     assert models
 
 
@@ -249,6 +257,25 @@ def test_training_that_changes_nothing_leaves_the_model_untouched(trained: Train
     assert "left untouched: predictions, signature and pinned versions are the same" in again.stdout
     assert contents(trained.model) == before
     assert not list(trained.folder.glob(".model*"))
+
+
+def test_model_and_run_name_each_other(trained: Training) -> None:
+    """The model names the run that made it; a run that made it again names the model."""
+    shutil.copy(TABLE, trained.folder / "train.csv")
+    assert "left untouched" in run_training(trained.folder, *SHORT).stdout
+    store = f"sqlite:///{trained.folder}/.batchtwin/mlflow.db"
+    mlmodel = yaml.safe_load((trained.model / "MLmodel").read_text())
+    runs = json.loads(python(UUIDS, trained.folder, store))
+    assert runs[mlmodel["run_id"]] == mlmodel["model_uuid"]
+    assert list(runs.values()).count(mlmodel["model_uuid"]) > 1
+
+
+def test_a_tracking_uri_of_the_user_is_taken(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{old}/own.db")
+    shutil.rmtree(old / "model")
+    done = run_training(old, *SHORT)
+    assert (done.returncode, done.stderr) == (0, "") and "own.db" in done.stdout
+    assert not (old / ".batchtwin").exists() and (old / "own.db").exists()
 
 
 def test_training_with_other_data_replaces_the_model(trained: Training, tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ def test_output_by_url(job: Project, bucket: Bucket) -> None:
     place = "named-outputs/score/predictions.csv"
     assert done.out.splitlines()[-1] == f"{bucket.url}/out/1/{place}"
     assert bucket.get(f"out/1/{place}").decode() == EXPECTED
-    assert {"manifest.json", place, "logs/job_result.txt"} <= {*bucket.names("out/1")}
+    assert {"manifest.json", place, "logs/job_result.txt", "report.html"} <= {*bucket.names("out/1")}
     assert batchtwin("verify", bucket.at("out/1")).code == 0
     again = score(job, bucket.at("in"), output=bucket.at("out/1"))
     assert again.code == 2

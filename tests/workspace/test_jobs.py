@@ -327,6 +327,7 @@ def test_download_of_all(done: tuple[Rehearsal, JobRecord], tmp_path: Path) -> N
     rehearsal, job = done
     rehearsal.workspace.jobs.download(job.name, tmp_path / "got", all=True)
     assert (tmp_path / "got/artifacts/logs/job_result.txt").exists()
+    assert (tmp_path / "got/artifacts/report.html").read_text().startswith("<!doctype html>")
     assert (tmp_path / "got/named-outputs/score/predictions.csv").exists()
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batchtwin.engine.ledger import Entry, Ledger
+from batchtwin.engine.tracking import curves
 from batchtwin.inputs.listing import InputFile
 from batchtwin.inputs.plan import MiniBatch
 from batchtwin.workspace.entities import JobStatus
-from batchtwin.workspace.jobs import curves
 from batchtwin.workspace.workspace import Workspace
 from batchtwin_node.protocol import Failure, Outcome
 from commands import run_code

@@ -1,7 +1,8 @@
 """Input that is in memory, or a list of files -> a folder or file that a job can read, in the job's own folder.
 
-A frame becomes Parquet for the MLflow driver, which keeps every type. Without pyarrow, and for a scoring script, it
-becomes CSV: the model's signature, or the script, then says what the texts are.
+A frame becomes Parquet for the MLflow driver, which keeps every type. Where the job may have no pyarrow, and for a
+scoring script, it becomes CSV: the model's signature, or the script, then says what the texts are. What CSV would
+change is refused.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from batchtwin import safe_open
+from batchtwin.api.losses import refuse_missing_in_csv, refuse_no_text
 from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.new_job import claim_folder
 from batchtwin.engine.output.folder import NAMED_INPUTS, OutputFolder
@@ -99,11 +101,11 @@ def _files(items: Sequence[str | os.PathLike[str]]) -> list[Path]:
 
 @contextmanager
 def with_data(
-    request: Request, resolved: Resolved, rows: Rows | list[Path] | None, *, is_here: bool
+    request: Request, resolved: Resolved, rows: Rows | list[Path] | None, *, reads_parquet: bool
 ) -> Iterator[Request]:
     """Give the request with `rows` as its input, which then are in the folder of its job; without rows, as it is.
 
-    What was written is removed if no job comes of it. `is_here`: the job runs under this interpreter.
+    What was written is removed if no job comes of it. `reads_parquet`: where the job runs, it can read that.
 
     Raises:
         BatchTwinError: the folder holds another job or cannot be written, or the rows have no place in a file.
@@ -121,10 +123,11 @@ def with_data(
     folder = root / NAMED_INPUTS / secrets.token_hex(4)
     try:
         output.check(request.overwrite)
-        is_typed = bool(model.required_columns) or resolved.script is not None
-        as_parquet = resolved.script is None and can_write_parquet() and (is_here or not is_typed)
+        is_driver = resolved.script is None
+        is_typed = bool(model.required_columns)
+        as_parquet = is_driver and can_write_parquet() and (reads_parquet or not is_typed)
         with output.hold():
-            path = write_input(rows, folder, as_parquet=as_parquet, is_typed=is_typed)
+            path = write_input(rows, folder, as_parquet=as_parquet, is_driver=is_driver, is_typed=is_typed)
         yield replace(request, input=path, output=root)
     except OSError as error:
         raise OutputError(f"{error.filename or root}: {error.strerror}; choose another folder: --output DIR") from None
@@ -151,10 +154,10 @@ def _discard(output: OutputFolder, folder: Path, *, whole: bool) -> None:
             output.root.rmdir()
 
 
-def write_input(value: Rows | list[Path], folder: Path, *, as_parquet: bool, is_typed: bool) -> Path:
+def write_input(value: Rows | list[Path], folder: Path, *, as_parquet: bool, is_driver: bool, is_typed: bool) -> Path:
     """Write rows to a file in `folder`, which is made, or link files there; return the input of the job.
 
-    `is_typed`: whoever reads a CSV knows the types of its columns.
+    `is_driver`: the MLflow driver reads the file. `is_typed`: the model's signature has the types of its columns.
 
     Raises:
         InputError: a value has no place in the file.
@@ -167,7 +170,10 @@ def write_input(value: Rows | list[Path], folder: Path, *, as_parquet: bool, is_
         return folder
     if as_parquet:
         return _write_parquet(value, folder / f"{NAME}.parquet")
-    return _write_csv(value, folder / f"{NAME}.csv", is_typed)
+    frame: Any = value
+    columns = _columns(frame) if isinstance(frame, list) else {name: frame[name].tolist() for name in frame.columns}
+    _check_csv(columns, is_driver, is_typed)
+    return _write_csv(columns, folder / f"{NAME}.csv")
 
 
 def can_write_parquet() -> bool:
@@ -179,13 +185,15 @@ def _write_parquet(rows: Any, path: Path) -> Path:
     import pyarrow
     from pyarrow import parquet
 
+    columns = _columns(rows) if isinstance(rows, list) else {}
     try:
         if isinstance(rows, list):
-            table = pyarrow.table(_columns(rows))
+            table = pyarrow.table(columns)
         else:
             table = pyarrow.Table.from_pandas(rows, preserve_index=False)
         parquet.write_table(table, path)
     except (pyarrow.ArrowException, TypeError, ValueError, OverflowError) as error:
+        refuse_no_text(columns or rows)
         first = str(error).splitlines()[0]
         raise InputError(f"input: cannot be written as Parquet: {first}; give each column values of one type") from None
     return path
@@ -201,18 +209,25 @@ def _columns(rows: Sequence[Mapping[str, object]]) -> dict[str, list[object]]:
     return columns
 
 
-def _write_csv(rows: Any, path: Path, is_typed: bool) -> Path:
-    columns = _columns(rows) if isinstance(rows, list) else {name: rows[name].tolist() for name in rows.columns}
+def _check_csv(columns: Mapping[str, Sequence[object]], is_driver: bool, is_typed: bool) -> None:
+    """Refuse what the reader of the CSV would not get back as it is."""
+    refuse_no_text(columns)
+    if is_driver:
+        refuse_missing_in_csv(columns, _advice())
     for name, values in columns.items():
         present = [value for value in values if not _is_missing(value)]
         for value in present:
             if not isinstance(value, str | Number | date):
                 raise InputError(f"input: column {name!r} holds a {type(value).__name__}, CSV cannot; {_advice()}")
-        if not is_typed and present and all(isinstance(value, str) and _reads_as_number(value) for value in present):
+        is_told = is_typed or not is_driver
+        if not is_told and present and all(isinstance(value, str) and _reads_as_number(value) for value in present):
             raise InputError(
                 f"input: column {name!r}: texts such as {present[0]!r} would be read as numbers from CSV, and the "
                 f"model has no signature that says otherwise; {_advice()}"
             )
+
+
+def _write_csv(columns: Mapping[str, Sequence[object]], path: Path) -> Path:
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(columns)
@@ -237,4 +252,7 @@ def _reads_as_number(text: str) -> bool:
 
 
 def _advice() -> str:
-    return "install pyarrow, so that it is written as Parquet, or write a file yourself and give its path"
+    return (
+        "install pyarrow here and list it in the deployment's environment, so that it is written as Parquet, or write "
+        "a file yourself and give its path"
+    )

@@ -62,7 +62,7 @@ def run(request: Request, watch: Watch, interrupts: Interrupts = of_a_command, d
     rows = None if data is None else as_rows(data)
     resolved = resolve(request)
     placement = place_request(request, resolved, watch.note, registered=registered)
-    with with_data(request, resolved, rows, is_here=placement.kind == "here") as request:
+    with with_data(request, resolved, rows, reads_parquet=placement.reads_parquet) as request:
         with closing(backend_for(request, resolved, placement)) as backend:
             prepared = prepare(request, resolved).placed(placement)
             watch.warn(prepared.warnings)

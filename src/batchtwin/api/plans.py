@@ -107,8 +107,7 @@ def look_ahead(request: Request, watch: Watch, *, trial: bool = False, data: Inp
         if rows is not None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="batchtwin-plan-"))
             request = replace(request, output=Path(folder) / "job")
-            is_here = placement.kind == "here"
-            request = stack.enter_context(with_data(request, resolved, rows, is_here=is_here))
+            request = stack.enter_context(with_data(request, resolved, rows, reads_parquet=placement.reads_parquet))
         prepared = prepare(request, resolved).placed(placement)
         outcome = JobPlan(
             facts=preview.summary(prepared) | {"environment": placement.text},

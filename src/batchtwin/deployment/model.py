@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from batchtwin.deployment.yaml_file import Loader
 from batchtwin.errors import ModelError
 from batchtwin.inputs.location import is_store, is_url, parse_location
 
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+
 
 @dataclass(frozen=True)
 class Model:
@@ -24,7 +27,8 @@ class Model:
 
     `required_columns` are those of its signature, if that names columns; `inputs` is the JSON text that the signature
     has for its input, empty for none. `skops` says that scikit-learn's flavor was saved in that format; `predicts_text`
-    that the signature has texts as predictions.
+    that the signature has texts as predictions. `run` is the MLflow run that logged the model, `uuid` and `logged` what
+    MLflow knows it by; each is empty if the MLmodel file does not say.
     """
 
     path: Path
@@ -33,6 +37,9 @@ class Model:
     inputs: str = ""
     skops: bool = False
     predicts_text: bool = False
+    run: str = ""
+    uuid: str = ""
+    logged: str = ""
 
     def require_pyfunc(self) -> None:
         """Refuse a model that the MLflow driver cannot score with.
@@ -108,7 +115,10 @@ def read_model(path: Path) -> Model:
     sklearn = flavors.get("sklearn")
     skops = isinstance(sklearn, dict) and sklearn.get("serialization_format") == "skops"
     outputs = signature.get("outputs") if isinstance(signature, dict) else None
-    return Model(path, tuple(map(str, flavors)), tuple(_required(text)), text, skops, _is_text(outputs))
+    run, uuid, logged = (_id(content.get(key)) for key in ("run_id", "model_uuid", "model_id"))
+    return Model(
+        path, tuple(map(str, flavors)), tuple(_required(text)), text, skops, _is_text(outputs), run, uuid, logged
+    )
 
 
 def read_mlmodel(mlmodel: Path) -> dict[str, Any]:
@@ -127,12 +137,17 @@ def read_mlmodel(mlmodel: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def _id(value: object) -> str:
+    """An id that MLflow gave; empty if it is none."""
+    return value if isinstance(value, str) and _ID.fullmatch(value) else ""
+
+
 def _required(inputs: str) -> Iterator[str]:
     """The names of required columns in the signature's JSON; whatever else it is, MLflow judges."""
     try:
         specs = json.loads(inputs)
         yield from (str(spec["name"]) for spec in specs if spec["type"] != "tensor" and spec.get("required", True))
-    except (TypeError, KeyError, ValueError):
+    except (TypeError, KeyError, ValueError, RecursionError):
         return
 
 
@@ -141,5 +156,5 @@ def _is_text(outputs: object) -> bool:
     try:
         [spec] = json.loads(outputs if isinstance(outputs, str) else "[]")
         return bool(spec["type"] == "string")
-    except (TypeError, KeyError, ValueError):
+    except (TypeError, KeyError, ValueError, RecursionError):
         return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,8 +28,10 @@ from batchtwin.environments.requested import RequestedEnvironment
 from batchtwin.environments.uv import UvError, program, variables
 from batchtwin.errors import BatchTwinError, DeploymentError
 from batchtwin.inputs.location import is_url, redact
+from batchtwin.scaffold.origin import ADVICE, UNKNOWN, is_unfinished
 from batchtwin_node.script.imports import Import
 
+MOST_WORKFLOWS = 100
 NOWHERE = Model(Path("model"), ())
 # What scores without a script.
 DRIVER = Import(Path("mlflow_driver.py"), 1, "mlflow")
@@ -69,6 +72,17 @@ def deployment(subject: Subject) -> Iterator[Check]:
         yield from (Check("script", "note", text, "change the script") for text in warnings_without_input(resolved))
     yield from _environment(subject, resolved, with_imports=runs)
     yield from _names(loaded)
+    yield from _workflows(folder)
+
+
+def _workflows(folder: Path) -> Iterator[Check]:
+    """Workflows of `init` that have to be told where batchtwin is, beside the deployment or above it."""
+    root = next((path for path in (folder, *folder.parents) if (path / ".git").exists()), folder)
+    for at in dict.fromkeys((folder, root)):
+        for path in sorted((at / ".github/workflows").glob("*.y*ml"))[:MOST_WORKFLOWS]:
+            with suppress(OSError):
+                if is_unfinished(path.read_text(encoding="utf-8", errors="replace")):
+                    yield Check("workflow", "note", f"{path}: names {UNKNOWN}, which is nowhere", f"{path}: {ADVICE}")
 
 
 def _model(subject: Subject, loaded: Deployment, folder: Path) -> tuple[Model | None, list[Check]]:

@@ -54,11 +54,12 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What is planned: `items` (files or parts) by mini-batch, bytes, parts; tries, and mini-batches that ended."""
+    """What is planned: `items` (files or parts) by mini-batch, bytes, parts, paths; tries, mini-batches that ended."""
 
     items: Sequence[int]
     size: int
     parts: int
+    paths: int
     tries: int
     ended: int
 
@@ -243,16 +244,15 @@ class Ledger:
     def totals(self) -> Totals:
         """Return how much is planned, and how many tries there were."""
         sizes = self._connection.execute("SELECT count(*) FROM file GROUP BY mini_batch ORDER BY mini_batch")
-        (size,) = self._connection.execute(
-            "SELECT coalesce(sum(size), 0) FROM (SELECT DISTINCT path, size FROM file)"
+        size, paths, parts = self._connection.execute(
+            "SELECT total(size), count(*), (SELECT count(*) FROM part) FROM (SELECT DISTINCT path, size FROM file)"
         ).fetchone()
-        (parts,) = self._connection.execute("SELECT count(*) FROM part").fetchone()
         tries, ended = self._connection.execute(
             # Outcomes of a complete job are written again, of its predictions as a segment, when it is retried.
             """SELECT sum(event NOT LIKE '%"segment":"complete-run%'), count(DISTINCT iif(ended, mini_batch, NULL))
             FROM try"""
         ).fetchone()
-        return Totals(array("L", (count for (count,) in sizes)), size, parts, tries or 0, ended)
+        return Totals(array("L", (count for (count,) in sizes)), int(size), parts, paths, tries or 0, ended)
 
     def files_of(self, mini_batches: Iterable[int], most: int) -> dict[int, list[str]]:
         """Return the first `most` files of these mini-batches, by number; in one pass over the plan."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
@@ -20,12 +20,13 @@ from batchtwin.engine.output.build_manifest import write_manifest
 from batchtwin.engine.output.failures import write_failures
 from batchtwin.engine.output.folder import failpoint
 from batchtwin.engine.output.result import Result
-from batchtwin.engine.output.upload import publish, result_location
+from batchtwin.engine.output.upload import publish, publish_report, result_location
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import Progress
 from batchtwin.engine.report.facts import end_of, note_about
 from batchtwin.engine.report.write import prepare_report, report_at_end
 from batchtwin.engine.tracking.deliver import OnLogged, at_end
+from batchtwin.engine.tracking.follow import Follower, follow
 from batchtwin.engine.tracking.logged import LogReader
 from batchtwin.errors import OutputError
 from batchtwin.inputs.changes import Change, Watch
@@ -79,7 +80,8 @@ class Run:
         self._ledger.state("runs", str(self._number))
         note_about(self._ledger, prepared)
         prepared.output.make()
-        with closing(Logs(prepared.output.logs)) as logs:
+        follower = follow(prepared.output, self._number) if self._context.on_logged is at_end else None
+        with closing(Logs(prepared.output.logs)) as logs, closing(follower) if follower else nullcontext():
             listener = Listener(prepared.plan, logs, self._context.progress)
             scheduled = f"Scheduled {len(job.items)} mini batches with {sum(job.items)} items"
             logs.progress(f"Scheduling finished. {scheduled} in {time.monotonic() - self._began:.3f} seconds.")
@@ -105,7 +107,7 @@ class Run:
             if job.fatal is not None and job.fatal.kind == "not_in_parts":
                 raise WholeFilesError(job.fatal.message)
             self._signals.close()
-            return self._finish(listener, logs)
+            return self._finish(listener, logs, follower)
 
     def _drive(self, pool: Pool, listener: Listener, caught: list[int]) -> None:
         """Pass events to the job, commit them, and submit the job's tries to the pool, until the job has ended."""
@@ -165,16 +167,15 @@ class Run:
         for command in commands:
             pool.submit(self._prepared.plan.mini_batches[command.mini_batch], command.attempt)
 
-    def _finish(self, listener: Listener, logs: Logs) -> Result:
+    def _finish(self, listener: Listener, logs: Logs, follower: Follower | None) -> Result:
         job, prepared, output = self._job, self._prepared, self._prepared.output
         if job.status is Status.COMPLETED and prepared.inputs.is_remote:
             self._look_at_store(listener)
         listener.row_counts(job)
         any_failed = self._complete(logs)
         in_full, cause, recalled = self._causes(listener)
-        logged = LogReader(logs.root, self._number)
-        if note := self._context.on_logged(logged, job.status, output.root.name):
-            listener.note(note)
+        if follower is None:
+            self._tell_logged(listener, logs)
         with suppress(OSError):  # the console has it too
             listener.measure(job)
             logs.result(job, in_full)
@@ -184,12 +185,21 @@ class Run:
             self._warm_up.join()
             if problem := report_at_end(output, self._ledger, end_of(self._number, job, cause, advice)):
                 logs.progress(problem)
+            if job.status is Status.COMPLETED and (problem := publish_report(prepared)):
+                listener.note(problem)
+            if follower is not None and (note := follower.end()):
+                listener.note(note)
         written: Path | str
         if job.status is Status.COMPLETED:
             written = result_location(prepared)
         else:
             written = output.failures if any_failed else logs.root
         return replace(Result.of(prepared, job, cause, written, advice), recalled_cause=recalled)
+
+    def _tell_logged(self, listener: Listener, logs: Logs) -> None:
+        logged = LogReader(logs.root, self._number)
+        if note := self._context.on_logged(logged, self._job.status, self._prepared.output.root.name):
+            listener.note(note)
 
     def _causes(self, listener: Listener) -> list[str]:
         """Why the job did not complete: in full, in a few lines, and for a person who has seen the first failure."""

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -31,6 +32,8 @@ from batchtwin.errors import UsageError
 PICKLES = {".pkl", ".pickle", ".joblib", ".cloudpickle"}
 # A reference of an image: NAME, HOST:PORT/NAME:TAG, NAME@sha256:DIGEST, or an id.
 IMAGE_TAG = re.compile(r"[A-Za-z0-9][\w./:@-]*", re.ASCII)
+# A requirement that brings a library which reads Parquet.
+READS_PARQUET = re.compile(r"\s*(mlflow|pyarrow|fastparquet)(?![\w.-])", re.IGNORECASE)
 Note = Callable[[str], None]
 
 
@@ -52,6 +55,14 @@ class Placement:
     would_build: str = ""
     environment: Environment | None = None
     requested: RequestedEnvironment | None = None
+
+    @property
+    def reads_parquet(self) -> bool:
+        """Whether Parquet is surely read there: MLflow brings pyarrow, its skinny package does not."""
+        if self.kind == "here":
+            return find_spec("pyarrow") is not None
+        lines = (*self.requested.pip, *self.requested.conda) if self.requested else ()
+        return any(READS_PARQUET.match(line) for line in lines)
 
     def use(self) -> int | None:
         """Keep the cached environment, if it is one, from being removed until the descriptor returned is closed.

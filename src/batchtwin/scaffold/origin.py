@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from importlib import metadata
 
 UNKNOWN = "OWNER/batchtwin@main"
-COMMENT = "      # OWNER: whose repository on GitHub has batchtwin.\n"
-ADVICE = "write the repository of batchtwin on GitHub for OWNER/batchtwin"
+COMMENT = (
+    "      # TODO: GitHub cannot know where batchtwin is. Write the repository that has it for OWNER/batchtwin;\n"
+    "      # until then this workflow fails, and `batchtwin doctor deployment.yml` says so.\n"
+)
+ADVICE = "batchtwin was not installed from GitHub: write the repository of batchtwin on GitHub for OWNER/batchtwin"
 
 
 @dataclass(frozen=True)
@@ -38,3 +41,8 @@ def action_of(direct_url: str) -> Action:
         if match:
             return Action(f"{match[1]}@{content['vcs_info']['commit_id']}")
     return Action(UNKNOWN, COMMENT, ADVICE)
+
+
+def is_unfinished(workflow: str) -> bool:
+    """Whether a workflow still has to be told where batchtwin is."""
+    return UNKNOWN in workflow

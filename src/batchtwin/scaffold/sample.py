@@ -14,6 +14,8 @@ from batchtwin.scaffold.signature import Example, example_of, signature_of
 from batchtwin_node.readers.signature import ANY, Column, Tensor
 
 MOST_ROWS = 100
+# Beyond these a sample is no help, and may not fit into memory: a signature may ask for any size.
+MOST_COLUMNS, MOST_PIXELS = 10_000, 4 << 20
 # The size of a picture where the signature leaves it open.
 SIDE = 64
 FROM_EXAMPLE = "the input example of the model"
@@ -59,6 +61,13 @@ def sample_of(model: Path, mlmodel: Mapping[str, Any]) -> Sample:
     Raises:
         NoSampleError: neither example nor signature say what the model reads, or no file can hold it.
     """
+    try:
+        return _sample_of(model, mlmodel)
+    except RecursionError:
+        raise NoSampleError("the model's input example is nested too deeply", needs_script=False) from None
+
+
+def _sample_of(model: Path, mlmodel: Mapping[str, Any]) -> Sample:
     signature, example = signature_of(mlmodel), example_of(model, mlmodel)
     if signature is not None and signature.tensors:
         return _of_tensors(signature.tensors, example)
@@ -79,11 +88,16 @@ def sample_of(model: Path, mlmodel: Mapping[str, Any]) -> Sample:
 def _made_up(columns: Sequence[Column]) -> Sample:
     usable = [column for column in columns if column.type != ANY]
     if nested := [column.name for column in columns if column.type == ANY and column.required]:
-        text = f"the model's signature asks for lists or objects ({', '.join(nested)}), which no CSV file can hold"
+        text = f"the model's signature asks for lists or objects ({_listed(nested)}), which no CSV file can hold"
         raise NoSampleError(text, needs_script=True)
     columns_of_values = [VALUES.get(column.type, VALUES["string"]) for column in usable]
     rows = tuple(zip(*columns_of_values, strict=True))
     return Sample("sample.csv", _csv(_names(usable, len(usable)), rows), MADE_UP)
+
+
+def _listed(names: Sequence[str], most: int = 10) -> str:
+    shown = ", ".join(name[:100] for name in names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
 def _names(columns: Sequence[Column], count: int) -> tuple[str, ...]:
@@ -103,7 +117,11 @@ def _csv(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
     writer.writerows(rows[:MOST_ROWS])
-    return text.getvalue().encode()
+    try:
+        return text.getvalue().encode()
+    except UnicodeEncodeError:
+        text_of = "signature or input example of the model has half of a surrogate pair, which is no character"
+        raise NoSampleError(text_of, needs_script=False) from None
 
 
 def _of_tensors(tensors: Sequence[Tensor], example: Example | None) -> Sample:
@@ -114,6 +132,8 @@ def _of_tensors(tensors: Sequence[Tensor], example: Example | None) -> Sample:
         raise NoSampleError(text, needs_script=True)
     if tensor.dtype.startswith(("str", "object", "bytes")):
         raise NoSampleError(f"the model's signature asks for an array of {tensor.dtype}", needs_script=True)
+    if any(side < -1 for side in tensor.shape):
+        raise NoSampleError(f"the model's signature asks for shape {_shape_text(tensor)}", needs_script=False)
     if tensor.name is None and len(tensor.shape) <= 2 and tensor.shape[:1] == (-1,):
         return _table(tensor, array)
     return _picture(tensor, array)
@@ -123,6 +143,8 @@ def _table(tensor: Tensor, array: list[Any] | None) -> Sample:
     rows = [row if isinstance(row, list) else [row] for row in array or ()]
     width = tensor.shape[1] if len(tensor.shape) == 2 else 1
     width = width if width > 0 else len(rows[0]) if rows else 3
+    if width > MOST_COLUMNS:
+        raise NoSampleError(f"the model's signature asks for {width} columns", needs_script=False)
     origin = FROM_EXAMPLE
     if not rows or not all(len(row) == width and all(map(_is_scalar, row)) for row in rows):
         number = 0.5 if tensor.dtype.startswith("float") else 1
@@ -153,10 +175,18 @@ def _size(tensor: Tensor, inner: tuple[int, ...]) -> tuple[int, int, int]:
     """
     sizes = inner if len(inner) == 3 else (*inner, 1)
     if len(sizes) != 3 or (sizes[2] not in COLOUR_TYPES and sizes[2] != -1):
-        text = f"the model's signature asks for an array of shape {tensor.shape}, which neither a table nor an image is"
+        text = f"the model's signature asks for shape {_shape_text(tensor)}, which neither a table nor an image has"
         raise NoSampleError(text, needs_script=True)
     height, width = (side if side > 0 else SIDE for side in sizes[:2])
-    return height, width, 3 if sizes[2] == -1 else sizes[2]
+    channels = 3 if sizes[2] == -1 else sizes[2]
+    if height * width * channels > MOST_PIXELS:
+        raise NoSampleError(f"the model's signature asks for an image of {height} x {width}", needs_script=False)
+    return height, width, channels
+
+
+def _shape_text(tensor: Tensor) -> str:
+    shown = ", ".join(map(str, tensor.shape[:6]))
+    return f"({shown}{', ...' if len(tensor.shape) > 6 else ''})"
 
 
 def _flat(array: Any) -> Iterator[Any]:
@@ -173,7 +203,7 @@ def _whole(values: Sequence[Any]) -> list[int]:
     Raises:
         ValueError: they are not.
     """
-    if not all(isinstance(value, int | float) and float(value).is_integer() for value in values):
+    if not all(isinstance(value, int) or (isinstance(value, float) and value.is_integer()) for value in values):
         raise ValueError("not whole numbers")
     # Only zeros and ones are more likely scaled values than a dark picture.
     if values and max(values) <= 1:

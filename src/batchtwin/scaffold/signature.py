@@ -12,6 +12,8 @@ from typing import Any
 from batchtwin_node.readers.signature import ANY, Column, Signature, Tensor
 
 LARGEST_EXAMPLE = 16 << 20
+# Of a NumPy array.
+MOST_SIDES, LARGEST_SIDE = 64, 1 << 62
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ def signature_of(mlmodel: Mapping[str, Any]) -> Signature | None:
     """Return the signature of a model's input; None for none, or for one that nothing here can read."""
     block = mlmodel.get("signature")
     text = block.get("inputs") if isinstance(block, dict) else None
-    with suppress(TypeError, KeyError, ValueError, AttributeError):
+    with suppress(TypeError, KeyError, ValueError, AttributeError, OverflowError, RecursionError):
         specs = json.loads(text or "")
         if specs and all(spec["type"] == "tensor" for spec in specs):
             return Signature(tensors=tuple(map(_tensor, specs)))
@@ -42,6 +44,8 @@ def signature_of(mlmodel: Mapping[str, Any]) -> Signature | None:
 
 def _tensor(spec: dict[str, Any]) -> Tensor:
     inner = spec["tensor-spec"]
+    if len(inner["shape"]) > MOST_SIDES or not all(-LARGEST_SIDE < side < LARGEST_SIDE for side in inner["shape"]):
+        raise ValueError("no array has this shape")
     return Tensor(tuple(map(int, inner["shape"])), str(inner["dtype"]), spec.get("name"))
 
 

@@ -10,7 +10,9 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, insert, select, update
 
+from batchtwin.deployment.model import read_model
 from batchtwin.deployment.reference import ANONYMOUS
+from batchtwin.errors import ModelError
 from batchtwin.workspace import snapshot
 from batchtwin.workspace.database.rows import asset_of, first, now
 from batchtwin.workspace.database.store import Store
@@ -210,6 +212,16 @@ class Assets:
             return self._register({**draft, "name": ANONYMOUS + _content(draft, None)[:32]}, "1", None)
         with snapshot.staged(self._store.root, path) as copy:
             return self._register({**draft, "name": ANONYMOUS + _content(draft, copy)[:32]}, "1", copy)
+
+
+def made_by(asset: Asset) -> str | None:
+    """Return the MLflow run that made a model, as its MLmodel file says; the service calls it the model's job."""
+    if asset.kind != "model" or asset.path is None:
+        return None
+    try:
+        return read_model(asset.path).run or None
+    except ModelError:
+        return None
 
 
 def _query(kind: Kind, name: str, version: str | None) -> Select[Any]:

@@ -139,7 +139,10 @@ class Datastores:
         """Give the logs of a job their path in the datastore of artifacts [A], and return that."""
         place = f"ExperimentRun/dcid.{job.name}"
         if job.status.is_final:
-            _share(OutputFolder(job.output).logs, self.make(ARTIFACTS) / place / "logs")
+            output = OutputFolder(job.output)
+            _share(output.logs, self.make(ARTIFACTS) / place / "logs")
+            if not output.report.is_symlink():
+                _share(output.report, self.make(ARTIFACTS) / place / output.report.name)
         return f"{place}/"
 
 

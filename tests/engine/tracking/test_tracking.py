@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import tracemalloc
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from mlflow_runs import shown
 
 from batchtwin.engine.tracking.choice import CHOOSES, absolute, is_local, mentions
 from batchtwin.engine.tracking.logged import Logged, LogReader, Point, TooLargeError
-from support import Project
+from support import Project, wait_for
 
 SCRIPT = """
 import os
@@ -65,8 +66,9 @@ def test_a_local_store_of_the_users_gets_one_run(project: Project, tmp_path: Pat
     done = project.score(env={"MLFLOW_TRACKING_URI": uri})
     assert done.code == 0, done.err
     (found,) = shown(uri, tmp_path)
-    assert (found["params"], found["points"], found["who"]) == ({"kind": "echo"}, {"size/bytes": 4}, "me")
-    assert (found["files"], found["status"]) == (["notes/note.txt"], "FINISHED")
+    assert (found["params"]["kind"], found["points"]["size/bytes"], found["who"]) == ("echo", 4, "me")
+    assert {"notes/note.txt", "report.html", "head-predictions.csv"} == set(found["files"])
+    assert found["status"] == "FINISHED"
     assert not (done.output / "logs/user/mlflow").exists()
 
 
@@ -75,8 +77,8 @@ def test_runs_that_the_script_starts_go_into_the_one_run(project: Project, tmp_p
     done = project.score("--workers", "1", env={"MLFLOW_TRACKING_URI": f"{tmp_path}/runs"})
     assert done.code == 0, done.err
     (found,) = shown(f"{tmp_path}/runs", tmp_path)
-    assert found["points"] == {"count": 4, "inner": 4}
-    assert list(found["params"]) == ["file"]
+    assert (found["points"]["count"], found["points"]["inner"]) == (4, 4)
+    assert "file" in found["params"]
     assert "3 values did not fit in one run" in done.err
 
 
@@ -94,6 +96,52 @@ def run(mini_batch):
     (found,) = shown(f"{tmp_path}/runs", tmp_path)
     assert found["datasets"] == {"scored": {"mlflow.data.context": "scoring", "site": "1"}}
     assert "the job logged 1 dataset" in done.err
+
+
+def test_a_job_that_logs_nothing_is_a_run_too(project: Project, tmp_path: Path) -> None:
+    """With figures, settings, curves, the distribution of the predictions, its report, and how it ended."""
+    project.script = "def run(mini_batch): return ['7' for path in mini_batch]"
+    uri = f"sqlite:///{tmp_path}/runs.db"
+    done = project.score(env={"MLFLOW_TRACKING_URI": uri})
+    (note,) = [line for line in done.err.splitlines() if line.startswith("MLflow: the job is run ")]
+    assert done.code == 0 and note.endswith(f" of {uri}")
+    project.script = "def run(mini_batch): raise ValueError('no good')"
+    assert project.score("--overwrite", env={"MLFLOW_TRACKING_URI": uri}).code == 1
+    failed, good = shown(uri, tmp_path)
+    assert (good["status"], failed["status"]) == ("FINISHED", "FAILED")
+    assert {"rows", "progress/mini_batches_done", "predictions/prediction/share of 7"} <= set(good["points"])
+    assert (good["params"]["mini_batch_size"], good["params"]["deployment"]) == ("1", "test-deployment")
+    assert set(good["files"]) == {"report.html", "head-predictions.csv"} and failed["files"] == ["report.html"]
+
+
+def test_a_long_job_has_its_run_while_it_runs(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Something was logged: the run is there at once, without an end."""
+    uri, go = f"sqlite:///{tmp_path}/runs.db", tmp_path / "go"
+    condition = f"'00' not in mini_batch[0] and not os.path.exists({str(go)!r})"
+    end = f"    while {condition}: time.sleep(0.02)\n    return mini_batch\n"
+    project.script = SCRIPT.replace("import os", "import os, time").replace("    return mini_batch\n", end)
+    assert shown(uri, tmp_path) == []  # the database is there: two do not make it at once
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    job = project.start("--workers", "1")
+    wait_for(lambda: any(run["points"] for run in shown(uri, tmp_path)))
+    (running,) = shown(uri, tmp_path)
+    assert (running["status"], running["params"]["kind"]) == ("RUNNING", "echo")
+    go.touch()
+    assert project.end(job).code == 0
+    assert [run["status"] for run in shown(uri, tmp_path)] == ["FINISHED"]
+
+
+def test_a_server_that_is_not_there_costs_no_job(project: Project) -> None:
+    project.script = "def run(mini_batch): return mini_batch"
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        done = project.score(env={"MLFLOW_TRACKING_URI": uri})
+        off = project.score("--overwrite", env={"MLFLOW_TRACKING_URI": uri, "BATCHTWIN_MLFLOW": "off"})
+    assert done.code == 0 and f"MLflow: {uri} has no run of the job" in done.err
+    assert (off.code, "MLflow" in off.err) == (0, False)
 
 
 def test_a_script_may_choose_an_experiment(project: Project) -> None:
@@ -238,7 +286,7 @@ def test_an_artifact_that_is_too_large_is_left_out_and_kept(project: Project, tm
     assert done.code == 0, done.err
     assert "1 artifact left out, for the files of a run may have 4 GiB in all: holes" in done.err
     (found,) = shown(f"{tmp_path}/runs", tmp_path)
-    assert found["files"] == ["notes/note.txt"]
+    assert "notes/note.txt" in found["files"] and not any("holes" in name for name in found["files"])
     assert list((done.output / "logs/user/mlflow").rglob("holes"))
 
 

@@ -17,6 +17,7 @@ from batchtwin.errors import UsageError
 from batchtwin.workspace.entities import Asset, Kind, Metadata
 from batchtwin.workspace.errors import NotFoundError
 from batchtwin.workspace.jobs.results import copy_below
+from batchtwin.workspace.run_artifacts import run_artifacts
 from batchtwin.workspace.workspace import Workspace
 
 NEEDS_VERSION = "Must provide either version or label."
@@ -66,17 +67,18 @@ def _flags(path: str | None, tags: list[str] | None, **others: object) -> dict[s
 def _create(
     workspace: Workspace, kind: Literal["model", "data"], document: ModelDocument | DataDocument
 ) -> dict[str, Any]:
-    path = _local(workspace, document.path)
     properties = document.properties if isinstance(document, ModelDocument) else {}
-    asset = workspace.assets.create(
-        kind,
-        document.name,
-        path=path,
-        uri=None if path else document.path,
-        type=document.type,
-        version=document.version,
-        metadata=Metadata(document.description or "", document.tags, properties),
-    )
+    with run_artifacts(document.path, workspace.jobs.mlflow_uri()) as logged:
+        path = logged or _local(workspace, document.path)
+        asset = workspace.assets.create(
+            kind,
+            document.name,
+            path=path,
+            uri=None if path else document.path,
+            type=document.type,
+            version=document.version,
+            metadata=Metadata(document.description or "", document.tags, properties),
+        )
     return shapes.asset(asset)
 
 

@@ -14,6 +14,7 @@ import yaml
 
 from batchtwin.deployment.reference import COLLECTIONS, PREFIX, WORKSPACE_ID
 from batchtwin.engine.output.folder import OutputFolder
+from batchtwin.workspace.assets import made_by
 from batchtwin.workspace.entities import Asset, Compute, DeploymentRecord, Endpoint, JobRecord
 from batchtwin.workspace.names import CHILD_SUFFIX, asset_reference
 
@@ -47,11 +48,14 @@ def job_id(name: str) -> str:
 
 
 def asset(asset: Asset) -> dict[str, Any]:
-    """What `model show` and `data show` print. `path` is where the copy lies, or the address that was registered."""
+    """What `model show` and `data show` print. `path` is where the copy lies, or the address that was registered;
+    `job_name` is the run that made a model.
+    """
     return _present(
         creation_context=_context(asset.created, asset.changed),
         description=asset.description,
         id=asset_id(asset),
+        job_name=made_by(asset),
         name=asset.name,
         path=str(asset.path) if asset.path else asset.properties.get("uri"),
         properties=dict(asset.properties),
@@ -209,6 +213,7 @@ def job(job: JobRecord, tracking: str) -> dict[str, Any]:
         services={
             "Studio": {"endpoint": web_address(job, tracking), "type": "Studio"},
             "Tracking": {"endpoint": tracking, "type": "Tracking"},
+            **_origins(job, tracking),
         },
         start_time=_time(job.started) if job.started else None,
         status=job.status.value,
@@ -219,9 +224,22 @@ def job(job: JobRecord, tracking: str) -> dict[str, Any]:
 
 def web_address(job: JobRecord, tracking: str) -> str:
     """The address of the job's page in MLflow: of the server that `tracking` is, or of `mlflow ui` here."""
+    return _page(f"runs/{quote(job.mlflow_run_id)}" if job.mlflow_run_id else "experiments", tracking)
+
+
+def _page(path: str, tracking: str) -> str:
     server = tracking.rstrip("/") if tracking.startswith(("http://", "https://")) else VIEWER
-    page = f"runs/{quote(job.mlflow_run_id)}" if job.mlflow_run_id else "experiments"
-    return f"{server}/#/{page}{MACHINE_LEARNING}"
+    return f"{server}/#/{path}{MACHINE_LEARNING}"
+
+
+def _origins(job: JobRecord, tracking: str) -> dict[str, dict[str, str]]:
+    """The pages in MLflow of the model that a job scores with and of the run that trained it, as far as known."""
+    pages = {}
+    if job.mlflow_run_id and isinstance(model := job.properties.get("model"), str):
+        pages["Model"] = f"models/{quote(asset_reference('model', model).name)}"
+    if isinstance(run := job.properties.get("training_run"), str):
+        pages["Training"] = f"runs/{quote(run)}"
+    return {name: {"endpoint": _page(path, tracking), "type": name} for name, path in pages.items()}
 
 
 def compute_name(reference: str) -> str:

@@ -1,4 +1,4 @@
-"""A complete job -> the URL that its result is to have: predictions and logs first, the manifest last.
+"""A complete job -> the URL that its result is to have: predictions and logs first, the manifest, then the report.
 
 A job works in a folder; a store gets what is finished. Stores of objects show each object whole or not at all.
 """
@@ -11,13 +11,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from batchtwin.engine.output.folder import FAILURES, LOGS, MANIFEST, SCORE, OutputFolder
+from batchtwin.engine.output.folder import FAILURES, LOGS, MANIFEST, REPORT, SCORE, OutputFolder
 from batchtwin.errors import OutputError
 from batchtwin.inputs.remote import RemoteError, RemoteStore
 from batchtwin_node.failpoints import failpoints
 
-# What a job brings besides; the manifest is gone first, and comes last.
-PARTS = (SCORE, LOGS, FAILURES)
+# What a job brings besides; the manifest is gone first, and says that the result is whole. Only the report follows it.
+PARTS = (SCORE, LOGS, FAILURES, REPORT)
 READ_BYTES = 8 << 20  # asked of a store at once
 failpoint = failpoints("parent")
 
@@ -79,6 +79,15 @@ class RemoteOutput:
             failpoint("published")
         except RemoteError as error:
             raise not_published(error, output) from None
+
+    def publish_report(self, output: OutputFolder) -> None:
+        """Copy the report of a job whose result is there; it is written when all else has been.
+
+        Raises:
+            RemoteError: the store refuses.
+        """
+        if _is_regular(output.report):
+            self._store.put(output.report, REPORT)
 
     def sha256(self, name: str) -> str:
         """Return the SHA-256 of what is there under a name.

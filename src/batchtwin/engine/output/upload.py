@@ -1,4 +1,4 @@
-"""The last step of a job whose output is a URL: upload the complete output, once for each run."""
+"""The last steps of a job whose output is a URL: upload the complete output, once for each run, and the report."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from batchtwin.engine.logs import write_result
 from batchtwin.engine.output.folder import SCORE
 from batchtwin.engine.output.remote import RemoteOutput, not_published
 from batchtwin.engine.prepare import Prepared
+from batchtwin.errors import BatchTwinError
 from batchtwin.inputs.remote import RemoteError
 
 PUBLISHED = "published"
@@ -31,6 +32,17 @@ def publish(prepared: Prepared, job: Job, ledger: Ledger) -> None:
             raise not_published(error, prepared.output) from None
         store.publish(prepared.output)
         ledger.state(PUBLISHED, runs)
+
+
+def publish_report(prepared: Prepared) -> str:
+    """Copy the report to where the result of a complete job is; return why it is not there, empty if it is."""
+    if not prepared.request.publish:
+        return ""
+    try:
+        RemoteOutput(prepared.request.publish).publish_report(prepared.output)
+    except BatchTwinError as error:
+        return f"The report stays in {prepared.output.report}: {error}"
+    return ""
 
 
 def result_location(prepared: Prepared) -> Path | str:

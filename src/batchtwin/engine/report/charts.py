@@ -95,10 +95,10 @@ def _density(lane: Lane, timeline: Timeline) -> Iterator[Markup]:
                 yield svg.rect((number * width, 0), (width * 0.6, LANE_HEIGHT), kind, f"{count} {kind}")
 
 
-def rates(timeline: Timeline) -> list[Chart]:
-    """Rows and files per second over the job."""
+def rates(timeline: Timeline, items: str) -> list[Chart]:
+    """Rows and items, as they are called, per second over the job."""
     charts = []
-    for noun, values in (("Rows", timeline.rows), ("Files", timeline.files)):
+    for noun, values in (("Rows", timeline.rows), (items, timeline.files)):
         if any(values):
             speeds = _smooth([value / timeline.step for value in values])
             most, working = max(speeds), timeline.last - (timeline.first or 0.0)

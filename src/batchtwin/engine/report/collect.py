@@ -27,6 +27,8 @@ MOST_RANGES = 64
 # Rows that `complete-run...` segments hold were counted when they were made.
 REBASED = "complete-run"
 INTERRUPTED = "Interrupted"
+# The kind of failure that ends the job at once, so that its mini-batch never ends.
+FATAL = "bad_file"
 
 
 @dataclass
@@ -143,23 +145,36 @@ def _summary(job: Collected) -> str:
 
 def _read_tries(job: Collected, ledger: Ledger) -> None:
     step = -(-job.totals.ended // MOST_RANGES) or 1
+    fatal: dict[int, int] = {}
     for text, is_last in ledger.tries():
         event = _event(text)
         is_rebased = isinstance(event, Outcome) and event.segment.startswith(REBASED)
         if not is_rebased:
             job.timeline.add(event)
-        job.causes.add(event, is_last, job.totals.items[event.mini_batch] if event.mini_batch is not None else 0)
-        if is_last and isinstance(event, Failure) and event.mini_batch is not None:
-            job.counts.failed += job.totals.items[event.mini_batch]
+        items = job.totals.items[event.mini_batch] if event.mini_batch is not None else 0
+        is_fatal = not is_last and _is_fatal(job, event) and event.mini_batch not in fatal
+        if is_fatal and isinstance(event, Failure) and event.mini_batch is not None:
+            items = fatal[event.mini_batch] = 1 if event.bad_file else items
+        elif is_last and event.mini_batch is not None:
+            fatal.pop(event.mini_batch, None)
+        job.causes.add(event, is_last or is_fatal, items)
+        if is_last and isinstance(event, Failure):
+            job.counts.failed += items
         if is_last and isinstance(event, Outcome):
             _count(job, event)
             if job.outcomes % step == 0:
                 job.ranges.append(event)
             job.outcomes += 1
+    job.counts.failed += sum(fatal.values())
     job.ranges.sort(key=lambda outcome: outcome.mini_batch)  # the output is in the order of the plan
     if job.is_running and job.timeline.first is not None:
         job.timeline.last = job.timeline.seconds  # work goes on
     job.slowest.sort(reverse=True, key=lambda entry: entry[:2])
+
+
+def _is_fatal(job: Collected, event: Outcome | Failure) -> bool:
+    """Whether this is the failure that ended a failed job: a file is lost, though its mini-batch never ended."""
+    return job.status == Status.FAILED and isinstance(event, Failure) and event.kind == FATAL
 
 
 def _event(text: str) -> Outcome | Failure:

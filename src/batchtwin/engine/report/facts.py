@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from batchtwin import __version__
+from batchtwin.deployment.reference import ANONYMOUS, PREFIX
 from batchtwin.engine.job import Job, way_on
 from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.logs import now
@@ -27,6 +28,8 @@ class About:
     endpoint: str = ""
     yaml: str = ""
     model: str = ""
+    model_path: str = ""
+    training: str = ""
     script: str = "the MLflow driver"
     input: str = ""
     output_file: str | None = None
@@ -69,7 +72,9 @@ def note_about(ledger: Ledger, prepared: Prepared) -> None:
         deployment=deployment.name,
         endpoint=deployment.endpoint_name or "",
         yaml=str(prepared.request.deployment.absolute()),
-        model=redact(str(prepared.request.model or prepared.model.path)),
+        model=_model(prepared),
+        model_path=str(prepared.model.path),
+        training=f"MLflow run {prepared.model.run}" if prepared.model.run else "",
         script=str(Path(*prepared.script)) if prepared.script else About.script,
         input=redact(str(prepared.inputs.root)),
         output_file=prepared.output.file_name,
@@ -88,6 +93,16 @@ def note_about(ledger: Ledger, prepared: Prepared) -> None:
     )
     # As ASCII: SQLite takes no lone surrogates.
     ledger.state(ABOUT, json.dumps(_about.dump_python(about)))
+
+
+def _model(prepared: Prepared) -> str:
+    """The model by its registered name, if it has one, and where it lies."""
+    path = redact(str(prepared.request.model or prepared.model.path))
+    spec = prepared.deployment.model
+    if isinstance(spec, str):
+        return f"{spec} ({path})"
+    named = spec.name and spec.version and not spec.name.startswith(ANONYMOUS)
+    return f"{PREFIX}{spec.name}:{spec.version} ({path})" if named else path
 
 
 def end_of(run: int, job: Job, cause: str, advice: str) -> Ended:

@@ -96,8 +96,7 @@ def _summary(job: Collected) -> dict[str, object]:
 def _tiles(job: Collected) -> Iterator[Tile]:
     counts, totals = job.counts, job.totals
     ended = counts.succeeded + counts.failed
-    noun = "Files and parts" if totals.parts else "Files"
-    yield Tile(noun, f"{counts.succeeded:,}", f"succeeded of {totals.files:,}")
+    yield Tile(_items(job), f"{counts.succeeded:,}", f"succeeded of {totals.files:,}")
     left = totals.files - ended
     yield Tile(
         "Failed files",
@@ -117,6 +116,10 @@ def _tiles(job: Collected) -> Iterator[Tile]:
     yield Tile("Mini-batches", ended_batches if totals.ended < totals.mini_batches else f"{totals.ended:,}", retries)
 
 
+def _items(job: Collected) -> str:
+    return "Files and parts" if job.totals.parts else "Files"
+
+
 def _facts(job: Collected, differences: list[str]) -> Iterator[tuple[str, str]]:
     about = job.about
     kind, _, rest = job.environment.partition(" ")
@@ -125,8 +128,9 @@ def _facts(job: Collected, differences: list[str]) -> Iterator[tuple[str, str]]:
     yield "Differences", "" if differences else "none known"
     yield "Deployment", about.yaml
     yield "Model", about.model
+    yield "Trained in", about.training
     yield "Script", about.script
-    yield "Input", f"{about.input} ({text.plural(job.totals.files, 'file')}, {text.size(job.totals.size)})"
+    yield "Input", f"{about.input} ({text.plural(job.totals.paths, 'file')}, {text.size(job.totals.size)})"
     yield "Output", str(job.root)
     yield "Rows written", text.size(job.counts.bytes) if job.counts.bytes else ""
     yield from about.settings.items()
@@ -149,7 +153,7 @@ def _time(job: Collected) -> dict[str, object]:
         "lanes": lanes,
         "tries_text": f"{tries} by {workers.replace('processs', 'processes')}{replaced}.",
         "hidden_lanes": charts.hidden_lanes(timeline),
-        "rates": charts.rates(timeline),
+        "rates": charts.rates(timeline, _items(job)),
         "usage": list(charts.usage(job.usage)),
         "slowest": [
             {

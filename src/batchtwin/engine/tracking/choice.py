@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 URI = "MLFLOW_TRACKING_URI"
 REGISTRY = "MLFLOW_REGISTRY_URI"
+# `off` spares a job the seconds that MLflow takes.
+SWITCH = "BATCHTWIN_MLFLOW"
 # Not a path, though they look like one.
 DATABRICKS = ("databricks", "uc")
 # A script that chooses an experiment, or another store, cannot take up the job's run: MLflow refuses, or misses it.

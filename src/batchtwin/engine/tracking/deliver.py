@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchtwin.engine.job import Status
-from batchtwin.engine.tracking.choice import URI, absolute, is_local
+from batchtwin.engine.tracking.choice import SWITCH, URI
 from batchtwin.engine.tracking.logged import MOST_BYTES, Logged, LogReader, TooLargeError
 from batchtwin_node.script.tracking import FOLDER
 
@@ -98,21 +97,24 @@ class RunWriter:
 
 
 def at_end(reader: LogReader, status: Status, name: str) -> str | None:
-    """Bring what a job logged to a run of the caller's own store; without one, say where it is. Never raises."""
+    """Say where is what a job logged whose caller names no store for it. Never raises."""
     if reader.is_empty():
         reader.remove()
         return None
-    uri = os.environ.get(URI)
-    try:
-        if uri and is_local(uri):
-            return _deliver(reader, status, name, absolute(uri))
-    except ModuleNotFoundError as error:
-        return f"{_kept(reader)} {error.name} is not installed beside batchtwin, so {uri} does not have them"
-    except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        return f"{_kept(reader)} {uri} does not take them: {type(error).__name__}: {reason}"
-    advice = f"set {URI} to a local store, or use a workspace (batchtwin ml), to have them in a run"
-    return f"{_kept(reader)} {advice}"
+    if os.environ.get(URI) and os.environ.get(SWITCH) == "off":
+        return f"{_kept(reader)} {SWITCH}=off, so {os.environ[URI]} does not have them"
+    return f"{_kept(reader)} set {URI} to a local store, or use a workspace (batchtwin ml), to have them in a run"
+
+
+def not_delivered(reader: LogReader, uri: str, error: Exception) -> str:
+    """Say why a store does not have the run of a job."""
+    reason = " ".join(str(error).split())[:300]
+    why = f"{error.name} is not installed beside batchtwin" if isinstance(error, ModuleNotFoundError) else ""
+    if reader.is_empty():
+        return f"MLflow: {uri} has no run of the job: {why or f'{type(error).__name__}: {reason}'}"
+    if why:
+        return f"{_kept(reader)} {why}, so {uri} does not have them"
+    return f"{_kept(reader)} {uri} does not take them: {type(error).__name__}: {reason}"
 
 
 def dropped(reader: LogReader, status: Status, name: str) -> None:
@@ -132,27 +134,6 @@ def counts(reader: LogReader) -> str:
     return ", ".join(words) or f"{len(reader.tags)} tags"
 
 
-def _deliver(reader: LogReader, status: Status, name: str, uri: str) -> str:
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
-    from mlflow.tracking import MlflowClient
-
-    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-    run = client.create_run(_experiment(client), int(time.time() * 1000), run_name=name)
-    writer = RunWriter(client, run.info.run_id, reader)
-    writer.update()
-    writer.artifacts()
-    client.set_terminated(run.info.run_id, STATUSES.get(status, "FINISHED"))
-    text = f"MLflow: the job logged {counts(reader)}; they are in run {run.info.run_id} of {uri}"
-    refused = writer.refused + reader.left_out
-    if refused:
-        text += f"; {refused} values did not fit in one run, such as a second value of a parameter"
-    if writer.too_large:
-        return f"{text}; {left_out(writer)}; {reader.folder} holds all"
-    reader.remove()
-    return text
-
-
 def left_out(writer: RunWriter) -> str:
     """Say which artifacts are left out of a run."""
     names = ", ".join(writer.too_large[:SHOWN]) + (", ..." if len(writer.too_large) > SHOWN else "")
@@ -161,8 +142,8 @@ def left_out(writer: RunWriter) -> str:
     return f"{artifacts} left out, for the files of a run may have {MOST_BYTES >> 30} GiB in all: {names}"
 
 
-def _experiment(client: MlflowClient) -> str:
-    """The experiment that the caller's variables name; else the default one."""
+def experiment_of(client: MlflowClient) -> str:
+    """Return the experiment that the caller's variables name; else the default one."""
     number = os.environ.get("MLFLOW_EXPERIMENT_ID")
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME")
     if number or not name:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, RowMapping, insert, select
 
+from batchtwin.deployment.reference import ANONYMOUS
 from batchtwin.locks import hold
 from batchtwin.workspace.database.rows import first, job_of, now
 from batchtwin.workspace.database.store import Store
@@ -23,7 +24,7 @@ from batchtwin.workspace.errors import ConflictError, NoRouteError, UnknownDeplo
 from batchtwin.workspace.jobs import job_yaml, results, states
 from batchtwin.workspace.jobs.invocation import OVERRIDABLE, Invocation, fingerprint
 from batchtwin.workspace.jobs.liveness import LOCK, Process, launch
-from batchtwin.workspace.jobs.places import Places, ResolvedOutput
+from batchtwin.workspace.jobs.places import Places, ResolvedInput, ResolvedOutput
 from batchtwin.workspace.names import CHILD_SUFFIX, check_name
 from batchtwin.workspace.snapshot import JOBS, STAGING, Staged
 
@@ -73,7 +74,7 @@ class Jobs:
             "output_file_name": deployment.output_file,
             "fingerprint": fingerprint({**request, **identity}),
             "request_id": invocation.request_id,
-            "properties": {"input_type": job_input.type} if job_input.type else {},
+            "properties": _properties(record, job_input),
             "request": {**request, "input_type": job_input.type, "parameters": _parameters(deployment)},
         }
         return self._start(deployment, values)
@@ -204,6 +205,13 @@ class Jobs:
 def _file_name(output: ResolvedOutput) -> dict[str, str]:
     """The override that a target names; one that the invocation sets itself goes before it."""
     return {OVERRIDABLE["output_file_name"]: json.dumps(output.file_name)} if output.file_name else {}
+
+
+def _properties(deployment: DeploymentRecord, job_input: ResolvedInput) -> dict[str, str]:
+    """The properties of a job: the type of its input, and its model, if that is registered by name."""
+    properties = {"input_type": job_input.type} if job_input.type else {}
+    model = deployment.model
+    return properties if model.name.startswith(ANONYMOUS) else {**properties, "model": model.reference}
 
 
 def _fresh(process: Process) -> dict[str, Any]:

@@ -6,22 +6,24 @@ Only the job's process and its recorder come here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import RowMapping
 
-from batchtwin.engine.output.folder import REPORT, OutputFolder
-from batchtwin.engine.tracking.deliver import MOST_POINTS, RunWriter, left_out
+from batchtwin.engine.output.folder import OutputFolder
+from batchtwin.engine.tracking import curves
+from batchtwin.engine.tracking.curves import Curves
+from batchtwin.engine.tracking.deliver import RunWriter, left_out
+from batchtwin.engine.tracking.job_run import LONGEST, log_files, log_values
+from batchtwin.engine.tracking.lineage import TRAINING_TAG
 from batchtwin.engine.tracking.logged import LogReader
 from batchtwin.locks import hold
 from batchtwin.workspace.database.rows import job_of
 from batchtwin.workspace.database.store import Store
 from batchtwin.workspace.entities import JobRecord, JobStatus
-from batchtwin.workspace.jobs import curves, states
-from batchtwin.workspace.jobs.curves import Curves, Value
+from batchtwin.workspace.jobs import registry, states
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
 STATUSES = {JobStatus.COMPLETED: "FINISHED", JobStatus.FAILED: "FAILED", JobStatus.CANCELED: "KILLED"}
 # The number of a job's run, which names the stores of its workers: the workspace runs a job once.
 FIRST_RUN = 1
-# What MLflow takes as the value of a parameter or tag.
-LONGEST = 5000
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class JobRun:
             if job.mlflow_run_id:  # of a recorder that was killed: all is read again
                 self._client.delete_run(job.mlflow_run_id)
             self._run = _create(self._client, store.root, job, began)
+            self._training = registry.link(self._client, store, self._run, job)
         self._logged = LogReader(OutputFolder(job.output).logs, FIRST_RUN)
         self._writer = RunWriter(self._client, self._run, self._logged)
         self._curves = Curves(job.output, began)
@@ -72,14 +73,14 @@ class JobRun:
     def update(self) -> None:
         """Add what the script has logged since the last call, and how far the job has come."""
         self._writer.update()
-        _log(self._client, self._run, self._curves.take())
+        log_values(self._client, self._run, self._curves.take())
 
     def end(self, measured: Measured) -> None:
         """Add how the job ended, and the rest of what the script logged, which goes before what batchtwin knows."""
         self._writer.update()
         self._writer.artifacts()
         row, job = self._job()
-        _log(self._client, self._run, [*self._curves.take(is_end=True), *curves.at_the_end(job.output)])
+        log_values(self._client, self._run, [*self._curves.take(is_end=True), *curves.at_the_end(job.output)])
         for key, value in _tags(job).items():
             self._client.set_tag(self._run, key, value)
         settings = {"endpoint": job.endpoint, "deployment": job.deployment, "input": job.input}
@@ -99,7 +100,10 @@ class JobRun:
 
     def _write_down(self) -> None:
         with self._store.write() as connection:
-            states.change(connection, self._name, {"mlflow_run_id": self._run})
+            properties = {**states.row_of(connection, self._name)["properties"]}
+            if self._training:
+                properties[TRAINING_TAG] = self._training
+            states.change(connection, self._name, {"mlflow_run_id": self._run, "properties": properties})
 
 
 def _create(client: MlflowClient, root: Path, job: JobRecord, began: float) -> str:
@@ -143,22 +147,4 @@ def _fill(client: MlflowClient, run_id: str, job: JobRecord, facts: Facts) -> No
         client.log_text(run_id, facts.summary + "\n", "summary.txt")
     if job.error:
         client.log_text(run_id, job.error + "\n", "error.txt")
-    predictions = OutputFolder(job.output, job.output_file_name).predictions
-    if predictions and (head := curves.head(predictions, job.output)):
-        client.log_text(run_id, head, f"head-{predictions.name}")
-    if report := curves.report(job.output):
-        client.log_text(run_id, report, REPORT)
-
-
-def _log(client: MlflowClient, run_id: str, values: list[Value]) -> None:
-    """Add points of curves; what MLflow refuses, such as a name that is used otherwise, is left out."""
-    from mlflow.entities import Metric
-    from mlflow.exceptions import MlflowException
-
-    for first in range(0, len(values), MOST_POINTS):
-        points = [
-            Metric(value.key, value.value, int(value.at * 1000), value.step)
-            for value in values[first : first + MOST_POINTS]
-        ]
-        with suppress(MlflowException):
-            client.log_batch(run_id, metrics=points)
+    log_files(client, run_id, OutputFolder(job.output, job.output_file_name))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from batchtwin import atomic
 from batchtwin.engine.logs import JOB_RESULT
 from batchtwin.engine.output.folder import SCORE, OutputFolder
+from batchtwin.safe_open import open_file
 from batchtwin.workspace.entities import FINAL, JobRecord
 from batchtwin.workspace.errors import InvalidError, NotEndedError, NotFoundError
 
@@ -56,7 +58,16 @@ def download(job: JobRecord, target: Path, output_name: str | None, *, everythin
         wanted["artifacts/logs"] = OutputFolder(job.output).logs
     for place, source in wanted.items():
         copy_below(source, target, place)
+    if "artifacts/logs" in wanted:
+        _copy_report(OutputFolder(job.output), target / "artifacts")
     return target if everything else target / Path(next(iter(wanted)))
+
+
+def _copy_report(output: OutputFolder, folder: Path) -> None:
+    """Copy the report beside the logs, if there is one; the folder is there."""
+    with suppress(OSError), open_file(output.report, "rb", output.root) as stream:
+        with atomic.replacing(folder / output.report.name, sync=False) as copy:
+            shutil.copyfileobj(stream, copy)
 
 
 def _require_file(job: JobRecord) -> None:

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from batchtwin.engine.tracking.choice import SWITCH as MLFLOW
+
 if TYPE_CHECKING:
     from sqlalchemy import RowMapping
 
@@ -26,9 +28,6 @@ if TYPE_CHECKING:
     from batchtwin.workspace.entities import JobStatus
     from batchtwin.workspace.jobs.mlflow_run import Measured
     from batchtwin.workspace.jobs.recorder import Recorder
-
-# `off` spares a job the seconds that MLflow takes.
-MLFLOW = "BATCHTWIN_MLFLOW"
 
 
 class Canceled(BaseException):

@@ -16,7 +16,7 @@ from batchtwin.engine.report.collect import collect
 from batchtwin.engine.report.page import render
 from batchtwin.engine.report.templates import Frame, environment, frame_context
 from batchtwin.engine.report.write import predictions_of
-from batchtwin.workspace.entities import JobRecord
+from batchtwin.workspace.entities import Asset, JobRecord
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -52,6 +52,12 @@ def message(title: str, text: str) -> str:
 def index(context: dict[str, object]) -> str:
     """The page of the workspace."""
     return pages().get_template("index.html.j2").render(**context, **frame_context(Frame((), live=True)))
+
+
+def model(asset: Asset, facts: list[tuple[str, str]], jobs: list[dict[str, object]], frame: Frame) -> str:
+    """The page of a version of a model: facts about it, and the jobs that scored with it."""
+    context = {"asset": asset, "facts": facts, "jobs": jobs, **frame_context(frame)}
+    return pages().get_template("model.html.j2").render(context)
 
 
 def files(name: str, names: list[tuple[str, str, str]], frame: Frame) -> str:

@@ -14,14 +14,17 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Stre
 from batchtwin.azure.connection import IDENTITY_PATH, secret_matches
 from batchtwin.azure.rest.errors import ArmError
 from batchtwin.azure.rest.pages import render, session
-from batchtwin.azure.rest.pages.session import ROOT, Session, job_path
+from batchtwin.azure.rest.pages.session import ROOT, Session, job_path, model_path
 from batchtwin.azure.rest.state import State
 from batchtwin.azure.web import LINK_PATH
+from batchtwin.deployment.reference import ANONYMOUS
 from batchtwin.engine.output.folder import FAILURES, LOGS, MANIFEST, REPORT, SCORE
 from batchtwin.engine.report.templates import Frame
 from batchtwin.engine.report.text import size
 from batchtwin.safe_open import open_file
-from batchtwin.workspace.entities import JobRecord
+from batchtwin.workspace.assets import made_by
+from batchtwin.workspace.entities import Asset, JobRecord
+from batchtwin.workspace.names import asset_reference
 
 MOST_JOBS, MOST_FILES, LAST_LINES = 200, 2000, 200
 BLOCK = 1 << 20
@@ -69,7 +72,7 @@ def index(state: State) -> HTMLResponse:
             "name": endpoint.name,
             "default": endpoint.default_deployment or "",
             "deployments": [
-                {"name": deployment.name, "model": f"{deployment.model.name}:{deployment.model.version}"}
+                {"name": deployment.name, **_model_link(deployment.model)}
                 for deployment in workspace.deployments.list(endpoint.name)
             ],
         }
@@ -78,6 +81,34 @@ def index(state: State) -> HTMLResponse:
     jobs = workspace.jobs.list()
     rows = [{"record": job, "address": job_path(job.name), "seconds": _seconds(job)} for job in jobs[:MOST_JOBS]]
     return _html(render.index({"endpoints": endpoints, "jobs": rows, "more": max(0, len(jobs) - MOST_JOBS)}))
+
+
+def _model_link(model: Asset) -> dict[str, str]:
+    """The name of a model and its page; one that came with its deployment has neither name nor page."""
+    if model.name.startswith(ANONYMOUS):
+        return {"model": "of the deployment", "model_address": ""}
+    return {"model": f"{model.name}:{model.version}", "model_address": model_path(model.name, model.version)}
+
+
+@router.get(f"{ROOT}models/{{name}}/{{version}}", dependencies=[Session])
+def model_page(state: State, name: str, version: str) -> HTMLResponse:
+    """A version of a model: the run that made it, and the jobs that scored with it."""
+    workspace = state.workspace
+    asset = workspace.assets.get("model", name, version)
+    jobs = [job for job in workspace.jobs.list() if job.properties.get("model") == asset.reference][:MOST_JOBS]
+    tracking = workspace.jobs.mlflow_uri()
+    trained = made_by(asset) or next((run for job in jobs if (run := job.properties.get("training_run"))), "")
+    facts = {
+        "Trained in": f"MLflow run {trained}" if trained else "",
+        "Type": asset.type or "",
+        "Registered": f"{asset.created:%Y-%m-%d %H:%M:%S} UTC",
+        "Tags": ", ".join(f"{key}: {value}" for key, value in asset.tags.items()),
+        "Path": str(asset.path or asset.properties.get("uri", "")),
+        "In MLflow": f"mlflow ui --backend-store-uri {tracking}",
+    }
+    rows = [{"record": job, "address": job_path(job.name)} for job in jobs]
+    frame = Frame((("All jobs", ROOT),))
+    return _html(render.model(asset, [(key, value) for key, value in facts.items() if value], rows, frame))
 
 
 def _seconds(job: JobRecord) -> float | None:
@@ -98,7 +129,13 @@ def job_page(state: State, request: Request, name: str) -> HTMLResponse:
 
 def _frame(job: JobRecord, *, live: bool = False) -> Frame:
     name = job.name
-    return Frame((("All jobs", ROOT), (name, job_path(name)), ("Logs and files", f"{job_path(name)}/files")), live=live)
+    links = [("All jobs", ROOT), (name, job_path(name)), ("Logs and files", f"{job_path(name)}/files")]
+    facts = {}
+    if isinstance(text := job.properties.get("model"), str):
+        model = asset_reference("model", text)
+        facts["Model"] = facts["Trained in"] = model_path(model.name, model.version or "")
+        links.append((f"Model {model.name}:{model.version}", facts["Model"]))
+    return Frame(tuple(links), live, facts)
 
 
 @router.get(f"{ROOT}jobs/{{name}}/files", dependencies=[Session])

@@ -31,6 +31,11 @@ def job_path(name: str) -> str:
     return f"{ROOT}jobs/{quote(name, safe='')}"
 
 
+def model_path(name: str, version: str) -> str:
+    """The path of the page of a registered model."""
+    return f"{ROOT}models/{quote(name, safe='')}/{quote(version, safe='')}"
+
+
 def link(state: AppState, origin: str, path: str = ROOT) -> str:
     """Return an address that opens a page, for some minutes.
 

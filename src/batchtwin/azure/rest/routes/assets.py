@@ -17,8 +17,10 @@ from batchtwin.azure.rest.schemas.base import Resource
 from batchtwin.azure.rest.scope import WORKSPACE_PATH, Scope, WorkspaceScope
 from batchtwin.azure.rest.state import AppState, State
 from batchtwin.deployment.reference import COLLECTIONS, PROVIDER
+from batchtwin.workspace.assets import made_by
 from batchtwin.workspace.entities import Asset, Kind, Metadata
 from batchtwin.workspace.errors import NotFoundError
+from batchtwin.workspace.run_artifacts import run_artifacts
 
 # The kinds whose collections share these routes; code has routes of its own.
 SHARED: tuple[Kind, ...] = ("model", "data", "environment")
@@ -112,15 +114,16 @@ def _put(
     workspace = state.workspace
     is_new = not is_there(state, kind, name, number)
     remote = kind == "data" and content.is_web(address)
-    workspace.assets.create(
-        kind,
-        name,
-        version=number,
-        path=None if remote else content.stored(workspace, address),
-        uri=address if remote else None,
-        type=type,
-        metadata=Metadata(spec.description, spec.tags, spec.properties),
-    )
+    with run_artifacts(address, workspace.jobs.mlflow_uri()) as logged:
+        workspace.assets.create(
+            kind,
+            name,
+            version=number,
+            path=None if remote else logged or content.stored(workspace, address),
+            uri=address if remote else None,
+            type=type,
+            metadata=Metadata(spec.description, spec.tags, spec.properties),
+        )
     return answer(state, scope, kind, name, number, is_new=is_new, archived=spec.is_archived)
 
 
@@ -199,7 +202,8 @@ def _content(scope: WorkspaceScope, state: AppState, asset: Asset) -> dict[str, 
     uri = address or content.datastore_uri(scope.workspace_id, state.workspace.datastores.asset_path(asset))
     match asset.kind:
         case "model":
-            return {"modelUri": uri, "modelType": asset.type, "flavors": {}, "stage": None, "jobName": None}
+            facts: dict[str, Any] = {"modelUri": uri, "modelType": asset.type, "flavors": {}, "stage": None}
+            return {**facts, "jobName": made_by(asset)}
         case "data":
             return {"dataUri": uri, "dataType": asset.type}
         case _:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,14 @@ def environment() -> Environment:
     def long(value: object, longest: int) -> Markup:
         return Markup("{}").format(text.show(value, longest))
 
+    def ticks(value: object, longest: int) -> Markup:
+        """Show what stands between backticks as code."""
+        pieces = text.show(value, longest).split("`")
+        if len(pieces) % 2 == 0:
+            return long(value, longest)
+        shapes = (Markup("<code>{}</code>") if number % 2 else Markup("{}") for number in range(len(pieces)))
+        return Markup("").join(shape.format(piece) for shape, piece in zip(shapes, pieces, strict=True))
+
     def finalize(value: object) -> object:
         return text.show(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
@@ -40,6 +49,7 @@ def environment() -> Environment:
     )
     made.filters |= {
         "long": long,
+        "ticks": ticks,
         "short": lambda value: text.show(value, 60),
         "count": text.count,
         "plural": text.plural,
@@ -71,10 +81,13 @@ def _share_bar(row: ClassRow) -> object:
 
 @dataclass(frozen=True)
 class Frame:
-    """Where the report is a page of a server: (label, address) of other pages; `live` if it is to follow the job."""
+    """Where the report is a page of a server: (label, address) of other pages; `live` if it is to follow the job;
+    `facts` has the addresses of pages about what is said below "What ran where".
+    """
 
     links: tuple[tuple[str, str], ...] = ()
     live: bool = False
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 def frame_context(frame: Frame) -> dict[str, object]:

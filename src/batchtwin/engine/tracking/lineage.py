@@ -1,0 +1,72 @@
+"""Where the model of a job comes from, as MLflow knows it, and the links of a run to it. MLflow 3 shows all of them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from batchtwin.deployment.model import Model
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+
+# The tag of a training run that made a model again which is kept as it is, and of ours: what the user is shown.
+UUID_TAG, MODEL_TAG, TRAINING_TAG = "model_uuid", "model", "training_run"
+DESCRIPTION = "mlflow.note.content"
+MOST_EXPERIMENTS = 1000
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The run that made a model, and what MLflow 3 calls the logged model; empty if the store has none."""
+
+    run: str = ""
+    logged: str = ""
+
+
+def origin_of(client: MlflowClient, model: Model) -> Origin:
+    """Find the run that made a model: the one that its MLmodel file names, else the last one that made it again."""
+    run = _run(client, model)
+    if run is None:
+        return Origin()
+    return Origin(run.info.run_id, _logged(run, model))
+
+
+def _run(client: MlflowClient, model: Model) -> Run | None:
+    with suppress(Exception):  # the store does not have it
+        if model.run:
+            return client.get_run(model.run)
+    with suppress(Exception):
+        if model.uuid:
+            experiments = client.search_experiments(max_results=MOST_EXPERIMENTS)
+            ids = [experiment.experiment_id for experiment in experiments]
+            runs = client.search_runs(ids, f"tags.{UUID_TAG} = '{model.uuid}'", max_results=1)
+            return runs[0] if runs else None
+    return None
+
+
+def _logged(run: Run, model: Model) -> str:
+    """The model that the run logged; of several the one that the MLmodel file names. MLflow 2 has none."""
+    outputs = getattr(run, "outputs", None)
+    ids = [str(output.model_id) for output in outputs.model_outputs] if outputs else []
+    if model.logged in ids:
+        return model.logged
+    return ids[0] if len(ids) == 1 else ""
+
+
+def link_input(client: MlflowClient, run: str, logged: str) -> None:
+    """Name a logged model as what a run used. MLflow 2 has no such models, which is no error."""
+    if not logged:
+        return
+    with suppress(Exception):
+        from mlflow.entities import LoggedModelInput
+
+        client.log_inputs(run, models=[LoggedModelInput(logged)])
+
+
+def describe(client: MlflowClient, run: str, text: str) -> None:
+    """Set the description of a run, in Markdown, unless it has one: the script's own goes first."""
+    if not client.get_run(run).data.tags.get(DESCRIPTION):
+        client.set_tag(run, DESCRIPTION, text)
