@@ -305,12 +305,12 @@ $(BENCH_VENV): $(DEV_LOCKS) benchmarks/requirements.txt pyproject.toml | $(DEV)
 	@.venv-bench/bin/python -m compileall -q $$(.venv-bench/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 	@touch $@
 
-BENCH_KINDS := all check report ledger lock parent scale serve away
+BENCH_KINDS := all check report ledger lock parent scale scaling serve away
 BENCH_MODULE = $(or $(patsubst all,bench,$(filter all,$(WHAT))),$(patsubst serve,serve_load,$(filter serve,$(WHAT))),$(WHAT))
 BENCH_PYTHON = $(if $(filter all,$(WHAT)),.venv-bench,.venv)/bin/python
 
 .PHONY: bench soak
-bench: $(if $(filter all,$(WHAT)),$(BENCH_VENV),$(DEV)) ## WHAT=all|check|report|ledger|lock|parent|scale|serve|away; docs/performance.md says what each measures (BENCH_FLAGS)
+bench: $(if $(filter all,$(WHAT)),$(BENCH_VENV),$(DEV)) ## WHAT=all|check|report|ledger|lock|parent|scale|scaling|serve|away; docs/performance.md says what each measures (BENCH_FLAGS)
 	@$(if $(filter $(BENCH_KINDS),$(WHAT)),,echo "make: WHAT=$(WHAT): choose one of $(BENCH_KINDS)" >&2; exit 2)
 	@$(BENCH_PYTHON) -m benchmarks.$(BENCH_MODULE) $(BENCH_FLAGS)
 
