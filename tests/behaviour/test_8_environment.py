@@ -82,6 +82,7 @@ def test_nothing_is_left_out(project: Project, entry: object) -> None:
 @pytest.mark.local
 def test_a_warm_job_is_a_job_like_any_other(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     project.files(2)
+    project.settings = {"mini_batch_size": 2}
     project.script = """
         import json, os
         def run(mini_batch):
