@@ -7,7 +7,8 @@ import json
 import pytest
 import yaml
 
-from support import Finished, Project, batchtwin
+from batchtwin.engine.backends.warm.servers import warm_servers
+from support import Finished, Project, batchtwin, wait_for
 
 
 def plan_asking(project: Project, *words: str) -> Finished:
@@ -70,3 +71,29 @@ def test_nothing_is_left_out(project: Project, entry: object) -> None:
     (project.folder / "conda.yaml").write_text(yaml.safe_dump(conda))
     done = batchtwin("plan", project.folder / "deployment.yml", "--input", project.inputs)
     assert (done.code, "conda.yaml: dependencies: " in done.err) == (2, True)
+
+
+@pytest.mark.ours(
+    "8",
+    "With `--warm` (or BATCHTWIN_WARM=1) the imports of a job, and an MLflow model that is loaded, stay ready for the "
+    "next job for ten minutes. A job that has another interpreter, package, model, variable or limit starts by "
+    "itself. Nothing of a job is seen by the next.",
+)
+@pytest.mark.local
+def test_a_warm_job_is_a_job_like_any_other(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.files(2)
+    project.settings = {"mini_batch_size": 2}
+    project.script = """
+        import json, os
+        def run(mini_batch):
+            seen = os.environ.get("LEFT"), os.path.exists("left"), hasattr(json, "left")
+            os.environ["LEFT"] = json.left = open("left", "w").name
+            return [str(seen)] * len(mini_batch)
+    """
+    texts = [project.score("--overwrite", "--workers", "2", *words).predictions for words in ([], ["--warm"])]
+    wait_for(lambda: bool(warm_servers()))
+    done = project.score("--overwrite", "--workers", "2", "--warm")
+    assert "forked from a warm server" in done.log("sys/node/*/*.txt")
+    assert [done.predictions] * 2 == texts
+    monkeypatch.setenv("SOME_SETTING", "1")
+    assert "from a warm server" not in project.score("--overwrite", "--warm").log("sys/node/*/*.txt")

@@ -33,7 +33,7 @@ def stamp(path: str) -> Stamp:
 
 
 class Dependencies:
-    """Notes what is read from now on, until `close`; and again after `reopen`.
+    """Notes what is read from now on, until `close`; and again after `go_on` or `reopen`.
 
     `stayed` are the processes that stay already.
     """
@@ -66,14 +66,18 @@ class Dependencies:
             if not (text.endswith(".pyc") and "__pycache__" in text):
                 self._opened.add(os.path.abspath(text))
 
-    def reopen(self) -> None:
-        """Note again, in a process that was forked from one that has closed."""
-        self._since = time.time_ns()
+    def go_on(self) -> None:
+        """Note again after `close`, in the same process."""
         self._is_noting = True
+
+    def reopen(self) -> None:
+        """Note again, in a process that was forked from one whose files are settled."""
+        self._since = time.time_ns()
         self._open_before = open_descriptors()
+        self.go_on()
 
     def close(self) -> str:
-        """Note nothing more until `reopen`; return why no later job may use this process, as far as that is known."""
+        """Note nothing more for now; return why no later job may use this process, as far as that is known."""
         self._is_noting = False
         return self._obstacle or _children(self.stayed)
 

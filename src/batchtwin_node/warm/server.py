@@ -51,7 +51,7 @@ def stay(config: ForkServerConfig, dependencies: Dependencies, base: dict[str, s
     pid = os.fork()
     if pid:
         dependencies.stayed.add(pid)
-        dependencies.reopen()
+        dependencies.go_on()
         return
     try:
         name = name_process(STAYS)
