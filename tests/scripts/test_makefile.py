@@ -117,7 +117,9 @@ def test_distclean_removes_the_images_that_were_built_and_prints_them(project: P
     assert make(project, "distclean", f"DOCKER={client}").stdout == "nothing to remove\n"
 
 
-@pytest.mark.parametrize("what", ["all", "check", "report", "ledger", "lock", "parent", "scale", "scaling", "serve", "away"])
+@pytest.mark.parametrize(
+    "what", ["all", "check", "report", "ledger", "lock", "parent", "scale", "scaling", "serve", "away"]
+)
 def test_every_benchmark_names_a_module(what: str) -> None:
     plan = make(ROOT, "--dry-run", "--always-make", "bench", f"WHAT={what}", "BENCH_FLAGS=")
     assert plan.returncode == 0, plan.stderr
