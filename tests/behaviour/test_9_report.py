@@ -50,7 +50,7 @@ def test_a_plain_resume_that_changes_nothing_is_not_named(project: Project) -> N
     page = Page.read(done.output)
     resume = f"batchtwin resume {done.output}"
     assert f"`{resume}` alone changes nothing" in done.err
-    assert f"`{resume}` alone changes nothing; `{resume} --retry-failed` runs" in page.words
+    assert f"{resume} alone changes nothing; {resume} --retry-failed runs" in page.words
     assert "Run the failed files again, once the cause is fixed" in page.words
     assert "Go on where it ended" not in page.words
 

@@ -35,7 +35,9 @@ def program(folder: Path, name: str, body: str) -> Path:
 
 
 def doctor(*words: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None) -> Finished:
-    return batchtwin("doctor", *words, cwd=cwd, env={"AZ": "no-such-az", "DOCKER": "no-such-engine", **(env or {})})
+    # The checkout has a workspace where a model was trained in it.
+    nothing = {"AZ": "no-such-az", "DOCKER": "no-such-engine", "BATCHTWIN_WORKSPACE": "no-such-workspace"}
+    return batchtwin("doctor", *words, cwd=cwd, env={**nothing, **(env or {})})
 
 
 def checks(*words: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None) -> list[dict[str, Any]]:

@@ -18,6 +18,9 @@ from support import COMMAND, DEADLINE, Finished, Project, batchtwin
 SCRIPT = """
     import os, pathlib, resource
     segments = pathlib.Path(os.environ["AZUREML_BI_OUTPUT_PATH"], "../../segments")
+    def parent(pid):
+        return int(open(f"/proc/{{pid}}/stat").read().rpartition(")")[2].split()[1])
+
     def run(mini_batch):
         name = os.path.basename(mini_batch[0])
         if name == "02.txt" and os.path.exists(os.environ["SICK"]):
@@ -32,8 +35,8 @@ BAD_SEGMENT = """
 """
 # A limit is the one error that can be had in the middle of a file. It is the controller's.
 LIMIT = 700_000
-# The controller is the parent of the worker's parent, the node.
-CONTROLLER = "int(open(f'/proc/{os.getppid()}/stat').read().rpartition(')')[2].split()[1])"
+# Worker, node, supervisor, controller.
+CONTROLLER = "parent(parent(os.getppid()))"
 LIMITED_PARENT = f"resource.prlimit({CONTROLLER}, resource.RLIMIT_FSIZE, ({LIMIT}, {LIMIT}))"
 LOCK = "os.chmod(os.environ['LOCKED'], 0o500)"
 LOCK_AND_DIE = LOCK + "; os.remove(os.environ['SICK']); os.kill(os.getpid(), 9)"

@@ -152,7 +152,7 @@ def test_a_model_without_example_and_signature_has_no_sample(tmp_path: Path, mod
     ("name", "reason"),
     [
         ("two", "asks for 2 inputs, and a file is one"),
-        ("deep", "asks for an array of shape (-1, 2, 2, 2, 2), which neither a table nor an image is"),
+        ("deep", "asks for shape (-1, 2, 2, 2, 2), which neither a table nor an image has"),
         ("lists", "asks for lists or objects (a), which no CSV file can hold"),
     ],
 )

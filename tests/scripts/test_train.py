@@ -280,7 +280,8 @@ def test_a_tracking_uri_of_the_user_is_taken(old: Path, monkeypatch: pytest.Monk
 
 def test_training_with_other_data_replaces_the_model(trained: Training, tmp_path: Path) -> None:
     shutil.copytree(trained.model, tmp_path / "model")
-    shutil.copy(trained.folder / "mlflow.db", tmp_path)  # or MLflow makes its tables, which takes seconds
+    # Else MLflow makes its tables, which takes seconds.
+    shutil.copytree(trained.folder / ".batchtwin", tmp_path / ".batchtwin")
     (tmp_path / "train.csv").write_text(
         edited(2, "target", "1" if TABLE.read_text().splitlines()[1][-1] == "0" else "0")
     )

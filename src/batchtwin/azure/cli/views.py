@@ -14,7 +14,6 @@ import yaml
 
 from batchtwin.deployment.reference import COLLECTIONS, PREFIX, WORKSPACE_ID
 from batchtwin.engine.output.folder import OutputFolder
-from batchtwin.workspace.assets import made_by
 from batchtwin.workspace.entities import Asset, Compute, DeploymentRecord, Endpoint, JobRecord
 from batchtwin.workspace.names import CHILD_SUFFIX, asset_reference
 
@@ -51,6 +50,8 @@ def asset(asset: Asset) -> dict[str, Any]:
     """What `model show` and `data show` print. `path` is where the copy lies, or the address that was registered;
     `job_name` is the run that made a model.
     """
+    from batchtwin.workspace.assets import made_by  # brings SQLAlchemy, which most commands do not need
+
     return _present(
         creation_context=_context(asset.created, asset.changed),
         description=asset.description,
