@@ -12,8 +12,7 @@ import os
 import selectors
 import signal
 import sys
-from collections.abc import Mapping
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Mapping, Optional
 
 from batchtwin_node import protocol
 from batchtwin_node.children import adopt_orphans, end_children, hide_descriptors, reap, supervise

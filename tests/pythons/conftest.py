@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from old_environments import BUILD, ENVIRONMENTS, Environment, make
 
+from batchtwin.locks import hold
 from support import ROOT
 
 PACKAGES = ("batchtwin_node", "azureml_user")
@@ -56,7 +57,8 @@ def made_models(environment: Environment) -> Path:
     script = Path(__file__).parent / "make_models.py"
     digest = hashlib.sha256(script.read_bytes()).hexdigest()[:12]
     folder = BUILD / f"models-{environment.folder.name}-{digest}"
-    if not folder.exists():
-        command = [str(environment.interpreter), "-I", str(script), str(folder)]
-        subprocess.run(command, check=True, capture_output=True, cwd=BUILD)
+    with hold(BUILD / f".{folder.name}.lock"):  # another test process may be at it
+        if not folder.exists():
+            command = [str(environment.interpreter), "-I", str(script), str(folder)]
+            subprocess.run(command, check=True, capture_output=True, cwd=BUILD)
     return folder
