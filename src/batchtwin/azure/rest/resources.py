@@ -6,10 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from pydantic import TypeAdapter
-
 USER = "local"
-_DURATION = TypeAdapter(timedelta)
 
 
 def system_data(created: datetime, changed: datetime) -> dict[str, str]:
