@@ -133,9 +133,7 @@ def functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
 def is_command(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     """A command lists its options as parameters, for Typer reads them there."""
     inner = [part for decorator in node.decorator_list for part in ast.walk(decorator)]
-    return any(isinstance(part, ast.Attribute) and part.attr == "command" for part in inner) or any(
-        isinstance(part, ast.Name) and part.id == "verb" for part in inner
-    )
+    return any(isinstance(part, ast.Attribute) and part.attr == "command" for part in inner)
 
 
 def test_functions_take_few_parameters() -> None:

@@ -21,7 +21,7 @@ SCRIPT = """
         return [f"{os.path.basename(path)} {row}" for path in mini_batch for row in range(100)]
 """
 # Random kills go on for so long in all; `make soak` has more of them.
-SECONDS = 15.0
+SECONDS = 30.0
 
 
 @pytest.fixture

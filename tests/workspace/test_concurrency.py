@@ -153,7 +153,7 @@ def test_jobs_at_once(where: str, crowd: Crowd, rehearsal: Rehearsal) -> None:
     rehearsal.deploy()
     inputs = str(rehearsal.project.inputs)
     body = f'return workspace.jobs.invoke(Invocation("test-endpoint", input={inputs!r})).name'
-    for name in crowd(3, where, body):
+    for name in crowd(5, where, body):
         job = rehearsal.end(rehearsal.workspace.jobs.get(name))
         assert job.status is JobStatus.COMPLETED, job.error
         assert (job.output / "named-outputs/score/predictions.csv").read_text() == "0\n1\n"

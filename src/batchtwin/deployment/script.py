@@ -7,7 +7,7 @@ from pathlib import Path
 
 from batchtwin.deployment.reference import is_reference
 from batchtwin.deployment.schema import Deployment
-from batchtwin.deployment.yaml_file import place_of
+from batchtwin.deployment.yaml_file import key_location
 from batchtwin.errors import UsageError
 from batchtwin_node.script import entry_script
 
@@ -24,12 +24,12 @@ def find_script(deployment: Deployment, file: Path, overrides: Collection[str] =
     if code is None:
         return None
     if is_reference(code.code):
-        place = place_of(file, ("code_configuration", "code"), overrides)
+        place = key_location(file, ("code_configuration", "code"), overrides)
         raise UsageError(f"{place}: code_configuration.code: {code.code!r} is in Azure ML, not here; give a folder")
     base = (file.absolute().parent / code.code).resolve()
     try:
         entry_script.check(base, code.scoring_script)
     except entry_script.ScriptError as error:
-        place = place_of(file, ("code_configuration", error.key), overrides) + ": " if error.key else ""
+        place = key_location(file, ("code_configuration", error.key), overrides) + ": " if error.key else ""
         raise UsageError(f"{place}{error}") from None
     return str(base), code.scoring_script

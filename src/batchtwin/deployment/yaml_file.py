@@ -52,7 +52,7 @@ class YamlFile:
         return cls(path, data, lines)
 
 
-def place_of(path: Path, key: Key, overrides: Collection[str] = ()) -> str:
+def key_location(path: Path, key: Key, overrides: Collection[str] = ()) -> str:
     """Return `file:line` of a key, or the file where it has no line; `--set` for a key that `overrides` gives."""
     dotted = ".".join(map(str, key))
     if any(f"{dotted}.".startswith(f"{override}.") for override in overrides):

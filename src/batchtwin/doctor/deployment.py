@@ -13,7 +13,7 @@ from batchtwin.deployment.model import Model, find_model
 from batchtwin.deployment.reference import is_reference
 from batchtwin.deployment.schema import Deployment, InlineModel
 from batchtwin.deployment.script import find_script
-from batchtwin.deployment.yaml_file import place_of
+from batchtwin.deployment.yaml_file import key_location
 from batchtwin.doctor.answer import ask
 from batchtwin.doctor.checks import Check, Status
 from batchtwin.doctor.imports import against_environment, against_request, third_party
@@ -92,7 +92,7 @@ def _model(subject: Subject, loaded: Deployment, folder: Path) -> tuple[Model | 
         url = place if place is not None else spec.path if isinstance(spec, InlineModel) else None
         if is_url(url):
             return None, [Check("model", "ok", f"{redact(str(url))}: in a store, fetched when a job starts")]
-        model = find_model(loaded, folder, place, place_of(subject.path, ("model", "path")))
+        model = find_model(loaded, folder, place, key_location(subject.path, ("model", "path")))
         if loaded.code_configuration is None:
             model.require_pyfunc()
     except BatchTwinError as error:

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from batchtwin.deployment.model import Model, find_model
 from batchtwin.deployment.schema import Deployment
 from batchtwin.deployment.script import find_script
-from batchtwin.deployment.yaml_file import place_of
+from batchtwin.deployment.yaml_file import key_location
 from batchtwin.engine.backends.ray.options import RayOptions
 from batchtwin.engine.checks import check_resolved, request_warnings
 from batchtwin.engine.identity import Identity
@@ -181,7 +181,7 @@ def resolve(request: Request) -> Resolved:
     """
     deployment = Deployment.load(request.deployment, request.overrides)
     folder = request.deployment.absolute().parent
-    place = place_of(request.deployment, ("model", "path"), request.overrides)
+    place = key_location(request.deployment, ("model", "path"), request.overrides)
     model = find_model(deployment, folder, request.model, place)
     return Resolved(folder, deployment, model, find_script(deployment, request.deployment, request.overrides))
 

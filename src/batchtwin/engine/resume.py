@@ -76,7 +76,7 @@ def resume(
         if complete and not (retry_failed and any(isinstance(event, Failure) or event.failed for event in ended)):
             return _finished(prepared, job, ended, ledger)
         changes = changes_since(prepared, ledger)
-        to_come = [] if where is not None else environment_to_come(ledger, _outlook(prepared, registered))
+        to_come = [] if where is not None else environment_to_come(ledger, _planned_placement(prepared, registered))
         if refused(changes + to_come, accepted):
             changes += to_come
             raise ChangedError(root, changes)
@@ -115,7 +115,7 @@ def _finished(prepared: Prepared, job: Job, ended: Collection[Outcome | Failure]
     return replace(Result.of(prepared, job, "", written, advice), status=Status.COMPLETED)
 
 
-def _outlook(prepared: Prepared, registered: Registered | None) -> Placement:
+def _planned_placement(prepared: Prepared, registered: Registered | None) -> Placement:
     """Where the job would run, before anything is made for it: that may take minutes, and be refused."""
     return place_request(prepared.request, prepared.resolved, lambda text: None, may_build=False, registered=registered)
 

@@ -233,9 +233,8 @@ class Run:
             if job.status is Status.COMPLETED:
                 assembled = prepared.output.assemble(job.outcomes[number] for number in sorted(job.outcomes))
                 logs.progress(f"All {len(job.items)} mini batches have been processed.")
-                with suppress(
-                    OSError
-                ):  # they are no reason to fail; killed after the manifest, nothing comes back here
+                # Now, for a job that is killed after its manifest does not come back here; logs are no reason to fail.
+                with suppress(OSError):
                     logs.result(job, "")
                 failpoint("before manifest")
                 try:

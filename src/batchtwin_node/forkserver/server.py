@@ -41,8 +41,6 @@ FORK_SAFE_THREADS = frozenset({"jemalloc_bg_thd"})
 ENDING_SECONDS = 0.2
 # A forked worker with its number, and the descriptors of its two pipes.
 Forked = Tuple[ForkRequest, int, int]
-
-
 READY = "ready"
 
 

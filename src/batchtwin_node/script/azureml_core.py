@@ -163,10 +163,10 @@ def get_model_path(model_name: str, version: Any = None, _workspace: Any = None)
     Raises:
         Exception: `ModelNotFoundException` of azureml-core where that is installed: it is another model.
     """
-    root, folder = os.environ.get(MODEL_VARIABLE, ""), os.environ["AZUREML_MODEL_DIR"]
-    if root and model_name != root:
+    deployed, folder = os.environ.get(MODEL_VARIABLE, ""), os.environ["AZUREML_MODEL_DIR"]
+    if deployed and model_name != deployed:
         text = (
-            f"model {model_name!r} cannot be had in a local job, only the deployment's own, {root!r}: "
+            f"model {model_name!r} cannot be had in a local job, only the deployment's own, {deployed!r}: "
             "register the model with the deployment, or put it into the code folder"
         )
         raise _not_found()(text)

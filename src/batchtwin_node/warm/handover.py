@@ -33,9 +33,9 @@ def become_node(
         name_process(server.name)
         os.setsid()
         os.fchdir(streams[3])
-        own = [*streams[:3], connection.fileno()]
-        _close_all_but({*server.known, *own, alive})
-        supervise(0, own)  # a server that is killed takes no job with it
+        owned = [*streams[:3], connection.fileno()]
+        _close_all_but({*server.known, *owned, alive})
+        supervise(0, owned)  # a server that is killed takes no job with it
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         node = os.getpid()
         pid = os.fork()

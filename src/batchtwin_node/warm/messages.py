@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Dict, Optional, Tuple, Union
+from typing import TYPE_CHECKING, ClassVar, Dict, Optional, Tuple
 
 if TYPE_CHECKING:
     from dataclasses import dataclass as record
@@ -99,7 +99,5 @@ class Ended:
     returncode: int
 
 
-ToServer = Union[StartJob, Stop, Tell]
 TO_SERVER = {kind.TYPE: kind for kind in (StartJob, Stop, Tell)}
-FromServer = Union[Started, Refused, State, Ended]
 FROM_SERVER = {kind.TYPE: kind for kind in (Started, Refused, State, Ended)}

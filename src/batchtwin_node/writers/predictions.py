@@ -90,9 +90,7 @@ def _array(predictions: Any) -> Rows:
         return np.atleast_1d(np.asarray(predictions))
     if isinstance(predictions, dict):
         return _of_dict(predictions)
-    if isinstance(predictions, (Sequence, Iterator, KeysView, ValuesView, ItemsView)) and not isinstance(
-        predictions, BYTES
-    ):
+    if isinstance(predictions, LISTS) and not isinstance(predictions, BYTES):
         return _of_list([array_in(value) for value in predictions])
     return objects([predictions])
 

@@ -28,7 +28,7 @@ class CommandError(BatchTwinError):
 
 
 @dataclass(frozen=True)
-class Verb:
+class Command:
     """A command: its function in the module of its group.
 
     `ignored` are documented options that have no meaning on this machine: `"--long -s"` with a value (a warning says
@@ -48,7 +48,7 @@ class Group:
 
     module: str
     help: str
-    verbs: Mapping[str, Verb] = field(default_factory=dict)
+    commands: Mapping[str, Command] = field(default_factory=dict)
 
 
 def say(text: str, *, err: bool = False) -> None:

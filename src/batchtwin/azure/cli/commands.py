@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from batchtwin.azure.cli.command import CommandError, Group, Verb
+from batchtwin.azure.cli.command import Command, CommandError, Group
 from batchtwin.azure.unsupported import sentence
 from batchtwin.errors import REFUSED, UsageError
 from batchtwin.extras import install_command
@@ -31,115 +31,117 @@ GROUPS: Mapping[str, Group] = {
         "assets",
         "Manage Azure ML models.",
         {
-            "create": Verb("create_model", ("--datastore", "--stage", *REGISTRY), NO_WAIT),
-            "show": Verb("show_model", REGISTRY),
-            "list": Verb("list_models", ("--stage", *REGISTRY)),
-            "download": Verb("download_model", REGISTRY),
-            "archive": Verb("archive_model", REGISTRY),
+            "create": Command("create_model", ("--datastore", "--stage", *REGISTRY), NO_WAIT),
+            "show": Command("show_model", REGISTRY),
+            "list": Command("list_models", ("--stage", *REGISTRY)),
+            "download": Command("download_model", REGISTRY),
+            "archive": Command("archive_model", REGISTRY),
         },
     ),
     "ml data": Group(
         "assets",
         "Manage Azure ML data assets.",
         {
-            "create": Verb(
+            "create": Command(
                 "create_data", ("--datastore", "--datastore-name -z", *REGISTRY), ("--skip-validation", *NO_WAIT)
             ),
-            "show": Verb("show_data", REGISTRY),
-            "list": Verb("list_data", REGISTRY),
+            "show": Command("show_data", REGISTRY),
+            "list": Command("list_data", REGISTRY),
         },
     ),
     "ml environment": Group(
         "assets",
         "Manage Azure ML environments.",
         {
-            "create": Verb("create_environment", ("--datastore", *REGISTRY), NO_WAIT),
-            "show": Verb("show_environment", REGISTRY),
-            "list": Verb("list_environments", REGISTRY),
-            "archive": Verb("archive_environment", REGISTRY),
-            "restore": Verb("restore_environment", REGISTRY),
+            "create": Command("create_environment", ("--datastore", *REGISTRY), NO_WAIT),
+            "show": Command("show_environment", REGISTRY),
+            "list": Command("list_environments", REGISTRY),
+            "archive": Command("archive_environment", REGISTRY),
+            "restore": Command("restore_environment", REGISTRY),
         },
     ),
     "ml compute": Group(
         "computes",
         "Manage Azure ML compute resources. Here nothing runs on them.",
         {
-            "create": Verb("create", MACHINES, NO_WAIT),
-            "show": Verb("show"),
-            "list": Verb("list_all"),
-            "delete": Verb("delete", (), NO_WAIT, confirmed=True),
+            "create": Command("create", MACHINES, NO_WAIT),
+            "show": Command("show"),
+            "list": Command("list_all"),
+            "delete": Command("delete", (), NO_WAIT, confirmed=True),
         },
     ),
     "ml datastore": Group(
         "datastores",
         "Manage Azure ML datastores. Here they are folders of the workspace.",
-        {"show": Verb("show", (), SECRETS), "list": Verb("list_all", (), SECRETS)},
+        {"show": Command("show", (), SECRETS), "list": Command("list_all", (), SECRETS)},
     ),
     "ml batch-endpoint": Group(
         "endpoints",
         "Manage Azure ML batch endpoints.",
         {
-            "create": Verb("create", (), NO_WAIT),
-            "show": Verb("show"),
-            "list": Verb("list_all"),
-            "update": Verb("update", (), NO_WAIT),
-            "delete": Verb("delete", (), NO_WAIT, confirmed=True),
-            "invoke": Verb("invoke"),
-            "list-jobs": Verb("list_jobs"),
+            "create": Command("create", (), NO_WAIT),
+            "show": Command("show"),
+            "list": Command("list_all"),
+            "update": Command("update", (), NO_WAIT),
+            "delete": Command("delete", (), NO_WAIT, confirmed=True),
+            "invoke": Command("invoke"),
+            "list-jobs": Command("list_jobs"),
         },
     ),
     "ml batch-deployment": Group(
         "deployments",
         "Manage Azure ML batch deployments.",
         {
-            "create": Verb("create", (), ("--skip-script-validation", *NO_WAIT)),
-            "show": Verb("show"),
-            "list": Verb("list_all"),
-            "update": Verb("update", (), NO_WAIT),
-            "delete": Verb("delete", (), NO_WAIT, confirmed=True),
-            "list-jobs": Verb("list_jobs"),
+            "create": Command("create", (), ("--skip-script-validation", *NO_WAIT)),
+            "show": Command("show"),
+            "list": Command("list_all"),
+            "update": Command("update", (), NO_WAIT),
+            "delete": Command("delete", (), NO_WAIT, confirmed=True),
+            "list-jobs": Command("list_jobs"),
         },
     ),
     "ml job": Group(
         "jobs",
         "Manage Azure ML jobs.",
         {
-            "show": Verb("show"),
-            "list": Verb("list_all"),
-            "stream": Verb("stream"),
-            "download": Verb("download"),
-            "cancel": Verb("cancel"),
+            "show": Command("show"),
+            "list": Command("list_all"),
+            "stream": Command("stream"),
+            "download": Command("download"),
+            "cancel": Command("cancel"),
         },
     ),
     "account": Group(
         "account",
         "Manage Azure subscription information.",
         {
-            "show": Verb("show_account"),
-            "list": Verb("list_accounts"),
-            "set": Verb("do_nothing", ("--name -n",)),
-            "get-access-token": Verb("get_access_token", ("--scope", "--tenant -t", "--resource-type")),
+            "show": Command("show_account"),
+            "list": Command("list_accounts"),
+            "set": Command("do_nothing", ("--name -n",)),
+            "get-access-token": Command("get_access_token", ("--scope", "--tenant -t", "--resource-type")),
         },
     ),
     "extension": Group(
         "account",
         "Manage CLI extensions.",
         {
-            "show": Verb("show_extension"),
-            "list": Verb("list_extensions"),
-            "add": Verb("change_extension", ("--source -s", "--version"), ("--yes -y", "--upgrade -U")),
-            "update": Verb("change_extension"),
-            "remove": Verb("change_extension"),
+            "show": Command("show_extension"),
+            "list": Command("list_extensions"),
+            "add": Command("change_extension", ("--source -s", "--version"), ("--yes -y", "--upgrade -U")),
+            "update": Command("change_extension"),
+            "remove": Command("change_extension"),
         },
     ),
-    "config": Group("account", "Manage Azure CLI configuration.", {"get": Verb("get"), "set": Verb("set_values")}),
+    "config": Group(
+        "account", "Manage Azure CLI configuration.", {"get": Command("get"), "set": Command("set_values")}
+    ),
     "": Group(
         "account",
         "",
         {
-            "configure": Verb("configure"),
-            "login": Verb("login", ("--username -u", "--password -p", "--tenant -t")),
-            "version": Verb("version"),
+            "configure": Command("configure"),
+            "login": Command("login", ("--username -u", "--password -p", "--tenant -t")),
+            "version": Command("version"),
         },
     ),
 }

@@ -27,7 +27,7 @@ from knack.output import OutputProducer
 from knack.parser import CLICommandParser
 from knack.util import CLIError
 
-from batchtwin.azure.cli.command import NOT_FOUND, CommandError, Group, Verb, confirm, only_errors, warn
+from batchtwin.azure.cli.command import NOT_FOUND, Command, CommandError, Group, confirm, only_errors, warn
 from batchtwin.errors import FAILED, REFUSED, BatchTwinError, UsageError
 from batchtwin_node.readers.bad_file import LINES, printable
 
@@ -198,16 +198,16 @@ class Commands(CLICommandsLoader):  # type: ignore[misc]
 def commands(groups: Mapping[str, Group]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the name of each command, and what makes a command of knack of it."""
     for name, group in groups.items():
-        for verb, command in group.verbs.items():
+        for word, command in group.commands.items():
             load = partial(_function, group.module, command.function)
             yield (
-                f"{name} {verb}".strip(),
+                f"{name} {word}".strip(),
                 {
                     "handler": partial(_call, load),
                     "description_loader": lambda load=load: inspect.getdoc(load()),
-                    "arguments_loader": lambda load=load, command=command, verb=verb: [
+                    "arguments_loader": lambda load=load, command=command, word=word: [
                         *arguments(load(), command),
-                        *(() if verb in ("list", "show") else (_unused("--change-reference"), _unused(POLICY, **FLAG))),
+                        *(() if word in ("list", "show") else (_unused("--change-reference"), _unused(POLICY, **FLAG))),
                     ],
                     "confirmation": confirm if command.confirmed else None,
                 },
@@ -233,15 +233,15 @@ def _call(load: Callable[[], Callable[..., Any]], given: dict[str, Any]) -> Any:
         return function(workspace, **given)
 
 
-def arguments(function: Callable[..., Any], verb: Verb) -> Iterator[tuple[str, Any]]:
+def arguments(function: Callable[..., Any], command: Command) -> Iterator[tuple[str, Any]]:
     """Yield the arguments of a command: the parameters of its function, and what is accepted without effect."""
     for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
         if name != "workspace":
             yield name, _argument(parameter)
-    for options in (*PLACES, *verb.ignored):
+    for options in (*PLACES, *command.ignored):
         validator = None if options in PLACES else _warn_of(options)
         yield _unused(options, validator=validator)
-    for options in verb.ignored_flags:
+    for options in command.ignored_flags:
         yield _unused(options, **FLAG)
 
 
@@ -273,18 +273,18 @@ def _by_type(hint: Any) -> dict[str, Any]:
 
 
 def _unused(options: str, **settings: Any) -> tuple[str, Any]:
-    names = options.split()
-    # knack leaves out what starts with an underscore when it calls the function.
-    dest = f"_{names[0].removeprefix('--').replace('-', '_')}"
-    text = "Accepted, and without effect here."
-    return dest, CLICommandArgument(dest, options_list=names, help=text, arg_group="Ignored", **settings)
+    dest, text = _unused_dest(options), "Accepted, and without effect here."
+    return dest, CLICommandArgument(dest, options_list=options.split(), help=text, arg_group="Ignored", **settings)
+
+
+def _unused_dest(options: str) -> str:
+    """knack leaves out what starts with an underscore when it calls the function."""
+    return f"_{options.split()[0].removeprefix('--').replace('-', '_')}"
 
 
 def _warn_of(options: str) -> Callable[[Any], None]:
-    name, dest = options.split()[0], f"_{options.split()[0].removeprefix('--').replace('-', '_')}"
-
     def validate(namespace: Any) -> None:
-        if getattr(namespace, dest) is not None:
-            warn(f"{name} has no meaning on this machine and is ignored.")
+        if getattr(namespace, _unused_dest(options)) is not None:
+            warn(f"{options.split()[0]} has no meaning on this machine and is ignored.")
 
     return validate

@@ -14,6 +14,7 @@ import yaml
 
 from batchtwin.deployment.reference import COLLECTIONS, PREFIX, WORKSPACE_ID
 from batchtwin.engine.output.folder import OutputFolder
+from batchtwin.engine.tracking.choice import MACHINE_LEARNING
 from batchtwin.workspace.entities import Asset, Compute, DeploymentRecord, Endpoint, JobRecord
 from batchtwin.workspace.names import CHILD_SUFFIX, asset_reference
 
@@ -21,8 +22,6 @@ LOCAL = "local"
 WORKSPACE = WORKSPACE_ID.format(subscription=LOCAL, group=LOCAL, workspace=LOCAL)
 # Where a viewer that was started with `mlflow ui` listens.
 VIEWER = "http://127.0.0.1:5000"
-# MLflow 3 shows runs in this one of its two modes only; earlier versions ignore it.
-MACHINE_LEARNING = "?workflowType=machine_learning"
 BATCH_JOB = "Microsoft.MachineLearningServices/workspaces/batchEndpoints/jobs"
 
 

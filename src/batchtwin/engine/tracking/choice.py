@@ -18,6 +18,8 @@ URI = "MLFLOW_TRACKING_URI"
 REGISTRY = "MLFLOW_REGISTRY_URI"
 # `off` spares a job the seconds that MLflow takes.
 SWITCH = "BATCHTWIN_MLFLOW"
+# MLflow 3 shows runs in this one of its two modes only; earlier versions ignore it.
+MACHINE_LEARNING = "?workflowType=machine_learning"
 # Not a path, though they look like one.
 DATABRICKS = ("databricks", "uc")
 # A script that chooses an experiment, or another store, cannot take up the job's run: MLflow refuses, or misses it.

@@ -11,7 +11,7 @@ from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.output.folder import REPORT, OutputFolder
 from batchtwin.engine.report.collect import Collected, collect
 from batchtwin.engine.tracking import curves, lineage
-from batchtwin.engine.tracking.choice import is_local
+from batchtwin.engine.tracking.choice import MACHINE_LEARNING, is_local
 from batchtwin.engine.tracking.curves import Curves, Value
 from batchtwin.engine.tracking.deliver import MOST_POINTS, STATUSES, RunWriter, counts, experiment_of, left_out
 from batchtwin.engine.tracking.logged import LogReader
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 # What MLflow takes as the value of a parameter or tag.
 LONGEST = 5000
-# MLflow 3 shows runs in this one of its two modes only; earlier versions ignore it.
-MACHINE_LEARNING = "?workflowType=machine_learning"
 
 
 def log_values(client: MlflowClient, run_id: str, values: list[Value]) -> None:
@@ -107,11 +105,11 @@ class ScoreRun:
         about = job.about
         params = {"deployment": about.deployment, "endpoint": about.endpoint, "input": about.input, **about.settings}
         tags = {"status": job.status, "model": about.model, "error": job.cause}
-        own = {key: value for key, value in params.items() if value and key not in self._reader.params}
+        unset = {key: value for key, value in params.items() if value and key not in self._reader.params}
         marks = {key: value for key, value in tags.items() if value and key not in self._reader.tags}
         self._client.log_batch(
             self._run,
-            params=[Param(key, _fitting(value)) for key, value in own.items()],
+            params=[Param(key, _fitting(value)) for key, value in unset.items()],
             tags=[RunTag(key, _fitting(value)) for key, value in marks.items()],
         )
 
