@@ -222,15 +222,54 @@ def test_a_file_of_the_same_time_and_size_is_another_one(edited: Project, files:
     assert changes(before, files.snapshot()) == [str(path)]
 
 
-def test_what_each_run_writes_is_no_longer_watched(edited: Project, files: WatchedFiles) -> None:
-    path = edited.folder / "code/log.txt"
-    for number in range(RUNS):
+APPENDS = """
+    from pathlib import Path
+
+    def run(mini_batch):
+        here = Path(__file__).parent
+        PLACE.write_text(str(len(list(here.iterdir()))))
+        return [f"{FACTOR * int(open(path).read())}" for path in mini_batch]
+"""
+WRITES = {
+    "a file": ("Path(here, 'log.txt')", "code/log.txt"),
+    "a new file each time": ("Path(here, f'{len(list(here.iterdir()))}.txt')", "code"),
+}
+
+
+@pytest.mark.parametrize("kind", WRITES)
+def test_what_each_run_writes_starts_no_further_one(edited: Project, kind: str) -> None:
+    """A person's change still does, even of the same file."""
+    place, named = WRITES[kind]
+    edited.script = APPENDS.replace("PLACE", place).replace("FACTOR", "2")
+    with watching(edited) as watch:
+        for _ in range(RUNS):
+            text = watch.next()
+        # What is said stands before "Waiting".
+        assert f"Changed by each run, which no longer starts another: {named}" in text
+        (edited.folder / "code/log.txt").write_text("a person's")
+        assert "Changed: code/log.txt" in watch.next()
+        (edited.inputs / "00.txt").write_text("9\n")
+        assert "1 added, 1 removed" in watch.next()
+        assert watch.shown.count("Changed: ") == RUNS + 1, "no run that nobody wanted"
+
+
+def test_a_change_during_a_run_starts_another(edited: Project, files: WatchedFiles) -> None:
+    """Until the same place has changed in as many runs in a row: then a run writes it."""
+    path, other = edited.folder / "code/log.txt", edited.folder / "code/driver.py"
+    path.write_text("")
+    for number in range(RUNS + 1):
         before = files.snapshot()
-        path.write_text("line\n" * number)
-        assert files.written_by_the_job(before) == ([str(path)] if number == RUNS - 1 else [])
+        path.write_text("line\n" * (number + 1))
+        if number == RUNS:
+            other.write_text("# edited")
+        after, written = files.after_run(before)
+        assert written == ([str(path)] if number == RUNS - 1 else [])
+        expected = [str(path)] if number < RUNS - 1 else [str(other)] if number == RUNS else []
+        assert changes(after, files.snapshot()) == expected
+    files.after_run(files.snapshot())
     before = files.snapshot()
-    path.write_text("other")
-    assert changes(before, files.snapshot()) == []
+    path.write_text("after a run that left it alone")
+    assert files.after_run(before) == (before, [])
 
 
 def test_the_first_difference_is_named_by_file_and_row(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ Snapshot = dict[str, Stamp]
 LEAST_SECONDS, SHARE = 0.25, 10
 # Editors write a file in several steps: nothing may have changed for so long, and for that it waits so long.
 QUIET_SECONDS, LONGEST_SECONDS = 0.2, 10.0
-# A file that changes during so many runs, one after the other, is written by the job.
+# What changes during so many runs, one after the other, is written by the job.
 RUNS = 3
 
 
@@ -37,7 +37,7 @@ class WatchedFiles:
     def __init__(self, without: Path, paths: Iterable[Path]) -> None:
         self._without = str(without.resolve()) + os.sep
         self._paths = dict.fromkeys(map(os.path.realpath, paths))
-        self._restless: Counter[str] = Counter()
+        self._written: Counter[str] = Counter()
         self.seconds = LEAST_SECONDS
 
     def follow(self, request: Request) -> None:
@@ -67,11 +67,23 @@ class WatchedFiles:
             before = now
         return before
 
-    def written_by_the_job(self, before: Snapshot) -> list[str]:
-        """Look what changed during a run, since `before`; return the files that always do: they no longer count."""
-        changed = changes(before, self.snapshot())
-        self._restless = Counter({path: self._restless[path] + 1 for path in changed})
-        return [path for path in changed if self._restless[path] == RUNS]
+    def after_run(self, before: Snapshot) -> tuple[Snapshot, list[str]]:
+        """Tell apart what people change during a run, which is a reason for another, and what the run itself writes.
+
+        A file, or a folder whose files come and go, that has changed during `RUNS` runs in a row is written by them.
+        What changes while no job runs always counts.
+
+        Returns:
+            `before`, with what the run has written as it is now; the names that have just become such.
+        """
+        now = self.snapshot()
+        places = {path: _places(path, before, now) for path in changes(before, now)}
+        self._written = Counter({place: self._written[place] + 1 for place in set().union(*places.values())})
+        own = {path for path in places if any(self._written[place] >= RUNS for place in places[path])}
+        others = {path: stamp for path, stamp in before.items() if path not in own}
+        return others | {path: now[path] for path in own & now.keys()}, sorted(
+            place for place, runs in self._written.items() if runs == RUNS
+        )
 
     def _stamps(self) -> Iterator[tuple[str, Stamp]]:
         for top in self._paths:
@@ -87,12 +99,17 @@ class WatchedFiles:
         """Hidden files and backups are an editor's; a file that is named itself counts whatever its name."""
         parts = name.split(os.sep)
         is_editors = name != "." and (any(part.startswith(".") for part in parts) or name.endswith("~"))
-        return not is_editors and not path.startswith(self._without) and self._restless[path] < RUNS
+        return not is_editors and not path.startswith(self._without)
 
 
 def changes(before: Snapshot, now: Snapshot) -> list[str]:
     """Return the files that were changed, added or removed, sorted."""
     return sorted(path for path in before.keys() | now.keys() if before.get(path) != now.get(path))
+
+
+def _places(path: str, before: Snapshot, now: Snapshot) -> set[str]:
+    """Return by what a change is known in the next run: new files have new names, their folder stays."""
+    return {path} if path in before and path in now else {path, os.path.dirname(path)}
 
 
 def names(paths: Collection[str], most: int = 3) -> str:

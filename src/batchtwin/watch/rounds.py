@@ -59,8 +59,9 @@ class Rounds:
                 self._remove_old()
                 if result is not None and result.exit_code == CANCELED:
                     return CANCELED
-                if restless := self._files.written_by_the_job(before):
-                    self._screen.note(f"No longer watched, for each run changes it: {names(restless)}")
+                before, written = self._files.after_run(before)
+                if written:
+                    self._screen.note(f"Changed by each run, which no longer starts another: {names(written)}")
                 self._screen.note(f"Waiting for a change of {len(before)} files; Ctrl-C ends.")
                 if not (changed := self._wait(before)):
                     return CANCELED
