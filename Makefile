@@ -164,7 +164,7 @@ coverage: PYTEST_FLAGS += --cov
 coverage: test ### `make test`, and which branches of src it takes; fails below 95 %
 
 test-container: $(DEV) ## build the image and test in it (PYTEST_FLAGS)
-	@$(BIN)/pytest -m container $(PYTEST_FLAGS)
+	@$(BIN)/pytest -m container $(TWO) --dist loadfile tests/container --durations 10 $(PYTEST_FLAGS)
 
 test-ray: $(DEV) ## Ray's own tests, and those of behaviour and of faults on a cluster (PYTEST_FLAGS="-m on_ray": those of CI)
 	@$(BIN)/pytest -m "ray and not azurite" tests/engine tests/stores --durations 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 from collections.abc import Callable
@@ -47,8 +48,15 @@ def docker(engine: str) -> Docker:
 
 
 @pytest.fixture(scope="session")
-def image(engine: str) -> str:
-    """The tag of the image, built by `make image` if anything in it has changed."""
+def image(engine: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The tag of the image, built by `make image` if anything in it has changed; by one test process at a time."""
+    # The parent folder is that of all processes of this session.
+    with (tmp_path_factory.getbasetemp().parent / "image.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return made_image()
+
+
+def made_image() -> str:
     done = subprocess.run(
         ["make", "--no-print-directory", "image"],
         cwd=ROOT,

@@ -99,6 +99,12 @@ def running(project: Project) -> Path:
     return project.folder / "job/named-outputs/score"
 
 
+def containers(docker: Docker, project: Project) -> list[str]:
+    """Return the ids of the running containers of a project's job, and what is mounted there."""
+    lines = docker("ps", "--no-trunc", "--format", "{{.ID}} {{.Mounts}}").splitlines()
+    return [line for line in lines if str(project.folder) in line]
+
+
 def test_a_killed_controller_leaves_no_container_and_the_job_is_resumed(
     docker: Docker, image: str, engine: str, project: Project
 ) -> None:
@@ -108,9 +114,10 @@ def test_a_killed_controller_leaves_no_container_and_the_job_is_resumed(
     words = [str(word) for word in project.words("--env", f"image:{image}", "--engine", engine, "--workers", "2")]
     with subprocess.Popen([COMMAND, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         wait_for((score / "running").exists)
+        assert containers(docker, project)
         process.kill()
     began = time.monotonic()
-    wait_for(lambda: docker("ps", "--quiet", "--filter", f"ancestor={image}") == "")
+    wait_for(lambda: containers(docker, project) == [])
     assert time.monotonic() - began < 5
     (score / "go").touch()
     done = batchtwin("resume", project.folder / "job")
@@ -235,8 +242,9 @@ def test_a_stopped_job_ends_at_once_and_leaves_no_container(
             with suppress(subprocess.TimeoutExpired):
                 process.wait(0.05)
         assert running.exists(), "the script did not start"
+        assert containers(docker, project)
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=DEADLINE)
     assert process.returncode == 130
     assert "Canceled" in out
-    assert docker("ps", "--quiet", "--filter", f"ancestor={image}") == ""
+    assert containers(docker, project) == []
