@@ -167,7 +167,7 @@ test-container: $(DEV) ## build the image and test in it (PYTEST_FLAGS)
 	@$(BIN)/pytest -m container $(TWO) --dist loadfile tests/container --durations 10 $(PYTEST_FLAGS)
 
 test-ray: $(DEV) ## Ray's own tests, and those of behaviour and of faults on a cluster (PYTEST_FLAGS="-m on_ray": those of CI)
-	@$(BIN)/pytest -m "ray and not azurite" tests/engine tests/stores --durations 10
+	@$(BIN)/pytest -m "ray and not azurite" $(TWO) --dist loadfile tests/engine tests/stores --durations 10
 	@$(BIN)/pytest --pool ray -m "not local" tests/behaviour tests/faults --durations 10 $(PYTEST_FLAGS)
 
 # Microsoft's emulator of the blob service; npm's lock pins it and all it needs.
