@@ -224,9 +224,10 @@ def test_a_file_that_an_import_read_is_known(warm: Warm) -> None:
         "import subprocess; KEPT = subprocess.Popen(['sleep', '60'])",
         "import socket; KEPT = socket.socketpair()",
         "KEPT = open(__file__)",
+        "import mmap; KEPT = mmap.mmap(-1, 100)",
         "import socket; KEPT = socket.socket().connect_ex(('127.0.0.1', 9))",
     ],
-    ids=["temporary", "process", "socket", "file", "connection"],
+    ids=["temporary", "process", "socket", "file", "memory", "connection"],
 )
 def test_what_jobs_would_share_does_not_stay(warm: Warm, text: str) -> None:
     warm.helper.write_text(f"VALUE = 1\n{text}\n")

@@ -17,9 +17,14 @@ from batchtwin_node.protocol import VERSION, NodeInit
 from batchtwin_node.script.imports import top_imports
 from batchtwin_node.warm.messages import ENDING
 
-# Variables of a shell, a terminal or a test runner, which no import takes notice of.
-PASSING = frozenset({"_", "PWD", "OLDPWD", "SHLVL", "COLUMNS", "LINES", "WINDOWID", "INVOCATION_ID", "JOURNAL_STREAM"})
-PASSING_PREFIXES = ("BATCHTWIN_", "PYTEST_", "TERM", "SSH_", "TMUX", "XDG_SESSION_")
+# Variables of a shell, a terminal, a session or a test runner, which no import takes notice of; and those of batchtwin.
+PASSING = frozenset(
+    "_ PWD OLDPWD SHLVL COLUMNS LINES WINDOWID INVOCATION_ID JOURNAL_STREAM TERM TERM_PROGRAM TERM_PROGRAM_VERSION"
+    " TERM_SESSION_ID TMUX TMUX_PANE SSH_AUTH_SOCK SSH_CLIENT SSH_CONNECTION SSH_TTY XDG_SESSION_CLASS"
+    " XDG_SESSION_DESKTOP XDG_SESSION_ID XDG_SESSION_TYPE PYTEST_CURRENT_TEST PYTEST_VERSION PYTEST_XDIST_TESTRUNUID"
+    " PYTEST_XDIST_WORKER PYTEST_XDIST_WORKER_COUNT".split()
+)
+PASSING_PREFIX = "BATCHTWIN_"
 # What processes inherit from those that start them, and cannot or should not change.
 STATUS = ("Umask", "Uid", "Gid", "Groups", "SigBlk", "SigIgn", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs")
 STATUS_MORE = ("Seccomp", "Cpus_allowed", "Mems_allowed")
@@ -61,7 +66,7 @@ def _name(facts: Mapping[str, Any]) -> str:
 
 def matters(name: str) -> bool:
     """Whether a variable of the environment may matter to what is imported."""
-    return name not in PASSING and not name.startswith(PASSING_PREFIXES)
+    return name not in PASSING and not name.startswith(PASSING_PREFIX)
 
 
 def imports(script: tuple[str, str]) -> list[str]:
