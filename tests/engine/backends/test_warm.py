@@ -309,7 +309,9 @@ def test_a_folder_that_others_may_enter_is_refused(warm: Warm) -> None:
     assert (how(done), "others may enter" in why_cold(done)) == (COLD, True)
     assert os.listdir(warm.folder) == []
     shown = batchtwin("environments", "list")
-    assert (shown.code, "others may enter" in shown.err) == (2, True), shown.err
+    assert (shown.code, "others may enter" in shown.err) == (0, True), shown.err
+    stopped = batchtwin("environments", "stop")
+    assert (stopped.code, "others may enter" in stopped.err) == (2, True), stopped.err
 
 
 def test_a_folder_behind_a_link_is_refused(warm: Warm) -> None:

@@ -85,9 +85,14 @@ def _has_relative(path: str) -> bool:
 
 def _process() -> list[Any]:
     wanted = {*STATUS, *STATUS_MORE}
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = _read("status").splitlines()
     status = [line for line in lines if line.partition(":")[0] in wanted]
     spaces = [os.readlink(f"/proc/self/ns/{name}") for name in NAMESPACES]
-    texts = [Path(f"/proc/self/{name}").read_text() for name in ("cgroup", "limits", "oom_score_adj")]
+    texts = [_read(name) for name in ("cgroup", "limits", "oom_score_adj")]
     root = os.stat("/")
     return [status, spaces, texts, os.getpriority(os.PRIO_PROCESS, 0), root.st_dev, root.st_ino]
+
+
+def _read(name: str) -> str:
+    """Return what the kernel says of this process; names in it may be any bytes."""
+    return Path("/proc/self", name).read_text(encoding="utf-8", errors="surrogateescape")
