@@ -45,7 +45,11 @@ def _list_warm() -> None:
     """List what `--warm` keeps ready: its share of memory, its jobs, and what for."""
     from batchtwin.engine.backends.warm.servers import warm_servers
 
-    servers = [server.state for server in warm_servers()]
+    try:
+        servers = [server.state for server in warm_servers()]
+    except UsageError as error:
+        note(f"nothing is warm: {error}")
+        return
     if not servers:
         return
     typer.echo(f"\n{'warm, pid':22}{'jobs':8}{'MiB':>6}  {'ends in':18}for")

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from batchtwin import atomic
+from batchtwin import atomic, user_folders
 from batchtwin.errors import UsageError
 from batchtwin.locks import acquire, hold, share
 
@@ -93,7 +93,7 @@ def cache_folder() -> Path:
     """Return the folder of all environments: BATCHTWIN_ENVIRONMENTS, or below the user's cache."""
     if os.environ.get(FOLDER):
         return Path(os.environ[FOLDER]).absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "batchtwin/environments"
+    return user_folders.cache() / "batchtwin/environments"
 
 
 def load(path: Path) -> Environment | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from batchtwin import atomic
+from batchtwin import atomic, user_folders
 from batchtwin.environments.cache import cache_folder
 from batchtwin.environments.requested import HERE
 from batchtwin.environments.uv import UvError, program, variables
@@ -94,10 +94,10 @@ def candidates(version: str) -> Iterator[Path]:
     """Yield where an interpreter of a minor version may be, the best place first; nothing is run."""
     if version == HERE:
         yield Path(getattr(sys, "_base_executable", None) or sys.executable)
-    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    pyenv = Path(os.environ.get("PYENV_ROOT") or user_folders.home() / ".pyenv") / "versions"
     yield from sorted(pyenv.glob(f"{version}.*/bin/python"), key=_patch, reverse=True)
     roots = [Path(os.environ[name]) for name in ("CONDA_PREFIX", "MAMBA_ROOT_PREFIX") if os.environ.get(name)]
-    roots += [Path.home() / name for name in CONDA_FOLDERS] + [Path("/opt/conda"), Path("/opt/miniconda3")]
+    roots += [user_folders.home() / name for name in CONDA_FOLDERS] + [Path("/opt/conda"), Path("/opt/miniconda3")]
     for root in roots:
         yield from (path for path in [root / f"bin/python{version}", *root.glob(f"envs/*/bin/python{version}")])
         yield from sorted(root.glob(f"pkgs/python-{version}.*/bin/python{version}"), reverse=True)

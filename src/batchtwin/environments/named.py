@@ -7,7 +7,6 @@ First what the workspace has registered, then `environments.yml` beside the depl
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -16,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from batchtwin import user_folders
 from batchtwin.deployment.reference import PREFIX, AssetReference, InvalidReferenceError, is_reference, parse_reference
 from batchtwin.environments.requested import RequestedEnvironment, RequestedEnvironmentError, parse_conda, read_conda
 
@@ -95,8 +95,8 @@ def advice(reference: str) -> str:
 
 
 def _mapping_files(folder: Path) -> Iterator[Path]:
-    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "batchtwin"
-    paths = (folder / FILE, config / FILE, Path(str(files("batchtwin.environments") / OURS)))
+    users = user_folders.config() / "batchtwin"
+    paths = (folder / FILE, users / FILE, Path(str(files("batchtwin.environments") / OURS)))
     return (path for path in paths if path.is_file())
 
 

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from batchtwin import user_folders
 from batchtwin.errors import BatchTwinError
 
 # pip's key -> uv's variable.
@@ -162,7 +163,7 @@ def pip_settings(machine: Mapping[str, str]) -> dict[str, str]:
 def _files(machine: Mapping[str, str]) -> list[Path]:
     if machine.get("PIP_CONFIG_FILE") == os.devnull:
         return []
-    home = Path.home()
+    home = user_folders.home()
     system = [Path(folder) / "pip/pip.conf" for folder in machine.get("XDG_CONFIG_DIRS", "/etc/xdg").split(":")]
     user = Path(machine.get("XDG_CONFIG_HOME") or home / ".config") / "pip/pip.conf"
     named = [Path(machine["PIP_CONFIG_FILE"])] if machine.get("PIP_CONFIG_FILE") else []

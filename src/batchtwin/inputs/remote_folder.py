@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from batchtwin import user_folders
 from batchtwin.inputs.location import redact
 from batchtwin.inputs.remote import RemoteError, RemoteStore, name_of, version_of
 
@@ -73,4 +74,4 @@ def _fetch_into(store: RemoteStore, path: str, folder: Path) -> None:
 
 def cache_folder() -> Path:
     """Where copies of remote models are kept: `batchtwin` in the user's cache folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "batchtwin"
+    return user_folders.cache() / "batchtwin"

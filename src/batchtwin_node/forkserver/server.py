@@ -248,6 +248,7 @@ def begin(
     verdict = READY if warm is not None else preload(config)
     if verdict == READY and dependencies is not None and warm is None and config.keep and config.keep.imports:
         _stay(replace(config, model=None), dependencies, base, control)
+        dependencies.go_on()
     if verdict == READY:
         verdict = load(config)
     gc.freeze()  # shared pages stay shared

@@ -1,7 +1,7 @@
 """What a preload depended on: the files that it read, and what of it cannot be shared by jobs.
 
-A file is known by device, inode, size and time of its last change. Python's own audit events tell which files were
-opened; the modules that are loaded, the libraries that are mapped and the folders that are searched complete the list.
+Python's own audit events tell which files were opened and which folders were listed; the modules that are loaded, the
+libraries that are mapped and the folders that are searched complete the list.
 """
 
 from __future__ import annotations
@@ -11,25 +11,15 @@ import stat
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any, Optional, Tuple
+from typing import Any, NamedTuple
 
 from batchtwin_node.children import open_descriptors
+from batchtwin_node.warm.files import Files
 
-Stamp = Optional[Tuple[int, int, int, int]]
-# These show the state of the machine, not files.
-LEFT_OUT = ("/proc/", "/sys/", "/dev/", "/memfd:")
 # A clock of a file system may be behind by so much.
 SLACK_NS = 20_000_000
-
-
-def stamp(path: str) -> Stamp:
-    """Return what a file is known by; None if it is not there."""
-    try:
-        about = os.stat(path)
-    except (OSError, ValueError):
-        return None
-    size = 0 if stat.S_ISDIR(about.st_mode) else about.st_size
-    return about.st_dev, about.st_ino, size, about.st_mtime_ns
+# How the kernel lists memory whose file is not there any more, and memory that never had one.
+DELETED, NEVER_FILES = " (deleted)", ("/memfd:", "/anon_hugepage")
 
 
 class Dependencies:
@@ -45,7 +35,7 @@ class Dependencies:
         self._temporary: list[str] = []
         self._obstacle = ""
         self.stayed: set[int] = set()
-        self._stamps: list[tuple[str, Stamp]] = []
+        self._files = Files(())
         self._open_before = open_descriptors()
         sys.addaudithook(self._hear)
 
@@ -53,6 +43,9 @@ class Dependencies:
         if event == "open":
             if self._is_noting:
                 self._note_opened(*arguments)
+        elif event in ("os.listdir", "os.scandir", "sqlite3.connect"):
+            if self._is_noting:
+                self._note(arguments[0] or ".")
         elif event == "socket.connect":
             if self._is_noting:
                 self._obstacle = "it opened a connection"
@@ -60,11 +53,16 @@ class Dependencies:
             self._temporary.append(os.path.abspath(os.fsdecode(arguments[0])))
 
     def _note_opened(self, path: Any, mode: Any, flags: int) -> None:
-        if isinstance(path, (str, bytes)) and not flags & (os.O_WRONLY | os.O_RDWR):
-            text = os.fsdecode(path)
-            # The text that bytecode was made from is what counts; Python looks at it itself.
-            if not (text.endswith(".pyc") and "__pycache__" in text):
-                self._opened.add(os.path.abspath(text))
+        is_made = flags & (os.O_TRUNC | os.O_EXCL) or flags & os.O_ACCMODE == os.O_WRONLY
+        # Of bytecode, the text that it was made from is what counts; Python looks at it itself.
+        if not is_made and not (str(path).endswith(".pyc") and "__pycache__" in str(path)):
+            self._note(path)
+
+    def _note(self, path: Any) -> None:
+        if isinstance(path, (str, bytes, os.PathLike)):
+            text = os.path.abspath(os.fsdecode(path))
+            # Links in there lead elsewhere for another process.
+            self._opened.add(os.path.realpath(text) if text.startswith(("/proc/", "/dev/")) else text)
 
     def go_on(self) -> None:
         """Note again after `close`, in the same process."""
@@ -82,24 +80,26 @@ class Dependencies:
         return self._obstacle or _children(self.stayed)
 
     def settle(self, model: str | None, code: str | None) -> str:
-        """Take the stamps of all files; return why no later job may use this process, or nothing.
+        """Look at all files; return why no later job may use this process, or nothing.
 
         Of the `code` folder only the text was looked at, for its imports; each job has that looked at again.
         """
+        changed = self.changed()
+        if changed:
+            return f"{changed} has changed"
         if code is not None:
-            self._opened = {path for path in self._opened if not path.startswith(os.path.join(code, ""))}
-        paths = {*self._opened, *_of_modules(), *_of_libraries(), *_of_python(), *_of_folder(model)}
-        before = dict(self._stamps)
-        self._stamps = [(path, stamp(path)) for path in sorted(paths) if not path.startswith(LEFT_OUT)]
-        for path, known in self._stamps:
-            if before.get(path, known) != known:
-                return f"{path} has changed"
-            if known and known[3] > self._since - SLACK_NS and not os.path.isdir(path):
-                return f"{path} changed meanwhile"
+            folder = os.path.join(code, "")
+            self._opened = {path for path in self._opened if not (path.startswith(folder) and path.endswith(".py"))}
+        mapped = list(_mapped())
+        paths = {*self._opened, *_of_modules(), *_of_python(), *_of_folder(model)}
+        self._files = Files(paths.union(mapping.path for mapping in mapped if mapping.path.startswith("/")))
+        changed = self._files.changed_since(self._since - SLACK_NS)
+        if changed:
+            return f"{changed} changed meanwhile"
         left = [path for path in self._temporary if os.path.lexists(path)]
         if left:
             return f"it left a temporary file: {left[0]}"
-        return self._open_obstacle()
+        return _memory_obstacle(mapped) or self._open_obstacle()
 
     def _open_obstacle(self) -> str:
         """Say what is open that jobs would share: a connection, or a file that is read from its place."""
@@ -110,7 +110,14 @@ class Dependencies:
 
     def changed(self) -> str:
         """Return the first file that is not what it was; nothing if all are."""
-        return next((path for path, known in self._stamps if stamp(path) != known), "")
+        return self._files.changed()
+
+
+class Mapping(NamedTuple):
+    """A range of memory that stands for a file, or for a name in brackets; empty for none."""
+
+    path: str
+    rights: str
 
 
 def _of_modules() -> Iterator[str]:
@@ -125,12 +132,23 @@ def _of_modules() -> Iterator[str]:
         yield from (os.path.abspath(folder) for folder in folders if isinstance(folder, str))
 
 
-def _of_libraries() -> Iterator[str]:
+def _mapped() -> Iterator[Mapping]:
     with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as lines:
         for line in lines:
-            path = line.rstrip("\n").split(None, 5)[5:]
-            if path and path[0].startswith("/"):
-                yield path[0]
+            fields = line.rstrip("\n").split(None, 5)
+            yield Mapping("".join(fields[5:]).replace("\\012", "\n"), fields[1])
+
+
+def _memory_obstacle(mapped: list[Mapping]) -> str:
+    """Say what is mapped that jobs would share, or whose file is not that any more."""
+    for path, rights in mapped:
+        if "w" in rights and "s" in rights:
+            return f"it shares memory: {path or 'without a name'}"
+        if path.startswith("/") and path.endswith(DELETED) and not os.path.lexists(path):
+            name = path[: -len(DELETED)]
+            if not name.startswith(NEVER_FILES):
+                return f"{name} was removed or replaced"
+    return ""
 
 
 def _of_python() -> Iterator[str]:

@@ -39,19 +39,22 @@ ANSWER_SECONDS = 1.0
 def stay(config: ForkServerConfig, dependencies: Dependencies, base: dict[str, str], control: socket.socket) -> None:
     """Fork a process that stays as a warm server; `base` is the environment that this one was started with.
 
-    It returns in the caller only. What goes wrong in the other process ends that alone. `control` is the caller's.
+    It returns in the caller only, where nothing is noted any more; `control` is the caller's. What goes wrong in the
+    other process ends that alone.
     """
     if dependencies.close() or config.keep is None:
         return
     keep = config.keep
     if config.model is None and keep.imports:
         keep = replace(keep, name=keep.imports, imports="", title=f"imports only, {keep.title.rpartition(', ')[2]}")
-    sys.stdout.flush()
-    sys.stderr.flush()
-    pid = os.fork()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+    except OSError:  # of processes or memory there is no more: the job has to do with what there is
+        return
     if pid:
         dependencies.stayed.add(pid)
-        dependencies.go_on()
         return
     try:
         name = name_process(STAYS)

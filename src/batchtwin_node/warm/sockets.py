@@ -28,17 +28,24 @@ def open_private(folder: str, make: bool = False) -> int:
         OSError: it is a link, is missing, or cannot be made.
     """
     if make:
-        os.makedirs(os.path.dirname(folder), exist_ok=True)
-        try:
-            os.mkdir(folder, 0o700)
-        except FileExistsError:
-            pass
+        _make(folder)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     about = os.fstat(descriptor)
     if about.st_uid != os.geteuid() or stat.S_IMODE(about.st_mode) & 0o077:
         os.close(descriptor)
         raise NotPrivateError(f"{folder}: it belongs to another user, or others may enter it (mode 700 is needed)")
     return descriptor
+
+
+def _make(folder: str) -> None:
+    try:
+        try:
+            os.mkdir(folder, 0o700)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(folder), exist_ok=True)
+            os.mkdir(folder, 0o700)
+    except FileExistsError:
+        pass
 
 
 def address(folder: int, name: str) -> str:

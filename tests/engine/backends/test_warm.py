@@ -11,28 +11,23 @@ import socket
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
+from warm_jobs import BY_ITSELF, COLD, SCRIPT, WARM, Warm, gone, how, is_alive, on_path, why_cold
 
 import batchtwin as package
-from batchtwin.engine.backends.warm.servers import WarmServer, stop_servers, warm_servers
+from batchtwin.engine.backends.warm.servers import stop_servers, warm_servers
 from batchtwin_node.warm import sockets
-from support import COMMAND, DEADLINE, ROOT, Finished, Project, batchtwin, unprivileged, wait_for
+from support import DEADLINE, ROOT, Finished, Project, batchtwin, unprivileged, wait_for
 
 pytestmark = [pytest.mark.skipif(sys.platform != "linux", reason="servers are forked on Linux only")]
-COLD, WARM, BY_ITSELF = "forked,", "forked from a warm server,", "started by itself"
-SCRIPT = """
-    import json, os
-    import helper
-    def run(mini_batch):
-        return [f"{os.path.basename(path)} {helper.VALUE}" for path in mini_batch]
-"""
-# All that a job could see of another one.
+# All that a job could see of another one; of its status what is its own: `SigQ` counts signals of all its user's.
 FACTS = """
+    STATUS = "Umask", "SigBlk", "SigIgn", "SigCgt", "NoNewPrivs", "Threads"
     import json, logging, os, random, resource, sys, tempfile, threading
     import helper
     def run(mini_batch):
@@ -40,7 +35,7 @@ FACTS = """
         facts = {
             "folder": os.path.relpath(os.getcwd(), os.environ["AZUREML_BI_OUTPUT_PATH"]),
             "variables": {name: value for name, value in sorted(os.environ.items()) if name != "PYTEST_CURRENT_TEST"},
-            "umask": [line for line in status if line.startswith(("Umask", "Sig", "Threads", "NoNewPrivs"))],
+            "status": [line for line in status if line.partition(":")[0] in STATUS],
             "limits": [resource.getrlimit(limit) for limit in range(16)],
             "open": sorted(os.readlink(f"/proc/self/fd/{fd}").split(":")[0] for fd in os.listdir("/proc/self/fd")
                            if os.path.exists(f"/proc/self/fd/{fd}")),
@@ -56,78 +51,6 @@ FACTS = """
         }
         return [json.dumps(facts)] * len(mini_batch)
 """
-
-
-def on_path(folder: Path) -> str:
-    """The variable that puts a folder on the path of every process, before what is there."""
-    return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
-
-
-@dataclass
-class Warm:
-    """A project that is scored warm, with a module `helper` installed, and a folder of servers of its own."""
-
-    project: Project
-    folder: Path
-
-    def __post_init__(self) -> None:
-        self.helper = self.project.folder / "installed/helper.py"
-        self.helper.parent.mkdir()
-        self.helper.write_text("VALUE = 1\n")
-        self.project.script = SCRIPT
-        self.project.files(2)
-        self.env = {"PYTHONPATH": on_path(self.helper.parent)}
-
-    def score(self, *words: str | Path, env: dict[str, str] | None = None) -> Finished:
-        """Score with one worker, and have the server there when it returns, if one stays."""
-        done = self.project.score("--overwrite", "--workers", "1", "--warm", *words, env={**self.env, **(env or {})})
-        assert done.code == 0, done.err
-        return done
-
-    def keep(self, *words: str | Path) -> WarmServer:
-        """Score, and return the server that stays."""
-        self.score(*words)
-        wait_for(lambda: bool(warm_servers()))
-        return warm_servers()[-1]
-
-    def start(self) -> subprocess.Popen[str]:
-        """Start a job that does not end by itself; return when it runs."""
-        self.project.script = SCRIPT.replace(
-            "return", "open('runs', 'w').close(); __import__('time').sleep(600); return"
-        )
-        words = [*map(str, self.project.words("--overwrite", "--warm"))]
-        job = subprocess.Popen([str(COMMAND), *words], env={**os.environ, **self.env}, text=True)
-        wait_for(lambda: len(list(self.project.folder.glob("job/scratch/*/runs"))) == 2)
-        return job
-
-
-def how(done: Finished) -> str:
-    """How the worker of a job came to be."""
-    [line] = [line for line in done.log("sys/node/*/*.txt").splitlines() if ", pid" in line and "try" not in line]
-    return line.split(" ", 1)[1].partition(" pid")[0]
-
-
-def why_cold(done: Finished) -> str:
-    """Why a job was not warm, as its log says; empty if it was."""
-    lines = [line for line in done.log("job_progress_overview*").splitlines() if "Not warm: " in line]
-    return lines[0].partition("Not warm: ")[2] if lines else ""
-
-
-def is_alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-
-
-def gone(pid: int) -> Callable[[], bool]:
-    return lambda: not is_alive(pid)
-
-
-@pytest.fixture
-def warm(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Warm]:
-    folder = tmp_path / "servers"
-    monkeypatch.setenv("BATCHTWIN_WARM_FOLDER", str(folder))
-    yield Warm(project, folder)
-    if folder.is_dir() and not folder.is_symlink() and not folder.stat().st_mode & 0o077:
-        stop_servers()
 
 
 def test_a_second_job_is_warm(warm: Warm) -> None:
@@ -171,10 +94,29 @@ def test_a_changed_script_is_seen(warm: Warm) -> None:
     assert done.predictions.startswith("00.txt 42\n")
 
 
+@contextmanager
+def queued_signal() -> Iterator[None]:
+    """Another process of this user has a signal that it does not take."""
+    text = """
+        import os, signal, sys
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGRTMIN])
+        os.kill(os.getpid(), signal.SIGRTMIN)
+        print("queued", flush=True)
+        sys.stdin.read()
+    """
+    words = [sys.executable, "-c", textwrap.dedent(text)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "queued\n"
+        yield
+        process.communicate(timeout=DEADLINE)
+
+
 def test_the_world_of_a_worker_is_the_same(warm: Warm) -> None:
-    """Nothing of the job before, and all that a cold worker has."""
+    """Nothing of the job before, and all that a cold worker has; whatever other processes do."""
     warm.project.script = FACTS
-    cold = json.loads(warm.score().predictions.splitlines()[0])
+    with queued_signal():
+        cold = json.loads(warm.score().predictions.splitlines()[0])
     wait_for(lambda: bool(warm_servers()))
     for _ in range(2):
         done = warm.score()
@@ -282,9 +224,10 @@ def test_a_file_that_an_import_read_is_known(warm: Warm) -> None:
         "import subprocess; KEPT = subprocess.Popen(['sleep', '60'])",
         "import socket; KEPT = socket.socketpair()",
         "KEPT = open(__file__)",
+        "import mmap; KEPT = mmap.mmap(-1, 100)",
         "import socket; KEPT = socket.socket().connect_ex(('127.0.0.1', 9))",
     ],
-    ids=["temporary", "process", "socket", "file", "connection"],
+    ids=["temporary", "process", "socket", "file", "memory", "connection"],
 )
 def test_what_jobs_would_share_does_not_stay(warm: Warm, text: str) -> None:
     warm.helper.write_text(f"VALUE = 1\n{text}\n")
@@ -366,7 +309,9 @@ def test_a_folder_that_others_may_enter_is_refused(warm: Warm) -> None:
     assert (how(done), "others may enter" in why_cold(done)) == (COLD, True)
     assert os.listdir(warm.folder) == []
     shown = batchtwin("environments", "list")
-    assert (shown.code, "others may enter" in shown.err) == (2, True), shown.err
+    assert (shown.code, "others may enter" in shown.err) == (0, True), shown.err
+    stopped = batchtwin("environments", "stop")
+    assert (stopped.code, "others may enter" in stopped.err) == (2, True), stopped.err
 
 
 def test_a_folder_behind_a_link_is_refused(warm: Warm) -> None:

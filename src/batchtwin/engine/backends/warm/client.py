@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from batchtwin.engine.backends.node_client import NodeClient, NodeLostError
-from batchtwin.engine.backends.packages import copy_packages, stamp_of_packages
+from batchtwin.engine.backends.packages import copy_packages, have_packages, stamp_of_packages
 from batchtwin.engine.backends.warm import settings
 from batchtwin.engine.backends.warm.key import names_of
 from batchtwin_node.codec import CodecError, any_from_json, to_json
@@ -34,14 +34,14 @@ def keep_for(python: str, packages: str, env: Mapping[str, str], init: NodeInit)
     """Return how the fork server of a job is to stay.
 
     Raises:
-        NotWarmError: it cannot, because the folder of the sockets is not this user's alone.
+        NotWarmError: it cannot: the folder of the sockets is not this user's alone, or cannot be made.
         UsageError: a setting makes no sense.
     """
-    folder, seconds, servers = settings.folder(), settings.seconds(), settings.servers()
+    seconds, servers = settings.seconds(), settings.servers()
     if not servers or not seconds or not settings.is_possible():
         raise NotWarmError("no server may stay here")
+    folder = _made_folder()
     try:
-        os.close(sockets.open_private(str(folder), make=True))
         name, imports = names_of(python, packages, env, init)
     except OSError as error:
         raise NotWarmError(str(error)) from None
@@ -50,25 +50,37 @@ def keep_for(python: str, packages: str, env: Mapping[str, str], init: NodeInit)
     return Keep(str(folder), name, imports, f"{what or 'no model'}, {python}", seconds, servers)
 
 
+def _made_folder() -> Path:
+    folder = settings.folder()
+    try:
+        os.close(sockets.open_private(str(folder), make=True))
+    except OSError as error:
+        raise NotWarmError(f"{error}; {settings.FOLDER} names another folder") from None
+    return folder
+
+
 def packages_folder() -> str:
     """Return the folder with the packages of nodes under other interpreters: it stays as long as servers may.
 
     Raises:
         NotWarmError: it cannot be made, or is not this user's alone.
     """
-    folder = settings.folder()
+    folder = _made_folder()
     try:
-        os.close(sockets.open_private(str(folder), make=True))
         place = folder / f"packages-{stamp_of_packages()}"
-        if not place.is_dir():
+        if not have_packages(place):
             with tempfile.TemporaryDirectory(dir=folder, prefix=".packages-") as partial:
                 made = Path(partial) / "packages"
                 copy_packages(made)
-                with suppress(FileExistsError, OSError):  # another job was faster
+                with suppress(OSError):  # something has removed files of it
+                    place.rename(Path(partial) / "damaged")
+                with suppress(OSError):  # another job was faster
                     made.rename(place)
-        return str(place)
     except OSError as error:
         raise NotWarmError(str(error)) from None
+    if not have_packages(place):
+        raise NotWarmError(f"{place} cannot be made")
+    return str(place)
 
 
 class WarmProcess:
@@ -89,16 +101,19 @@ class WarmProcess:
         self.errors = os.memfd_create("errors")
         theirs, self.stdin = os.pipe()
         self.stdout, theirs_too = os.pipe()
-        here = os.open(".", os.O_PATH | os.O_DIRECTORY)
-        text = os.memfd_create("request")
+        given = [theirs, theirs_too]
         try:
+            here = os.open(".", os.O_PATH | os.O_DIRECTORY)
+            given.append(here)
+            text = os.memfd_create("request")
+            given.append(text)
             os.write(text, to_json(_request(keep, env, init)).encode())
             sockets.send(self._connection, "start", [text, theirs, theirs_too, self.errors, here])
         except OSError as error:
             self._close()
             raise NotWarmError(f"the server takes no job: {error.strerror}") from None
         finally:
-            for descriptor in (theirs, theirs_too, here, text):
+            for descriptor in given:
                 os.close(descriptor)
 
     def _close(self) -> None:

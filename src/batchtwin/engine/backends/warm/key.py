@@ -17,9 +17,14 @@ from batchtwin_node.protocol import VERSION, NodeInit
 from batchtwin_node.script.imports import top_imports
 from batchtwin_node.warm.messages import ENDING
 
-# Variables of a shell, a terminal or a test runner, which no import takes notice of.
-PASSING = frozenset({"_", "PWD", "OLDPWD", "SHLVL", "COLUMNS", "LINES", "WINDOWID", "INVOCATION_ID", "JOURNAL_STREAM"})
-PASSING_PREFIXES = ("BATCHTWIN_", "PYTEST_", "TERM", "SSH_", "TMUX", "XDG_SESSION_")
+# Variables of a shell, a terminal, a session or a test runner, which no import takes notice of; and those of batchtwin.
+PASSING = frozenset(
+    "_ PWD OLDPWD SHLVL COLUMNS LINES WINDOWID INVOCATION_ID JOURNAL_STREAM TERM TERM_PROGRAM TERM_PROGRAM_VERSION"
+    " TERM_SESSION_ID TMUX TMUX_PANE SSH_AUTH_SOCK SSH_CLIENT SSH_CONNECTION SSH_TTY XDG_SESSION_CLASS"
+    " XDG_SESSION_DESKTOP XDG_SESSION_ID XDG_SESSION_TYPE PYTEST_CURRENT_TEST PYTEST_VERSION PYTEST_XDIST_TESTRUNUID"
+    " PYTEST_XDIST_WORKER PYTEST_XDIST_WORKER_COUNT".split()
+)
+PASSING_PREFIX = "BATCHTWIN_"
 # What processes inherit from those that start them, and cannot or should not change.
 STATUS = ("Umask", "Uid", "Gid", "Groups", "SigBlk", "SigIgn", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs")
 STATUS_MORE = ("Seccomp", "Cpus_allowed", "Mems_allowed")
@@ -61,7 +66,7 @@ def _name(facts: Mapping[str, Any]) -> str:
 
 def matters(name: str) -> bool:
     """Whether a variable of the environment may matter to what is imported."""
-    return name not in PASSING and not name.startswith(PASSING_PREFIXES)
+    return name not in PASSING and not name.startswith(PASSING_PREFIX)
 
 
 def imports(script: tuple[str, str]) -> list[str]:
@@ -80,9 +85,14 @@ def _has_relative(path: str) -> bool:
 
 def _process() -> list[Any]:
     wanted = {*STATUS, *STATUS_MORE}
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = _read("status").splitlines()
     status = [line for line in lines if line.partition(":")[0] in wanted]
     spaces = [os.readlink(f"/proc/self/ns/{name}") for name in NAMESPACES]
-    texts = [Path(f"/proc/self/{name}").read_text() for name in ("cgroup", "limits", "oom_score_adj")]
+    texts = [_read(name) for name in ("cgroup", "limits", "oom_score_adj")]
     root = os.stat("/")
     return [status, spaces, texts, os.getpriority(os.PRIO_PROCESS, 0), root.st_dev, root.st_ino]
+
+
+def _read(name: str) -> str:
+    """Return what the kernel says of this process; names in it may be any bytes."""
+    return Path("/proc/self", name).read_text(encoding="utf-8", errors="surrogateescape")

@@ -62,7 +62,7 @@ def stop_servers() -> int:
 def _folder() -> Iterator[int | None]:
     try:
         folder = sockets.open_private(str(settings.folder()))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # or a user without a home
         yield None
         return
     except OSError as error:

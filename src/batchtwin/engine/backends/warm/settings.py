@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from batchtwin import user_folders
 from batchtwin.errors import UsageError
 
 WARM, SECONDS, SERVERS, FOLDER = (
@@ -21,8 +22,9 @@ OFF = "BATCHTWIN_NO_FORK"
 
 
 def is_possible() -> bool:
-    """Whether servers can stay here at all: processes are forked on Linux only."""
-    return sys.platform == "linux" and not os.environ.get(OFF)
+    """Whether servers can stay here at all: processes are forked on Linux only, and not every Python has the calls."""
+    has_calls = hasattr(os, "memfd_create") and hasattr(os, "pidfd_open")
+    return sys.platform == "linux" and has_calls and not os.environ.get(OFF)
 
 
 def is_warm(environ: Mapping[str, str], default: bool) -> bool:
@@ -77,6 +79,6 @@ def folder() -> Path:
     if os.environ.get(FOLDER):
         return Path(os.environ[FOLDER]).absolute()
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime and os.path.isdir(runtime):
+    if runtime and os.path.isabs(runtime) and os.path.isdir(runtime):
         return Path(runtime, "batchtwin-warm")
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "batchtwin/warm"
+    return user_folders.cache() / "batchtwin/warm"
