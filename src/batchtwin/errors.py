@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from batchtwin.redaction import hide
+
 COMPLETED = 0
 FAILED = 1
 REFUSED = 2
@@ -16,6 +18,9 @@ class BatchTwinError(Exception):
     """Root of the errors that a user can fix. `exit_code` is what the command line ends with."""
 
     exit_code = REFUSED
+
+    def __str__(self) -> str:
+        return hide(super().__str__())
 
 
 @dataclass(frozen=True)

@@ -222,3 +222,19 @@ def test_usage(done: Finished) -> None:
 @pytest.mark.ours("7", "readme.txt explains the folder to whoever opens it.")
 def test_readme(done: Finished) -> None:
     assert "user/error.txt" in done.log("readme.txt")
+
+
+@pytest.mark.ours("7", "What a script raises is told and logged without passwords and keys of URLs and of variables.")
+def test_secrets(project: Project) -> None:
+    project.files(1)
+    project.settings = {"error_threshold": 0, "environment_variables": {"SERVICE_TOKEN": "aTokenOfMine"}}
+    project.script = """
+        import os
+        def run(mini_batch):
+            raise ValueError("https://me:pw1@host/x?sig=pw2&y=1 refused " + os.environ["SERVICE_TOKEN"])
+    """
+    done = project.score()
+    assert (done.code, "ValueError: https://host/x?sig=***&y=1 refused ***" in done.err) == (1, True)
+    texts = [done.out, done.err, *(path.read_text() for path in (done.output / "logs").rglob("*.txt"))]
+    texts += [path.read_text() for path in (done.output / "report.html", done.output / "failures.jsonl")]
+    assert not [text for text in texts if "pw1" in text or "pw2" in text or "aTokenOfMine" in text]

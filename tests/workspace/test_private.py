@@ -53,3 +53,18 @@ def test_what_holds_the_variables_of_a_job_is_private(rehearsal: Rehearsal) -> N
     assert private >= {"deployment.yml", "job.sqlite"}
     readable = [path for path in job.output.rglob("*") if path.is_file() and mode(path) & 0o077]
     assert [path for path in readable if b"secret" in path.read_bytes()] == []
+
+
+def test_the_secret_of_an_address_is_in_no_file_of_a_job(rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:s3cr3t@127.0.0.1:9")
+    script = """
+        import os
+
+        def run(mini_batch):
+            raise ConnectionError("no answer of " + os.environ["MLFLOW_REGISTRY_URI"])
+    """
+    rehearsal.deploy(script, error_threshold=0)
+    job = rehearsal.end(rehearsal.invoke())
+    assert "no answer of http://127.0.0.1:9" in (job.error or "")
+    files = [path for path in rehearsal.workspace.root.rglob("*") if path.is_file()]
+    assert [path for path in files if b"s3cr3t" in path.read_bytes()] == []

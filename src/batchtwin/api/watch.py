@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from batchtwin.engine.job import Job
 from batchtwin.engine.progress import Progress, progress_for
+from batchtwin.redaction import hide
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,6 +62,7 @@ class Watch:
 
     def note(self, text: str) -> None:
         """Tell a sentence."""
+        text = hide(text)
         if text.startswith(WARNING):
             self._warnings[text.removeprefix(WARNING)] = None
         (self._note if self._shown is None else self._shown.note)(text)

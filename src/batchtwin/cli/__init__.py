@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-import traceback
 from typing import Annotated, NoReturn
 
 import typer
@@ -14,6 +13,7 @@ from batchtwin.cli import azure, deployments, environments, errors, jobs, own, w
 from batchtwin.cli.messages import note
 from batchtwin.cli.streams import Streams
 from batchtwin.errors import FAILED, BatchTwinError
+from batchtwin.redaction import print_traceback
 from batchtwin.typer_types import portable
 
 app = typer.Typer(
@@ -80,12 +80,12 @@ def _run() -> NoReturn:
         app(arguments)
     except BatchTwinError as error:
         if debug:
-            traceback.print_exc()
+            print_traceback()
         note(str(error))
         sys.exit(error.exit_code)
     except (OSError, sqlite3.Error) as error:
         if debug:
-            traceback.print_exc()
+            print_traceback()
         note(errors.unexpected(error))
         sys.exit(FAILED)
     sys.exit(0)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from batchtwin.cli.messages import print_json
 from batchtwin.errors import CANCELED, FAILED, BatchTwinError, DeploymentError
+from batchtwin.redaction import print_traceback
 
 
 def is_for_programs(arguments: Sequence[str], other: Collection[str]) -> bool:
@@ -25,7 +25,7 @@ def run_for_programs(command: Callable[[], Any], *, debug: bool) -> int:
     except BaseException as error:
         known = isinstance(error, BatchTwinError | KeyboardInterrupt) or hasattr(error, "format_message")
         if debug or not (known or isinstance(error, OSError)):
-            traceback.print_exc()
+            print_traceback()
         data = data_of(error)
         print_json(data)
         return int(data["exit_code"])

@@ -6,12 +6,13 @@ import json
 
 import typer
 
+from batchtwin.redaction import hide, hide_in
 from batchtwin_node.readers.bad_file import LINES, printable
 
 
 def note(text: str) -> None:
     """Tell a sentence."""
-    typer.echo(printable(text, LINES), err=True)
+    typer.echo(printable(hide(text), LINES), err=True)
 
 
 def warn(warnings: tuple[str, ...]) -> None:
@@ -22,4 +23,4 @@ def warn(warnings: tuple[str, ...]) -> None:
 
 def print_json(data: object) -> None:
     """Print one JSON object on stdout."""
-    typer.echo(json.dumps(data, indent=2, default=str))
+    typer.echo(json.dumps(hide_in(data), indent=2, default=str))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 
 from batchtwin.engine.job import Job
 from batchtwin.engine.logs import Logs
@@ -17,7 +18,8 @@ from batchtwin.engine.report.causes import script_line
 from batchtwin.inputs.changes import Change
 from batchtwin.inputs.location import redact
 from batchtwin.inputs.plan import Plan
-from batchtwin_node.protocol import Event, Failure, Outcome, Ready
+from batchtwin.redaction import Redactor, hide
+from batchtwin_node.protocol import BadFile, Event, Failure, Outcome, Ready
 
 OVERVIEW_SECONDS = 5.0
 # The table of progress gets a row this long after the last one if the counts have changed, else after OVERVIEW_SECONDS.
@@ -78,6 +80,7 @@ class Listener:
 
     def note(self, text: str) -> None:
         """Tell a sentence to the person, and to the overview."""
+        text = hide(text)
         self._progress.note(text)
         self._logs.progress(text)
 
@@ -156,6 +159,25 @@ class Listener:
         text = self.told(failure)
         what, _, rest = text.partition("\n")
         return f"{what} ... (see the first failure above)" if rest and failure is self._shown else text
+
+
+def redacted(events: Iterable[Event]) -> list[Event]:
+    """Return events without secrets: a script and its libraries put addresses and keys into what they raise."""
+    hidden = Redactor()
+
+    def bad(file: BadFile) -> BadFile:
+        value = None if file.value is None else hidden(file.value)
+        return replace(file, message=hidden(file.message), value=value)
+
+    def event_of(event: Event) -> Event:
+        if isinstance(event, Failure):
+            bad_file = None if event.bad_file is None else bad(event.bad_file)
+            return replace(event, message=hidden(event.message), traceback=hidden(event.traceback), bad_file=bad_file)
+        if isinstance(event, Outcome) and (event.notes or event.bad_files):
+            return replace(event, notes=tuple(map(hidden, event.notes)), bad_files=tuple(map(bad, event.bad_files)))
+        return event
+
+    return [event_of(event) for event in events]
 
 
 def counts(job: Job, plan: Plan, ended_it: int = 0) -> str:

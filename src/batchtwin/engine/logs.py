@@ -15,6 +15,7 @@ from typing import TextIO
 from batchtwin import atomic
 from batchtwin.engine.job import Job
 from batchtwin.inputs.plan import MiniBatch
+from batchtwin.redaction import hide
 from batchtwin.safe_open import open_file
 from batchtwin_node.protocol import INIT_TIMEOUT, Failure, Outcome, Usage
 from batchtwin_node.readers.bad_file import LINES, printable
@@ -173,7 +174,7 @@ class Logs:
 
     def progress(self, message: str) -> None:
         """Add a line to the progress overview."""
-        self._opened(self._overview).write(f"{now()} {printable(message, LINES)}\n")
+        self._opened(self._overview).write(f"{now()} {printable(hide(message), LINES)}\n")
 
     def outcome(self, outcome: Outcome) -> None:
         """Note a mini-batch that succeeded."""

@@ -14,7 +14,7 @@ from batchtwin.engine.cause import first_cause, why_missing
 from batchtwin.engine.context import job_context
 from batchtwin.engine.job import Job, Rules, Status, Submit, next_step
 from batchtwin.engine.ledger import Entry, Ledger
-from batchtwin.engine.listener import Listener
+from batchtwin.engine.listener import Listener, redacted
 from batchtwin.engine.logs import Logs
 from batchtwin.engine.output.build_manifest import write_manifest
 from batchtwin.engine.output.failures import write_failures
@@ -32,6 +32,7 @@ from batchtwin.errors import OutputError
 from batchtwin.inputs.changes import Change, Watch
 from batchtwin.inputs.location import redact
 from batchtwin.interrupts import Interrupts, Signals, of_a_command
+from batchtwin.redaction import hide, learn
 from batchtwin_node.protocol import Failure, Outcome, Ready
 
 TICK_SECONDS = 0.2
@@ -78,6 +79,7 @@ class Run:
         prepared, job = self._prepared, self._job
         self._warm_up.start()  # while workers start, the controller has time
         self._ledger.state("runs", str(self._number))
+        learn(prepared.deployment.settings.environment_variables)
         note_about(self._ledger, prepared)
         prepared.output.make()
         follower = follow(prepared.output, self._number) if self._context.on_logged is at_end else None
@@ -117,7 +119,7 @@ class Run:
         # Nobody wants to wait for one large file at the end.
         self._apply(pool, sorted(self._job.start(), key=lambda command: -mini_batches[command.mini_batch].weight))
         while self._job.status is Status.RUNNING:
-            events = pool.events(TICK_SECONDS)
+            events = redacted(pool.events(TICK_SECONDS))
             for ready in (event for event in events if isinstance(event, Ready)):
                 self._job.on(ready)
             happened = [event for event in events if not isinstance(event, Ready)]
@@ -205,7 +207,7 @@ class Run:
         """Why the job did not complete: in full, in a few lines, and for a person who has seen the first failure."""
         job, prepared = self._job, self._prepared
         tells = (listener.told_in_full, listener.told, listener.recalled)
-        causes = [self._context.backend.explain(first_cause(job, tell)) for tell in tells]
+        causes = [hide(self._context.backend.explain(first_cause(job, tell))) for tell in tells]
         rest = ""
         if reason := why_missing(prepared.resolved, self._ledger.fact("environment") or "", causes[0]):
             rest += f"\n{reason}"

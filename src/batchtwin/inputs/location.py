@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from urllib.parse import parse_qsl
 
 from batchtwin.deployment.reference import is_reference
 from batchtwin.errors import UsageError
+from batchtwin.redaction import has_key, hide
 
 # The extra that brings a protocol's driver.
 EXTRAS = {"abfs": "abfs", "abfss": "abfs", "az": "abfs", "s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
 PROTOCOLS = (*EXTRAS, "http", "https", "memory")
 # What is behind the `?` of a web address may be its key; in stores it is a part of names.
 QUERY = re.compile(r"(https?://[^\s?]*)\?\S*", re.IGNORECASE)
-# On the web a slash ends what may be user and password; the key of a store may hold one.
-WEB_USER = re.compile(r"(https?://)[^/@\s]*@", re.IGNORECASE)
-STORE_KEY = re.compile(r"((?<!http)(?<!https)://)[^/@:\s]*:\S*@", re.IGNORECASE)
-# Names behind the `?` of what may be a key, whatever service they are of.
-KEY = re.compile(r"(^|[-_.])(sig|signature|code|pass|password|pwd|auth|credential)$|(key|token|secret)$", re.IGNORECASE)
 
 
 def is_url(path: object) -> bool:
@@ -52,15 +47,9 @@ def parse_location(text: str) -> Path | str:
     return text
 
 
-def has_key(url: str) -> bool:
-    """Whether a URL holds what may be a key: it would be written down."""
-    names = (name for name, _ in parse_qsl(url.partition("?")[2], keep_blank_values=True))
-    return bool(WEB_USER.match(url) or STORE_KEY.search(url) or any(map(KEY.search, names)))
-
-
 def redact(text: str) -> str:
-    """A text with URLs in it as it may be printed: without what may be a key."""
-    return STORE_KEY.sub(r"\1", WEB_USER.sub(r"\1", QUERY.sub(r"\1?...", text)))
+    """A text with URLs in it as it may be printed: without what may be a key, and without what follows a `?`."""
+    return QUERY.sub(r"\1?...", hide(text))
 
 
 def without_query(url: str) -> str:

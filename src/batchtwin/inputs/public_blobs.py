@@ -16,8 +16,9 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 from xml.etree import ElementTree
 
-from batchtwin.inputs.location import has_key, redact
+from batchtwin.inputs.location import redact
 from batchtwin.inputs.public_web import PublicWeb, StatusError, WebError, checked
+from batchtwin.redaction import has_key
 
 FOLDER = "downloads"
 _STORAGE = re.compile(

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from batchtwin.deployment.reference import InvalidReferenceError, JobOutputPath, is_reference, parse_reference
+from batchtwin.redaction import hide
 from batchtwin.workspace.errors import InvalidError
 
 ARTIFACTS = "artifacts"
@@ -97,7 +98,7 @@ def main(run: str, path: str, folder: str) -> str:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+    return " ".join(hide(str(error)).split())[:300]
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.logs import now
 from batchtwin.engine.prepare import Prepared
 from batchtwin.inputs.location import redact
+from batchtwin.redaction import hide
 
 ABOUT, RESULT = "about", "result"
 
@@ -89,7 +90,7 @@ def note_about(ledger: Ledger, prepared: Prepared) -> None:
             "tries": str(settings.retry_settings.tries),
             "timeout": f"{settings.retry_settings.timeout:g} s",
         },
-        warnings=prepared.warnings,
+        warnings=tuple(map(hide, prepared.warnings)),
     )
     # As ASCII: SQLite takes no lone surrogates.
     ledger.state(ABOUT, json.dumps(_about.dump_python(about)))

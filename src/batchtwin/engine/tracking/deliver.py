@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from batchtwin.engine.job import Status
 from batchtwin.engine.tracking.choice import SWITCH, URI
 from batchtwin.engine.tracking.logged import MOST_BYTES, Logged, LogReader, TooLargeError
+from batchtwin.redaction import hide
 from batchtwin_node.script.tracking import FOLDER
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def at_end(reader: LogReader, status: Status, name: str) -> str | None:
 
 def not_delivered(reader: LogReader, uri: str, error: Exception) -> str:
     """Say why a store does not have the run of a job."""
-    reason = " ".join(str(error).split())[:300]
+    reason, uri = " ".join(hide(str(error)).split())[:300], hide(uri)
     why = f"{error.name} is not installed beside batchtwin" if isinstance(error, ModuleNotFoundError) else ""
     if reader.is_empty():
         return f"MLflow: {uri} has no run of the job: {why or f'{type(error).__name__}: {reason}'}"

@@ -15,7 +15,8 @@ from batchtwin.engine.tracking.choice import MACHINE_LEARNING, is_local
 from batchtwin.engine.tracking.curves import Curves, Value
 from batchtwin.engine.tracking.deliver import MOST_POINTS, STATUSES, RunWriter, counts, experiment_of, left_out
 from batchtwin.engine.tracking.logged import LogReader
-from batchtwin.inputs.location import redact
+from batchtwin.inputs.location import redact, without_query
+from batchtwin.redaction import hide
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -128,7 +129,7 @@ class ScoreRun:
     def _note(self) -> str:
         where = f"run {self._run} of {redact(self._uri)}"
         if not is_local(self._uri) and self._uri.startswith("http"):
-            page = f"{redact(self._uri).rstrip('/')}/#/experiments/{self._experiment}/runs/{self._run}"
+            page = f"{hide(without_query(self._uri)).rstrip('/')}/#/experiments/{self._experiment}/runs/{self._run}"
             where += f": {page}{MACHINE_LEARNING}"
         if self._reader.is_empty():
             return f"MLflow: the job is {where}"

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.engine.tracking.logged import LogReader
+from batchtwin.redaction import print_traceback
 from batchtwin.workspace.database.store import VARIABLE, Store
 from batchtwin.workspace.jobs.mlflow_run import FIRST_RUN, JobRun, Measured
 
@@ -77,4 +78,8 @@ def main(name: str, began: float) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], float(sys.argv[2]))
+    try:
+        main(sys.argv[1], float(sys.argv[2]))
+    except Exception:
+        print_traceback()
+        sys.exit(1)

@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from batchtwin.engine.tracking.choice import SWITCH as MLFLOW
+from batchtwin.redaction import hide, print_traceback
 
 if TYPE_CHECKING:
     from sqlalchemy import RowMapping
@@ -65,7 +65,7 @@ class Watch:
 
     def note(self, text: str) -> None:
         """Write a line to the job's own log."""
-        print(text, flush=True)
+        print(hide(text), flush=True)
 
     def close(self) -> None:
         """What follows is output and manifest."""
@@ -133,8 +133,9 @@ def run(store: Store, row: RowMapping, folder: Path, watch: Watch) -> tuple[JobS
     except BatchTwinError as error:
         return JobStatus.FAILED, str(error)
     except Exception as error:
-        traceback.print_exc()
-        return JobStatus.FAILED, f"{type(error).__name__}: {error}; the traceback is in {folder / 'runner.log'}"
+        print_traceback()
+        what = hide(f"{type(error).__name__}: {error}")
+        return JobStatus.FAILED, f"{what}; the traceback is in {folder / 'runner.log'}"
 
 
 def score(store: Store, row: RowMapping, folder: Path, watch: Watch) -> Result:
@@ -237,7 +238,7 @@ def record(store: Store, name: str, watch: Watch, figures: Measured) -> None:
     except ModuleNotFoundError as error:
         print(f"No MLflow run: {error}", flush=True)
     except Exception:
-        traceback.print_exc()
+        print_traceback()
 
 
 def detach(folder: Path) -> None:
