@@ -20,7 +20,7 @@ import psutil
 from batchtwin.azure.connection import GROUP, SUBSCRIPTION, WORKSPACE, Connection
 from batchtwin.azure.rest.scope import WORKSPACE_PATH
 from batchtwin.workspace.workspace import Workspace
-from support import COMMAND, DEADLINE, wait_for
+from support import COMMAND, DEADLINE, wait_for, wait_until_over
 
 HOME = WORKSPACE_PATH.format(subscription=SUBSCRIPTION, group=GROUP, workspace=WORKSPACE)
 
@@ -124,7 +124,7 @@ class Server:
         """Wait until a job has ended, and return its status."""
         process = self.process_of(job)
         if process is not None:
-            process.wait(DEADLINE)
+            wait_until_over(process.pid)
         status = self.call("GET", f"/jobs/{job}").data["properties"]["status"]
         assert status in {"Completed", "Failed", "Canceled"}, (self.folder / "jobs" / job / "runner.log").read_text()
         return str(status)

@@ -17,7 +17,7 @@ import pytest
 from batchtwin.workspace.entities import DeploymentRecord, JobRecord, JobStatus
 from batchtwin.workspace.jobs.invocation import Invocation
 from batchtwin.workspace.workspace import Workspace
-from support import DEADLINE, Project, wait_for
+from support import DEADLINE, Project, wait_for, wait_until_over
 
 ECHO = """
 def run(files):
@@ -109,7 +109,7 @@ class Rehearsal:
         """Wait until the job's process has ended, without a share of the CPUs that it needs itself."""
         process = self.process(job)
         if process is not None:
-            process.wait(DEADLINE)
+            wait_until_over(process.pid)
         ended = self.workspace.jobs.get(job.name)
         assert ended.status.is_final, (ended.output / "runner.log").read_text()
         return ended

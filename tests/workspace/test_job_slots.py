@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batchtwin.workspace.entities import JobRecord, JobStatus
-from support import DEADLINE
+from support import wait_until_over
 
 if TYPE_CHECKING:
     from workspace.conftest import Rehearsal
@@ -41,7 +41,7 @@ def test_a_job_that_is_killed_gives_its_place_back(rehearsal: Rehearsal, queue: 
     process = rehearsal.process(first)
     assert process is not None
     process.kill()
-    process.wait(DEADLINE)
+    wait_until_over(process.pid)
     rehearsal.reach(second, JobStatus.RUNNING)
     rehearsal.drop(second)
 

@@ -14,7 +14,7 @@ from batchtwin.workspace.database.store import Store
 from batchtwin.workspace.entities import JobRecord, JobStatus
 from batchtwin.workspace.jobs import states
 from batchtwin.workspace.jobs.liveness import LOCK, Process
-from support import DEADLINE, batchtwin, wait_for
+from support import batchtwin, wait_for, wait_until_over
 
 if TYPE_CHECKING:
     from workspace.conftest import Rehearsal
@@ -46,7 +46,7 @@ def kill(rehearsal: Rehearsal, job: JobRecord) -> None:
     process = rehearsal.process(job)
     assert process is not None
     process.kill()
-    process.wait(DEADLINE)
+    wait_until_over(process.pid)
 
 
 def test_a_running_job_is_cancelled(rehearsal: Rehearsal, go: Path) -> None:
