@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from batchtwin.engine.backends.warm.servers import warm_servers
 from batchtwin.workspace.entities import JobRecord, JobStatus
 from batchtwin.workspace.errors import (
     ConflictError,
@@ -27,6 +28,11 @@ from support import batchtwin, wait_for
 if TYPE_CHECKING:
     from workspace.conftest import Rehearsal
 
+ECHO = """
+import json
+def run(files):
+    return [open(file).read().strip() for file in files]
+"""
 PATIENT = """
 import os, time
 def run(files):
@@ -383,3 +389,12 @@ def test_output_that_cannot_be_delivered_fails_the_job(rehearsal: Rehearsal, tmp
     assert job.error is not None
     assert "file/away" in job.error
     assert (job.output / "named-outputs/score/predictions.csv").exists()
+
+
+def test_the_second_job_is_warm(rehearsal: Rehearsal, where: str) -> None:
+    rehearsal.deploy(ECHO)
+    for expected in ("forked,", "forked from a warm server,"):
+        job = rehearsal.end(rehearsal.invoke())
+        logs = "".join(path.read_text() for path in (job.output / "logs/sys/node").rglob("*.txt"))
+        assert expected in logs
+        wait_for(lambda: any(server.state.title.startswith(where) for server in warm_servers()))

@@ -12,7 +12,7 @@ import pytest
 from warm_jobs import COLD, WARM, Warm, how, why_cold
 
 from batchtwin.engine.backends.warm.servers import warm_servers
-from support import wait_for
+from support import Finished, batchtwin, wait_for
 
 pytestmark = [pytest.mark.skipif(sys.platform != "linux", reason="servers are forked on Linux only")]
 
@@ -142,6 +142,37 @@ def test_a_library_that_was_replaced_while_it_was_loaded_does_not_stay(warm: War
     for _ in range(2):
         assert how(warm.score()) == COLD
     assert warm_servers() == []
+
+
+def score_in(warm: Warm, folder: Path) -> Finished:
+    """Score with a working folder."""
+    done = batchtwin(*warm.project.words("--overwrite", "--workers", "1", "--warm"), cwd=folder, env=warm.env)
+    assert done.code == 0, done.err
+    wait_for(lambda: bool(warm_servers()))
+    return done
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "VALUE = open('settings').read()",
+        "import os; VALUE = open('settings').read() if os.path.exists('settings') else ''",
+        "import os; VALUE = os.path.basename(os.getcwd())",
+    ],
+    ids=["read", "looked for", "its name"],
+)
+def test_a_working_folder_has_its_own_server(warm: Warm, tmp_path: Path, text: str) -> None:
+    warm.helper.write_text(f"{text}\n")
+    one, two = tmp_path / "1", tmp_path / "23"
+    for folder in (one, two):
+        folder.mkdir()
+        (folder / "settings").write_text(folder.name)
+    if "exists" in text:
+        (one / "settings").unlink()
+    for folder, expected in ((one, COLD), (two, COLD), (one, WARM), (two, WARM)):
+        done = score_in(warm, folder)
+        value = folder.name if "exists" not in text or folder == two else ""
+        assert (done.predictions.splitlines()[0], how(done)) == (f"00.txt {value}", expected)
 
 
 @pytest.mark.parametrize("name", ["TERMINAL_WIDTH_OF_X", "SSH_KEYS_OF_X", "PYTEST_LIKE", "TMUX_OF_X"])

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from batchtwin.workspace.jobs.mlflow_run import Measured
     from batchtwin.workspace.jobs.recorder import Recorder
 
+# The working folder of a workspace's jobs, beside their own folders; workers have others.
+WORKING = ".working"
+
 
 class Canceled(BaseException):
     """The job was asked to end while the engine was not the one to listen."""
@@ -251,7 +254,10 @@ def detach(folder: Path) -> None:
     for number in (1, 2):
         os.dup2(log, number)
     os.close(log)
-    os.chdir(folder)
+    # All jobs have the same working folder: what an import read in it is what it is for the next job too.
+    working = folder.parent / WORKING
+    working.mkdir(exist_ok=True)
+    os.chdir(working)
 
 
 if __name__ == "__main__":

@@ -53,8 +53,8 @@ def names_of(python: str, packages: str, env: Mapping[str, str], init: NodeInit)
         "env": sorted((name, value) for name, value in env.items() if matters(name)),
         "variables": sorted(init.variables.items()),
         "process": _process(),
-        # Places on the path may be relative.
-        "folder": os.getcwd() if _has_relative(env.get("PYTHONPATH", "")) else "",
+        # Imports may read files by relative names, and places on the path may be relative.
+        "folder": os.getcwd(),
     }
     return _name(facts), _name({**facts, "model": None}) if facts["model"] else ""
 
@@ -77,10 +77,6 @@ def imports(script: tuple[str, str]) -> list[str]:
 def _stamp(path: str) -> tuple[int, int, int, int]:
     about = os.stat(path)
     return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
-
-
-def _has_relative(path: str) -> bool:
-    return any(not os.path.isabs(place) for place in path.split(os.pathsep) if path)
 
 
 def _process() -> list[Any]:
