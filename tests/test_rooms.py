@@ -145,7 +145,9 @@ def test_functions_take_few_parameters() -> None:
     assert wide <= WIDE
 
 
-@pytest.mark.parametrize("name", ["atomic", "extras", "interrupts", "locks", "redaction", "safe_open", "typer_types"])
+@pytest.mark.parametrize(
+    "name", ["atomic", "extras", "interrupts", "locks", "redaction", "safe_open", "subprocesses", "typer_types"]
+)
 def test_what_every_room_may_use_imports_no_room(name: str) -> None:
     assert {
         floor(imported) for imported in imports(SRC / CONTROLLER / f"{name}.py") if package(imported) == CONTROLLER

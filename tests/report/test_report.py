@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from batchtwin.engine.report.collect import collect
 from batchtwin.engine.report.usage import read_usage
 from batchtwin.engine.report.write import predictions_of
 from report_page import FAILS, NUMBERS, RETRIED, Page
-from support import Project, batchtwin
+from support import COMMAND, Project, batchtwin, wait_for
 
 
 def test_a_job_of_summary_only_says_that_there_are_no_rows(project: Project) -> None:
@@ -166,3 +168,40 @@ def test_the_file_that_ended_the_job_has_failed(tmp_path: Path, heart_model: Pat
     assert done.code == 1 and len((done.output / "failures.jsonl").read_text().splitlines()) == 1
     assert "Failed files1 2 never ended" in " ".join(page.words.split())
     assert "`" not in page.words and "<code>batchtwin resume</code> refuses a changed input" in page.html
+
+
+BOTH_FAIL = """
+    import os, time
+
+    def wait_for(path):
+        while not os.path.exists(path):
+            time.sleep(0.01)
+
+    def run(mini_batch):
+        number = os.path.basename(mini_batch[0])[1]
+        open(f"THERE/{number}", "w").close()
+        if number == "0":
+            wait_for("THERE/go")
+        if number == "2":
+            wait_for("THERE/never")
+        raise ValueError("no good")
+"""
+
+
+def test_what_arrives_after_the_end_is_not_counted(project: Project, tmp_path: Path) -> None:
+    """Two failures reach the controller at once, the first of which ends the job."""
+    project.script = BOTH_FAIL.replace("THERE", str(tmp_path))
+    project.settings = {"error_threshold": 0, "retry_settings": {"max_retries": 0}}
+    project.files(3)
+    command = [str(COMMAND), *map(str, project.words("--workers", "1"))]
+    job = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: (tmp_path / "0").exists() or job.poll() is not None)
+    job.send_signal(signal.SIGSTOP)
+    (tmp_path / "go").touch()
+    wait_for(lambda: (tmp_path / "2").exists())  # the second has failed, and its node has told it
+    job.send_signal(signal.SIGCONT)
+    done = project.end(job)
+    assert done.code == 1 and "Processed 1 mini batches containing 1 items, 0 succeeded, 1 failed" in done.out
+    words = " ".join(Page.read(done.output).words.split())
+    assert "Failed files1 2 never ended" in words and "1 x ValueError" in done.log("user/error.txt")
+    assert len(done.failures) == 1 and len(done.log("sys/job_report/*.csv").splitlines()) == 2

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 from batchtwin.azure.connection import CHECK_SECONDS, IDENTITY_PATH, LOOPBACK, Connection, NoServerError, secret_of
+from batchtwin.subprocesses import batchtwin_command
 
 LINK_PATH = "/web/link"
 
@@ -55,9 +55,8 @@ def start_server() -> int:
     Raises:
         NoServerError: it does not start.
     """
-    words = [sys.executable, "-P", "-c", "from batchtwin.cli import main; main()", "serve", "--port", "0"]
     process = subprocess.Popen(  # noqa: S603 - this Python
-        words,
+        batchtwin_command("serve", "--port", "0"),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing, nullcontext, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
@@ -26,7 +27,7 @@ from batchtwin.engine.progress import Progress
 from batchtwin.engine.report.facts import end_of, note_about
 from batchtwin.engine.report.write import prepare_report, report_at_end
 from batchtwin.engine.tracking.deliver import OnLogged, at_end
-from batchtwin.engine.tracking.follow import Follower, follow
+from batchtwin.engine.tracking.follow import Follower
 from batchtwin.engine.tracking.logged import LogReader
 from batchtwin.errors import OutputError
 from batchtwin.inputs.changes import Change, Watch
@@ -57,8 +58,9 @@ class RunContext:
 class Run:
     """One run of a job, with what it needs open. `job` may have ended in part in an earlier run."""
 
-    def __init__(self, context: RunContext, job: Job, signals: Signals) -> None:
+    def __init__(self, context: RunContext, job: Job, signals: Signals, follower: Follower) -> None:
         self._context = context
+        self._follower = follower
         self._prepared = prepared = context.prepared
         self._ledger = ledger = context.ledger
         self._job = job
@@ -82,8 +84,8 @@ class Run:
         learn(prepared.deployment.settings.environment_variables)
         note_about(self._ledger, prepared)
         prepared.output.make()
-        follower = follow(prepared.output, self._number) if self._context.on_logged is at_end else None
-        with closing(Logs(prepared.output.logs)) as logs, closing(follower) if follower else nullcontext():
+        self._follower.begin(prepared.output, self._number)
+        with closing(Logs(prepared.output.logs)) as logs:
             listener = Listener(prepared.plan, logs, self._context.progress)
             scheduled = f"Scheduled {len(job.items)} mini batches with {sum(job.items)} items"
             logs.progress(f"Scheduling finished. {scheduled} in {time.monotonic() - self._began:.3f} seconds.")
@@ -109,7 +111,7 @@ class Run:
             if job.fatal is not None and job.fatal.kind == "not_in_parts":
                 raise WholeFilesError(job.fatal.message)
             self._signals.close()
-            return self._finish(listener, logs, follower)
+            return self._finish(listener, logs)
 
     def _drive(self, pool: Pool, listener: Listener, caught: list[int]) -> None:
         """Pass events to the job, commit them, and submit the job's tries to the pool, until the job has ended."""
@@ -125,13 +127,20 @@ class Run:
             happened = [event for event in events if not isinstance(event, Ready)]
             if happened:
                 failpoint("events taken")
-                entries = [entry for event in happened for entry in self._take(event, pool, listener)]
+                entries = list(self._take_all(happened, pool, listener))
                 failpoint("before commit")
                 self._ledger.add(entries)
                 failpoint("committed")
             if caught:
                 self._job.cancel()
             listener.tick(self._job)
+
+    def _take_all(self, events: Sequence[Outcome | Failure], pool: Pool, listener: Listener) -> Iterator[Entry]:
+        """Take events up to the end of the job: what arrives after it is in no count, log or ledger."""
+        for event in events:
+            if self._job.status is not Status.RUNNING:
+                return
+            yield from self._take(event, pool, listener)
 
     def _take(self, event: Outcome | Failure, pool: Pool, listener: Listener) -> list[Entry]:
         listener.happened(event)
@@ -169,14 +178,14 @@ class Run:
         for command in commands:
             pool.submit(self._prepared.plan.mini_batches[command.mini_batch], command.attempt)
 
-    def _finish(self, listener: Listener, logs: Logs, follower: Follower | None) -> Result:
+    def _finish(self, listener: Listener, logs: Logs) -> Result:
         job, prepared, output = self._job, self._prepared, self._prepared.output
         if job.status is Status.COMPLETED and prepared.inputs.is_remote:
             self._look_at_store(listener)
         listener.row_counts(job)
         any_failed = self._complete(logs)
         in_full, cause, recalled = self._causes(listener)
-        if follower is None:
+        if not self._follower.is_there:
             self._tell_logged(listener, logs)
         with suppress(OSError):  # the console has it too
             listener.measure(job)
@@ -189,8 +198,8 @@ class Run:
                 logs.progress(problem)
             if job.status is Status.COMPLETED and (problem := publish_report(prepared)):
                 listener.note(problem)
-            if follower is not None and (note := follower.end()):
-                listener.note(note)
+            if self._follower.is_there:
+                listener.note(self._follower.end())
         written: Path | str
         if job.status is Status.COMPLETED:
             written = result_location(prepared)
@@ -265,14 +274,15 @@ def run_job(context: RunContext, job: Job) -> Result:
     Raises:
         OutputError: the output folder or the ledger cannot be written.
     """
-    with closing(Signals(context.interrupts)) as signals:
+    follower = Follower(is_wanted=context.on_logged is at_end)
+    with closing(Signals(context.interrupts)) as signals, closing(follower):
         try:
-            return Run(context, job, signals)()
+            return Run(context, job, signals, follower)()
         except WholeFilesError as error:
             context.progress.note(f"Warning: --split-rows: {error}; whole files are scored")
         whole = context.prepared.whole()
         context.ledger.replan(whole.plan.mini_batches, whole.hashes)
-        return Run(replace(context, prepared=whole), job_of(whole), signals)()
+        return Run(replace(context, prepared=whole), job_of(whole), signals, follower)()
 
 
 def job_of(prepared: Prepared) -> Job:

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from batchtwin.deployment.reference import InvalidReferenceError, JobOutputPath, is_reference, parse_reference
 from batchtwin.redaction import hide
+from batchtwin.subprocesses import module_command
 from batchtwin.workspace.errors import InvalidError
 
 ARTIFACTS = "artifacts"
@@ -68,7 +69,7 @@ def _download(address: str, tracking: str, names: tuple[str, str], folder: str) 
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     }
-    words = [sys.executable, "-W", "ignore", "-m", __name__, *names, folder]
+    words = module_command(__name__, *names, folder, warns=False)
     done = subprocess.run(words, env={**os.environ, **variables}, cwd=folder, capture_output=True, text=True)  # noqa: S603
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
+import textwrap
 import tracemalloc
 from pathlib import Path
 
@@ -12,7 +15,8 @@ from mlflow_runs import shown
 
 from batchtwin.engine.tracking.choice import CHOOSES, absolute, is_local, mentions
 from batchtwin.engine.tracking.logged import Logged, LogReader, Point, TooLargeError
-from support import Project, wait_for
+from commands import COMMAND, run_code
+from support import DEADLINE, Project, wait_for
 
 SCRIPT = """
 import os
@@ -132,6 +136,87 @@ def test_a_long_job_has_its_run_while_it_runs(
     go.touch()
     assert project.end(job).code == 0
     assert [run["status"] for run in shown(uri, tmp_path)] == ["FINISHED"]
+
+
+def made_model(folder: Path, go: Path) -> Path:
+    """A model that scores no row by itself, logs a parameter, and waits for a file."""
+    code = f"""
+        import os, time
+        import mlflow
+
+        class Model(mlflow.pyfunc.PythonModel):
+            def predict(self, context, model_input, params=None):
+                if len(model_input) > 1:  # else it is only tried
+                    mlflow.log_param("kind", "parts")
+                    while not os.path.exists({str(go)!r}):
+                        time.sleep(0.02)
+                return model_input["x"] - model_input["x"].mean()
+
+        mlflow.models.set_model(Model())
+    """
+    save = """
+        import sys, mlflow
+        from mlflow.models import ModelSignature
+        from mlflow.types import ColSpec, Schema
+        signature = ModelSignature(Schema([ColSpec("double", "x")]))
+        mlflow.pyfunc.save_model(sys.argv[1], python_model=sys.argv[2], signature=signature, pip_requirements=[])
+    """
+    (folder / "model.py").write_text(textwrap.dedent(code))
+    run_code(textwrap.dedent(save), [folder / "saved", folder / "model.py"], folder, DEADLINE)
+    return folder / "saved"
+
+
+def test_a_job_that_begins_again_is_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that cannot be scored in parts are scored whole: the run of the first attempt is gone on with."""
+    uri, go = f"sqlite:///{tmp_path}/runs.db", tmp_path / "go"
+    project = Project(tmp_path / "project", model=made_model(tmp_path, go))
+    (project.inputs / "a.csv").write_text("x\n" + "".join(f"{row}\n" for row in range(1000)))
+    assert shown(uri, tmp_path) == []  # the database is there: two do not make it at once
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    command = [str(COMMAND), *map(str, project.words("--split-rows", "100"))]
+    job = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: any(run["params"] for run in shown(uri, tmp_path)) or job.poll() is not None)
+    go.touch()
+    done = project.end(job)
+    assert (done.code, "whole files are scored" in done.err, "they are in run" in done.err) == (0, True, True), done.err
+    assert [(run["status"], run["params"]["kind"]) for run in shown(uri, tmp_path)] == [("FINISHED", "parts")]
+    assert not (done.output / "logs/user/mlflow").exists()
+
+
+GIVES_UP = """
+import os, sys
+import batchtwin
+
+class Progress:
+    def update(self, job):
+        if os.path.exists(sys.argv[4]):
+            raise ArithmeticError("of the caller's own")
+    def note(self, text): pass
+    def close(self): pass
+
+batchtwin.score(sys.argv[1], sys.argv[2], output=sys.argv[3], workers=1, progress=Progress())
+"""
+
+
+@pytest.mark.parametrize("end", ["an error", "kill"])
+def test_a_job_without_an_end_leaves_no_run_that_runs(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """The caller's own code raises, or the job is killed."""
+    uri, go = f"sqlite:///{tmp_path}/runs.db", tmp_path / "go"
+    project.script = SCRIPT.replace("    return mini_batch\n", "    import time\n    time.sleep(300)\n")
+    assert shown(uri, tmp_path) == []  # the database is there: two do not make it at once
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    words = [project.write(), project.inputs, project.folder / "job", go]
+    job = subprocess.Popen([sys.executable, "-c", GIVES_UP, *map(str, words)], stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: any(run["params"] for run in shown(uri, tmp_path)) or job.poll() is not None)
+    if end == "kill":
+        job.kill()
+    else:
+        go.touch()
+    _, errors = job.communicate(timeout=DEADLINE)
+    assert end == "kill" or "ArithmeticError" in errors
+    wait_for(lambda: [run["status"] for run in shown(uri, tmp_path)] == ["KILLED"])
 
 
 def test_a_server_that_is_not_there_costs_no_job(project: Project) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from batchtwin.engine.backends.node_pool import Client
 from batchtwin.inputs.location import is_url, redact
+from batchtwin.subprocesses import module_command
 from batchtwin_node.lines import LineReader, LineWriter
 from batchtwin_node.protocol import BadFile, Event, Failure, FromNode, JobContext, Outcome, Task, ToNode
 
@@ -43,7 +43,7 @@ class FetchProcess:
 
     def __init__(self, folder: Path, threads: int) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "batchtwin.inputs.fetch", str(folder), str(threads), str(os.getpid())],
+            module_command("batchtwin.inputs.fetch", folder, threads, os.getpid()),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,

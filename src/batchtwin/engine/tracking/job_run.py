@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchtwin.deployment.model import read_model
+from batchtwin.engine.job import Status
 from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.output.folder import REPORT, OutputFolder
-from batchtwin.engine.report.collect import Collected, collect
+from batchtwin.engine.report.collect import INTERRUPTED, Collected, collect
 from batchtwin.engine.tracking import curves, lineage
 from batchtwin.engine.tracking.choice import MACHINE_LEARNING, is_local
 from batchtwin.engine.tracking.curves import Curves, Value
@@ -54,7 +55,7 @@ class ScoreRun:
     def __init__(self, output: OutputFolder, reader: LogReader, uri: str, began: float) -> None:
         from mlflow.tracking import MlflowClient
 
-        self._output, self._reader, self._uri = output, reader, uri
+        self._output, self._reader, self._uri, self._began = output, reader, uri, began
         self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         self._experiment = experiment_of(self._client)
         created = self._client.create_run(self._experiment, int(began * 1000), run_name=output.root.name)
@@ -66,6 +67,17 @@ class ScoreRun:
         """Add what the script has logged since the last call, and how far the job has come."""
         self._writer.update()
         log_values(self._client, self._run, self._curves.take())
+
+    def begin_again(self, reader: LogReader) -> None:
+        """Go on with the next run of the job, of which `reader` reads what its script logs."""
+        self._reader = reader
+        self._writer = RunWriter(self._client, self._run, reader)
+        self._curves = Curves(self._output.root, self._began)
+
+    def abandon(self) -> None:
+        """End the run of a job that went away without an end: there is no time for more."""
+        self._client.set_terminated(self._run, STATUSES[Status.CANCELED])
+        self._client.set_tag(self._run, "status", INTERRUPTED)
 
     def end(self, ledger: Ledger) -> str:
         """Add how the job ended; return a sentence with the address of the run."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from batchtwin.subprocesses import module_command
 from batchtwin.workspace.database.store import VARIABLE
 from batchtwin.workspace.errors import StoreError
 
@@ -69,7 +69,7 @@ def launch(module: str, name: str, folder: Path, address: str, lock: int) -> Pro
         StoreError: it did not start.
     """
     done = subprocess.run(  # noqa: S603 - this Python, and a name that was checked
-        [sys.executable, "-P", "-m", module, name, str(folder)],
+        module_command(module, name, folder),
         env={**os.environ, VARIABLE: address},  # a password is not for the list of processes
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -20,6 +20,7 @@ from pathlib import Path
 from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.engine.tracking.logged import LogReader
 from batchtwin.redaction import print_traceback
+from batchtwin.subprocesses import module_command
 from batchtwin.workspace.database.store import VARIABLE, Store
 from batchtwin.workspace.jobs.mlflow_run import FIRST_RUN, JobRun, Measured
 
@@ -35,7 +36,7 @@ class Recorder:
 
     def __init__(self, store: Store, name: str, folder: Path, began: float) -> None:
         self._address = store.address
-        self._words = [sys.executable, "-m", "batchtwin.workspace.jobs.recorder", name, repr(began)]
+        self._words = module_command("batchtwin.workspace.jobs.recorder", name, repr(began))
         self._logged = LogReader(OutputFolder(folder).logs, FIRST_RUN)
         self._looked = 0.0
         self._began = began
