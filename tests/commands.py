@@ -33,7 +33,24 @@ IMPORTS = (
     "jinja2",
 )
 # What programs import that make, load or look at models and runs.
-MODEL_IMPORTS = ("mlflow.pyfunc", "mlflow.sklearn", "mlflow.tracking", "pandas", "skops.io", "sqlalchemy", "xgboost")
+MODEL_IMPORTS = (
+    "IPython.display",
+    "alembic.command",
+    "batchtwin.workspace.workspace",
+    "git",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.figure",
+    "mlflow.models.signature",
+    "mlflow.pyfunc",
+    "mlflow.sklearn",
+    "mlflow.store.model_registry.sqlalchemy_workspace_store",
+    "mlflow.store.tracking.sqlalchemy_workspace_store",
+    "mlflow.tracking",
+    "pandas",
+    "skops.io",
+    "sqlalchemy.dialects.sqlite",
+    "xgboost",
+)
 # MLflow reads these when it is imported.
 QUIET = {"GIT_PYTHON_REFRESH": "quiet", "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_LOGGING_LEVEL": "ERROR"}
 LIMITS = (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE, resource.RLIMIT_AS)

@@ -7,6 +7,7 @@ returns it. The forked process runs the Python program, as the shell would. It i
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -17,6 +18,7 @@ import selectors
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -100,7 +102,24 @@ def main(control: int, modules: Iterable[str]) -> None:
     os.environ.update(request["env"])
     sys.path[0] = os.path.dirname(request["program"])
     sys.argv = [request["program"], *request["words"]]
-    runpy.run_path(request["program"], run_name="__main__")
+    try:
+        runpy.run_path(request["program"], run_name="__main__")
+    except SystemExit as error:
+        if error.code and not isinstance(error.code, int):
+            raise
+        end(error.code or 0)
+    end(0)
+
+
+def end(code: int) -> None:
+    """End as Python does, but leave the imports where they are: to free them takes longer than most commands."""
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as a new process does
+    atexit._run_exitfuncs()
+    with contextlib.suppress(OSError):  # else Python says what it thinks of it
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code & 0xFF)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

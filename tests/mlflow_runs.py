@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from commands import run_code
@@ -33,3 +38,27 @@ def shown(uri: str, folder: Path) -> list[dict[str, Any]]:
     """All runs of a store, as MLflow gives them."""
     runs: list[dict[str, Any]] = json.loads(run_code(SHOW, [uri], folder, DEADLINE))
     return runs
+
+
+@cache
+def empty_database() -> bytes:
+    """A database with MLflow's tables, made once: it takes MLflow seconds."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "runs.db"
+        assert shown(f"sqlite:///{path}", path.parent) == []
+        return path.read_bytes()
+
+
+def new_store(path: Path) -> str:
+    """Write a database of MLflow without a run; return its URI. Artifacts will be in `mlruns` beside it."""
+    path.write_bytes(empty_database())
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE experiments SET artifact_location = ?", [f"{path.parent}/mlruns/0"])
+    return f"sqlite:///{path}"
+
+
+def has_metrics(path: Path, names: Iterable[str]) -> bool:
+    """Whether some run of a database has points of these metrics: asked often, while the run is written."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        rows = connection.execute("SELECT key FROM latest_metrics").fetchall()
+    return {*names} <= {key for (key,) in rows}

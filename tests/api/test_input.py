@@ -14,7 +14,7 @@ import pytest
 import batchtwin
 from batchtwin.environments.placement import Placement
 from batchtwin.environments.requested import RequestedEnvironment
-from support import Project
+from support import Project, warm
 
 Deploy = Callable[..., Path]
 InProcess = Callable[..., Any]
@@ -28,7 +28,10 @@ SIZES = """
 
 @pytest.fixture(autouse=True)
 def in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs share the imports of their models: how they start is not what is tested here."""
     monkeypatch.chdir(tmp_path)
+    for name, value in warm().items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ import pytest
 import yaml
 
 from batchtwin.scaffold.origin import action_of
-from support import Finished, batchtwin
+from commands import run_code
+from support import DEADLINE, Finished, batchtwin, warm
 
 FILES = ["deployment.yml", "endpoint.yml", "conda.yaml", "test_deployment.py", ".github/workflows/score.yml"]
 MODEL = """
@@ -74,8 +74,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of models, one for each shape of input."""
     root = tmp_path_factory.mktemp("models")
     (root / "sums.py").write_text(textwrap.dedent(MODEL))
-    words = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(SAVE), str(root)]
-    subprocess.run(words, check=True, capture_output=True, cwd=root)
+    run_code(textwrap.dedent(SAVE), [root], root, DEADLINE)
     return root
 
 
@@ -84,11 +83,11 @@ def init(folder: Path, model: Path, *words: str) -> Finished:
     return batchtwin("init", "mine", "--model", os.path.relpath(model, folder), *words, cwd=folder)
 
 
-def score(folder: Path) -> Finished:
+def score(folder: Path, env: Mapping[str, str] | None = None) -> Finished:
     """Score what was made, as the last line of `init` says."""
     done = batchtwin("plan", "deployment.yml", "--input", "data", cwd=folder)
     assert (done.code, done.err) == (0, ""), done.out
-    return batchtwin("score", "deployment.yml", "--input", "data", "--output", folder / "job", cwd=folder)
+    return batchtwin("score", "deployment.yml", "--input", "data", "--output", folder / "job", cwd=folder, env=env)
 
 
 def sample(folder: Path) -> Path:
@@ -120,7 +119,7 @@ def test_what_it_makes_scores_at_once(tmp_path: Path, models: Path, name: str, w
     assert done.code == 0, done.err
     mine = tmp_path / "mine"
     assert sample(mine).suffix == (".png" if name in IMAGES else ".csv")
-    finished = score(mine)
+    finished = score(mine, warm())
     assert finished.code == 0, finished.err
     assert finished.predictions.count("\n") >= 1
     assert (mine / "code/score.py").exists() == bool(words)
@@ -165,7 +164,7 @@ def test_what_only_a_script_can_score_is_refused_without_one(
     assert not (tmp_path / "mine").exists()
     done = init(tmp_path, models / name, "--script")
     assert done.code == 0, done.err
-    assert score(tmp_path / "mine").code == 0
+    assert score(tmp_path / "mine", warm()).code == 0
 
 
 def test_a_model_that_mlflow_did_not_save(tmp_path: Path) -> None:

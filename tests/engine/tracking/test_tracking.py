@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import textwrap
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pytest
-from mlflow_runs import shown
+from mlflow_runs import has_metrics, new_store, shown
 
 from batchtwin.engine.tracking.choice import CHOOSES, absolute, is_local, mentions
 from batchtwin.engine.tracking.logged import Logged, LogReader, Point, TooLargeError
 from commands import COMMAND, run_code
-from support import DEADLINE, Project, wait_for
+from support import DEADLINE, Finished, Project, wait_for, warm
 
 SCRIPT = """
-import os
-import mlflow
+import os, mlflow
 
 def run(mini_batch):
     mlflow.log_param("kind", "echo")
@@ -34,7 +35,7 @@ def run(mini_batch):
     return mini_batch
 """
 OWN_RUNS = """
-import mlflow
+import os, mlflow
 
 def run(mini_batch):
     with mlflow.start_run(run_name="own") as own:
@@ -46,29 +47,69 @@ def run(mini_batch):
 """
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
+def echo(folder: Path) -> Project:
     """Four files for two workers."""
-    project = Project(tmp_path / "project", SCRIPT)
+    project = Project(folder / "project", SCRIPT)
     project.files(4)
     return project
 
 
-def test_without_a_store_it_is_counted_in_a_note_and_kept(project: Project) -> None:
-    done = project.score()
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return echo(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the stores of all tests are, one after the other: workers with the same variables share their imports."""
+    return tmp_path_factory.mktemp("stores")
+
+
+@pytest.fixture
+def database(stores: Path) -> str:
+    """The URI of a database without runs."""
+    return new_store(stores / "runs.db")
+
+
+@pytest.fixture
+def folder(stores: Path) -> str:
+    """The path of a store of files that is not there yet."""
+    shutil.rmtree(stores / "runs", ignore_errors=True)
+    return str(stores / "runs")
+
+
+def track(project: Project, uri: str, *words: str) -> Finished:
+    """Score with a store of the user's; the imports of the script may be those of the job before."""
+    return project.score(*words, env={**warm(), "MLFLOW_TRACKING_URI": uri})
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A job without a store; its rows are the id of its run, and what the service calls it."""
+    project = echo(tmp_path_factory.mktemp("alone"))
+    ids = "[mlflow.active_run().info.run_id + ' ' + os.environ['AZUREML_RUN_ID']]"
+    project.script = SCRIPT.replace("return mini_batch", f"return {ids}")
+    project.settings = {"mini_batch_size": 4}
+    done = project.score(env=warm())
     assert done.code == 0, done.err
-    (note,) = [line for line in done.err.splitlines() if line.startswith("MLflow: ")]
+    return done
+
+
+def test_without_a_store_it_is_counted_in_a_note_and_kept(alone: Finished) -> None:
+    (note,) = [line for line in alone.err.splitlines() if line.startswith("MLflow: ")]
     assert "the job logged 1 parameter, 1 metric, 1 artifact" in note
     assert "set MLFLOW_TRACKING_URI" in note
-    assert note in done.log("job_progress_overview.*")
-    files = [path.name for path in (done.output / "logs/user/mlflow").rglob("note.txt")]
+    assert note in alone.log("job_progress_overview.*")
+    files = [path.name for path in (alone.output / "logs/user/mlflow").rglob("note.txt")]
     assert files
 
 
-@pytest.mark.parametrize("uri", ["sqlite:///{}/runs.db", "file://{}/runs", "{}/runs"])
-def test_a_local_store_of_the_users_gets_one_run(project: Project, tmp_path: Path, uri: str) -> None:
-    uri = uri.format(tmp_path)
-    done = project.score(env={"MLFLOW_TRACKING_URI": uri})
+@pytest.mark.parametrize("store", ["database", "folder"])
+def test_a_local_store_of_the_users_gets_one_run(
+    project: Project, tmp_path: Path, request: pytest.FixtureRequest, store: str
+) -> None:
+    uri = request.getfixturevalue(store)
+    done = track(project, uri)
     assert done.code == 0, done.err
     (found,) = shown(uri, tmp_path)
     assert (found["params"]["kind"], found["points"]["size/bytes"], found["who"]) == ("echo", 4, "me")
@@ -77,42 +118,25 @@ def test_a_local_store_of_the_users_gets_one_run(project: Project, tmp_path: Pat
     assert not (done.output / "logs/user/mlflow").exists()
 
 
-def test_runs_that_the_script_starts_go_into_the_one_run(project: Project, tmp_path: Path) -> None:
+def test_runs_that_the_script_starts_go_into_the_one_run(project: Project, tmp_path: Path, folder: str) -> None:
     project.script = OWN_RUNS
-    done = project.score("--workers", "1", env={"MLFLOW_TRACKING_URI": f"{tmp_path}/runs"})
+    done = track(project, folder, "--workers", "1")
     assert done.code == 0, done.err
-    (found,) = shown(f"{tmp_path}/runs", tmp_path)
+    (found,) = shown(folder, tmp_path)
     assert (found["points"]["count"], found["points"]["inner"]) == (4, 4)
     assert "file" in found["params"]
     assert "3 values did not fit in one run" in done.err
 
 
-def test_datasets_are_inputs_of_the_run(project: Project, tmp_path: Path) -> None:
-    project.script = """
-import mlflow, pandas
-
-def run(mini_batch):
-    table = pandas.DataFrame({"a": [1]})
-    mlflow.log_input(mlflow.data.from_pandas(table, name="scored"), context="scoring", tags={"site": "1"})
-    return mini_batch
-"""
-    done = project.score(env={"MLFLOW_TRACKING_URI": f"{tmp_path}/runs"})
-    assert done.code == 0, done.err
-    (found,) = shown(f"{tmp_path}/runs", tmp_path)
-    assert found["datasets"] == {"scored": {"mlflow.data.context": "scoring", "site": "1"}}
-    assert "the job logged 1 dataset" in done.err
-
-
-def test_a_job_that_logs_nothing_is_a_run_too(project: Project, tmp_path: Path) -> None:
+def test_a_job_that_logs_nothing_is_a_run_too(project: Project, tmp_path: Path, database: str) -> None:
     """With figures, settings, curves, the distribution of the predictions, its report, and how it ended."""
     project.script = "def run(mini_batch): return ['7' for path in mini_batch]"
-    uri = f"sqlite:///{tmp_path}/runs.db"
-    done = project.score(env={"MLFLOW_TRACKING_URI": uri})
+    done = project.score(env={"MLFLOW_TRACKING_URI": database})
     (note,) = [line for line in done.err.splitlines() if line.startswith("MLflow: the job is run ")]
-    assert done.code == 0 and note.endswith(f" of {uri}")
+    assert done.code == 0 and note.endswith(f" of {database}")
     project.script = "def run(mini_batch): raise ValueError('no good')"
-    assert project.score("--overwrite", env={"MLFLOW_TRACKING_URI": uri}).code == 1
-    failed, good = shown(uri, tmp_path)
+    assert project.score("--overwrite", env={"MLFLOW_TRACKING_URI": database}).code == 1
+    failed, good = shown(database, tmp_path)
     assert (good["status"], failed["status"]) == ("FINISHED", "FAILED")
     assert {"rows", "progress/mini_batches_done", "predictions/prediction/share of 7"} <= set(good["points"])
     assert (good["params"]["mini_batch_size"], good["params"]["deployment"]) == ("1", "test-deployment")
@@ -120,22 +144,21 @@ def test_a_job_that_logs_nothing_is_a_run_too(project: Project, tmp_path: Path) 
 
 
 def test_a_long_job_has_its_run_while_it_runs(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: Project, tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Something was logged: the run is there at once, without an end."""
-    uri, go = f"sqlite:///{tmp_path}/runs.db", tmp_path / "go"
+    go = tmp_path / "go"
     condition = f"'00' not in mini_batch[0] and not os.path.exists({str(go)!r})"
     end = f"    while {condition}: time.sleep(0.02)\n    return mini_batch\n"
     project.script = SCRIPT.replace("import os", "import os, time").replace("    return mini_batch\n", end)
-    assert shown(uri, tmp_path) == []  # the database is there: two do not make it at once
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    job = project.start("--workers", "1")
-    wait_for(lambda: any(run["points"] for run in shown(uri, tmp_path)))
-    (running,) = shown(uri, tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
+    job = project.start("--workers", "1", "--warm")
+    wait_for(lambda: has_metrics(Path(database.removeprefix("sqlite:///")), ["size/bytes"]))
+    (running,) = shown(database, tmp_path)
     assert (running["status"], running["params"]["kind"]) == ("RUNNING", "echo")
     go.touch()
     assert project.end(job).code == 0
-    assert [run["status"] for run in shown(uri, tmp_path)] == ["FINISHED"]
+    assert [run["status"] for run in shown(database, tmp_path)] == ["FINISHED"]
 
 
 def made_model(folder: Path, go: Path) -> Path:
@@ -238,13 +261,14 @@ def test_a_script_may_choose_an_experiment(project: Project) -> None:
 
 
 def test_a_script_may_choose_a_store_of_its_own(project: Project, tmp_path: Path) -> None:
-    project.script = SCRIPT.replace("def run", f"mlflow.set_tracking_uri('sqlite:///{tmp_path}/own.db')\n\ndef run")
+    uri = new_store(tmp_path / "own.db")
+    project.script = SCRIPT.replace("def run", f"mlflow.set_tracking_uri({uri!r})\n\ndef run")
     done = project.score("--workers", "1")
     assert (done.code, "MLflow: " in done.err) == (0, False), done.err
-    assert [found["params"] for found in shown(f"sqlite:///{tmp_path}/own.db", tmp_path)] == [{"kind": "echo"}]
+    assert [found["params"] for found in shown(uri, tmp_path)] == [{"kind": "echo"}]
 
 
-def test_autologging_goes_to_the_run(project: Project, tmp_path: Path) -> None:
+def test_autologging_goes_to_the_run(project: Project, tmp_path: Path, folder: str) -> None:
     project.script = """
         import mlflow
         from sklearn.linear_model import LogisticRegression
@@ -256,29 +280,21 @@ def test_autologging_goes_to_the_run(project: Project, tmp_path: Path) -> None:
             return mini_batch
     """
     project.settings = {"mini_batch_size": 4}
-    done = project.score(env={"MLFLOW_TRACKING_URI": f"{tmp_path}/runs"})
+    done = project.score(env={"MLFLOW_TRACKING_URI": folder})
     assert done.code == 0, done.err
-    (found,) = shown(f"{tmp_path}/runs", tmp_path)
+    (found,) = shown(folder, tmp_path)
     assert found["params"]["C"] == "0.5"
     assert "training_accuracy_score" in found["points"]
     assert [name for name in found["files"] if name.endswith("MLmodel")]
 
 
-def test_the_run_has_the_id_of_the_job(project: Project) -> None:
-    project.script = """
-        import os
-        import mlflow
-
-        def run(mini_batch):
-            return [mlflow.start_run().info.run_id + " " + os.environ["AZUREML_RUN_ID"]]
-    """
-    project.settings = {"mini_batch_size": 4}
-    assert project.score().predictions == "job job\n"
+def test_the_run_has_the_id_of_the_job(alone: Finished) -> None:
+    assert alone.predictions == "job job\n"
 
 
-def test_a_store_that_refuses_fails_no_job(project: Project, tmp_path: Path) -> None:
-    (tmp_path / "runs.db").write_text("no database")
-    done = project.score(env={"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/runs.db"})
+def test_a_store_that_refuses_fails_no_job(project: Project, stores: Path) -> None:
+    (stores / "runs.db").write_text("no database")
+    done = track(project, f"sqlite:///{stores}/runs.db")
     assert done.code == 0, done.err
     assert "does not take them" in done.err
     assert list((done.output / "logs/user/mlflow").rglob("note.txt"))
@@ -293,8 +309,8 @@ def test_a_store_of_the_deployments_own_is_left_to_it(project: Project, tmp_path
 
 
 def test_a_job_that_logs_nothing_has_no_store(project: Project) -> None:
-    project.script = "import mlflow\ndef run(mini_batch): return mini_batch"
-    done = project.score()
+    project.script = "import os, mlflow\ndef run(mini_batch): return mini_batch"
+    done = project.score(env=warm())
     assert (done.code, done.err) == (0, "")
     assert not (done.output / "logs/user/mlflow").exists()
 
@@ -362,18 +378,36 @@ def test_an_artifact_is_copied_up_to_a_limit(tmp_path: Path) -> None:
     assert not (tmp_path / "copy").exists()
 
 
-def test_an_artifact_that_is_too_large_is_left_out_and_kept(project: Project, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def large(stores: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, dict[str, Any]]:
+    """A job that logs an artifact of 5 GiB, which holds nothing, and a dataset; and its run."""
+    project = echo(tmp_path_factory.mktemp("large"))
     project.script = SCRIPT.replace(
-        "return mini_batch",
-        "os.truncate(os.open(mlflow.get_artifact_uri('holes').partition('://')[2], os.O_CREAT | os.O_RDWR), 5 << 30)\n"
         "    return mini_batch",
-    )
-    done = project.score("--workers", "1", env={"MLFLOW_TRACKING_URI": f"{tmp_path}/runs"})
+        "    holes = mlflow.get_artifact_uri('holes').partition('://')[2]\n"
+        "    os.truncate(os.open(holes, os.O_CREAT | os.O_RDWR), 5 << 30)\n"
+        "    table = mlflow.data.from_pandas(pandas.DataFrame({'a': [1]}), name='scored')\n"
+        "    mlflow.log_input(table, context='scoring', tags={'site': '1'})\n"
+        "    return mini_batch",
+    ).replace("def run", "def init():\n    global pandas\n    import pandas\n\ndef run")
+    shutil.rmtree(stores / "runs", ignore_errors=True)
+    done = track(project, f"{stores}/runs", "--workers", "1")
     assert done.code == 0, done.err
+    (run,) = shown(f"{stores}/runs", project.folder)
+    return done, run
+
+
+def test_an_artifact_that_is_too_large_is_left_out_and_kept(large: tuple[Finished, dict[str, Any]]) -> None:
+    done, found = large
     assert "1 artifact left out, for the files of a run may have 4 GiB in all: holes" in done.err
-    (found,) = shown(f"{tmp_path}/runs", tmp_path)
     assert "notes/note.txt" in found["files"] and not any("holes" in name for name in found["files"])
     assert list((done.output / "logs/user/mlflow").rglob("holes"))
+
+
+def test_datasets_are_inputs_of_the_run(large: tuple[Finished, dict[str, Any]]) -> None:
+    done, found = large
+    assert found["datasets"] == {"scored": {"mlflow.data.context": "scoring", "site": "1"}}
+    assert "1 dataset" in done.err
 
 
 @pytest.mark.parametrize(
@@ -398,6 +432,7 @@ def test_a_store_of_this_machine_is_told_from_a_server(uri: str, local: bool) ->
 def test_a_relative_store_is_seen_from_the_callers_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert absolute("runs") == (tmp_path / "runs").as_uri()
+    assert absolute("/x/runs") == absolute("file:///x/runs") == "file:///x/runs"
     assert absolute("sqlite:///runs.db") == f"sqlite:///{tmp_path}/runs.db"
     assert absolute("sqlite:////x/runs.db") == "sqlite:////x/runs.db"
     assert absolute("http://x") == "http://x"

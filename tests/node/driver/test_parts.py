@@ -21,7 +21,8 @@ from batchtwin_node.driver.parts import score_part
 from batchtwin_node.readers.bad_file import NotInPartsError
 from batchtwin_node.readers.signature import Column, Signature
 from batchtwin_node.writers.predictions import tabular_lines
-from support import Project, batchtwin
+from commands import run_code
+from support import DEADLINE, Project, batchtwin, warm
 
 ROWS = 1000
 MODELS = """
@@ -52,8 +53,7 @@ def hears_interrupts() -> None:
 def model(folder: Path, how: str) -> Path:
     path = folder / "model.py"
     path.write_text(textwrap.dedent(MODELS.format(how=how)))
-    words = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(SIGNATURE), str(folder / "saved"), str(path)]
-    subprocess.run(words, check=True, capture_output=True)
+    run_code(textwrap.dedent(SIGNATURE), [folder / "saved", path], folder, DEADLINE)
     return folder / "saved"
 
 
@@ -176,8 +176,8 @@ def test_types_that_differ_by_part_do_no_harm_where_texts_are_the_same(
 def test_then_whole_files_are_scored(tmp_path: Path, table: pd.DataFrame, not_row_wise: Path) -> None:
     project = Project(tmp_path / "project", model=not_row_wise)
     table.to_csv(project.inputs / "a.csv", index=False)
-    expected = project.score().predictions
-    done = project.score("--split-rows", "100", "--overwrite")
+    expected = project.score(env=warm()).predictions
+    done = project.score("--split-rows", "100", "--overwrite", env=warm())
     assert (done.code, done.predictions) == (0, expected), done.err
     assert "--split-rows: the model does not treat rows one by one; whole files are scored" in done.err
     assert "There are 1 mini batches with 1 items" in done.out
