@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
@@ -56,14 +56,15 @@ class Redactor:
         return PARAMETER.sub(_parameter, text) if "=" in text else text
 
 
-def hide_in(data: Any) -> Any:
-    """Return data for programs with every text as `hide` leaves it."""
+def hide_in(data: Any, hidden: Callable[[str], str] | None = None) -> Any:
+    """Return data for programs with every text as `hide` leaves it, or as `hidden` does."""
+    hidden = hidden or Redactor()
     if isinstance(data, str):
-        return hide(data)
+        return hidden(data)
     if isinstance(data, Mapping):
-        return {key: hide_in(value) for key, value in data.items()}
+        return {key: hide_in(value, hidden) for key, value in data.items()}
     if isinstance(data, list | tuple):
-        return [hide_in(value) for value in data]
+        return [hide_in(value, hidden) for value in data]
     return data
 
 

@@ -35,11 +35,17 @@ def follow(page: Page, link: str, gate: Path, axe: str, shots: Path) -> dict[str
     seen["buttons"] = page.locator("button", has_text="Copy table").count()
     page.evaluate(axe)
     seen["violations"] += page.evaluate(AXE_RUN)
-    for label, name in (("Logs and files", "files"), ("All jobs", "index")):
-        page.get_by_role("link", name=label).click()
+    for label, name in (("Logs and files", "files"), ("All jobs", "index"), ("numbers:1", "model")):
+        page.get_by_role("link", name=label).first.click()
         page.wait_for_load_state()
         page.screenshot(path=str(shots / f"{name}-1280-light.png"), full_page=True)
         page.evaluate(axe)
+        seen["violations"] += page.evaluate(AXE_RUN)
+    seen["model"], seen["jobs_of_the_model"] = page.url, page.locator("main").inner_text()
+    for width, scheme in ((400, "light"), (1280, "dark")):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme)
+        page.screenshot(path=str(shots / f"model-{width}-{scheme}.png"), full_page=True)
         seen["violations"] += page.evaluate(AXE_RUN)
     return seen
 

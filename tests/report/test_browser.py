@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from local_az import Az
+from local_az import ENDPOINT, Az
 from served import Server
 
 from batchtwin.azure.web import page_link
@@ -96,7 +96,14 @@ def test_100_000_mini_batches(large_job: Path, shots: Path) -> None:
 
 def test_the_page_of_a_job_that_runs(tmp_path: Path, shots: Path) -> None:
     az, gate = Az(tmp_path), tmp_path / "go"
-    project = az.deploy(WAITS.replace("THERE/go", str(gate)))
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    (weights / "weights.txt").write_text("42")
+    az.ok("model", "create", "-n", "numbers", "-v", "1", "--path", weights, "--description", "<b>Weights</b>")
+    az.ok("compute", "create", "-n", "cluster", "--type", "AmlCompute")
+    az.ok("batch-endpoint", "create", "-n", ENDPOINT)
+    script = WAITS.replace("THERE/go", str(gate))
+    project = az.add(script, "project", "--set-default", "--set", "model=azureml:numbers:1")
     az.invoke("--input", project.inputs, "--job-name", "live")
     server = Server(tmp_path / "workspace")
     try:
@@ -109,4 +116,5 @@ def test_the_page_of_a_job_that_runs(tmp_path: Path, shots: Path) -> None:
     assert seen["url"] == f"{origin}/web/jobs/live" and seen["script_cookie"] == ""
     assert not [referer for referer in seen["referers"] if "key=" in referer]
     assert all(url.startswith(origin) for url in seen["requests"]) and seen["console"] == []
+    assert seen["model"].endswith("/web/models/numbers/1") and "live" in seen["jobs_of_the_model"]
     assert seen["kept"] == "not reloaded" and seen["buttons"] and seen["violations"] == []

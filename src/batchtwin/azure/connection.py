@@ -63,11 +63,13 @@ class Connection:
         """Read what the server of the workspace at this folder wrote.
 
         Raises:
-            NoServerError: none has run.
+            NoServerError: none has run; in a copy of a workspace, the server is that of the other.
         """
         folder = workspace / FOLDER
         try:
             facts = json.loads((folder / "server.json").read_text(encoding="utf-8"))
+            if facts.get("inode", inode := folder.stat().st_ino) != inode:
+                raise ValueError("of a copy")
             return cls(folder, str(facts["host"]), int(facts["https_port"]), int(facts["http_port"]))
         except (OSError, ValueError, KeyError, TypeError):
             raise NoServerError(
@@ -77,6 +79,9 @@ class Connection:
     def write(self) -> None:
         """Write it down, for `read`, with a `config.json` for `MLClient.from_config`."""
         facts = {key: value for key, value in asdict(self).items() if key != "folder"}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # It stays if the workspace is moved, or mounted elsewhere; a copy has another.
+        facts["inode"] = self.folder.stat().st_ino
         _write(self.folder / "server.json", json.dumps(facts, indent=1) + "\n", 0o644)
         _write(self.folder.parent / "config.json", config(), 0o644)
         _write(self.startup / "sitecustomize.py", Path(sdk_startup.__file__).read_text(encoding="utf-8"), 0o644)

@@ -23,4 +23,4 @@ def warn(warnings: tuple[str, ...]) -> None:
 
 def print_json(data: object) -> None:
     """Print one JSON object on stdout."""
-    typer.echo(json.dumps(hide_in(data), indent=2, default=str))
+    typer.echo(json.dumps(hide_in(data), indent=2, default=lambda value: hide(str(value))))

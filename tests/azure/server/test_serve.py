@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import socket
 import stat
 import subprocess
@@ -15,6 +17,8 @@ import psutil
 import pytest
 from served import HOME, Server
 
+from batchtwin.azure.connection import Connection, NoServerError
+from batchtwin.azure.web import access_token
 from support import COMMAND, DEADLINE, Finished, Project, batchtwin, wait_for
 
 WAITING = """
@@ -266,3 +270,19 @@ def test_a_shell_outlives_the_server(start: Callable[..., Server]) -> None:
     server.start()
     assert server.connection.variables() == before
     assert env(server, "--check").code == 0
+
+
+def test_the_server_of_another_workspace_is_not_taken_for_it(start: Callable[..., Server], tmp_path: Path) -> None:
+    """A later server has the port of an earlier one; or the workspace is a copy."""
+    server = start()
+    other = tmp_path / "other"
+    Server(other).stop()
+    noted = other / "serve/server.json"
+    own = json.loads(noted.read_text())
+    noted.write_text(json.dumps({**own, "http_port": server.connection.http_port}))
+    copy = shutil.copytree(server.folder, tmp_path / "copy")
+    for workspace in (other, copy):
+        with pytest.raises(NoServerError):
+            access_token(workspace, "anything")
+    ports, moved = server.connection.http_port, server.folder.rename(tmp_path / "moved")
+    assert Connection.read(moved).http_port == ports
