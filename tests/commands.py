@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO
 
@@ -58,6 +59,7 @@ LIMITS = (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE, resource.RLIMIT_AS)
 ANSWER = 100
 # Variables that Python reads before the first line of a program: a forked process cannot follow them.
 EARLY = ("PYTHON", "LC_", "LANG", "LD_", "COV")
+PATH = "PYTHONPATH"
 
 
 def inherited(env: Mapping[str, str]) -> object:
@@ -65,8 +67,32 @@ def inherited(env: Mapping[str, str]) -> object:
     limits = [
         resource.getrlimit(limit) for limit in (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE, resource.RLIMIT_AS)
     ]
-    early = sorted((name, value) for name, value in env.items() if name.startswith(EARLY))
+    early = sorted((name, value) for name, value in env.items() if name.startswith(EARLY) and name != PATH)
     return os.getresuid(), os.getresgid(), os.sched_getaffinity(0), limits, early
+
+
+def places_of(env: Mapping[str, str]) -> list[str]:
+    """The folders that Python searches first."""
+    return [place for place in env.get(PATH, "").split(os.pathsep) if place]
+
+
+def can_follow(places: Sequence[str], known: Sequence[str]) -> bool:
+    """Whether a forked process can search `places`: they are `known`, after folders of modules that nobody has yet."""
+    new = places[: len(places) - len(known)]
+    if [*new, *known] != [*places] or not all(map(os.path.isabs, new)):
+        return False
+    files = (file for place in new if os.path.isdir(place) for file in os.listdir(place))
+    return all(map(is_unknown, {file.partition(".")[0] for file in files}))
+
+
+def is_unknown(name: str) -> bool:
+    """Whether no process can have imported a module of this name without those folders."""
+    if not name.isidentifier():
+        return True
+    try:
+        return name not in {"sitecustomize", "usercustomize"} and find_spec(name) is None
+    except ValueError:  # of a module that was not found in the usual way
+        return False
 
 
 @dataclass
@@ -76,6 +102,7 @@ class CommandServer:
     imports: Sequence[str] = IMPORTS
     env: Mapping[str, str] = field(default_factory=dict)
     inherited: object = field(default_factory=lambda: inherited(os.environ))
+    places: Sequence[str] = field(default_factory=lambda: places_of(os.environ))
 
     def __post_init__(self) -> None:
         # Packets, so that a request is one, with its descriptors.
@@ -161,7 +188,7 @@ def run(words: list[str], cwd: Path, env: Mapping[str, str], seconds: float) -> 
     if not _servers:
         _servers.append(CommandServer())
     [server] = _servers
-    if inherited(env) == server.inherited:
+    if inherited(env) == server.inherited and can_follow(places_of(env), server.places):
         return server.run(words, cwd, env, seconds)
     command = [str(COMMAND), *words]
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=seconds, check=False)

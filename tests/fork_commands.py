@@ -98,9 +98,12 @@ def main(control: int, modules: Iterable[str]) -> None:
         return
     signal.signal(signal.SIGINT, interrupt)
     os.chdir(request["cwd"])
+    known = os.environ.get("PYTHONPATH", "")
     os.environ.clear()
     os.environ.update(request["env"])
     sys.path[0] = os.path.dirname(request["program"])
+    new = os.environ.get("PYTHONPATH", "").removesuffix(known)
+    sys.path[1:1] = [place for place in new.split(os.pathsep) if place]
     sys.argv = [request["program"], *request["words"]]
     try:
         runpy.run_path(request["program"], run_name="__main__")

@@ -57,8 +57,9 @@ def new_store(path: Path) -> str:
     return f"sqlite:///{path}"
 
 
-def has_metrics(path: Path, names: Iterable[str]) -> bool:
-    """Whether some run of a database has points of these metrics: asked often, while the run is written."""
+def has_metrics(path: Path, names: Iterable[str], is_ended: bool = False) -> bool:
+    """Whether the runs of a database have points of these metrics, and an end: asked often, while they are written."""
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-        rows = connection.execute("SELECT key FROM latest_metrics").fetchall()
-    return {*names} <= {key for (key,) in rows}
+        metrics = connection.execute("SELECT key FROM latest_metrics").fetchall()
+        running = connection.execute("SELECT 1 FROM runs WHERE status = 'RUNNING'").fetchone()
+    return {*names} <= {key for (key,) in metrics} and not (is_ended and running)

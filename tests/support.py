@@ -85,15 +85,18 @@ def warm() -> dict[str, str]:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    """Look every few milliseconds until `condition` holds: what is waited for needs the CPU.
+    """Look every few milliseconds, less often the longer it takes, until `condition` holds.
+
+    What is waited for needs the CPU.
 
     Raises:
         AssertionError: it does not, for too long.
     """
-    deadline = time.monotonic() + DEADLINE
+    began = time.monotonic()
     while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.005)
+        waited = time.monotonic() - began
+        assert waited < DEADLINE, "waited too long"
+        time.sleep(min(max(0.005, waited / 50), 0.03))
 
 
 def wait_until_over(pid: int) -> None:

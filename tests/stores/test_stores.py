@@ -11,7 +11,7 @@ import pytest
 from batchtwin.extras import install_command
 from bucket import BUCKET, Bucket
 from ray_cluster import blind, running
-from support import ROOT, Finished, Project, batchtwin
+from support import ROOT, Finished, Project, batchtwin, warm
 
 SCRIPT = """
     import os, pathlib
@@ -278,8 +278,8 @@ def test_the_heart_model_over_urls_gives_the_bytes_of_files(bucket: Bucket, hear
     words: list[str | Path] = [ROOT / "deployment-simple/deployment.yml", "--model", heart_model, "--workers", "2"]
     for path in (ROOT / "data").glob("*.csv"):
         bucket.put(f"data/{path.name}", path.read_bytes())
-    here = batchtwin("score", *words, "--input", ROOT / "data", "--output", tmp_path / "here")
-    there = batchtwin("score", *words, "--input", bucket.at("data"), "--output", tmp_path / "there")
+    here = batchtwin("score", *words, "--input", ROOT / "data", "--output", tmp_path / "here", env=warm())
+    there = batchtwin("score", *words, "--input", bucket.at("data"), "--output", tmp_path / "there", env=warm())
     assert (here.code, there.code) == (0, 0), there.err
     assert there.predictions == here.predictions
 

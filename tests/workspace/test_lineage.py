@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from mlflow_runs import new_store
 from workspace.conftest import Rehearsal
 
 from batchtwin.deployment.model import read_model
@@ -20,7 +19,8 @@ from batchtwin.workspace.entities import JobRecord, JobStatus
 from batchtwin.workspace.errors import InvalidError
 from batchtwin.workspace.run_artifacts import parse_run_path
 from batchtwin.workspace.workspace import Workspace
-from support import Finished, batchtwin, wait_for
+from commands import run_code
+from support import DEADLINE, Finished, batchtwin, wait_for
 
 RUN = "a" * 32
 # A training in the store of the workspace: a run that logs a model, which is saved beside it too. One copy names the
@@ -63,20 +63,12 @@ print(json.dumps({
 """
 
 
-def python(code: str, *arguments: str | Path) -> str:
-    """Run a program in a fresh process; return what it printed."""
-    words = [sys.executable, "-W", "ignore", "-c", code, *map(str, arguments)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def links(rehearsal: Rehearsal, job: JobRecord, model: str) -> dict[str, Any]:
     """What MLflow says of the run of a job, and of the versions of its model."""
     jobs = rehearsal.workspace.jobs
     wait_for(lambda: jobs.get(job.name).mlflow_run_id is not None)
     run = str(jobs.get(job.name).mlflow_run_id)
-    shown: dict[str, Any] = json.loads(python(LINKS, jobs.mlflow_uri(), run, model))
+    shown: dict[str, Any] = json.loads(run_code(LINKS, [jobs.mlflow_uri(), run, model], Path.cwd(), DEADLINE))
     return shown
 
 
@@ -97,7 +89,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
     folder = tmp_path_factory.mktemp("trained")
     with Workspace.open(str(folder / "place")) as workspace:
         models = folder / "names", folder / "named"
-        printed = python(TRAIN, workspace.jobs.mlflow_uri(), workspace.root / "mlartifacts/training", *models)
+        uri = new_store(workspace.root / "mlflow.db")
+        words = [uri, str(workspace.root / "mlartifacts/training"), *map(str, models)]
+        printed = run_code(TRAIN, words, folder, DEADLINE)
         run, logged = printed.split()
         yield Trained(workspace, run, logged, *models)
 
@@ -143,21 +137,29 @@ def register(trained: Trained, address: str) -> Finished:
     return batchtwin(*words, env={"BATCHTWIN_WORKSPACE": str(trained.workspace.root)})
 
 
-@pytest.mark.parametrize("form", ["runs:/{}/model", "azureml://jobs/{}/outputs/artifacts/paths/model"])
-def test_a_model_is_registered_from_the_run_that_logged_it(trained: Trained, form: str) -> None:
-    done = register(trained, form.format(trained.run))
+def test_two_addresses_name_the_same_artifact_of_a_run() -> None:
+    addresses = f"runs:/{RUN}/model", f"azureml://jobs/{RUN}/outputs/artifacts/paths/model"
+    assert [parse_run_path(address) for address in addresses] == [(RUN, "model")] * 2
+
+
+def test_a_model_is_registered_from_the_run_that_logged_it(trained: Trained) -> None:
+    done = register(trained, f"azureml://jobs/{trained.run}/outputs/artifacts/paths/model")
     assert (done.code, done.err) == (0, "")
     shown = json.loads(done.out)
     assert shown["job_name"] == trained.run and read_model(Path(shown["path"])).run == trained.run
 
 
-@pytest.mark.parametrize(
-    ("form", "said"),
-    [("runs:/{}/none", "has no such artifact"), (f"runs:/{RUN}/model", f"no run {RUN}")],
-)
-def test_what_no_run_logged_is_told_in_a_line(trained: Trained, form: str, said: str) -> None:
-    done = register(trained, form.format(trained.run))
-    assert (done.code, said in done.err, done.err.count("\n")) == (1, True, 1), done.err
+def test_what_no_run_logged_is_told_in_a_line(trained: Trained) -> None:
+    done = register(trained, f"runs:/{trained.run}/none")
+    assert (done.code, "has no such artifact" in done.err, done.err.count("\n")) == (1, True, 1), done.err
+
+
+def test_a_run_that_is_not_there_is_named(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fetches artifacts says so, in a line."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", trained.workspace.jobs.mlflow_uri())
+    code = "import sys; from batchtwin.workspace import run_artifacts; print(run_artifacts.main(*sys.argv[1:]))"
+    text = run_code(code, [RUN, "model", tmp_path], tmp_path, DEADLINE)
+    assert (text.startswith(f"no run {RUN}: "), text.count("\n")) == (True, 1), text
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from mlflow_runs import has_metrics, new_store
 
 from batchtwin.engine.ledger import Entry, Ledger
 from batchtwin.engine.tracking import curves
@@ -122,14 +123,15 @@ def test_what_a_script_logs_is_in_the_run_of_its_job(
     script = LOGGING.replace("THERE", str(go))
     rehearsal.deploy(script=script, files=2, mini_batch_size=1, max_concurrency_per_instance=2)
     workspace = rehearsal.workspace
+    new_store(workspace.root / "mlflow.db")
     job = rehearsal.invoke()
     wait_for(lambda: workspace.jobs.get(job.name).mlflow_run_id is not None)
-    wait_for(lambda: "files_seen" in show(workspace).get(job.name, {}).get("metrics", {}))
+    wait_for(lambda: has_metrics(workspace.root / "mlflow.db", ["files_seen"]))
     running = show(workspace)[job.name]
     assert (running["status"], running["params"]["model_kind"]) == ("RUNNING", "echo")
     go.touch()
     rehearsal.end(job)
-    wait_for(lambda: show(workspace)[job.name]["status"] != "RUNNING")
+    wait_for(lambda: has_metrics(workspace.root / "mlflow.db", ["files_seen", "rows"], is_ended=True))
     runs = show(workspace)
     assert list(runs) == [job.name]
     ended = runs[job.name]

@@ -324,8 +324,10 @@ print(json.dumps([result.status, result.exit_code]))
 
 @pytest.mark.parametrize("when", ["close", "note"])
 def test_ctrl_c_before_whole_files_are_scored_cancels(
-    tmp_path: Path, table: pd.DataFrame, not_row_wise: Path, when: str
+    tmp_path: Path, table: pd.DataFrame, not_row_wise: Path, when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name, value in warm().items():
+        monkeypatch.setenv(name, value)
     project = Project(tmp_path / "project", model=not_row_wise)
     table.to_csv(project.inputs / "a.csv", index=False)
     (project.folder / "caller.py").write_text(INTERRUPTED)
