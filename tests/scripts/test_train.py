@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from mlflow_runs import new_store, shown
 
 from commands import run_code, run_program
 
@@ -271,11 +272,13 @@ def test_model_and_run_name_each_other(trained: Training) -> None:
 
 
 def test_a_tracking_uri_of_the_user_is_taken(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{old}/own.db")
+    uri = new_store(old / "own.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     shutil.rmtree(old / "model")
     done = run_training(old, *SHORT)
     assert (done.returncode, done.stderr) == (0, "") and "own.db" in done.stdout
-    assert not (old / ".batchtwin").exists() and (old / "own.db").exists()
+    assert not (old / ".batchtwin").exists()
+    assert [run["status"] for run in shown(uri, old)] == ["FINISHED"]
 
 
 def test_training_with_other_data_replaces_the_model(trained: Training, tmp_path: Path) -> None:
