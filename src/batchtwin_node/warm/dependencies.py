@@ -91,8 +91,9 @@ class Dependencies:
             folder = os.path.join(code, "")
             self._opened = {path for path in self._opened if not (path.startswith(folder) and path.endswith(".py"))}
         mapped = list(_mapped())
-        paths = {*self._opened, *_of_modules(), *_of_python(), *_of_folder(model)}
-        self._files = Files(paths.union(mapping.path for mapping in mapped if mapping.path.startswith("/")))
+        paths = {*self._opened, *_of_modules(), *_of_python()}
+        paths.update(mapping.path for mapping in mapped if mapping.path.startswith("/"))
+        self._files = Files(paths, compared=_of_folder(model))
         changed = self._files.changed_since(self._since - SLACK_NS)
         if changed:
             return f"{changed} changed meanwhile"

@@ -1,15 +1,21 @@
 """Files and folders as they were at one moment, and whether they still are.
 
-A file is known by device, inode, size and time of its last change. What shows the state of the machine is no file:
-devices, pipes, sockets, and what the kernel makes up (/proc, /sys). That is told by what they are, not by their names.
+A file is known by device, inode, size, and the time of its last change. One that is written in place and gets its time
+back (`cp -p`, `rsync --inplace --times`) has all of them as before; but the kernel notes the time of the last change of
+its inode (ctime), which nobody can set. That is no proof of another content: every job makes hard links to its model's
+files, and uv to the files of an environment. So a ctime that has moved is a reason to look closer.
+
+What shows the state of the machine is no file: devices, pipes, sockets, and what the kernel makes up (/proc, /sys).
+That is told by what they are, not by their names.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterable
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 # File systems whose files the kernel, or a program in its place, makes up as they are read.
 MADE_UP = frozenset(
@@ -18,17 +24,20 @@ MADE_UP = frozenset(
 )
 
 
-class Identity(NamedTuple):
-    """What a file or folder is known by; the size of a folder is 0."""
+# Of files whose content is compared, so many bytes are read together: all, or pieces of equal distance of large ones.
+MOST_BYTES, PIECE, SMALL = 1 << 26, 1 << 16, 1 << 20
+
+
+class Stamp(NamedTuple):
+    """What one look at a file or folder tells: `changed` is its ctime, `links` the number of its names."""
 
     device: int
     inode: int
     size: int
     modified: int
+    changed: int
+    links: int
     is_folder: bool
-
-
-Stamp = Optional[Identity]
 
 
 def made_up_devices() -> frozenset[int]:
@@ -52,33 +61,80 @@ def _look(path: str) -> os.stat_result | None:
         return None
 
 
-def _stamp(about: os.stat_result | None) -> Stamp:
-    if about is None:
-        return None
-    is_folder = stat.S_ISDIR(about.st_mode)
-    return Identity(about.st_dev, about.st_ino, 0 if is_folder else about.st_size, about.st_mtime_ns, is_folder)
+def _stamp(about: os.stat_result | None) -> Stamp | None:
+    return about and Stamp(*_facts(about), about.st_nlink, stat.S_ISDIR(about.st_mode))
+
+
+def _facts(about: os.stat_result) -> tuple[int, int, int, int, int]:
+    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
+
+
+def digest(path: str, step: int) -> bytes:
+    """Return a hash of a file's content: of pieces at multiples of `step`, and of the last; nothing if it cannot be."""
+    total = hashlib.sha256()
+    try:
+        with open(path, "rb", buffering=0) as stream:
+            last = max(0, os.fstat(stream.fileno()).st_size - PIECE)
+            for start in (*range(0, last, step), last):
+                total.update(os.pread(stream.fileno(), PIECE, start))
+    except OSError:
+        return b""
+    return total.digest()
 
 
 class Files:
-    """What is known of these paths; one that leads nowhere has to lead nowhere later too."""
+    """What is known of these paths; one that leads nowhere has to lead nowhere later too.
 
-    def __init__(self, paths: Iterable[str]) -> None:
+    Of the files of `compared`, the content is compared when their ctime has moved. Of others a moved ctime is a change,
+    unless the number of links to the file has changed too.
+    """
+
+    def __init__(self, paths: Iterable[str], compared: Iterable[str] = ()) -> None:
         made_up = made_up_devices()
-        self._known: dict[str, Stamp] = {}
-        for path in sorted(paths):
+        compared = set(compared)
+        self._known: dict[str, Stamp | None] = {}
+        for path in sorted(compared.union(paths)):
             about = _look(path)
-            if about is None or (
-                about.st_dev not in made_up and stat.S_IFMT(about.st_mode) in (stat.S_IFREG, stat.S_IFDIR)
-            ):
+            kind = about and stat.S_IFMT(about.st_mode)
+            if about is None or (kind in (stat.S_IFREG, stat.S_IFDIR) and about.st_dev not in made_up):
                 self._known[path] = _stamp(about)
+        files = {path: known for path, known in self._known.items() if known and not known.is_folder}
+        contents = {known[:2]: (path, known.size) for path, known in files.items() if path in compared}
+        large = sum(size for _, size in contents.values() if size > SMALL)
+        self._step = PIECE * max(large, MOST_BYTES) // MOST_BYTES
+        self._contents = {place: self._digest(path, size) for place, (path, size) in contents.items()}
+
+    def _digest(self, path: str, size: int) -> bytes:
+        return digest(path, self._step if size > SMALL else PIECE)
 
     def changed_since(self, moment: int) -> str:
         """Return the first file that had changed after a moment, in nanoseconds; nothing if none had."""
-        late = (
-            path for path, known in self._known.items() if known and not known.is_folder and known.modified > moment
-        )
-        return next(late, "")
+        for path, known in self._known.items():
+            if known and not known.is_folder:
+                last = known.modified if known[:2] in self._contents else max(known.modified, known.changed)
+                if last > moment:
+                    return path
+        return ""
 
     def changed(self) -> str:
         """Return the first file or folder that is not what it was; nothing if all are."""
-        return next((path for path, known in self._known.items() if _stamp(_look(path)) != known), "")
+        for path, known in self._known.items():
+            about = _look(path)
+            if about is None or known is None:
+                if about is not None or known is not None:
+                    return path
+            elif known[:5] != _facts(about):
+                now = _stamp(about)
+                if now is None or not self._is_same(path, known, now):
+                    return path
+                self._known[path] = now
+        return ""
+
+    def _is_same(self, path: str, known: Stamp, now: Stamp) -> bool:
+        """Whether a file is the same although its ctime may have moved."""
+        if known[:4] != now[:4] or known.is_folder or now.is_folder:
+            return False
+        content = self._contents.get(now[:2])
+        if content is None:
+            return now.links != known.links
+        return content != b"" and content == self._digest(path, now.size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -186,3 +187,38 @@ def test_variables_of_a_terminal_do_not_matter(warm: Warm) -> None:
     warm.keep()
     done = warm.score(env={"TERM": "dumb", "SSH_TTY": "/dev/pts/77", "TMUX_PANE": "%7", "COLUMNS": "77"})
     assert (why_cold(done), how(done)) == ("", WARM)
+
+
+def write_in_place(path: Path, data: bytes) -> None:
+    """As `cp -p` and `rsync --inplace --times` do: size, time and inode stay."""
+    before = path.stat()
+    with path.open("r+b") as stream:
+        stream.write(data)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+
+
+def test_a_module_that_is_written_in_place_is_noticed(warm: Warm) -> None:
+    warm.keep()
+    write_in_place(warm.helper, b"VALUE = 7\n")
+    shutil.rmtree(warm.helper.parent / "__pycache__", ignore_errors=True)
+    done = warm.score()
+    assert (how(done), done.predictions.splitlines()[0]) == (COLD, "00.txt 7")
+
+
+def test_a_model_that_is_written_in_place_is_noticed(warm: Warm, heart_model: Path) -> None:
+    """Each job makes links to its files, which is no change."""
+    model = warm.project.folder / "heart"
+    shutil.copytree(heart_model, model)
+    warm.project.script, warm.project.model = None, model
+    for path in warm.project.inputs.iterdir():
+        path.unlink()
+    shutil.copy(heart_model.parent / "data/heart-unlabeled-0.csv", warm.project.inputs)
+    warm.score()
+    wait_for(lambda: len(warm_servers()) == 2)
+    for name in ("job", "job", "other"):
+        done = warm.score("--output", warm.project.folder / name)
+        assert (why_cold(done), how(done)) == ("", WARM)
+    text = (model / "requirements.txt").read_bytes()
+    write_in_place(model / "requirements.txt", b"#" * len(text))
+    assert "requirements.txt has changed" in why_cold(warm.score())
