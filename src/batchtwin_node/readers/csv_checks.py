@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import re
-from collections.abc import Sequence
 from decimal import Decimal
 from io import BytesIO
-from itertools import islice
 from typing import IO, TYPE_CHECKING
 
 from batchtwin_node.readers.bad_file import BadFileError, shown
@@ -18,19 +15,31 @@ from batchtwin_node.readers.signature import ANY, Column, Columns
 if TYPE_CHECKING:
     import pandas as pd
 
-SMALL = 1 << 20
+BLOCK = 1 << 18
 # A file is tall beyond so many bytes for each column.
 BYTES_PER_COLUMN = 4096
 # From here on a double holds some whole numbers only; smaller ones are exact.
 INEXACT = 2**53
 BOOLEAN = re.compile("|".join(sorted(BOOLEANS)).encode())
+LONGEST_BOOLEAN = max(map(len, BOOLEANS))
+# Each boolean has one of them, numbers have none.
+LETTERS = (b"u", b"U", b"l", b"L")
 
 
 def may_hold_booleans(path: str) -> bool:
-    """A quick no for small files; looking through a large one would cost more than what it saves."""
-    with open(path, "rb") as stream:
-        start = stream.read(SMALL + 1)
-    return len(start) > SMALL or BOOLEAN.search(start) is not None
+    """Whether a file has the text of a boolean anywhere. Most have none of its letters, which is seen at once."""
+    block, end = bytearray(BLOCK), 0
+    with open(path, "rb", buffering=0) as stream:
+        while True:
+            count = stream.readinto(memoryview(block)[end:])
+            if not count:
+                return False
+            end += count
+            if any(block.find(letter, 0, end) >= 0 for letter in LETTERS) and BOOLEAN.search(block, 0, end):
+                return True
+            kept = min(end, LONGEST_BOOLEAN - 1)
+            block[:kept] = block[end - kept : end]
+            end = kept
 
 
 def without_empty_booleans(path: str, frame: pd.DataFrame, columns: Columns) -> Columns:
@@ -55,56 +64,47 @@ def _is_dropped_if_empty(column: Column) -> bool:
     return (column.type == "boolean" or (column.type == ANY and not column.required)) and not column.nullable
 
 
-def refuse_booleans_as_numbers(path: str, names: Sequence[str], frame: pd.DataFrame, columns: Columns) -> None:
-    """pandas reads a column of nothing but True and False as numbers, if numbers are asked for.
+def refuse_booleans_as_numbers(path: str, frame: pd.DataFrame, columns: Columns) -> None:
+    """pandas reads True and False as numbers, if numbers are asked for and a whole block of a column is such.
 
-    MLflow does so only for doubles, some of them missing. `names`: all columns of the file.
+    MLflow does so only for doubles, some of them missing, the others all booleans.
 
     Raises:
         BadFileError: naming the first boolean.
     """
-    import pandas as pd
-
-    texts = dict(zip(names, _record(path, 0)))
-    missing = dict(zip(frame.columns, pd.isna(frame.iloc[:1].to_numpy())[0]))
-    later: dict[int, list[Column]] = {}
-    for column in columns:
-        if (
-            column.type not in NUMBERS
-            or column.nullable
-            or not (missing[column.name] or texts.get(column.name) in BOOLEANS)
-        ):
-            continue
-        if column.type == "double" and frame[column.name].hasnans:
-            continue
-        row = _first_truth(frame[column.name])
-        if row is not None:
-            later.setdefault(row, []).append(column)
-    for row in sorted(later):
-        texts = dict(zip(names, _record(path, row)))
-        for column in later[row]:
-            if texts.get(column.name) in BOOLEANS:
-                raise _bad_value(path, column.name, column.type, row, texts[column.name])
-
-
-def _first_truth(values: pd.Series[float]) -> int | None:
-    """Return the row of the first value, if it may be a boolean; None if there is none."""
     import numpy as np
 
-    rows = np.flatnonzero(values.notna())[:1]
-    return int(rows[0]) if rows.size and values.iloc[rows[0]] in (0, 1) else None
+    from batchtwin_node.readers.csv_file import text_chunks
+
+    suspects = _columns_with_truths(frame, columns)
+    mixed = {column.name for column in suspects if column.type == "double" and frame[column.name].hasnans}
+    first: dict[str, tuple[int, str]] = {}
+    has_others: set[str] = set()
+    start = 0
+    if suspects:
+        with text_chunks(path, suspects, missing=True) as chunks:
+            for texts in chunks:
+                is_boolean = texts.isin(list(BOOLEANS)).to_numpy()
+                for at in np.flatnonzero(is_boolean.any(axis=0)).tolist():
+                    row = int(is_boolean[:, at].argmax())
+                    first.setdefault(texts.columns[at], (start + row, str(texts.iloc[row, at])))
+                if mixed:
+                    has_others.update(texts.columns[(~is_boolean & texts.notna().to_numpy()).any(axis=0)])
+                if any(name not in mixed or name in has_others for name in first):
+                    break
+                start += len(texts)
+    refused = [column for column in suspects if column.name in first and column.name not in mixed - has_others]
+    if refused:
+        column = min(refused, key=lambda each: first[each.name][0])
+        raise _bad_value(path, column.name, column.type, *first[column.name])
 
 
-def _record(path: str, row: int) -> Sequence[str]:
-    """Return the texts of a record; as pandas sees them where the csv module gives up."""
-    import pandas as pd
-
-    from batchtwin_node.readers.csv_locate import records
-
-    try:
-        return next(islice(records(path), row + 1, None)).texts
-    except (csv.Error, StopIteration):
-        return list(pd.read_csv(path, index_col=False, nrows=row + 1, dtype=str).iloc[row])
+def _columns_with_truths(frame: pd.DataFrame, columns: Columns) -> Columns:
+    """Return the columns of numbers with a value that True or False is read as."""
+    numbers = [column for column in columns if column.type in NUMBERS and not column.nullable]
+    values = frame[[column.name for column in numbers]]
+    has_truth = ((values == 0) | (values == 1)).any()
+    return tuple(column for column, has in zip(numbers, has_truth.tolist()) if has)
 
 
 def _bad_value(path: str, name: str, kind: str, row: int, value: str | None) -> BadFileError:

@@ -277,7 +277,7 @@ def _read_typed(path: str, names: Sequence[str], columns: Columns) -> pd.DataFra
         frame = typed(path, columns, names)
     kept = without_empty_booleans(path, frame, columns)
     if not frame.empty and may_hold_booleans(path):
-        refuse_booleans_as_numbers(path, names, frame, kept)
+        refuse_booleans_as_numbers(path, frame, kept)
     return frame if kept == columns else frame[[column.name for column in kept]]
 
 

@@ -160,7 +160,8 @@ def _first_wrong(path: str, columns: Columns) -> tuple[Column, int, str | None] 
                 except refusals():
                     return _in_chunk(texts.get_chunk(), columns, start)
                 chunk = texts.get_chunk()
-                if may_be_rounded(frame, columns) and (found := _in_chunk(chunk, columns, start)):
+                doubtful = may_be_rounded(frame, columns) or _any_boolean(_numbers(chunk, columns))
+                if doubtful and (found := _in_chunk(chunk, columns, start)):
                     return found
                 start += len(chunk)
     except refusals():
@@ -211,8 +212,7 @@ def _parses(texts: pd.Series[str], column: Column, low: int, high: int) -> bool:
 
 def _all_parse(texts: pd.DataFrame, columns: Columns) -> bool:
     """Ask the very parser that refused the file."""
-    numbers = [column.name for column in columns if column.type in NUMBERS]
-    if _any_boolean(texts if len(numbers) == len(columns) else texts[numbers]):
+    if _any_boolean(_numbers(texts, columns)):
         return False
     try:
         with strictly():
@@ -220,6 +220,11 @@ def _all_parse(texts: pd.DataFrame, columns: Columns) -> bool:
     except refusals():
         return False
     return True
+
+
+def _numbers(texts: pd.DataFrame, columns: Columns) -> pd.DataFrame:
+    names = [column.name for column in columns if column.type in NUMBERS]
+    return texts if len(names) == len(texts.columns) else texts[names]
 
 
 def _is_missing(text: str) -> bool:

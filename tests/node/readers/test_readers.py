@@ -24,6 +24,7 @@ from batchtwin_node.driver import prefetch
 from batchtwin_node.readers import csv_file, endings, read
 from batchtwin_node.readers.arrow import has_arrow
 from batchtwin_node.readers.bad_file import BadFileError
+from batchtwin_node.readers.csv_checks import BLOCK, may_hold_booleans
 from batchtwin_node.readers.csv_locate import line_of
 from batchtwin_node.readers.signature import Column, Signature, Tensor
 
@@ -219,6 +220,37 @@ def test_first_row_counts_among_wrong_values(csv: Write) -> None:
 def test_line_behind_blank_lines_and_quoted_newlines(csv: Write, content: str, line: int | None) -> None:
     error = bad(csv(content), asked(("s", "string"), ("x", "long")))
     assert (error.bad_file.row, error.bad_file.line, error.bad_file.value) == (1, line, "oops")
+
+
+def deep(column: str, count: int, then: str) -> str:
+    """A column of many numbers and then of others: pandas reads it in blocks, each by itself."""
+    return f"n,{column}\n" + "1,2\n" * count + f"1,{then}\n" * 50_000
+
+
+@pytest.mark.parametrize("kind", ["long", "integer", "double", "float"])
+@pytest.mark.parametrize("count", [524_288, 600_000])
+def test_booleans_deep_in_a_column_of_numbers(csv: Write, kind: str, count: int) -> None:
+    """pandas takes a block of nothing but True for numbers, wherever it begins."""
+    error = bad(csv(deep("x", count, "True")), asked(("n", "long"), ("x", kind)))
+    assert (error.bad_file.column, error.bad_file.row, error.bad_file.value) == ("x", count, "True")
+
+
+def test_booleans_and_numbers_in_a_column_with_missing_values(csv: Write) -> None:
+    signature = asked(("n", "long"), ("x", "double"))
+    whole = data(csv("n,x\n1,\n" + "1,false\n" * 600_000), signature)["x"]
+    assert whole.sum() == 0 and whole.isna().sum() == 1, "MLflow takes such a column"
+    error = bad(csv("n,x\n1,\n" + deep("x", 524_287, "false").partition("\n")[2]), signature)
+    assert (error.bad_file.row, error.bad_file.value) == (524_288, "false")
+
+
+@pytest.mark.parametrize("before", [0, 1, 2, 3, 4, 5, 6])
+def test_the_text_of_a_boolean_is_found_wherever_it_lies(tmp_path: Path, before: int) -> None:
+    """Also where a block of the look ends."""
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"1" * (BLOCK - before) + b"FALSE" + b"1" * 10)
+    assert may_hold_booleans(str(path))
+    path.write_bytes(b"1" * (BLOCK - before) + b"FALS" + b"1" * BLOCK)
+    assert not may_hold_booleans(str(path))
 
 
 def test_quoted_blanks_are_a_record(csv: Write) -> None:
