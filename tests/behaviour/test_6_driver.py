@@ -166,7 +166,8 @@ def test_extra_columns(added: Finished) -> None:
 
 
 @pytest.mark.ours(
-    "6", "A whole number of 2^53 or more that is written as a float is never rounded: it is exact, or refused with its row."
+    "6",
+    "A whole number of 2^53 or more that is written as a float is never rounded: it is exact, or refused with its row.",
 )
 @pytest.mark.parametrize("value", ["9007199254740992.5", "-9223372036854775809.0", "1e19"])
 def test_large_whole_numbers(score: Score, value: str) -> None:
