@@ -15,7 +15,8 @@ NOTHING_SUCCEEDED = (
     "There is no succeeded mini batch item returned from run(). "
     "Please check 'response: run()' in https://aka.ms/batch-inference-documentation"
 )
-AT_ONCE = frozenset({"bad_file", "write", "script", "not_in_parts"})
+# A failure of these kinds ends the job; `protocol.py` lists all kinds.
+FATAL = frozenset({"bad_file", "write", "script", "not_in_parts"})
 
 
 class Status(StrEnum):
@@ -127,7 +128,7 @@ class Job:
         if isinstance(event, Outcome):
             return self._on_outcome(event)
         self.first_failure = self.first_failure or event
-        if event.kind in AT_ONCE:
+        if event.kind in FATAL:
             self.fatal = event
             return self._end(Status.FAILED, event.message)
         if event.mini_batch is None:
