@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -68,15 +69,18 @@ class Child:
         Raises:
             TimeoutError: it lives longer than `seconds`.
         """
-        until, pause = time.monotonic() + seconds, 0.0005
+        until, pause, is_told = time.monotonic() + seconds, 0.0005, True
         while True:
             code = self.poll()
             if code is not None:
                 return code
-            if time.monotonic() >= until:
+            left = until - time.monotonic()
+            if left <= 0:
                 raise TimeoutError(f"process {self.pid} lives on")
-            time.sleep(pause)
-            pause = min(pause * 2, 0.02)
+            is_told = is_told and _wait_until_ended(self.pid, left)
+            if not is_told:
+                time.sleep(pause)
+                pause = min(pause * 2, 0.02)
 
     def kill(self) -> None:
         """Kill it, and wait for its end."""
@@ -86,6 +90,24 @@ class Child:
             except ProcessLookupError:
                 pass
             self.wait(60.0)
+
+
+def _wait_until_ended(pid: int, seconds: float) -> bool:
+    """Wait until a child ends, at most so long; return False at once where the system does not tell.
+
+    Looking again and again instead would notice the end some milliseconds late, and a job waits for several ends.
+    """
+    try:
+        descriptor = os.pidfd_open(pid)  # type: ignore[attr-defined,unused-ignore]
+    except (AttributeError, OSError):  # Python 3.8, another system, or an old Linux
+        return False
+    try:
+        ended = select.poll()
+        ended.register(descriptor, select.POLLIN)
+        ended.poll(seconds * 1000)
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def _is_child(pid: int) -> bool:

@@ -124,6 +124,8 @@ class Node:
         self._pool = WorkerPool(context.workers, context.timeout, launch, forkserver, self._selector, prefetcher)
 
     def _close(self, in_order: bool) -> None:
+        if self._forkserver is not None:
+            self._forkserver.leave()  # it and the workers end at the same time
         if self._pool is not None:
             self._pool.close(in_order)
         if self._forkserver is not None:

@@ -357,6 +357,19 @@ def test_importing_is_light(in_process: InProcess) -> None:
     assert heavy == [0, []]
 
 
+def test_what_runs_a_job_is_imported_while_its_node_starts(in_process: InProcess) -> None:
+    """Nor does `plan` need it."""
+    early = in_process(
+        """
+        import json, sys
+        import batchtwin.api.jobs, batchtwin.api.plans, batchtwin.engine.backends.choice, batchtwin.engine.preview
+        late = ("batchtwin.engine.run", "batchtwin.engine.new_job", "batchtwin.engine.report", "jinja2")
+        print(json.dumps([name for name in late if name in sys.modules]))
+        """
+    )
+    assert early == []
+
+
 def test_the_stable_names_are_documented() -> None:
     for name in batchtwin.__all__:
         assert inspect.getdoc(getattr(batchtwin, name)), name

@@ -23,8 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from batchtwin import safe_open
 from batchtwin.api.losses import refuse_missing_in_csv, refuse_no_text
 from batchtwin.engine.ledger import Ledger
-from batchtwin.engine.new_job import claim_folder
-from batchtwin.engine.output.folder import NAMED_INPUTS, OutputFolder
+from batchtwin.engine.output.folder import NAMED_INPUTS, OutputFolder, claim_folder
 from batchtwin.engine.prepare import Request, Resolved, fresh_folder
 from batchtwin.errors import BatchTwinError, InputError, OutputError
 from batchtwin.inputs.location import is_url, parse_location

@@ -14,7 +14,7 @@ from batchtwin.api.registered import registered
 from batchtwin.api.result import Result
 from batchtwin.api.watch import Watch, watch_for
 from batchtwin.engine.output.remote import work_folder
-from batchtwin.engine.prepare import Request, place_request, resolve
+from batchtwin.engine.prepare import Request, place_request, prepare, resolve
 from batchtwin.engine.progress import Progress
 from batchtwin.inputs.location import parse_location
 from batchtwin.interrupts import Interrupts, of_a_caller, of_a_command
@@ -55,8 +55,6 @@ def run(request: Request, watch: Watch, interrupts: Interrupts = of_a_command, d
         BatchTwinError: as of `score`.
     """
     from batchtwin.engine.backends.choice import backend_for
-    from batchtwin.engine.new_job import new_job
-    from batchtwin.engine.prepare import prepare
 
     began = time.monotonic()
     rows = None if data is None else as_rows(data)
@@ -64,6 +62,8 @@ def run(request: Request, watch: Watch, interrupts: Interrupts = of_a_command, d
     placement = place_request(request, resolved, watch.note, registered=registered)
     with with_data(request, resolved, rows, reads_parquet=placement.reads_parquet) as request:
         with closing(backend_for(request, resolved, placement)) as backend:
+            from batchtwin.engine.new_job import new_job  # while the node starts
+
             prepared = prepare(request, resolved).placed(placement)
             watch.warn(prepared.warnings)
             watch.begin()

@@ -131,7 +131,7 @@ def _is_warm(choice: bool | None) -> bool | None:
 
 
 def _claimed(output: Path | None) -> Path:
-    from batchtwin.engine.new_job import claim_folder
+    from batchtwin.engine.output.folder import claim_folder
     from batchtwin.engine.prepare import fresh_folder
     from batchtwin.watch.rounds import claim
 

@@ -12,13 +12,12 @@ from batchtwin.engine.backends.local import LocalBackend
 from batchtwin.engine.identity.changes import MADE_OF, MadeOf
 from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.logs import now
-from batchtwin.engine.output.folder import failpoint
+from batchtwin.engine.output.folder import claim_folder, failpoint
 from batchtwin.engine.output.result import Result
 from batchtwin.engine.prepare import Prepared, Request, requests
 from batchtwin.engine.progress import Progress
 from batchtwin.engine.run import RunContext, job_of, run_job
 from batchtwin.engine.tracking.deliver import OnLogged, at_end
-from batchtwin.errors import OutputError
 from batchtwin.inputs.location import is_url
 from batchtwin.interrupts import Interrupts, of_a_command
 
@@ -65,24 +64,6 @@ def new_job(
         with closing(ledger):
             context = RunContext(prepared, ledger, progress, backend, on_logged, interrupts)
             return run_job(context, job_of(prepared))
-
-
-def claim_folder(root: Path) -> Path:
-    """Make the folder `root`, or one with a number behind its name where another job has made it meanwhile.
-
-    Raises:
-        OutputError: the file system refuses.
-    """
-    path, number = root, 1
-    while True:
-        try:
-            path.mkdir(parents=True)
-            return path
-        except FileExistsError:
-            number += 1
-            path = root.with_name(f"{root.name}-{number}")
-        except OSError as error:
-            raise OutputError(f"{path}: {error.strerror}; choose another folder: --output DIR") from None
 
 
 def _absolute(request: Request, output: Path) -> Request:

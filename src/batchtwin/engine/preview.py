@@ -17,7 +17,6 @@ from batchtwin.engine.backends.base import Backend
 from batchtwin.engine.checks import no_parts
 from batchtwin.engine.job import Status
 from batchtwin.engine.logs import MINI_BATCHES, NOTHING
-from batchtwin.engine.new_job import new_job
 from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.engine.prepare import Prepared, Request, Resolved, workers_for, workers_of_parts
 from batchtwin.engine.progress import PlainProgress
@@ -242,6 +241,8 @@ class Trial:
 
 def dry_run(prepared: Prepared, backend: Backend) -> Trial:
     """Run the first mini-batch alone; tell how long it took beside the timeout, or why it failed."""
+    from batchtwin.engine.new_job import new_job
+
     timeout = prepared.deployment.settings.retry_settings.timeout
     notes = io.StringIO()
     with tempfile.TemporaryDirectory(prefix="batchtwin-try-") as folder:

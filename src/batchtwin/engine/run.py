@@ -25,7 +25,6 @@ from batchtwin.engine.output.upload import publish, publish_report, result_locat
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import Progress
 from batchtwin.engine.report.facts import end_of, note_about
-from batchtwin.engine.report.write import prepare_report, report_at_end
 from batchtwin.engine.tracking.deliver import OnLogged, at_end
 from batchtwin.engine.tracking.follow import Follower
 from batchtwin.engine.tracking.logged import LogReader
@@ -66,7 +65,7 @@ class Run:
         self._job = job
         self._signals = signals
         self._began = time.monotonic()
-        self._warm_up = Thread(target=prepare_report, daemon=True)
+        self._warm_up = Thread(target=_prepare_report, daemon=True)
         self._number = int(ledger.fact("runs") or 0) + 1
         # Strict: each run fails by what it sees itself, also if an earlier one saw the same.
         self._watch = Watch(prepared.hashes, () if prepared.request.strict_inputs else ledger.changes())
@@ -194,6 +193,8 @@ class Run:
         advice = "" if has_advice else next_step(job, output.root, script=prepared.script is not None)
         with self._context.interrupts(), suppress(OSError):  # no signal ends a job that has ended
             self._warm_up.join()
+            from batchtwin.engine.report.write import report_at_end
+
             if problem := report_at_end(output, self._ledger, end_of(self._number, job, cause, advice)):
                 logs.progress(problem)
             if job.status is Status.COMPLETED and (problem := publish_report(prepared)):
@@ -266,6 +267,12 @@ class Run:
     def _refused(self, error: OSError) -> str:
         """A full disk or the like: what is committed stays."""
         return f"{error.filename or self._prepared.output.root}: {error.strerror}; {self._prepared.output.advice}"
+
+
+def _prepare_report() -> None:
+    from batchtwin.engine.report.write import prepare_report
+
+    prepare_report()
 
 
 def run_job(context: RunContext, job: Job) -> Result:

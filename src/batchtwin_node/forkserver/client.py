@@ -119,10 +119,15 @@ class ForkServer:
         self.settled, self.is_ready, self.why = True, False, why
         self.close()
 
+    def leave(self) -> None:
+        """Ask it to end, without waiting; workers that were forked from it live on. `close` follows."""
+        if self._process is not None:
+            self._control.close()
+
     def close(self) -> None:
         """End it; workers that were forked from it live on."""
         if self._process is not None:
-            self._control.close()
+            self.leave()
             if not self.is_ready:
                 self._process.kill()
             try:

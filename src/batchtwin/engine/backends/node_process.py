@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 
@@ -71,7 +74,14 @@ class StartedProcess:
         Raises:
             subprocess.TimeoutExpired: it lives longer than that.
         """
-        self._process.wait(seconds)
+        until = time.monotonic() + seconds
+        with suppress(AttributeError, OSError):  # where the system does not tell, `subprocess` looks again and again
+            descriptor = os.pidfd_open(self.pid)
+            try:
+                select.select([descriptor], [], [], seconds)
+            finally:
+                os.close(descriptor)
+        self._process.wait(max(0.0, until - time.monotonic()))
 
     def kill(self) -> None:
         """Kill it, and wait for its end."""

@@ -268,3 +268,21 @@ def _refusals() -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(f"{error.filename}: {error.strerror}; choose another folder: --output DIR") from None
+
+
+def claim_folder(root: Path) -> Path:
+    """Make the folder `root`, or one with a number behind its name where another job has made it meanwhile.
+
+    Raises:
+        OutputError: the file system refuses.
+    """
+    path, number = root, 1
+    while True:
+        try:
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError:
+            number += 1
+            path = root.with_name(f"{root.name}-{number}")
+        except OSError as error:
+            raise OutputError(f"{path}: {error.strerror}; choose another folder: --output DIR") from None

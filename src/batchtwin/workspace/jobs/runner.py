@@ -145,7 +145,6 @@ def score(store: Store, row: RowMapping, folder: Path, watch: Watch) -> Result:
     """Run the job through the engine."""
     from batchtwin.engine.backends.choice import backend_for
     from batchtwin.engine.backends.warm.settings import is_warm
-    from batchtwin.engine.new_job import new_job
     from batchtwin.engine.prepare import Request, place_request, prepare, resolve
     from batchtwin.workspace.entities import JobStatus
     from batchtwin.workspace.jobs import states
@@ -164,6 +163,8 @@ def score(store: Store, row: RowMapping, folder: Path, watch: Watch) -> Result:
     resolved = resolve(request)
     placement = place_request(request, resolved, watch.note)
     with closing(backend_for(request, resolved, placement)) as backend:
+        from batchtwin.engine.new_job import new_job  # while the node starts
+
         prepared = prepare(request, resolved).placed(placement)
         for warning in prepared.warnings:
             watch.note(f"Warning: {warning}")
