@@ -78,7 +78,9 @@ class StartedProcess:
         with suppress(AttributeError, OSError):  # where the system does not tell, `subprocess` looks again and again
             descriptor = os.pidfd_open(self.pid)
             try:
-                select.select([descriptor], [], [], seconds)
+                ended = select.poll()  # `select` takes no descriptor above 1023
+                ended.register(descriptor, select.POLLIN)
+                ended.poll(seconds * 1000)
             finally:
                 os.close(descriptor)
         self._process.wait(max(0.0, until - time.monotonic()))
