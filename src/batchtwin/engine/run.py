@@ -24,7 +24,7 @@ from batchtwin.engine.output.result import Result
 from batchtwin.engine.output.upload import publish, publish_report, result_location
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import Progress
-from batchtwin.engine.report.facts import end_of, note_about
+from batchtwin.engine.report.facts import end_of, note_about, prepare_report
 from batchtwin.engine.tracking.deliver import OnLogged, at_end
 from batchtwin.engine.tracking.follow import Follower
 from batchtwin.engine.tracking.logged import LogReader
@@ -65,7 +65,7 @@ class Run:
         self._job = job
         self._signals = signals
         self._began = time.monotonic()
-        self._warm_up = Thread(target=_prepare_report, daemon=True)
+        self._warm_up = Thread(target=prepare_report, daemon=True)
         self._number = int(ledger.fact("runs") or 0) + 1
         # Strict: each run fails by what it sees itself, also if an earlier one saw the same.
         self._watch = Watch(prepared.hashes, () if prepared.request.strict_inputs else ledger.changes())
@@ -267,12 +267,6 @@ class Run:
     def _refused(self, error: OSError) -> str:
         """A full disk or the like: what is committed stays."""
         return f"{error.filename or self._prepared.output.root}: {error.strerror}; {self._prepared.output.advice}"
-
-
-def _prepare_report() -> None:
-    from batchtwin.engine.report.write import prepare_report
-
-    prepare_report()
 
 
 def run_job(context: RunContext, job: Job) -> Result:

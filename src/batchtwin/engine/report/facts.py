@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -135,3 +136,12 @@ def read_end(ledger: Ledger) -> Ended | None:
     except (ValueError, ValidationError):
         return None
     return ended if str(ended.run) == ledger.fact("runs") else None
+
+
+def prepare_report() -> None:
+    """Import what a report needs and compile its templates: most of the time that the first one takes."""
+    with suppress(Exception):  # then writing the report meets it again, and says so
+        import batchtwin.engine.report.write  # noqa: F401
+        from batchtwin.engine.report.templates import environment
+
+        environment()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 from batchtwin import atomic
@@ -13,7 +13,6 @@ from batchtwin.engine.report.collect import Collected, collect
 from batchtwin.engine.report.facts import Ended, note_end
 from batchtwin.engine.report.page import render
 from batchtwin.engine.report.predictions import Earlier, Predictions, Range, read_predictions
-from batchtwin.engine.report.templates import environment
 from batchtwin_node.protocol import Outcome
 
 
@@ -40,12 +39,6 @@ def write_report(output: OutputFolder, ledger: Ledger) -> Path:
     job = collect(output, ledger)
     predictions, note = predictions_of(job, every_row=False)
     return _write(output, render(job, predictions, note))
-
-
-def prepare_report() -> None:
-    """Import what a report needs and compile its templates: most of the time that the first one takes."""
-    with suppress(Exception):  # then writing the report meets it again, and says so
-        environment()
 
 
 def report(root: Path, earlier: Callable[[], Earlier] | None = None) -> Path:
