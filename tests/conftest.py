@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 
 import commands
+from batchtwin import redaction
 from support import RAY, RAY_STARTED_WITH, ROOT, Project, unprivileged
 
 # A busy machine is no failure; a failing example can be run again from what is printed.
@@ -66,6 +67,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         ordered += [*share, *rest[:more]]
         del rest[:more]
     items[:] = [*ordered, *rest]
+
+
+def pytest_runtest_setup() -> None:
+    """What variables of one test made a secret is none in the next: its folders may be called so."""
+    redaction._seen.clear()
+    redaction._learned.clear()
 
 
 @pytest.fixture(scope="session", autouse=True)

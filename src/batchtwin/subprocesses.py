@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import sys
 
-PYTHON = (sys.executable, "-P")
 COMMAND_LINE = "from batchtwin.cli import main; main()"
 
 
 def module_command(module: str, *arguments: object, warns: bool = True) -> list[str]:
     """Return the command that runs a module of ours; without `warns`, no warning of a library is shown."""
-    return [*PYTHON, *([] if warns else ["-W", "ignore"]), "-m", module, *map(str, arguments)]
+    return [sys.executable, "-P", *([] if warns else ["-W", "ignore"]), "-m", module, *map(str, arguments)]
 
 
 def batchtwin_command(*words: str) -> list[str]:
     """Return the command that runs `batchtwin` with these words."""
-    return [*PYTHON, "-c", COMMAND_LINE, *words]
+    return [sys.executable, "-P", "-c", COMMAND_LINE, *words]
