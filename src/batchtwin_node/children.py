@@ -98,7 +98,7 @@ def _wait_until_ended(pid: int, seconds: float) -> bool:
     Looking again and again instead would notice the end some milliseconds late, and a job waits for several ends.
     """
     try:
-        descriptor = os.pidfd_open(pid)  # type: ignore[attr-defined,unused-ignore]
+        descriptor = os.pidfd_open(pid)  # type: ignore[attr-defined,unused-ignore]  # novermin
     except (AttributeError, OSError):  # Python 3.8, another system, or an old Linux
         return False
     try:
