@@ -174,6 +174,10 @@ def test_a_changed_script_is_accepted_by_name(job: Project) -> None:
     assert refused.code == 2
     assert "cannot be resumed: the code folder has changed: driver.py" in refused.err
     assert f"batchtwin resume {job.folder / 'job'} --accept-changed code" in refused.err
+    again = resume(job, "--retry-failed")
+    assert f"batchtwin resume {job.folder / 'job'} --retry-failed --accept-changed code" in again.err, (
+        "all that was said"
+    )
     assert resume(job, "--accept-changed", "deployment").code == 2
     accepted = resume(job, "--accept-changed", "code,deployment")
     names = ALL.splitlines(keepends=True)

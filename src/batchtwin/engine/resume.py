@@ -79,7 +79,7 @@ def resume(
         to_come = [] if where is not None else environment_to_come(ledger, _planned_placement(prepared, registered))
         if refused(changes + to_come, accepted):
             changes += to_come
-            raise ChangedError(root, changes)
+            raise ChangedError(root, changes, retry_failed=retry_failed)
         for name in new_files(prepared):
             progress.note(f"Warning: {name}: not there when the job began, and not part of it")
         placement = place_request(prepared.request, prepared.resolved, progress.note, registered=registered)
@@ -89,7 +89,7 @@ def resume(
             if where is None:
                 changes += environment_change(ledger, environment)
                 if refused(changes, accepted):
-                    raise ChangedError(root, changes)
+                    raise ChangedError(root, changes, retry_failed=retry_failed)
             if complete:
                 ended = _restart_completed(prepared.output, ledger, ended)
             if retry_failed:

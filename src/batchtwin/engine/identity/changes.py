@@ -75,14 +75,14 @@ FACT, MADE_OF = "accepted", "made_of"
 class ChangedError(BatchTwinError):
     """What a job was made of is not what is there now."""
 
-    def __init__(self, root: Path, changes: Sequence[Change]) -> None:
+    def __init__(self, root: Path, changes: Sequence[Change], *, retry_failed: bool = False) -> None:
         lines = [f"{root}: cannot be resumed: {change.text}" for change in changes]
         fixed = [change for change in changes if change.fixed]
         if not fixed:
             parts = ",".join(dict.fromkeys(change.part for change in changes))
             lines.append(
                 "To go on with what is there now, where mini-batches that are done stay done: "
-                f"batchtwin resume {root} --accept-changed {parts}"
+                f"batchtwin resume {root}{' --retry-failed' if retry_failed else ''} --accept-changed {parts}"
             )
         lines.append("Put it back as it was, or score again: --overwrite")
         super().__init__("\n".join(lines))
