@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from batchtwin.deployment.schema import Deployment
-from batchtwin.environments.differences import mismatches
+from batchtwin.environments.differences import is_listed, mismatches
 from batchtwin.environments.requested import (
     RequestedEnvironment,
     RequestedEnvironmentError,
@@ -67,6 +67,24 @@ def test_conda(line: str, differs: bool) -> None:
 )
 def test_python(python: str, differs: bool) -> None:
     assert bool(mismatches(requested(python=python))) is differs
+
+
+@pytest.mark.parametrize(
+    ("module", "package", "brings"),
+    [
+        ("mlflow.pyfunc", "mlflow-skinny==2.22.0", True),
+        ("xgboost", "xgboost-cpu", True),
+        ("tensorflow", "tensorflow-cpu", True),
+        ("psycopg2", "psycopg2_binary", True),
+        ("cv2", "opencv-contrib-python", True),
+        ("sklearn", "scikit-learn", True),
+        ("sklearn", "skl2onnx", False),
+        ("mlflow", "mlflow-export-import", False),
+    ],
+)
+def test_what_brings_a_module(module: str, package: str, brings: bool) -> None:
+    assert is_listed(module, requested(package)) == brings
+    assert is_listed(module, requested(conda=(package.replace("==", "="),))) == brings
 
 
 def test_conda_file_is_taken_apart(tmp_path: Path) -> None:

@@ -28,10 +28,16 @@ DISTRIBUTIONS = {
     "umap": "umap-learn",
     "yaml": "pyyaml",
 }
-# Packages that bring a module of DISTRIBUTIONS as well.
+# Packages that bring a module as well: smaller or other builds.
 OTHER_BUILDS = {
     "azureml": ("azureml-defaults", "azureml-dataset-runtime", "azureml-mlflow"),
     "cv2": ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless"),
+    "faiss": ("faiss-cpu", "faiss-gpu"),
+    "mlflow": ("mlflow-skinny", "mlflow-tracing"),
+    "onnxruntime": ("onnxruntime-gpu", "onnxruntime-openvino"),
+    "psycopg2": ("psycopg2-binary",),
+    "tensorflow": ("tensorflow-cpu", "tensorflow-gpu", "intel-tensorflow"),
+    "xgboost": ("xgboost-cpu",),
 }
 # How packages are called after their module: `python-slugify` brings `slugify`, `pyjwt` brings `jwt`.
 FORMS = ("{}", "python-{}", "py{}", "py-{}", "{}-python", "{}-python-headless", "{}-py", "{}-python3", "python3-{}")
@@ -128,7 +134,7 @@ def listed_as(name: str, requested: RequestedEnvironment) -> str:
         RequirementsFileError: a file that a line names cannot be read.
     """
     top = name.partition(".")[0]
-    known = [DISTRIBUTIONS[top], *OTHER_BUILDS.get(top, ())] if top in DISTRIBUTIONS else []
+    known = [DISTRIBUTIONS.get(top, top), *OTHER_BUILDS.get(top, ())]
     wanted = {canonicalize_name(text) for text in (*known, *(form.format(top) for form in FORMS))}
     return next((listed for listed in names_listed(requested) if wanted & {listed, OTHER_NAME.get(listed)}), "")
 
