@@ -26,7 +26,7 @@ HOSTILE = r"""
     import os
     def init(): pass
     def run(mini_batch):
-        if "bad" in mini_batch[0]:
+        if "bad" in os.path.basename(mini_batch[0]):
             raise ValueError("<script>alert(1)</script> \u202egnp.exe \ud800 " + "x" * 10000)
         return ["<script>alert(2)</script>", "\u202edetrevni", '"><img src=x onerror=alert(3)>', "y" * 10000]
 """
@@ -44,7 +44,7 @@ WAITS = """
     import os, time
     def init(): pass
     def run(mini_batch):
-        while "00" not in mini_batch[0] and not os.path.exists("THERE/go"):
+        while "00" not in os.path.basename(mini_batch[0]) and not os.path.exists("THERE/go"):
             time.sleep(0.01)
         return ["done"]
 """

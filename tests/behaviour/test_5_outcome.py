@@ -223,7 +223,7 @@ def test_verdict_does_not_depend_on_timing(project: Project) -> None:
     [
         ("def run(mini_batch): return mini_batch[:1]", "run() returned 1 results for 2 files; return one per file"),
         (
-            "def run(mini_batch):\n    if '00' in mini_batch[0]: raise ValueError('no\\ngood')\n    return mini_batch",
+            "def run(paths):\n    if paths[0].endswith('00.txt'): raise ValueError('no\\ngood')\n    return paths",
             "no good",
         ),
     ],
@@ -236,4 +236,5 @@ def test_why_files_failed(project: Project, script: str, reason: str) -> None:
     assert done.code == 0 and done.out.startswith("Completed\n")
     [line] = [line for line in done.err.splitlines() if " failed, the first by: " in line]
     assert line.startswith("2 files failed") and reason in line and "00.txt" in line
+    assert ("00.txt or one of 1 more)" in line) == (reason == "no good"), "which of the two, nobody knows"
     assert line.endswith(f"see {done.output / 'failures.jsonl'}")

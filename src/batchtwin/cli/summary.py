@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from shlex import quote
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -43,11 +43,20 @@ def first_failed(result: Result) -> str:
     record = result.failures[0]
     where = record.get("file") or ", ".join(record.get("files", ())[:FILES_SHOWN])
     others = len(record.get("files", ())) - FILES_SHOWN
-    more = f" and {others} more" if others > 0 else ""
+    more = f" and {others} more" if others > 0 else _in_question(record, result.failures)
     reason = " ".join(str(record.get("message", "")).split())
     reason = reason if len(reason) <= REASON else f"{reason[:REASON]}..."
     files = f"{result.failed} {'file' if result.failed == 1 else 'files'} failed"
     return f"{files}, the first by: {redact(f'{reason} ({where}{more})')}; see {result.folder / FAILURES}"
+
+
+def _in_question(record: Mapping[str, Any], failures: Iterable[Mapping[str, Any]]) -> str:
+    """Say that it may have been another file of the mini-batch: of a failure in `run()` nobody knows."""
+    if record.get("kind") == "bad_file" or "because_of" in record:
+        return ""
+    same = [other for other in failures if other.get("mini_batch") == record.get("mini_batch")]
+    is_known = len(same) < 2 or any("because_of" in other for other in same)
+    return "" if is_known else f" or one of {len(same) - 1} more"
 
 
 def _plain(result: Result) -> Iterator[str]:

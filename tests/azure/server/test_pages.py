@@ -22,7 +22,7 @@ SCRIPT = """
     import os, time
     def init(): print("<b>hello</b>")
     def run(mini_batch):
-        while "00" not in mini_batch[0] and not os.path.exists("THERE"):
+        while "00" not in os.path.basename(mini_batch[0]) and not os.path.exists("THERE"):
             time.sleep(0.01)
         return [f"{row},{row % 3},{os.path.basename(mini_batch[0])}" for row in range(5)]
 """
