@@ -77,7 +77,7 @@ class Child:
             left = until - time.monotonic()
             if left <= 0:
                 raise TimeoutError(f"process {self.pid} lives on")
-            is_told = is_told and wait_until_ended(self.pid, left)
+            is_told = is_told and _wait_until_ended(self.pid, left)
             if not is_told:
                 time.sleep(pause)
                 pause = min(pause * 2, 0.02)
@@ -92,7 +92,7 @@ class Child:
             self.wait(60.0)
 
 
-def wait_until_ended(pid: int, seconds: float) -> bool:
+def _wait_until_ended(pid: int, seconds: float) -> bool:
     """Wait until a child ends, at most so long; return False at once where the system does not tell.
 
     Looking again and again instead would notice the end some milliseconds late, and a job waits for several ends.

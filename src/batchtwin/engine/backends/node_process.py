@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol
-
-from batchtwin_node.children import wait_until_ended
 
 
 class NodeProcess(Protocol):
@@ -75,7 +75,14 @@ class StartedProcess:
             subprocess.TimeoutExpired: it lives longer than that.
         """
         until = time.monotonic() + seconds
-        wait_until_ended(self.pid, seconds)  # `subprocess` looks again and again
+        with suppress(AttributeError, OSError):  # where the system does not tell, `subprocess` looks again and again
+            descriptor = os.pidfd_open(self.pid)
+            try:
+                ended = select.poll()  # `select` takes no descriptor above 1023
+                ended.register(descriptor, select.POLLIN)
+                ended.poll(seconds * 1000)
+            finally:
+                os.close(descriptor)
         self._process.wait(max(0.0, until - time.monotonic()))
 
     def kill(self) -> None:
