@@ -45,7 +45,7 @@ class Change:
 class MadeOf(BaseModel):
     """What an `Identity` is the hash of, so that a change can be named: the parsed deployment, and each file's hash."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     deployment: dict[str, Any]
     code: dict[str, str] | None
