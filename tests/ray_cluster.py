@@ -8,7 +8,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from support import Project
+
+SCRIPT = """
+    import os, pathlib, time
+    def run(mini_batch):
+        time.sleep(0.2)
+        return [f"{os.path.basename(path)} {row}" for path in mini_batch for row in range(50)]
+"""
+SPREAD = {"instance_count": 2, "max_concurrency_per_instance": 2, "mini_batch_size": 2}
 
 
 @contextmanager
@@ -44,3 +55,18 @@ def blind(cluster: Any, hidden: Path, cpus: int) -> Iterator[subprocess.Popen[by
     finally:
         machine.terminate()
         machine.wait()
+
+
+def on(cluster: Any, *words: str) -> list[str]:
+    return ["--pool", "ray", "--ray-address", str(cluster.address), *words]
+
+
+def spread(project: Project, files: int) -> Project:
+    project.files(files)
+    project.settings = SPREAD
+    project.script = SCRIPT
+    return project
+
+
+def expected(files: int) -> str:
+    return "".join(f"{number:02}.txt {row}\n" for number in range(files) for row in range(50))

@@ -234,3 +234,21 @@ def test_whether_it_is_a_url_is_asked_at_the_door() -> None:
         if isinstance(node, ast.ImportFrom) and any(alias.name == "is_url" for alias in node.names)
     }
     assert users == DOORS
+
+
+def test_no_default_is_read_of_a_class_of_value_objects() -> None:
+    """Slots hide it: what is read there is no value, and mypy does not see that."""
+    fields: dict[str, set[str]] = {}
+    for _, path in modules():
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.ClassDef) and "value_object" in map(ast.unparse, node.decorator_list):
+                assigned = [part.target for part in node.body if isinstance(part, ast.AnnAssign)]
+                fields[node.name] = {name.id for name in assigned if isinstance(name, ast.Name) and name.id.islower()}
+    assert len(fields) > 100
+    read = [
+        f"{path}:{node.lineno}: {ast.unparse(node)}"
+        for _, path in modules()
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Attribute) and node.attr in fields.get(ast.unparse(node.value).rpartition(".")[2], ())
+    ]
+    assert read == []

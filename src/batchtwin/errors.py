@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from batchtwin.redaction import hide
+from batchtwin_node.codec import value_object
 
 COMPLETED = 0
 FAILED = 1
@@ -23,7 +23,7 @@ class BatchTwinError(Exception):
         return hide(super().__str__())
 
 
-@dataclass(frozen=True)
+@value_object
 class Problem:
     """One thing wrong in a YAML file: its key (dotted), its line (from 1) where known, and the sentence."""
 

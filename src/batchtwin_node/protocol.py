@@ -5,12 +5,9 @@ An exception of a user's code crosses as text, never as an object.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Dict, Optional, Tuple, Union
+from typing import ClassVar, Dict, Optional, Tuple, Union
 
-if TYPE_CHECKING:
-    from dataclasses import dataclass as record
-else:
-    from batchtwin_node.codec import record
+from batchtwin_node.codec import value_object
 from batchtwin_node.warm.messages import Keep
 
 VERSION = 1
@@ -23,7 +20,7 @@ INIT_TIMEOUT = "init() did not finish in"
 FailureKind = str
 
 
-@record(frozen=True)
+@value_object
 class ForkServerConfig:
     """What a fork server imports and loads before workers are forked from it.
 
@@ -37,7 +34,7 @@ class ForkServerConfig:
     keep: Optional[Keep] = None
 
 
-@record(frozen=True)
+@value_object
 class NodeInit:
     """The first message to a node: the node answers with `nonce`, and starts a fork server if `preload` is given.
 
@@ -51,7 +48,7 @@ class NodeInit:
     timeout: float
 
 
-@record(frozen=True)
+@value_object
 class JobContext:
     """What the workers of one run of a job have in common, on whatever machine they run.
 
@@ -82,7 +79,7 @@ class JobContext:
     gpus: float = 0.0
 
 
-@record(frozen=True)
+@value_object
 class FilePart:
     """Some rows of a file: `length` bytes from `start`, behind a header of `header` bytes; or so many row groups.
 
@@ -97,7 +94,7 @@ class FilePart:
     header: int
 
 
-@record(frozen=True)
+@value_object
 class Task:
     """One mini-batch to run: `files` are absolute paths, `attempt` counts from 1; `part` is that of the only file."""
 
@@ -108,14 +105,14 @@ class Task:
     part: Optional[FilePart] = None
 
 
-@record(frozen=True)
+@value_object
 class Ping:
     """A node answers with Pong."""
 
     TYPE: ClassVar[str] = "ping"
 
 
-@record(frozen=True)
+@value_object
 class Shutdown:
     """End all workers: idle ones call `shutdown()`, busy ones are killed. A node answers with Closed, and ends."""
 
@@ -126,7 +123,7 @@ ToNode = Union[NodeInit, JobContext, Task, Ping, Shutdown]
 TO_NODE = {kind.TYPE: kind for kind in (NodeInit, JobContext, Task, Ping, Shutdown)}
 
 
-@record(frozen=True)
+@value_object
 class WorkerInit:
     """The first line that a worker gets: its name, and what it runs.
 
@@ -140,7 +137,7 @@ class WorkerInit:
     output_action: str
 
 
-@record(frozen=True)
+@value_object
 class ForkRequest:
     """A worker to fork: variables that differ from the fork server's own, its folder, its parent's pid."""
 
@@ -149,7 +146,7 @@ class ForkRequest:
     parent: int
 
 
-@record(frozen=True)
+@value_object
 class PrefetchRequest:
     """Files to read before there is a worker: `inputs` is the JSON text of the model's signature."""
 
@@ -158,7 +155,7 @@ class PrefetchRequest:
     files: Tuple[str, ...]
 
 
-@record(frozen=True)
+@value_object
 class BadFile:
     """A file that cannot be read as the model's signature says.
 
@@ -173,7 +170,7 @@ class BadFile:
     value: Optional[str] = None
 
 
-@record(frozen=True)
+@value_object
 class NodeReady:
     """A node's first line: what it is, and the `nonce` of its NodeInit. `python` is (major, minor, micro)."""
 
@@ -184,7 +181,7 @@ class NodeReady:
     pid: int
 
 
-@record(frozen=True)
+@value_object
 class WorkerStarted:
     """A worker process was started; `how` says in words whether it was forked."""
 
@@ -194,7 +191,7 @@ class WorkerStarted:
     how: str
 
 
-@record(frozen=True)
+@value_object
 class Ready:
     """`init()` returned after `seconds`; the worker takes mini-batches."""
 
@@ -203,7 +200,7 @@ class Ready:
     seconds: float
 
 
-@record(frozen=True)
+@value_object
 class Outcome:
     """A mini-batch whose rows stand in `segment[offset:offset + length]`, with CRC-32 `crc`.
 
@@ -232,7 +229,7 @@ class Outcome:
     notes: Tuple[str, ...] = ()
 
 
-@record(frozen=True)
+@value_object
 class Failure:
     """A try that failed; without `mini_batch`, a worker that never became ready.
 
@@ -254,7 +251,7 @@ class Failure:
     file: Optional[str] = None
 
 
-@record(frozen=True)
+@value_object
 class ProcessUsage:
     """CPU (per cent of one core) and resident memory (bytes) of a worker since the sample before."""
 
@@ -264,7 +261,7 @@ class ProcessUsage:
     rss: int
 
 
-@record(frozen=True)
+@value_object
 class Usage:
     """CPU (per cent of all cores) and memory (bytes) of a node's machine, and of its workers."""
 
@@ -275,14 +272,14 @@ class Usage:
     processes: Tuple[ProcessUsage, ...]
 
 
-@record(frozen=True)
+@value_object
 class Pong:
     """The answer to Ping."""
 
     TYPE: ClassVar[str] = "pong"
 
 
-@record(frozen=True)
+@value_object
 class Closed:
     """A node's last line: all workers have ended."""
 

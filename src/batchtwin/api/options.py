@@ -219,19 +219,20 @@ def ray_of(options: RayChoice) -> RayOptions | None:
     # RAY_ADDRESS is for whatever uses Ray, and says nothing of this job.
     default = os.environ.get("RAY_ADDRESS")
     address = options.get("ray_address") or default
+    usual = RayOptions()
     choice = RayOptions(
         address,
-        options.get("ray_cpus", RayOptions.cpus),
-        options.get("ray_gpus", RayOptions.gpus),
-        options.get("ray_wait", RayOptions.wait),
+        options.get("ray_cpus", usual.cpus),
+        options.get("ray_gpus", usual.gpus),
+        options.get("ray_wait", usual.wait),
         tuple(options.get("ray_env") or ()),
     )
     if options.get("pool") != "ray":
         is_given = {
             "--ray-address": address != default,
-            "--ray-cpus": choice.cpus != RayOptions.cpus,
-            "--ray-gpus": choice.gpus != RayOptions.gpus,
-            "--ray-wait": choice.wait != RayOptions.wait,
+            "--ray-cpus": choice.cpus != usual.cpus,
+            "--ray-gpus": choice.gpus != usual.gpus,
+            "--ray-wait": choice.wait != usual.wait,
             "--ray-env": bool(choice.environment),
         }
         if idle := [name for name, is_said in is_given.items() if is_said]:

@@ -11,13 +11,14 @@ import os
 import secrets
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from batchtwin import atomic
 from batchtwin.azure import no_proxy, sdk_startup
 from batchtwin.errors import FAILED, BatchTwinError
+from batchtwin_node.codec import value_object
 
 CLOUD = "BatchTwin"
 # Where what needs no TLS is asked for: `localhost` may be `::1` as well, where any user can listen.
@@ -49,7 +50,7 @@ class NoServerError(BatchTwinError):
     exit_code = FAILED
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Connection:
     """Where the server of a workspace listens. `folder` is the server's own in the workspace."""
 

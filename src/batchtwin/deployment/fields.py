@@ -43,7 +43,7 @@ def field_error(key: str, text: str) -> PydanticCustomError:
 class StrictModel(BaseModel):
     """A block of the YAML: nothing unknown, nothing empty. `read_only` keys, as the service shows them, are ignored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=(), defer_build=True)
     read_only: ClassVar[frozenset[str]] = frozenset()
 
     @model_validator(mode="before")

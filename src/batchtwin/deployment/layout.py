@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -13,6 +12,7 @@ from batchtwin.deployment.messages import describe_error, error_location
 from batchtwin.deployment.overrides import set_dotted
 from batchtwin.deployment.yaml_file import Key, Loader, YamlFile
 from batchtwin.errors import DeploymentError, Problem, UsageError
+from batchtwin_node.codec import value_object
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -35,7 +35,7 @@ READ_ONLY = frozenset({"$schema"})
 LEGACY_READ_ONLY = READ_ONLY | {"provisioning_state", "creation_context"}
 
 
-@dataclass(frozen=True)
+@value_object
 class Layout:
     """`data` in the `type: model` layout without `type`, whichever the file has.
 

@@ -6,7 +6,6 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,12 @@ from batchtwin.deployment.schema import Deployment, InlineModel
 from batchtwin.deployment.yaml_file import Loader
 from batchtwin.errors import ModelError
 from batchtwin.inputs.location import is_store, is_url, parse_location
+from batchtwin_node.codec import value_object
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
-@dataclass(frozen=True)
+@value_object
 class Model:
     """A model on disk. `flavors` is empty for one that MLflow did not save.
 

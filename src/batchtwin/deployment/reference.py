@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import quote, unquote
 
 from batchtwin.errors import FAILED, BatchTwinError
+from batchtwin_node.codec import value_object
 
 PREFIX = "azureml:"
 PROVIDER = "Microsoft.MachineLearningServices"
@@ -70,7 +70,7 @@ class InvalidReferenceError(BatchTwinError):
         super().__init__(f"{text[:300]!r}: {self.problem}")
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class AssetReference:
     """An asset or compute by name. `kind` is None where the text does not say it; `registry` is None in a workspace.
 
@@ -90,7 +90,7 @@ class AssetReference:
         return f"{PREFIX}{self.name}{end}"
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class DatastorePath:
     """A path in a datastore, decoded, relative, without `/` at its ends; empty for the whole datastore."""
 
@@ -107,7 +107,7 @@ class DatastorePath:
         return f"azureml:/{workspace_id.replace(f'/providers/{PROVIDER}', '')}{self.uri.removeprefix('azureml:/')}"
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class JobOutputPath:
     """A path in a named output of a job."""
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from batchtwin.errors import DeploymentError, Problem
+from batchtwin_node.codec import value_object
 
 Key = tuple[str | int, ...]
 # More than any deployment needs; less than what breaks tools that read it after us.
@@ -31,7 +31,7 @@ class Loader(yaml.SafeLoader):
             raise yaml.MarkedYAMLError(problem=str(error), problem_mark=node.start_mark) from None
 
 
-@dataclass(frozen=True)
+@value_object
 class YamlFile:
     """`data` as written and `lines`: for each key path the line, from 1, on which it stands."""
 

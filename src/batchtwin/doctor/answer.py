@@ -9,13 +9,14 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Literal
+
+from batchtwin_node.codec import value_object
 
 SECONDS = 2.0
 
 
-@dataclass(frozen=True)
+@value_object
 class Answer:
     """What came of it: `missing` program, `late` answer, or `ended` with `code` and `text`."""
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from batchtwin_node.codec import value_object
 
 # What does not end by itself is left behind: the command has to answer within three seconds.
 SECONDS = 2.6
@@ -14,7 +15,7 @@ SECONDS = 2.6
 Status = Literal["ok", "note", "problem"]
 
 
-@dataclass(frozen=True)
+@value_object
 class Check:
     """What was looked at, what is the matter with it, and the command or change that mends it."""
 
@@ -24,7 +25,7 @@ class Check:
     mend: str = ""
 
 
-@dataclass(frozen=True)
+@value_object
 class Probe:
     """Checks that are made together; `name` stands for them if they do not end in time."""
 

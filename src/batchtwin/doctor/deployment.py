@@ -6,7 +6,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from batchtwin.deployment.model import Model, find_model
@@ -29,6 +28,7 @@ from batchtwin.environments.uv import UvError, program, variables
 from batchtwin.errors import BatchTwinError, DeploymentError
 from batchtwin.inputs.location import is_url, redact
 from batchtwin.scaffold.origin import ADVICE, UNKNOWN, is_unfinished
+from batchtwin_node.codec import value_object
 from batchtwin_node.script.imports import Import
 
 MOST_WORKFLOWS = 100
@@ -37,7 +37,7 @@ NOWHERE = Model(Path("model"), ())
 DRIVER = Import(Path("mlflow_driver.py"), 1, "mlflow")
 
 
-@dataclass(frozen=True)
+@value_object
 class Subject:
     """What is checked: the YAML's path, `--model`, and where it is to run.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from batchtwin_node.codec import value_object
 from batchtwin_node.protocol import Event, Failure, Outcome, Ready
 
 INIT_FAILURES_PER_WORKER = 3
@@ -28,7 +29,7 @@ class Status(StrEnum):
     CANCELED = "Canceled"
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Submit:
     """Have some worker run a mini-batch, as try number `attempt`; a retry goes before what waits."""
 
@@ -36,7 +37,7 @@ class Submit:
     attempt: int
 
 
-@dataclass(frozen=True)
+@value_object
 class Rules:
     """What the deployment says about tries, failures and output; `workers` is how many really run.
 

@@ -11,7 +11,6 @@ import sqlite3
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -21,7 +20,7 @@ from batchtwin.inputs.changes import Change
 from batchtwin.inputs.listing import InputFile
 from batchtwin.inputs.plan import MiniBatch
 from batchtwin.safe_open import check_file, open_descriptor
-from batchtwin_node.codec import any_from_json, from_json, to_json
+from batchtwin_node.codec import any_from_json, from_json, to_json, value_object
 from batchtwin_node.protocol import EVENTS, Failure, FilePart, Outcome
 
 VERSION = "2"
@@ -44,7 +43,7 @@ class LedgerError(BatchTwinError):
     """A ledger that is missing, damaged, or of another version."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Entry:
     """One try of a mini-batch; `ended` if nothing follows it: it succeeded, or was the last."""
 
@@ -52,7 +51,7 @@ class Entry:
     ended: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Totals:
     """What is planned: `items` (files or parts) by mini-batch, bytes, parts, paths; tries, mini-batches that ended."""
 

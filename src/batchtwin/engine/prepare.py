@@ -28,6 +28,7 @@ from batchtwin.inputs.location import is_url
 from batchtwin.inputs.parts import NotSplittableError, Rows, bytes_per_part, refusal, split
 from batchtwin.inputs.plan import Parts, Plan, content_hash, file_hashes
 from batchtwin_node import readers
+from batchtwin_node.codec import value_object
 from batchtwin_node.machine import cpus
 from batchtwin_node.protocol import FilePart
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from batchtwin.environments.placement import Placement
 
 
-@dataclass(frozen=True)
+@value_object
 class Request:
     """What the user asks for. Without `output` the job gets a folder of its own below `outputs/`; `ray` is where to
     run, None for this machine; `environment` in what. Input and model may be URLs (texts); `publish` is the URL that
@@ -103,7 +104,7 @@ class Resolved:
         return file_hashes(Path(self.script[0])) if self.script else None
 
 
-@dataclass(frozen=True)
+@value_object
 class Prepared:
     """A job that may start. `hashes` holds the SHA-256 of input paths, where they are wanted; `environment` says where
     it runs, in words.

@@ -7,7 +7,7 @@ import io
 import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from batchtwin.inputs.location import is_url, redact, without_query
 from batchtwin.inputs.parts import bytes_per_part
 from batchtwin.inputs.plan import Plan
 from batchtwin.inputs.remote import heads
+from batchtwin_node.codec import value_object
 from batchtwin_node.readers import ending
 from batchtwin_node.readers.bad_file import advice_on, listed
 from batchtwin_node.readers.file_kind import CSV, PARQUET, other_kind
@@ -230,7 +231,7 @@ def _heads(root: Path | str, paths: Sequence[str]) -> Iterator[tuple[str, bytes 
             yield path, f"cannot be read: {error.strerror}"
 
 
-@dataclass(frozen=True)
+@value_object
 class Trial:
     """How one mini-batch went: `text` in a line, `cause` with the first failure and the end of its traceback."""
 

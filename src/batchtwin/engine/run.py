@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
@@ -33,6 +33,7 @@ from batchtwin.inputs.changes import Change, Watch
 from batchtwin.inputs.location import redact
 from batchtwin.interrupts import Interrupts, Signals, of_a_command
 from batchtwin.redaction import hide, learn
+from batchtwin_node.codec import value_object
 from batchtwin_node.protocol import Failure, Outcome, Ready
 
 TICK_SECONDS = 0.2
@@ -42,7 +43,7 @@ class WholeFilesError(Exception):
     """Files that were to be scored in parts cannot be; the text says why. What was committed is of no use."""
 
 
-@dataclass(frozen=True)
+@value_object
 class RunContext:
     """What a job runs with. `on_logged` gets what the script logged with MLflow."""
 

@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +26,11 @@ from batchtwin.errors import COMPLETED, FAILED, BatchTwinError
 from batchtwin.inputs.plan import MiniBatch
 from batchtwin.inputs.remote import RemoteError
 from batchtwin.safe_open import open_file
+from batchtwin_node.codec import value_object
 from batchtwin_node.protocol import Failure, Outcome
 
 
-@dataclass(frozen=True)
+@value_object
 class Verdict:
     """`problems` is empty if all is well; `checked` says what was looked at, in one line.
 

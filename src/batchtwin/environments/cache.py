@@ -9,12 +9,13 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from batchtwin import atomic, user_folders
 from batchtwin.errors import UsageError
 from batchtwin.locks import acquire, hold, share
+from batchtwin_node.codec import value_object
 
 FOLDER = "BATCHTWIN_ENVIRONMENTS"
 RECORD = "environment.json"
@@ -27,7 +28,7 @@ JUST_USED = 60.0
 LEFT_OVER = re.compile(r"\.(?P<key>[0-9a-f]{20})\.(new|gone)|(?P<whole>[0-9a-f]{20})")
 
 
-@dataclass(frozen=True)
+@value_object
 class Record:
     """What is kept beside an environment: `lines` as they were requested, `base` the interpreter it stands on.
 
@@ -45,7 +46,7 @@ class Record:
     size: int
 
 
-@dataclass(frozen=True)
+@value_object
 class Environment:
     """A venv or conda environment that is whole."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from batchtwin_node.codec import value_object
 
 # conda packages of the same name on PyPI, with the same content.
 SAME_NAME = frozenset(
@@ -48,7 +49,7 @@ SPEC = re.compile(
 )
 
 
-@dataclass(frozen=True)
+@value_object
 class CondaSpec:
     """The name of a package, and its versions as PEP 440 writes them; empty for any."""
 

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from batchtwin.environments.placement import requested_or_reason
 from batchtwin.environments.requested import RequestedEnvironment
 from batchtwin.errors import BatchTwinError
 from batchtwin.inputs.plan import content_hash
+from batchtwin_node.codec import value_object
 
 BASE_IMAGE = "python:3.11-slim-bookworm"
 # Package and file: what the build reads beside the recipe.
@@ -44,7 +44,7 @@ class ImageError(BatchTwinError):
     """An image that cannot be built."""
 
 
-@dataclass(frozen=True)
+@value_object
 class Recipe:
     """`base`: the image to start from; `requested`: what to install in it.
 

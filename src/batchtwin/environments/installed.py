@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +19,7 @@ from packaging.utils import canonicalize_name
 from batchtwin import atomic
 from batchtwin.environments.cache import cache_folder
 from batchtwin.errors import BatchTwinError
+from batchtwin_node.codec import value_object
 from batchtwin_node.script.imports import is_installed
 
 ASK = """\
@@ -41,7 +41,7 @@ class InterpreterError(BatchTwinError):
     """An interpreter that is not there, or does not answer."""
 
 
-@dataclass(frozen=True)
+@value_object
 class Installed:
     """The version of Python, and those of distributions by their canonical names."""
 

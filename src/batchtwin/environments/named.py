@@ -8,7 +8,6 @@ First what the workspace has registered, then `environments.yml` beside the depl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,13 @@ import yaml
 from batchtwin import user_folders
 from batchtwin.deployment.reference import PREFIX, AssetReference, InvalidReferenceError, is_reference, parse_reference
 from batchtwin.environments.requested import RequestedEnvironment, RequestedEnvironmentError, parse_conda, read_conda
+from batchtwin_node.codec import value_object
 
 FILE = "environments.yml"
 OURS = "curated.yml"
 
 
-@dataclass(frozen=True)
+@value_object
 class NamedEnvironment:
     """What a name stands for: requirements, or an image; neither for a build context."""
 

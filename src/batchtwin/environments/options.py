@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from batchtwin_node.codec import value_object
 
 Kind = Literal["auto", "here", "venv", "path", "image"]
 IMAGE = "image:"
 
 
-@dataclass(frozen=True)
+@value_object
 class EnvironmentOptions:
     """`env` is auto, here, venv, the path of a venv or conda environment, or `image:TAG`.
 

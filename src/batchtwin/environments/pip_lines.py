@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +12,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from batchtwin.errors import BatchTwinError
+from batchtwin_node.codec import value_object
 
 OPTION = re.compile(r"^(?P<name>--?[A-Za-z][A-Za-z-]*?)(?:\s+|=|(?<=^-[A-Za-z])(?=\S)|$)(?P<value>.*)$")
 SHORT = {"-r": "--requirement", "-c": "--constraint", "-e": "--editable", "-f": "--find-links", "-i": "--index-url"}
@@ -27,7 +27,7 @@ class RequirementsFileError(BatchTwinError):
     """A file of requirements or constraints that cannot be read."""
 
 
-@dataclass(frozen=True)
+@value_object
 class PipLine:
     """A line as pip would read it anywhere: its paths are absolute. `path` is the file or folder that it names, if any.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -27,6 +27,7 @@ from batchtwin.environments.requested import (
     with_model,
 )
 from batchtwin.errors import UsageError
+from batchtwin_node.codec import value_object
 
 # Files of a model that Python's own machinery reads: their code objects are of one minor version of Python.
 PICKLES = {".pkl", ".pickle", ".joblib", ".cloudpickle"}
@@ -37,7 +38,7 @@ READS_PARQUET = re.compile(r"\s*(mlflow|pyarrow|fastparquet)(?![\w.-])", re.IGNO
 Note = Callable[[str], None]
 
 
-@dataclass(frozen=True)
+@value_object
 class Placement:
     """The decision. `python` is the interpreter, None for this one; `image` the tag, if it is to be an image.
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from batchtwin.inputs.listing import InputFile
 from batchtwin.inputs.plan import content_hash
+from batchtwin_node.codec import value_object
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Change:
     """An input that has changed: its path, and a sentence that names it."""
 

@@ -6,11 +6,11 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from batchtwin.errors import InputError, UnsupportedFileError
 from batchtwin.inputs.location import is_url, without_query
+from batchtwin_node.codec import value_object
 from batchtwin_node.readers import ending
 
 # A folder that holds a file of this name is known to be no input: nobody needs a warning of it.
@@ -18,7 +18,7 @@ MARKER = ".not-input"
 MARKED = f"no input, as its {MARKER} says"
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class InputFile:
     """One item: `path` is absolute, `size` in bytes, `mtime_ns` as the file system has it.
 
@@ -40,7 +40,7 @@ class InputFile:
         return is_url(self.path)
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class LeftOut:
     """A directory entry that is not an item of the job, and why."""
 
@@ -48,7 +48,7 @@ class LeftOut:
     why: str
 
 
-@dataclass(frozen=True)
+@value_object
 class Inputs:
     """What a job reads: `files` sorted by name (by code point), and what stands beside them.
 

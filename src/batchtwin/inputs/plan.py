@@ -5,19 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
 from typing import NoReturn
 
 from batchtwin.errors import BatchTwinError
 from batchtwin.inputs.listing import InputFile
+from batchtwin_node.codec import value_object
 from batchtwin_node.protocol import FilePart
 
 Parts = Mapping[str, tuple[FilePart, ...]]
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class MiniBatch:
     """One call of `run()`: its number from 0 in plan order, and its items; `part` is what it takes of its only file."""
 
@@ -31,7 +31,7 @@ class MiniBatch:
         return 1 if self.part is not None else (sum(file.size for file in self.files) >> 20).bit_length()
 
 
-@dataclass(frozen=True)
+@value_object
 class Plan:
     """Everything that decides the result of a job. Two plans with one fingerprint give the same bytes.
 

@@ -11,7 +11,6 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 from xml.etree import ElementTree
@@ -19,6 +18,7 @@ from xml.etree import ElementTree
 from batchtwin.inputs.location import redact
 from batchtwin.inputs.public_web import PublicWeb, StatusError, WebError, checked
 from batchtwin.redaction import has_key
+from batchtwin_node.codec import value_object
 
 FOLDER = "downloads"
 _STORAGE = re.compile(
@@ -30,7 +30,7 @@ _LISTING_BYTES = 32 << 20
 _DOCTYPE = b"<!DOCTYPE"
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class RemoteFile:
     """A file to fetch: its bare name, its URL, and what its server calls its version, empty if it does not say."""
 

@@ -22,6 +22,7 @@ from typing import Any, Literal
 from batchtwin.errors import UsageError
 from batchtwin.predictions.file import CompareError, Layout, head, layout_of, locate, notes, records, same_bytes
 from batchtwin.predictions.floats import Tolerance, split
+from batchtwin_node.codec import value_object
 from batchtwin_node.readers.bad_file import printable
 
 # Bytes of a bucket, and of one that is held in memory; rows that wait for a partner; characters shown of a line.
@@ -38,7 +39,7 @@ ALONE = "SELECT record, ABS(net) FROM alone WHERE key = ? AND (net > 0) = ? ORDE
 Kind = Literal["differs", "only left", "only right"]
 
 
-@dataclass(frozen=True)
+@value_object
 class Difference:
     """A row that differs, or that one side lacks; `times` where the same line stands so often without a partner.
 
@@ -71,7 +72,7 @@ class Difference:
         return [f"{name}, {self.kind}{often}{stands}", *(f"  {side} {text}" for side, text in texts)]
 
 
-@dataclass(frozen=True)
+@value_object
 class Comparison:
     """The outcome; counts are of rows. `differences` are the first ones, by file and row, else by text."""
 

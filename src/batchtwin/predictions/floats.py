@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from batchtwin.errors import UsageError
+from batchtwin_node.codec import value_object
 
 # Whole numbers, words with digits and versions are text: the same to the byte or different.
 FLOAT = re.compile(rb"(?<![\w.])([-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?)(?![\w.])")
@@ -24,7 +24,7 @@ def split(record: bytes) -> tuple[list[bytes], list[float]]:
     return parts[::2], [*map(float, parts[1::2])]
 
 
-@dataclass(frozen=True)
+@value_object
 class Tolerance:
     """Two floats are near if they differ by at most `rtol` of the larger one, or by at most `atol`.
 

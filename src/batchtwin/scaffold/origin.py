@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib import metadata
+
+from batchtwin_node.codec import value_object
 
 UNKNOWN = "OWNER/batchtwin@main"
 COMMENT = (
@@ -16,7 +17,7 @@ COMMENT = (
 ADVICE = "batchtwin was not installed from GitHub: write the repository of batchtwin on GitHub for OWNER/batchtwin"
 
 
-@dataclass(frozen=True)
+@value_object
 class Action:
     """The action as `uses:` names it; a comment and advice if that is not known."""
 

@@ -6,7 +6,6 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -17,6 +16,7 @@ from batchtwin.inputs.location import is_url
 from batchtwin.scaffold.conda import conda_text
 from batchtwin.scaffold.origin import Action, action
 from batchtwin.scaffold.sample import NoSampleError, Sample, sample_of
+from batchtwin_node.codec import value_object
 
 # Names of deployments and endpoints, as the service takes them.
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{1,30}[A-Za-z0-9]")
@@ -28,7 +28,7 @@ code_configuration:
 PLAIN = Sample("sample.csv", b"first,second\n1,2\n", "of no meaning: replace it with data of your own")
 
 
-@dataclass(frozen=True)
+@value_object
 class Scaffold:
     """What was made: paths in their order, and sentences for the person."""
 

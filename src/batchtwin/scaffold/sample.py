@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from batchtwin.scaffold.picture import COLOUR_TYPES, gradient, png
 from batchtwin.scaffold.signature import Example, example_of, signature_of
+from batchtwin_node.codec import value_object
 from batchtwin_node.readers.signature import ANY, Column, Tensor
 
 MOST_ROWS = 100
@@ -33,7 +33,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
 }
 
 
-@dataclass(frozen=True)
+@value_object
 class Sample:
     """A file: its name and content, where that comes from, and whether it is an image."""
 

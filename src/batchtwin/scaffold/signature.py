@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from batchtwin_node.codec import value_object
 from batchtwin_node.readers.signature import ANY, Column, Signature, Tensor
 
 LARGEST_EXAMPLE = 16 << 20
@@ -16,7 +16,7 @@ LARGEST_EXAMPLE = 16 << 20
 MOST_SIDES, LARGEST_SIDE = 64, 1 << 62
 
 
-@dataclass(frozen=True)
+@value_object
 class Example:
     """Rows of JSON values, each as long as there are `columns`; these are None if they have no names.
 

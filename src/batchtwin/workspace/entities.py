@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from batchtwin.deployment.reference import AssetReference
+from batchtwin_node.codec import value_object
 
 if TYPE_CHECKING:
     from batchtwin.deployment.schema import Deployment
@@ -40,7 +41,7 @@ class JobStatus(StrEnum):
 FINAL = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED)
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Metadata:
     """What users note about a version of an asset."""
 
@@ -52,7 +53,7 @@ class Metadata:
 NO_METADATA = Metadata()
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Asset:
     """One version of a model, of data, code or an environment.
 
@@ -80,7 +81,7 @@ class Asset:
         return AssetReference(self.name, self.version).text
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Compute:
     """A cluster by name. Nothing runs on it: jobs run on this machine. `idle_time_before_scale_down` in seconds."""
 
@@ -94,7 +95,7 @@ class Compute:
     changed: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Endpoint:
     """A name that routes to one of its deployments."""
 
@@ -108,7 +109,7 @@ class Endpoint:
     auth_mode: str = "aad_token"
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class DeploymentRecord:
     """A deployment and the assets that it is made of, at the versions that they had when it was created.
 
@@ -126,7 +127,7 @@ class DeploymentRecord:
     changed: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class JobRecord:
     """A run of a deployment over one input. `output` is a folder as `batchtwin score` leaves it.
 

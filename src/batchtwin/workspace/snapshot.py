@@ -13,11 +13,11 @@ import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from batchtwin.inputs.plan import content_hash
 from batchtwin.workspace.errors import InvalidError
+from batchtwin_node.codec import value_object
 
 STAGING = ".staging"
 # The folder of the datastores. The blob service replaces files there and never writes to one, so they can be linked.
@@ -29,7 +29,7 @@ NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
 WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Staged:
     """A finished copy in a folder of its own that waits for its place: `folder / name`."""
 

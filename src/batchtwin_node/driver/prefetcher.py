@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
@@ -63,7 +62,8 @@ class Prefetcher:
             return
         self._known += len(files)
         if self._left is None:
-            self._left = min(MOST, shutil.disk_usage(os.path.dirname(self._folder)).free // 10)
+            disk = os.statvfs(os.path.dirname(self._folder))
+            self._left = min(MOST, disk.f_bavail * disk.f_frsize // 10)
         files, self._left = worth_reading(_sizes(files), self._left)
         if files:
             requests = self._requests = self._requests or self._start()

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any, get_args
 
+from batchtwin_node.codec import value_object
 from batchtwin_node.readers import ending
 from batchtwin_node.readers.bad_file import LONGEST, BadFileError, shown, summarize
 from batchtwin_node.readers.csv_locate import first_refused, line_of
@@ -26,7 +26,7 @@ CHECKS = frozenset({"_enforce_schema", "_validate_prediction_input", "_validate_
 DECORATOR = "mlflow.pyfunc.utils.data_validation"
 
 
-@dataclass(frozen=True)
+@value_object
 class _Cell:
     """A value that is refused, and why.
 

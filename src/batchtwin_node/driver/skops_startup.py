@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, List, Tuple
 
@@ -61,6 +60,8 @@ def keep(folder: Path = FOLDER) -> Path:
 
 
 def _file(folder: Path) -> Path:
+    from importlib.metadata import version  # a fifth of what a fork server imports, and most have no skops
+
     return folder / f"estimators-{version('scikit-learn')}.json"
 
 

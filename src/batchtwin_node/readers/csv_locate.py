@@ -6,11 +6,11 @@ import csv
 import io
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from batchtwin_node.codec import value_object
 from batchtwin_node.readers.bad_file import BadFileError, kind_of, shown
 from batchtwin_node.readers.columns import BOOLEANS, NUMBERS, convert, refusal
 from batchtwin_node.readers.csv_checks import may_be_rounded
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 UNCLOSED, NO_COLUMNS = "EOF inside string", "No columns to parse"
 
 
-@dataclass(frozen=True)
+@value_object
 class Record:
     """One record, its number (the header is -1) and the line, from 1, on which it begins.
 

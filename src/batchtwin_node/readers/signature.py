@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Tuple, Union
 
+from batchtwin_node.codec import value_object
 from batchtwin_node.readers.bad_file import BadFileError, advice_on, listed
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ WHOLE = frozenset({"long", "integer"})
 OF_DTYPE = {"float64": "double", "float32": "float", "int64": "long", "int32": "integer", "bool": "boolean"}
 
 
-@dataclass(frozen=True)
+@value_object
 class Column:
     """One ColSpec: `type` is MLflow's name for it (long, integer, double, float, boolean, string, ...).
 
@@ -38,7 +39,7 @@ Columns = Tuple[Column, ...]
 Number = Union[int, float]
 
 
-@dataclass(frozen=True)
+@value_object
 class Tensor:
     """One TensorSpec: -1 in `shape` is any size, `dtype` is numpy's name. `name` is None for a model's only input."""
 
@@ -47,7 +48,7 @@ class Tensor:
     name: str | None = None
 
 
-@dataclass(frozen=True)
+@value_object
 class Signature:
     """Either columns or tensors. Columns that are not `named` are the first ones of a file, by position.
 

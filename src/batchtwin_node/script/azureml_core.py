@@ -7,11 +7,9 @@ installed azureml-core gives it, or a stand-in where the deployment's environmen
 
 from __future__ import annotations
 
-import importlib.abc
 import importlib.machinery
 import importlib.util
 import os
-import shutil
 import sys
 import time
 import types
@@ -113,6 +111,8 @@ class JobRun:
             content = path_or_stream.read()
             target.write_bytes(content if isinstance(content, bytes) else str(content).encode())
         else:
+            import shutil  # with three libraries of compression, which few scripts need
+
             shutil.copyfile(path_or_stream, target)
 
     def upload_folder(self, name: str, path: str, datastore_name: Optional[str] = None) -> None:
@@ -209,7 +209,7 @@ def _complete(module: Any) -> None:
         model.get_model_path = staticmethod(get_model_path)
 
 
-class _Completing(importlib.abc.MetaPathFinder):
+class _Completing:
     """Completes the two modules of azureml-core when they are imported."""
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> Optional[importlib.machinery.ModuleSpec]:
@@ -218,11 +218,12 @@ class _Completing(importlib.abc.MetaPathFinder):
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader)
+            loader: Any = _Loader(spec.loader)
+            spec.loader = loader
         return spec
 
 
-class _Loader(importlib.abc.Loader):
+class _Loader:
     """Runs a module with its own loader, then completes it."""
 
     def __init__(self, loader: Any) -> None:

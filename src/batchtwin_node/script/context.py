@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import inspect
 import os
-from dataclasses import dataclass
 from typing import Any, Callable, Dict, Optional
+
+from batchtwin_node.codec import value_object
 
 # Set by the controller.
 SIZE_VARIABLE = "BATCHTWIN_MINI_BATCH_SIZE"
 NAME = "context"
 
 
-@dataclass(frozen=True)
+@value_object
 class MiniBatchContext:
     """Which mini-batch this is: its number from 0, and the number of its first item among all items."""
 

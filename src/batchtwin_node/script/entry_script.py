@@ -9,10 +9,10 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from batchtwin_node.codec import value_object
 from batchtwin_node.errors import NodeError
 from batchtwin_node.protocol import FilePart
 from batchtwin_node.script.context import MiniBatchContext, takes_context
@@ -35,7 +35,7 @@ class ScriptError(NodeError):
         self.key = key
 
 
-@dataclass(frozen=True)
+@value_object
 class EntryScript:
     """A loaded scoring script: `run` takes the files and the number of a mini-batch.
 

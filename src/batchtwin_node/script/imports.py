@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 
+from batchtwin_node.codec import value_object
 
-@dataclass(frozen=True)
+
+@value_object
 class Import:
     """An import at the top of a file of the code folder: the module's full name, and the line."""
 

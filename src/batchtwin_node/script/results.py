@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from batchtwin_node.codec import value_object
 from batchtwin_node.protocol import BadFile
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def _remedy(name: str) -> str:
     return remedies.get(name, f"Turn the {name} into a list with one element per line of output.")
 
 
-@dataclass(frozen=True)
+@value_object
 class OutputLines:
     """An element of a result list that is several finished output lines at once: one input file's.
 
@@ -50,7 +51,7 @@ class OutputLines:
     read: int | None = None
 
 
-@dataclass(frozen=True)
+@value_object
 class Note:
     """An element of a result list that is no output: a sentence for the person who runs the job."""
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Dict, Optional, Tuple
+from typing import ClassVar, Dict, Optional, Tuple
 
-if TYPE_CHECKING:
-    from dataclasses import dataclass as record
-else:
-    from batchtwin_node.codec import record
+from batchtwin_node.codec import value_object
 
 # Of a packet. A longer text is in a file in memory, whose descriptor comes first.
 PACKET = 1 << 12
@@ -15,7 +12,7 @@ PACKET = 1 << 12
 ENDING = ".sock"
 
 
-@record(frozen=True)
+@value_object
 class Keep:
     """How a fork server stays: the folder of its socket, the socket's `name`, and `title`, what it is for in words.
 
@@ -31,7 +28,7 @@ class Keep:
     servers: int
 
 
-@record(frozen=True)
+@value_object
 class StartJob:
     """A job needs a node. It comes as a text in a file in memory, with the descriptors of the node's standard input,
     output and error, and of its working folder.
@@ -48,28 +45,28 @@ class StartJob:
     keep: Keep
 
 
-@record(frozen=True)
+@value_object
 class Stop:
     """End when no job is left; take no other."""
 
     TYPE: ClassVar[str] = "stop"
 
 
-@record(frozen=True)
+@value_object
 class Tell:
     """Answer with State."""
 
     TYPE: ClassVar[str] = "tell"
 
 
-@record(frozen=True)
+@value_object
 class Started:
     """The answer of the node itself: the kernel says which process sent it."""
 
     TYPE: ClassVar[str] = "started"
 
 
-@record(frozen=True)
+@value_object
 class Refused:
     """The server is of no use for this job, and ends."""
 
@@ -77,7 +74,7 @@ class Refused:
     why: str
 
 
-@record(frozen=True)
+@value_object
 class State:
     """What a server is: `size` is its share of memory in bytes, `idle` the seconds since its last job ended."""
 
@@ -91,7 +88,7 @@ class State:
     seconds: float
 
 
-@record(frozen=True)
+@value_object
 class Ended:
     """The node has ended; negative for the signal that ended it."""
 

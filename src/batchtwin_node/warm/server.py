@@ -14,12 +14,12 @@ import socket
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from batchtwin_node.children import STAYS, exit_code, hide_descriptors, name_process, open_descriptors
-from batchtwin_node.codec import CodecError, any_from_json, to_json
+from batchtwin_node.codec import CodecError, any_from_json, to_json, value_object
 from batchtwin_node.protocol import SHUTDOWN_SECONDS, ForkServerConfig
 from batchtwin_node.script.imports import imported_by
 from batchtwin_node.warm import sockets
@@ -71,7 +71,7 @@ def stay(config: ForkServerConfig, dependencies: Dependencies, base: dict[str, s
     os._exit(0)
 
 
-@dataclass(frozen=True)
+@value_object
 class Inheritance:
     """What a server has for the processes of its jobs: what was imported, and in which environment.
 

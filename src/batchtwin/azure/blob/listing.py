@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from batchtwin.azure.blob.containers import BlobFiles
 from batchtwin.azure.blob.names import is_blob
 from batchtwin.azure.blob.properties import Blob
+from batchtwin_node.codec import value_object
 
 MOST = 5000
 
 
-@dataclass(frozen=True)
+@value_object
 class ListRequest:
     """A request for a list. With `delimiter`, names that contain it after `prefix` are grouped by the part up to it."""
 
@@ -24,7 +24,7 @@ class ListRequest:
     most: int = MOST
 
 
-@dataclass(frozen=True)
+@value_object
 class Page:
     """Blobs, and prefixes as text, in order; `next` is the name that the next page begins with, or empty."""
 
@@ -71,7 +71,7 @@ def _names(files: BlobFiles, container: str, request: ListRequest) -> Iterator[s
         yield from walk.below(folder, f"{above}/" if above else "", frozenset())
 
 
-@dataclass(frozen=True)
+@value_object
 class _Walk:
     files: BlobFiles
     container: str

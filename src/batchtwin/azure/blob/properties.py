@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
 
 from batchtwin import atomic
+from batchtwin_node.codec import value_object
 
 CONTENT_TYPE = "application/octet-stream"
 
 
-@dataclass(frozen=True)
+@value_object
 class BlobProperties:
     """Content headers by their lower case names (`content-type`, `content-md5` ...) and the user's metadata.
 
@@ -27,7 +28,7 @@ class BlobProperties:
     changed_ns: int = 0
 
 
-@dataclass(frozen=True)
+@value_object
 class Blob:
     """A blob at one moment; `path` is its file, `size` is in bytes."""
 

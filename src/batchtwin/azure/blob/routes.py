@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
@@ -23,6 +22,7 @@ from batchtwin.azure.blob.listing import MOST, ListRequest, page
 from batchtwin.azure.blob.names import block_key, check_blob, check_container, is_blob
 from batchtwin.azure.blob.properties import Blob
 from batchtwin.azure.blob.sas import Sas
+from batchtwin_node.codec import value_object
 
 PUT_BYTES = 256 << 20
 _BUFFER = 1 << 20
@@ -42,7 +42,7 @@ def router(root: Path, sas: Sas, put_bytes: int = PUT_BYTES) -> APIRouter:
     return routes
 
 
-@dataclass(frozen=True)
+@value_object
 class _Call:
     """An authorized request; `blob` is empty for a request about the container."""
 

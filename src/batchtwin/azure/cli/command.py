@@ -6,10 +6,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from batchtwin.errors import FAILED, BatchTwinError
+from batchtwin_node.codec import value_object
 from batchtwin_node.readers.bad_file import LINES, printable
 
 # What `az` calls "resource not found".
@@ -27,7 +28,7 @@ class CommandError(BatchTwinError):
         super().__init__(f"ERROR: {text}")
 
 
-@dataclass(frozen=True)
+@value_object
 class Command:
     """A command: its function in the module of its group.
 
@@ -42,7 +43,7 @@ class Command:
     confirmed: bool = False
 
 
-@dataclass(frozen=True)
+@value_object
 class Group:
     """Commands whose functions are in one module of this package, which is imported for these commands only."""
 

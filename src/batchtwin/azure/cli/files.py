@@ -6,7 +6,6 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -17,6 +16,7 @@ from batchtwin.deployment.overrides import parse_pairs, set_dotted
 from batchtwin.deployment.reference import is_reference
 from batchtwin.deployment.yaml_file import Key, YamlFile
 from batchtwin.errors import DeploymentError, Problem, UsageError
+from batchtwin_node.codec import value_object
 
 # A key of `--set` with a value behind an equals sign, and one without.
 PAIR = re.compile(r"[A-Za-z_][\w.-]*=")
@@ -26,7 +26,7 @@ REMOTE = re.compile(r"[a-z][a-z0-9+.-]*:/", re.IGNORECASE)
 Model = TypeVar("Model", bound=BaseModel)
 
 
-@dataclass(frozen=True)
+@value_object
 class Source:
     """Values for an entity: `file` is where most come from, if there is one; `data` is what they come to."""
 

@@ -7,7 +7,6 @@ and the host of the request.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import quote
 
@@ -15,6 +14,7 @@ from fastapi import Depends, Path, Request
 from pydantic import AfterValidator
 
 from batchtwin.deployment.reference import PROVIDER, WORKSPACE_ID
+from batchtwin_node.codec import value_object
 
 SUBSCRIPTION_PATH = "/subscriptions/{subscription}"
 GROUP_PATH = f"{SUBSCRIPTION_PATH}/resourceGroups/{{group}}"
@@ -33,7 +33,7 @@ Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._()-]{0,89}$")]
 LowerName = Annotated[str, AfterValidator(str.lower)]
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class WorkspaceScope:
     """`origin` is as in `https://localhost:8443`; `workspace_id` the ARM id."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -10,9 +9,10 @@ from fastapi import Depends, Request
 from batchtwin.azure.blob.sas import Sas
 from batchtwin.azure.rest.tokens import Tokens
 from batchtwin.workspace.workspace import Workspace
+from batchtwin_node.codec import value_object
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class AppState:
     """One of each for the life of the server."""
 

@@ -8,16 +8,16 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 import trustme
 
 from batchtwin import atomic
+from batchtwin_node.codec import value_object
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class ServerCertificate:
     """A certificate for this server's names with its key, and the certificate of the authority that signed it."""
 

@@ -14,7 +14,6 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from batchtwin.engine.backends.base import Note
@@ -28,6 +27,7 @@ from batchtwin.engine.prepare import Prepared
 from batchtwin.environments.options import EnvironmentOptions
 from batchtwin.errors import BatchTwinError
 from batchtwin_node import bootstrap
+from batchtwin_node.codec import value_object
 from batchtwin_node.protocol import JobContext, NodeInit
 from batchtwin_node.script.entry_script import NO_MLFLOW
 
@@ -137,7 +137,7 @@ class ContainerBackend:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-@dataclass(frozen=True)
+@value_object
 class Mount:
     """A file or folder `source` outside, seen at `target` inside."""
 

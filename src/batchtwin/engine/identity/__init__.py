@@ -20,7 +20,7 @@ NAMES: dict[Part, str] = {"deployment": "the deployment", "model": "the model", 
 class Identity(BaseModel):
     """SHA-256 of the parsed deployment (comments do not matter), of model and of code by content."""
 
-    model_config = ConfigDict(frozen=True, protected_namespaces=())
+    model_config = ConfigDict(frozen=True, protected_namespaces=(), defer_build=True)
 
     deployment: str
     model: str

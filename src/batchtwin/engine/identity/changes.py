@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +17,7 @@ from batchtwin.errors import BatchTwinError, UsageError
 from batchtwin.inputs.changes import change_of
 from batchtwin.inputs.listing import list_inputs
 from batchtwin.inputs.location import redact
+from batchtwin_node.codec import value_object
 
 if TYPE_CHECKING:
     from batchtwin.environments.placement import Placement
@@ -33,7 +33,7 @@ SHOWN = 5
 MOST_FILES = 1000
 
 
-@dataclass(frozen=True)
+@value_object
 class Change:
     """One thing that is not as it was when the job began, in a sentence. `fixed`: it cannot be accepted."""
 
@@ -45,7 +45,7 @@ class Change:
 class MadeOf(BaseModel):
     """What an `Identity` is the hash of, so that a change can be named: the parsed deployment, and each file's hash."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     deployment: dict[str, Any]
     code: dict[str, str] | None

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from batchtwin.inputs.plan import MiniBatch
 from batchtwin.predictions.file import Layout, fields_of
 from batchtwin.safe_open import open_file
+from batchtwin_node.codec import value_object
 from batchtwin_node.protocol import Outcome
 
 # Bytes read beyond a range, for what was put into it; and of a range whose values are tried.
@@ -22,7 +22,7 @@ BEYOND, TRIED_BYTES, TRIED_VALUES = 1 << 20, 1 << 16, 16
 Key = tuple[str, int | None]
 
 
-@dataclass(frozen=True)
+@value_object
 class _Range:
     """The bytes that stand where an outcome's rows should be, from byte `offset`, line `line` (from 1)."""
 

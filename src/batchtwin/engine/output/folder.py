@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from batchtwin import atomic, safe_open
@@ -18,6 +18,7 @@ from batchtwin.engine.output.segments import SegmentFiles, checked
 from batchtwin.errors import OutputError
 from batchtwin.locks import LOCK, hold_folder
 from batchtwin.predictions import SCORE as SCORE
+from batchtwin_node.codec import value_object
 from batchtwin_node.failpoints import failpoints
 from batchtwin_node.protocol import Failure, Outcome
 
@@ -38,7 +39,7 @@ NAMED_INPUTS = "named-inputs"
 MADE = (LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm", MANIFEST, SCORE, LOGS, SEGMENTS, SCRATCH, MODELS, FAILURES, REPORT)
 
 
-@dataclass(frozen=True)
+@value_object
 class Assembled:
     """What was assembled: its size in bytes and its SHA-256."""
 
@@ -46,7 +47,7 @@ class Assembled:
     sha256: str
 
 
-@dataclass(frozen=True)
+@value_object
 class OutputFolder:
     """The folder of one job; `file_name` is the deployment's `output_file`, None with `summary_only`."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -13,6 +12,7 @@ from batchtwin import atomic
 from batchtwin.engine.identity import Identity
 from batchtwin.errors import BatchTwinError
 from batchtwin.safe_open import open_file
+from batchtwin_node.codec import value_object
 
 
 class ManifestError(BatchTwinError):
@@ -20,10 +20,10 @@ class ManifestError(BatchTwinError):
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class ManifestInput:
     """One input file, or a part of one, from `first_row`. Rows are counted where the scoring script tells them file by
     file; else they are null.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from batchtwin import errors
@@ -11,9 +10,10 @@ from batchtwin.engine.listener import counts
 from batchtwin.engine.output.failures import files_that_ended_the_job
 from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.engine.prepare import Prepared
+from batchtwin_node.codec import value_object
 
 
-@dataclass(frozen=True)
+@value_object
 class Result:
     """How a job ended. `cause` says why, with the first real cause, where it did not complete.
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from batchtwin.engine.output.folder import MANIFEST
 from batchtwin.inputs.location import redact
 from batchtwin.inputs.plan import MiniBatch
+from batchtwin_node.codec import value_object
 from batchtwin_node.protocol import Outcome
 
 SHOWN = 10
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class RowCounts:
     """One file that was scored: `path`, rows read from it, rows written."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from batchtwin.engine.report import svg, text
 from batchtwin.engine.report.timeline import BINS, MOST_LANES, Bar, Lane, Timeline
 from batchtwin.engine.report.usage import NodeUsage
+from batchtwin_node.codec import value_object
 from batchtwin_node.protocol import Failure
 
 HEIGHT, LANE_HEIGHT = 90, 16
@@ -17,7 +17,7 @@ HEIGHT, LANE_HEIGHT = 90, 16
 SHORTEST_MEAN = 0.2
 
 
-@dataclass(frozen=True)
+@value_object
 class Chart:
     """A chart with its axis: `top` is the value at the upper edge, `facts` what it shows in figures."""
 
@@ -27,7 +27,7 @@ class Chart:
     facts: str = ""
 
 
-@dataclass(frozen=True)
+@value_object
 class LaneView:
     """A worker's lane, and its figures."""
 
@@ -148,7 +148,7 @@ def usage(nodes: list[NodeUsage]) -> Iterator[Chart]:
             yield Chart(f"{name}Memory", svg.picture(shapes, HEIGHT, label), text.size(top), facts)
 
 
-@dataclass(frozen=True)
+@value_object
 class Phase:
     """A stretch of a job, with its share of the whole in per cent."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from markupsafe import Markup
 
@@ -19,6 +18,7 @@ from batchtwin.engine.report.distribution import (
     span,
 )
 from batchtwin.engine.report.predictions import Predictions
+from batchtwin_node.codec import value_object
 
 HEIGHT, SMALL_HEIGHT = 110, 44
 MOST_TEXTS, MOST_SHOWN_FILES = 10, 12
@@ -28,7 +28,7 @@ FEWEST_ROWS = 20
 FEWEST_FOR_PSI = 200
 
 
-@dataclass(frozen=True)
+@value_object
 class ClassRow:
     """A value: how often it stands there, and its share in per cent; `before` is its share in the earlier job."""
 
@@ -40,7 +40,7 @@ class ClassRow:
     before_percent: str = ""
 
 
-@dataclass(frozen=True)
+@value_object
 class Histogram:
     """A picture with the ends of its axis."""
 
@@ -50,7 +50,7 @@ class Histogram:
     note: str = ""
 
 
-@dataclass(frozen=True)
+@value_object
 class ColumnView:
     """A column: its values, or its histogram with figures."""
 
@@ -66,7 +66,7 @@ class ColumnView:
     drift: tuple[tuple[str, str, str], ...] = ()
 
 
-@dataclass(frozen=True)
+@value_object
 class FileView:
     """The distribution of one input file, where it differs from all."""
 

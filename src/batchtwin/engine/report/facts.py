@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -18,11 +18,13 @@ from batchtwin.engine.logs import now
 from batchtwin.engine.prepare import Prepared
 from batchtwin.inputs.location import redact
 from batchtwin.redaction import hide
+from batchtwin_node.codec import value_object
 
 ABOUT, RESULT = "about", "result"
+DRIVER = "the MLflow driver"
 
 
-@dataclass(frozen=True)
+@value_object
 class About:
     """What a run is made of, as texts for people. No environment variable is among them: those can be secrets."""
 
@@ -32,7 +34,7 @@ class About:
     model: str = ""
     model_path: str = ""
     training: str = ""
-    script: str = "the MLflow driver"
+    script: str = DRIVER
     input: str = ""
     output_file: str | None = None
     environment: str = ""
@@ -44,7 +46,7 @@ class About:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@value_object
 class Ended:
     """How run number `run` ended; `at` is a time as in the logs.
 
@@ -77,7 +79,7 @@ def note_about(ledger: Ledger, prepared: Prepared) -> None:
         model=_model(prepared),
         model_path=str(prepared.model.path),
         training=f"MLflow run {prepared.model.run}" if prepared.model.run else "",
-        script=str(Path(*prepared.script)) if prepared.script else About.script,
+        script=str(Path(*prepared.script)) if prepared.script else DRIVER,
         input=redact(str(prepared.inputs.root)),
         output_file=prepared.output.file_name,
         environment=prepared.environment,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchtwin import __version__
@@ -18,6 +17,7 @@ from batchtwin.engine.report.predictions import MOST_COLUMNS, Earlier, Predictio
 from batchtwin.engine.report.templates import Frame, environment, frame_context
 from batchtwin.engine.report.timeline import BINS
 from batchtwin.inputs.location import redact
+from batchtwin_node.codec import value_object
 
 if TYPE_CHECKING:
     pass
@@ -38,7 +38,7 @@ TITLES = {
 }
 
 
-@dataclass(frozen=True)
+@value_object
 class Tile:
     """One figure, with a note below it."""
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from batchtwin.engine.report.distribution import Column
 from batchtwin.predictions.file import FILE_NAME, Layout, layout_of
 from batchtwin.safe_open import open_file
+from batchtwin_node.codec import value_object
 
 SAMPLE_BYTES, SAMPLE_BLOCK = 1 << 19, 1 << 13
 BLOCK, HEAD = 1 << 20, 1 << 16
@@ -33,7 +34,7 @@ PREDICTION = "prediction"
 Values = Counter[tuple[str, str]]
 
 
-@dataclass(frozen=True)
+@value_object
 class Range:
     """Rows that stand together: bytes of a file, and the input file that they are of, where that is known."""
 
@@ -67,7 +68,7 @@ class Predictions:
         return self.read + self.unread < self.rows
 
 
-@dataclass(frozen=True)
+@value_object
 class Earlier:
     """Another job's folder by name, its rows, and counts of rows that changed, by name; `text` introduces them."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from batchtwin_node.codec import value_object
 from batchtwin_node.protocol import Failure, Outcome
 
 # Bars are drawn one by one up to so many tries; beyond that each lane shows how busy its worker was.
@@ -18,7 +19,7 @@ DEADLY = frozenset({"timeout", "crashed", "init", "script"})
 Mark = Literal["ok", "retry", "failed"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Bar:
     """One try in seconds since the job began."""
 

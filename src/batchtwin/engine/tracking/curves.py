@@ -18,6 +18,7 @@ from batchtwin.engine.report.write import predictions_of
 from batchtwin.errors import BatchTwinError
 from batchtwin.predictions.file import Layout, layout_of
 from batchtwin.safe_open import open_file
+from batchtwin_node.codec import value_object
 
 # Seconds of a point of a curve.
 STEP_SECONDS = 10.0
@@ -29,7 +30,7 @@ HEADERS = {Layout.ROWS: "row,prediction,file_name\n", Layout.IMAGES: "prediction
 NOT_IN_A_NAME = re.compile(r"[^\w. -]", re.ASCII)
 
 
-@dataclass(frozen=True)
+@value_object
 class Value:
     """A value of a metric at a time (seconds since the epoch)."""
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from batchtwin import safe_open
+from batchtwin_node.codec import value_object
 
 # Of a description in bytes, of a text in it in characters, and of datasets in a job.
 LONGEST_FILE, LONGEST_TEXT, MOST = 1 << 18, 60_000, 1000
 META = "meta.yaml"
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class DatasetUse:
     """A dataset that a script logged as an input: `facts` are MLflow's fields of a dataset, `tags` those of its use."""
 

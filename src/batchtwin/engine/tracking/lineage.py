@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchtwin.deployment.model import Model
+from batchtwin_node.codec import value_object
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -18,7 +18,7 @@ DESCRIPTION = "mlflow.note.content"
 MOST_EXPERIMENTS = 1000
 
 
-@dataclass(frozen=True)
+@value_object
 class Origin:
     """The run that made a model, and what MLflow 3 calls the logged model; empty if the store has none."""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from batchtwin import safe_open
 from batchtwin.engine.tracking.datasets import MOST, DatasetUse, uses_of
+from batchtwin_node.codec import value_object
 from batchtwin_node.script.tracking import FOLDER
 
 # Of one job. MLflow takes 6,000 characters in a value and 250 in a key.
@@ -28,7 +29,7 @@ class TooLargeError(Exception):
     """An artifact that is left out, by its path in the run."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Point:
     """A value of a metric. `timestamp` is in milliseconds since the epoch."""
 
@@ -48,7 +49,7 @@ class Logged:
     left_out: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Artifact:
     """A file that a script logged, and its path in the run."""
 

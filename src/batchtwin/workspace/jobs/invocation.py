@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from batchtwin.workspace.entities import DeploymentRecord
 from batchtwin.workspace.errors import InvalidError
+from batchtwin_node.codec import value_object
 
 # What may be overridden when a deployment is invoked [A], and where it stands in the YAML.
 OVERRIDABLE = {
@@ -21,7 +22,7 @@ OVERRIDABLE = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Invocation:
     """A request to run a deployment of an endpoint over one input. None: the deployment's own value, or the default.
 

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -14,6 +13,7 @@ import psutil
 from batchtwin.subprocesses import module_command
 from batchtwin.workspace.database.store import VARIABLE
 from batchtwin.workspace.errors import StoreError
+from batchtwin_node.codec import value_object
 
 # Whoever holds this lock in the folder of a job is responsible for the job. The command takes it, and the job's process
 # inherits its descriptor: however the process ends, and whatever becomes of the clock, the kernel releases the lock.
@@ -22,7 +22,7 @@ LOCK = "runner.lock"
 SAME_START_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Process:
     """A process: `started` in seconds since the epoch, by the clock as it was set when this was noted."""
 

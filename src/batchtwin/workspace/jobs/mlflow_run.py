@@ -6,7 +6,6 @@ Only the job's process and its recorder come here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from batchtwin.workspace.database.rows import job_of
 from batchtwin.workspace.database.store import Store
 from batchtwin.workspace.entities import JobRecord, JobStatus
 from batchtwin.workspace.jobs import registry, states
+from batchtwin_node.codec import value_object
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -33,7 +33,7 @@ STATUSES = {JobStatus.COMPLETED: "FINISHED", JobStatus.FAILED: "FAILED", JobStat
 FIRST_RUN = 1
 
 
-@dataclass(frozen=True)
+@value_object
 class Measured:
     """When a job began and ended (seconds since the epoch), its summary line, and its figures by name."""
 
@@ -120,7 +120,7 @@ def _tags(job: JobRecord) -> dict[str, str]:
     return {**tags, "error": job.error[:LONGEST]} if job.error else tags
 
 
-@dataclass(frozen=True)
+@value_object
 class Facts:
     """What batchtwin knows of a job: settings, figures and the summary line."""
 

@@ -35,7 +35,7 @@ def environment_options() -> EnvironmentOptions:
     """Return where jobs of the workspace run: BATCHTWIN_ENV, as `--env`."""
     from batchtwin.environments.options import EnvironmentOptions
 
-    return EnvironmentOptions(os.environ.get(VARIABLE) or EnvironmentOptions.env)
+    return EnvironmentOptions(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else EnvironmentOptions()
 
 
 def _environment(spec: Deployment, root: Path) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -13,6 +12,7 @@ from batchtwin.inputs.public_web import WebError, allows_private, refuse_private
 from batchtwin.workspace import snapshot
 from batchtwin.workspace.datastores import Datastores
 from batchtwin.workspace.errors import InputTypeError, InvalidError
+from batchtwin_node.codec import value_object
 
 # Job input types, as the SDK names them for `type:` of an Input, and as the service calls them.
 LITERALS = ("string", "number", "integer", "boolean", "literal")
@@ -27,7 +27,7 @@ TAKEN = ("uri_folder", "uri_file")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class ResolvedInput:
     """The input of a job: how it is named, and where it is; a text if the job has to fetch it from the web."""
 
@@ -36,7 +36,7 @@ class ResolvedInput:
     type: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class ResolvedOutput:
     """The target of a job's output: a folder, and the name of the predictions file; None for the deployment's own."""
 

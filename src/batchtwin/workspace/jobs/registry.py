@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from batchtwin.workspace.assets import Assets
 from batchtwin.workspace.database.store import Store
 from batchtwin.workspace.entities import Asset, JobRecord
 from batchtwin.workspace.jobs.job_yaml import NAME
+from batchtwin_node.codec import value_object
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -37,7 +37,7 @@ MOST_VERSIONS = 100
 NOT_IN_A_NAME = re.compile(r"[^\w-]", re.ASCII)
 
 
-@dataclass(frozen=True)
+@value_object
 class JobModel:
     """The model of a job. `name` is empty for one that came with its deployment."""
 

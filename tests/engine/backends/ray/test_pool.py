@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,23 +9,14 @@ from typing import Any
 import psutil
 import pytest
 
-import batchtwin as package
 from batchtwin.engine.backends.node_pool import room_ahead
 from batchtwin.engine.backends.ray.head import UNUSED, lean_head
 from batchtwin.engine.backends.ray.node_actor import machine_environment
 from batchtwin_node.launcher import devices
-from ray_cluster import running
-from support import ALL_FOUR_FIRST, Finished, Project, batchtwin, wait_for
+from ray_cluster import SCRIPT, SPREAD, expected, on, running, spread
+from support import Finished, Project, batchtwin, wait_for
 
 pytestmark = pytest.mark.ray
-
-SCRIPT = """
-    import os, pathlib, time
-    def run(mini_batch):
-        time.sleep(0.2)
-        return [f"{os.path.basename(path)} {row}" for path in mini_batch for row in range(50)]
-"""
-SPREAD = {"instance_count": 2, "max_concurrency_per_instance": 2, "mini_batch_size": 2}
 
 
 @pytest.fixture(scope="module")
@@ -34,32 +24,6 @@ def two() -> Iterator[Any]:
     """Two machines of two CPUs and two GPUs each."""
     with running(cpus=2, machines=2, num_gpus=2) as cluster:
         yield cluster
-
-
-@pytest.fixture
-def other(project: Project) -> Iterator[tuple[Any, Path]]:
-    """A machine with a batchtwin of its own, and where that is."""
-    own = project.folder / "own/batchtwin"
-    shutil.copytree(Path(package.__file__).parent, own, ignore=shutil.ignore_patterns("__pycache__"))
-    with running(cpus=1, machines=1, env_vars={"PYTHONPATH": str(own.parent)}) as cluster:
-        yield cluster, own
-
-
-def change(path: Path, old: str, new: str) -> None:
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
-
-
-def on(cluster: Any, *words: str) -> list[str]:
-    return ["--pool", "ray", "--ray-address", str(cluster.address), *words]
-
-
-def spread(project: Project, files: int) -> Project:
-    project.files(files)
-    project.settings = SPREAD
-    project.script = SCRIPT
-    return project
 
 
 def together(project: Project, nodes: int, each: int, row: str) -> None:
@@ -76,10 +40,6 @@ def together(project: Project, nodes: int, each: int, row: str) -> None:
                 time.sleep(0.01)
             return [{row}]
     """
-
-
-def expected(files: int) -> str:
-    return "".join(f"{number:02}.txt {row}\n" for number in range(files) for row in range(50))
 
 
 def test_the_bytes_are_those_of_the_local_pool(project: Project, two: Any) -> None:
@@ -113,22 +73,6 @@ def test_a_job_may_be_resumed_elsewhere(project: Project, two: Any) -> None:
     resumed = batchtwin("resume", project.folder / "job", "--pool", "local")
     assert resumed.code == 0, resumed.err
     assert Finished(0, "", "", project.folder / "job").predictions == expected(20)
-
-
-def test_a_machine_that_is_lost_costs_time_only(project: Project) -> None:
-    spread(project, 40)
-    there = project.folder / "there"
-    there.mkdir()
-    slow = SCRIPT.replace("time.sleep(0.2)", "all_four_first(); time.sleep(1.5)")
-    project.script = ALL_FOUR_FIRST.replace("THERE", str(there)) + slow
-    with running(cpus=2, machines=2) as cluster:
-        job = project.start(*on(cluster))
-        cluster.remove_node(cluster.list_all_nodes()[1], allow_graceful=False)
-        done = project.end(job)
-    assert (done.code, done.predictions) == (0, expected(40)), done.err
-    assert "is lost" in done.err
-    assert done.failures == []
-    assert batchtwin("verify", done.output).code == 0
 
 
 def test_an_actor_that_is_lost_is_replaced(project: Project, two: Any) -> None:
@@ -201,53 +145,6 @@ def test_parts_of_gpus_may_be_more_than_one_and_no_whole_number(project: Project
     together(project, 1, 3, 'os.environ["CUDA_VISIBLE_DEVICES"]')
     done = project.score("--workers", "3", *on(two, "--ray-cpus", "0.5", "--ray-gpus", "0.5"))
     assert (done.code, sorted(done.predictions.split())) == (0, ["0", "0", "1"]), done.err
-
-
-def test_without_its_head_a_job_fails_in_time_and_can_be_resumed(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spread(project, 20)
-    go = project.folder / "go"
-    project.script = SCRIPT.replace(
-        "time.sleep(0.2)",
-        f"""while not os.path.exists({str(go)!r}) and "00.txt" not in str(mini_batch):
-            time.sleep(0.01)""",
-    )
-    with running(cpus=4, machines=1) as cluster:
-        # Ray's own patience, a minute, after which it ends the process, in small.
-        monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "1")
-        job = project.start(*on(cluster, "--ray-wait", "20"))
-        cluster.remove_node(cluster.head_node, allow_graceful=False)
-        done = project.end(job)
-    assert done.code == 1
-    assert "the head of the cluster does not answer" in done.log("job_result.txt")
-    assert "the head of the cluster does not answer" in done.err
-    go.touch()
-    again = batchtwin("resume", done.output, "--pool", "local")
-    assert (again.code, done.predictions) == (0, expected(20)), again.err
-
-
-def test_a_machine_with_another_batchtwin_is_known_by_its_version(project: Project, other: tuple[Any, Path]) -> None:
-    cluster, own = other
-    change(own / "__init__.py", package.__version__, "0.0.0")
-    change(own / "engine/prepare.py", "    deployment: Path\n", "")
-    spread(project, 2)
-    done = project.score("--workers", "1", *on(cluster))
-    assert done.code == 1
-    assert f"node0 has batchtwin 0.0.0, {package.__version__} is here" in done.err
-
-
-def test_why_a_node_was_lost_is_told(project: Project, other: tuple[Any, Path]) -> None:
-    cluster, own = other
-    change(
-        own / "engine/backends/ray/node_actor.py",
-        "machine: tuple[str, str], cpus: float, gpus: float",
-        "machine: tuple[str, str], cpus: float",
-    )
-    spread(project, 2)
-    done = project.score("--workers", "1", *on(cluster))
-    assert done.code == 1
-    assert "the last: TypeError: NodeActor.__init__() takes" in done.err
 
 
 def test_the_reason_for_a_loss_is_that_of_the_exception() -> None:

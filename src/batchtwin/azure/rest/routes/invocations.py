@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Response
@@ -18,6 +17,7 @@ from batchtwin.workspace.entities import JobRecord
 from batchtwin.workspace.errors import InputTypeError, InvalidError
 from batchtwin.workspace.jobs.invocation import Invocation
 from batchtwin.workspace.workspace import Workspace
+from batchtwin_node.codec import value_object
 
 PATH = f"{WORKSPACE_PATH}/batchEndpoints/{{endpoint}}"
 # The service of the SDK's `list_jobs`.
@@ -99,7 +99,7 @@ def document(scope: WorkspaceScope, job: JobRecord) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, slots=True)
+@value_object
 class Target:
     """The target of the output: an address in a datastore, and its type; None for the default."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -12,11 +11,12 @@ from batchtwin.environments.placement import Placement
 from batchtwin.environments.requested import RequestedEnvironment
 from batchtwin.environments.venv import EnvironmentBuildError, build
 from batchtwin.errors import BatchTwinError
+from batchtwin_node.codec import value_object
 
 BUILD_SECONDS = 1800.0
 
 
-@dataclass(frozen=True)
+@value_object
 class MachineEnvironment:
     """What a machine has to have. `python` is an interpreter at the same path everywhere; empty for Ray's own.
 

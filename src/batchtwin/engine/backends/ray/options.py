@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from batchtwin_node.codec import value_object
 
 WAIT_SECONDS = 300.0
 
 
-@dataclass(frozen=True)
+@value_object
 class RayOptions:
     """Without `address` (`host:port`, or `auto`) a Ray of the job's own, on this machine.
 

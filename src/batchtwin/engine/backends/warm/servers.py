@@ -8,11 +8,10 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 
 from batchtwin.engine.backends.warm import settings
 from batchtwin.errors import UsageError
-from batchtwin_node.codec import CodecError, any_from_json, to_json
+from batchtwin_node.codec import CodecError, any_from_json, to_json, value_object
 from batchtwin_node.warm import sockets
 from batchtwin_node.warm.messages import FROM_SERVER, State, Stop, Tell
 
@@ -21,7 +20,7 @@ ANSWER_SECONDS = 2.0
 END_SECONDS = 5.0
 
 
-@dataclass(frozen=True)
+@value_object
 class WarmServer:
     """A server that answers, by the name of its socket."""
 

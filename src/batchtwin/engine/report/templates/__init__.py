@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchtwin.engine.report import svg, text
 from batchtwin.engine.report.distributions import ClassRow
+from batchtwin_node.codec import value_object
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -79,7 +80,7 @@ def _share_bar(row: ClassRow) -> object:
     return svg.picture(shapes, 16, f"{row.percent}" + (f", before {row.before_percent}" if row.before_percent else ""))
 
 
-@dataclass(frozen=True)
+@value_object
 class Frame:
     """Where the report is a page of a server: (label, address) of other pages; `live` if it is to follow the job;
     `facts` has the addresses of pages about what is said below "What ran where".
