@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from support import COMMAND, DEADLINE, Finished, Project, batchtwin, wait_for
+from support import COMMAND, DEADLINE, Finished, Project, batchtwin, wait_for, warm
 
 SCRIPT = """
     import os, pathlib, time
@@ -41,8 +41,8 @@ def expected(files: int) -> str:
 def finish(project: Project) -> Finished:
     """Resume; a job that had no ledger yet had not begun, and is scored again."""
     if not (project.folder / "job/job.sqlite").exists():
-        return project.score()
-    done = batchtwin("resume", project.folder / "job")
+        return project.score(env=warm())
+    done = batchtwin("resume", project.folder / "job", env=warm())
     return Finished(done.code, done.out, done.err, project.folder / "job")
 
 
@@ -53,7 +53,7 @@ def test_killed_at_every_point_of_the_parent(job: Project, record_property: Call
         flag = job.folder / f"crash-{len(passed)}"
         # One worker that takes its time: events come one by one, and the points are the same each time.
         done = job.score(
-            "--overwrite", "--workers", "1", env={"BATCHTWIN_CRASH_AT": f"parent:{len(passed) + 1}:{flag}"}
+            "--overwrite", "--workers", "1", env={"BATCHTWIN_CRASH_AT": f"parent:{len(passed) + 1}:{flag}", **warm()}
         )
         if not flag.exists():
             break
@@ -74,7 +74,7 @@ def test_killed_at_every_point_of_a_worker(job: Project, record_property: Callab
     while True:
         flag = job.folder / f"crash-{len(passed)}"
         done = job.score(
-            "--overwrite", "--workers", "1", env={"BATCHTWIN_CRASH_AT": f"worker:{len(passed) + 1}:{flag}"}
+            "--overwrite", "--workers", "1", env={"BATCHTWIN_CRASH_AT": f"worker:{len(passed) + 1}:{flag}", **warm()}
         )
         assert (done.code, done.predictions) == (0, expected(6)), (passed, done.err)
         if not flag.exists():

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from batchtwin.engine.ledger import Ledger
-from support import COMMAND, DEADLINE, Finished, Project, batchtwin, wait_for
+from support import COMMAND, DEADLINE, Finished, Project, batchtwin, wait_for, warm
 
 FAILS_ONCE = """
     import os, pathlib
@@ -34,7 +34,7 @@ def job(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 def resume(project: Project, *words: str) -> Finished:
-    done = batchtwin("resume", project.folder / "job", *words)
+    done = batchtwin("resume", project.folder / "job", *words, env=warm())
     return Finished(done.code, done.out, done.err, project.folder / "job")
 
 
@@ -92,10 +92,10 @@ def test_a_retry_of_a_complete_job_killed_at_every_point(
     passed: list[str] = []
     while True:
         (job.folder / "mended").unlink(missing_ok=True)
-        assert job.score("--overwrite").code == 0
+        assert job.score("--overwrite", env=warm()).code == 0
         (job.folder / "mended").touch()
         flag = job.folder / f"crash-{len(passed)}"
-        crash = {"BATCHTWIN_CRASH_AT": f"parent:{len(passed) + 1}:{flag}"}
+        crash = {"BATCHTWIN_CRASH_AT": f"parent:{len(passed) + 1}:{flag}", **warm()}
         retry: list[str | Path] = ["resume", job.folder / "job", "--retry-failed", "--workers", "1"]
         done = batchtwin(*retry, env=crash)
         if not flag.exists():
