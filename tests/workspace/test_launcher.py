@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -25,7 +25,7 @@ from batchtwin.locks import is_held
 from batchtwin.workspace.entities import JobRecord, JobStatus
 from batchtwin.workspace.jobs import launcher
 from batchtwin.workspace.jobs.launcher import IMPORTS, Launcher
-from batchtwin.workspace.jobs.liveness import LOCK, Process
+from batchtwin.workspace.jobs.liveness import LOCK, Launch, Process
 from support import batchtwin as command
 from support import wait_for, wait_until_over
 
@@ -188,15 +188,13 @@ def test_imports_read_no_variable_that_may_differ() -> None:
 
 
 def test_no_process_is_forked_where_the_environment_says_so(
-    patient: Rehearsal, own: Launcher, monkeypatch: pytest.MonkeyPatch
+    patient: Rehearsal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = fork_servers()
+    patient.drop(forked(patient))
     monkeypatch.setenv("BATCHTWIN_NO_FORK", "1")
-    for _ in range(2):
-        job = patient.invoke()
-        assert not is_forked(patient, job)
-        patient.drop(job)
-    assert fork_servers() == before
+    job = patient.invoke()
+    assert not is_forked(patient, job)
+    patient.drop(job)
 
 
 def test_a_forked_job_is_cancelled(patient: Rehearsal) -> None:
@@ -229,7 +227,7 @@ def test_failpoints_are_those_of_the_job(rehearsal: Rehearsal, tmp_path: Path, m
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_fork_server_that_does_not_answer(
-    patient: Rehearsal, own: Launcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+    patient: Rehearsal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     patient.drop(forked(patient))
     (tmp_path / "runs").unlink(missing_ok=True)
@@ -248,7 +246,7 @@ def test_a_fork_server_that_does_not_answer(
 
 
 def test_a_job_that_was_forked_without_an_answer_runs_once(
-    patient: Rehearsal, own: Launcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    patient: Rehearsal, start: Launch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     patient.drop(forked(patient))
     (tmp_path / "runs").unlink(missing_ok=True)
@@ -257,7 +255,7 @@ def test_a_job_that_was_forked_without_an_answer_runs_once(
 
     def held_up(name: str, folder: Path, address: str, lock: int) -> Process:
         os.mkfifo(folder / "runner.log")  # whoever opens it waits for a reader
-        return own(name, folder, address, lock)
+        return start(name, folder, address, lock)
 
     def processes() -> list[int]:
         """The forked process, and the new one and its parent, which waits for it."""
@@ -299,25 +297,20 @@ def edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def edit_module(folder: Path) -> None:
-    module = folder / "batchtwin/workspace/jobs/runner.py"
-    module.write_text(module.read_text().replace('".working"', '".edited"'))
-
-
-def add_module(folder: Path) -> None:
-    (folder / "added.py").touch()
-
-
-@pytest.mark.parametrize(("change", "working"), [(edit_module, ".edited"), (add_module, ".working")])
 def test_a_change_of_what_was_imported_starts_another_fork_server(
-    patient: Rehearsal, edited: Path, own: Launcher, change: Callable[[Path], None], working: str
+    patient: Rehearsal, edited: Path, own: Launcher
 ) -> None:
     patient.drop(forked(patient))
-    old = fork_servers()[-1]
-    change(edited)
+    first = fork_servers()[-1]
+    (edited / "added.py").touch()
+    patient.drop(forked(patient))
+    second = fork_servers()[-1]
+    module = edited / "batchtwin/workspace/jobs/runner.py"
+    module.write_text(module.read_text().replace('".working"', '".edited"'))
     job = patient.reach(forked(patient), JobStatus.RUNNING)
-    assert Path(process_of(patient, job).cwd()).name == working
-    assert old.pid not in psutil.pids()
+    assert Path(process_of(patient, job).cwd()).name == ".edited"
+    assert len({first.pid, second.pid, fork_servers()[-1].pid}) == 3
+    assert not {first.pid, second.pid} & {*psutil.pids()}
     patient.drop(job)
 
 
