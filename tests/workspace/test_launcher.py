@@ -314,6 +314,22 @@ def test_a_change_of_what_was_imported_starts_another_fork_server(
     patient.drop(job)
 
 
+def test_a_fork_server_that_always_fails_is_given_up(
+    patient: Rehearsal, edited: Path, own: Launcher, caplog: pytest.LogCaptureFixture
+) -> None:
+    module = edited / "batchtwin/workspace/jobs/launcher.py"
+    module.write_text(module.read_text().replace('"jinja2"', '"no_such_module"'))
+    before = fork_servers()
+    for number in range(launcher.MOST_FAILURES + 2):  # the first job does not ask for one
+        assert bool(caplog.messages) == (number > launcher.MOST_FAILURES)
+        job = patient.invoke()
+        assert not is_forked(patient, job)
+        patient.drop(job)
+    assert len(caplog.messages) == 1
+    assert "jobs get new processes from now on" in caplog.messages[0]
+    assert fork_servers() == before
+
+
 def test_the_end_of_the_launcher_is_that_of_its_fork_server(patient: Rehearsal, own: Launcher, tmp_path: Path) -> None:
     running = patient.reach(forked(patient), JobStatus.RUNNING)
     server = fork_servers()[-1]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import gc
 import importlib
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -49,6 +50,7 @@ IMPORTS = (
     "sqlalchemy.dialects.sqlite",
 )
 READY, STALE = "ready", "stale"
+log = logging.getLogger("batchtwin.serve")
 # A job waits so long for the imports of a new fork server, then for its own process.
 ANSWER_SECONDS = 5.0
 # A fork server that fails so often in a row is not started again.
@@ -106,11 +108,13 @@ class Launcher:
             if pid is None:
                 self._drop()
                 pid = self._ask(request, lock)
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
             self._failures += 1
-            return self._kill()
+            if self._failures == MOST_FAILURES:
+                log.warning("jobs get new processes from now on: forking failed %d times: %r", MOST_FAILURES, error)
+            return self._drop(kill=True)
         except BaseException:
-            self._kill()
+            self._drop(kill=True)
             raise
         if pid:
             self._failures = 0
@@ -121,15 +125,9 @@ class Launcher:
             self._server = ForkServer()
         return self._server.fork(request, lock)
 
-    def _drop(self) -> None:
+    def _drop(self, *, kill: bool = False) -> int:
         server, self._server = self._server, None
-        if server is not None:
-            server.close()
-
-    def _kill(self) -> int:
-        """Return the pid that the fork server has told late, or 0."""
-        server, self._server = self._server, None
-        return server.kill() if server is not None else 0
+        return server.end(kill=kill) if server is not None else 0
 
 
 class ForkServer:
@@ -186,10 +184,16 @@ class ForkServer:
     def _receive(self) -> str:
         return self._control.recv(100).decode()
 
-    def kill(self) -> int:
-        """Kill it, so that it forks nothing more and holds no lock. Return the pid that it has told late, or 0."""
-        self._process.kill()
-        self._wait()
+    def end(self, *, kill: bool) -> int:
+        """End it. Killed, it forks nothing more, and holds no lock. Return the pid that it has told late, or 0."""
+        if kill or not self._is_ready:
+            self._process.kill()
+        else:
+            self._control.shutdown(socket.SHUT_RDWR)
+        try:
+            self._process.wait(ANSWER_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
         self._control.settimeout(0)
         try:
             return int(self._receive())
@@ -197,18 +201,6 @@ class ForkServer:
             return 0
         finally:
             self._control.close()
-
-    def close(self) -> None:
-        """End it."""
-        self._control.close()
-        if not self._is_ready or not self._wait():
-            self._process.kill()
-            self._wait()
-
-    def _wait(self) -> bool:
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(ANSWER_SECONDS)
-        return self._process.returncode is not None
 
 
 def traits() -> object:
