@@ -16,6 +16,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import psutil
+from job_processes import process_of
 
 from batchtwin.azure.connection import GROUP, SUBSCRIPTION, WORKSPACE, Connection
 from batchtwin.azure.rest.scope import WORKSPACE_PATH
@@ -131,9 +132,8 @@ class Server:
 
     def process_of(self, job: str) -> psutil.Process | None:
         """The job's process, if it is there."""
-        folder = str(self.folder / "jobs" / job)
-        processes = psutil.process_iter(["cmdline"])
-        return next((process for process in processes if folder in (process.info["cmdline"] or [])), None)
+        with self.workspace() as workspace:
+            return process_of(workspace, job)
 
     def predictions(self, job: str) -> str:
         """What a job has predicted."""

@@ -7,15 +7,19 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from job_processes import process_of
 
 from batchtwin.workspace.entities import DeploymentRecord, JobRecord, JobStatus
 from batchtwin.workspace.jobs.invocation import Invocation
+from batchtwin.workspace.jobs.launcher import Launcher
+from batchtwin.workspace.jobs.liveness import Launch
 from batchtwin.workspace.workspace import Workspace
 from support import DEADLINE, Project, wait_for, wait_until_over
 
@@ -121,25 +125,32 @@ class Rehearsal:
 
     def process(self, job: JobRecord) -> psutil.Process | None:
         """The job's process, if it is there."""
-        words = str(job.output)  # a name may be another job's too, in a workspace of other tests
-        processes = psutil.process_iter(["cmdline"])
-        return next((process for process in processes if words in (process.info["cmdline"] or [])), None)
+        return process_of(self.workspace, job.name)
+
+
+@pytest.fixture(scope="session")
+def start() -> Iterator[Launch]:
+    """What starts the jobs of the tests, as a server does."""
+    with closing(Launcher()) as launcher:
+        yield launcher
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rehearsal, JobRecord]]:
+def done(tmp_path_factory: pytest.TempPathFactory, start: Launch) -> Iterator[tuple[Rehearsal, JobRecord]]:
     """A job over three files that has completed; it is only looked at."""
     folder = tmp_path_factory.mktemp("done")
     with pytest.MonkeyPatch.context() as patch, Workspace.open(str(folder / "place")) as opened:
         patch.setenv("BATCHTWIN_MLFLOW", "off")
+        opened.jobs.launch = start
         rehearsal = Rehearsal(Project(folder / "project"), opened)
         rehearsal.deploy(files=3)
         yield rehearsal, rehearsal.end(rehearsal.invoke())
 
 
 @pytest.fixture
-def rehearsal(project: Project, workspace: Workspace) -> Rehearsal:
+def rehearsal(project: Project, workspace: Workspace, start: Launch) -> Rehearsal:
     """A project with nothing deployed yet."""
+    workspace.jobs.launch = start
     return Rehearsal(project, workspace)
 
 

@@ -91,7 +91,7 @@ class Dependencies:
             folder = os.path.join(code, "")
             self._opened = {path for path in self._opened if not (path.startswith(folder) and path.endswith(".py"))}
         mapped = list(_mapped())
-        paths = {*self._opened, *_of_modules(), *_of_python()}
+        paths = {*self._opened, *of_modules(), *of_python()}
         paths.update(mapping.path for mapping in mapped if mapping.path.startswith("/"))
         self._files = Files(paths, compared=_of_folder(model))
         changed = self._files.changed_since(self._since - SLACK_NS)
@@ -121,7 +121,8 @@ class Mapping(NamedTuple):
     rights: str
 
 
-def _of_modules() -> Iterator[str]:
+def of_modules() -> Iterator[str]:
+    """Give the files and folders of the modules that are loaded."""
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
         if isinstance(file, str):
@@ -152,7 +153,8 @@ def _memory_obstacle(mapped: list[Mapping]) -> str:
     return ""
 
 
-def _of_python() -> Iterator[str]:
+def of_python() -> Iterator[str]:
+    """Give the files of this Python, and the folders that it searches for modules."""
     yield sys.executable
     yield os.path.join(sys.prefix, "pyvenv.cfg")
     for folder in sys.path:

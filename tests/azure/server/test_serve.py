@@ -19,7 +19,7 @@ from served import HOME, Server
 
 from batchtwin.azure.connection import Connection, NoServerError
 from batchtwin.azure.web import access_token
-from support import COMMAND, DEADLINE, Finished, Project, batchtwin, wait_for
+from support import COMMAND, DEADLINE, Finished, Project, batchtwin, wait_for, wait_until_over
 
 WAITING = """
     import time
@@ -220,10 +220,38 @@ def waiting(start: Callable[..., Server], project: Project, tmp_path: Path) -> t
         workspace.endpoints.create("test-endpoint")
         workspace.deployments.create(project.write())
         workspace.assets.create("data", "numbers", path=project.inputs)
-    asked = {"properties": {"inputData": {"x": {"jobInputType": "UriFolder", "uri": "azureml:numbers:1"}}}}
-    job = server.call("POST", "/batchEndpoints/test-endpoint/jobs", asked).data["name"]
+    job = invoke(server)
     wait_for((tmp_path / "began").exists)
     return server, job
+
+
+def invoke(server: Server) -> str:
+    """Start a job of the endpoint, and return its name."""
+    asked = {"properties": {"inputData": {"x": {"jobInputType": "UriFolder", "uri": "azureml:numbers:1"}}}}
+    return str(server.call("POST", "/batchEndpoints/test-endpoint/jobs", asked).data["name"])
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_later_jobs_are_forked_by_a_process_that_ends_with_the_server(
+    waiting: tuple[Server, str], tmp_path: Path, how: str
+) -> None:
+    server, _ = waiting
+    serving = psutil.Process(server.process.pid)
+    jobs: list[str] = []
+
+    def is_forked() -> bool:
+        """Of one more job; those that do not wait for slow imports are not."""
+        jobs.append(invoke(server))
+        process = server.process_of(jobs[-1])
+        return process is not None and process.cmdline() == serving.children()[0].cmdline()
+
+    wait_for(is_forked)
+    [fork_server] = serving.children()
+    getattr(server, how)()
+    wait_until_over(fork_server.pid)
+    server.start()
+    (tmp_path / "go").touch()
+    assert {server.end(job) for job in jobs} == {"Completed"}
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 
 from batchtwin.azure.connection import Connection, config
 from batchtwin.errors import UsageError
@@ -22,13 +23,15 @@ def run_server(host: str, port: int, http_port: int) -> None:
     try:
         from batchtwin.azure.rest.log import log_to_stderr
         from batchtwin.azure.rest.server import serve
+        from batchtwin.workspace.jobs.launcher import Launcher
         from batchtwin.workspace.workspace import Workspace
     except ModuleNotFoundError as error:
         if error.name not in NEEDED:
             raise
         raise UsageError(f"the server needs {error.name}: {install_command('serve', 'workspace')}") from error
     log_to_stderr()
-    with Workspace.open() as workspace:
+    with Workspace.open() as workspace, closing(Launcher()) as launcher:
+        workspace.jobs.launch = launcher
         serve(workspace, host, port, http_port, _tell)
 
 

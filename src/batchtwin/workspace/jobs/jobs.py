@@ -23,7 +23,7 @@ from batchtwin.workspace.entities import DeploymentRecord, JobRecord, JobStatus
 from batchtwin.workspace.errors import ConflictError, NoRouteError, UnknownDeploymentError
 from batchtwin.workspace.jobs import job_yaml, results, states
 from batchtwin.workspace.jobs.invocation import OVERRIDABLE, Invocation, fingerprint
-from batchtwin.workspace.jobs.liveness import LOCK, Process, launch
+from batchtwin.workspace.jobs.liveness import LOCK, Launch, Process, launch
 from batchtwin.workspace.jobs.places import Places, ResolvedInput, ResolvedOutput
 from batchtwin.workspace.names import CHILD_SUFFIX, check_name
 from batchtwin.workspace.snapshot import JOBS, STAGING, Staged
@@ -31,13 +31,14 @@ from batchtwin.workspace.snapshot import JOBS, STAGING, Staged
 if TYPE_CHECKING:
     from batchtwin.deployment.schema import Deployment
 
-RUNNER = "batchtwin.workspace.jobs.runner"
-
 
 class Jobs:
-    """Jobs of the endpoints. Each runs in a process of its own."""
+    """Jobs of the endpoints. Each runs in a process of its own, which `launch` starts."""
+
+    launch: Launch
 
     def __init__(self, store: Store, endpoints: Endpoints, deployments: Deployments, places: Places) -> None:
+        self.launch = launch
         self._store = store
         self._places = places
         self._endpoints = endpoints
@@ -126,7 +127,7 @@ class Jobs:
             if not JobStatus(row["status"]).is_final:
                 states.change(connection, name, {"status": JobStatus.CANCEL_REQUESTED})
         if row["claimed"] and not JobStatus(row["status"]).is_final:
-            Process(row["pid"], row["pid_started"]).terminate(RUNNER, name)
+            Process(row["pid"], row["pid_started"]).terminate(self._store.root / row["output"])
         return self.get(name)
 
     def log_lines(self, name: str, after: int = 0) -> tuple[Sequence[str], int]:
@@ -193,7 +194,7 @@ class Jobs:
 
     def _launch(self, name: str, folder: Path, lock: int) -> None:
         try:
-            process = launch(RUNNER, name, folder, self._store.address, lock)
+            process = self.launch(name, folder, self._store.address, lock)
         except BaseException:
             states.end(
                 self._store, name, JobStatus.FAILED, "the job's process did not start; invoke the endpoint again"

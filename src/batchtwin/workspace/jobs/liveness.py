@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from batchtwin_node.codec import value_object
 # Whoever holds this lock in the folder of a job is responsible for the job. The command takes it, and the job's process
 # inherits its descriptor: however the process ends, and whatever becomes of the clock, the kernel releases the lock.
 LOCK = "runner.lock"
+RUNNER = "batchtwin.workspace.jobs.runner"
 # Pids are used again, but not by a process that started at the same time.
 SAME_START_SECONDS = 1.0
 
@@ -52,24 +54,38 @@ class Process:
         except psutil.Error:
             return False
 
-    def terminate(self, module: str, name: str) -> None:
-        """Send SIGTERM, if this is the process that `launch` started and not another one with the same pid."""
-        with suppress(psutil.Error, ProcessLookupError):
-            if {module, name} <= set(psutil.Process(self.pid).cmdline()):
+    def is_of(self, folder: Path) -> bool:
+        """Whether this is the process of the job in `folder`, and not another one with the same pid."""
+        if self.is_alive:
+            return True
+        # The clock may have been set since.
+        with suppress(psutil.Error):
+            return str((folder / LOCK).resolve()) in {file.path for file in psutil.Process(self.pid).open_files()}
+        return False
+
+    def terminate(self, folder: Path) -> None:
+        """Send SIGTERM, if this is the process of the job in `folder`."""
+        with suppress(ProcessLookupError):
+            if self.is_of(folder):
                 os.kill(self.pid, signal.SIGTERM)
 
 
-def launch(module: str, name: str, folder: Path, address: str, lock: int) -> Process:
-    """Start `python -m module NAME FOLDER` in a session of its own, and return the process that stays.
+# Starts the process of a job, of its name, folder, the address of its workspace, and the descriptor of its lock.
+Launch = Callable[[str, Path, str, int], Process]
 
-    The first process forks, prints the pid of its child and exits: the job is no child of the command and leaves no
-    zombie. The job inherits `lock`; its own children do not, for `subprocess` closes descriptors by default.
+
+def launch(name: str, folder: Path, address: str, lock: int) -> Process:
+    """Start `python -m batchtwin.workspace.jobs.runner NAME FOLDER`, and return the process that stays.
+
+    It has a session of its own. The first process forks, prints the pid of its child and exits: the job is no child of
+    the command and leaves no zombie. The job inherits `lock`; its own children do not, for `subprocess` closes
+    descriptors by default.
 
     Raises:
         StoreError: it did not start.
     """
     done = subprocess.run(  # noqa: S603 - this Python, and a name that was checked
-        module_command(module, name, folder),
+        module_command(RUNNER, name, folder),
         env={**os.environ, VARIABLE: address},  # a password is not for the list of processes
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -246,11 +246,16 @@ def record(store: Store, name: str, watch: Watch, figures: Measured) -> None:
 
 
 def detach(folder: Path) -> None:
-    """Fork, print the pid of the child and exit; go on in the child, with `runner.log` as its output."""
+    """Fork, print the pid of the child and exit; go on in the child."""
     pid = os.fork()
     if pid:
         os.write(1, str(pid).encode())
         os._exit(0)
+    enter(folder)
+
+
+def enter(folder: Path) -> None:
+    """Write to the job's `runner.log` from now on, and go to the working folder of the jobs."""
     log = os.open(folder / "runner.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for number in (1, 2):
         os.dup2(log, number)

@@ -52,7 +52,7 @@ def names_of(python: str, packages: str, env: Mapping[str, str], init: NodeInit)
         "skops": config.skops if config else False,
         "env": sorted((name, value) for name, value in env.items() if matters(name)),
         "variables": sorted(init.variables.items()),
-        "process": _process(),
+        "process": inherited(),
         # Imports may read files by relative names, and places on the path may be relative.
         "folder": os.getcwd(),
     }
@@ -79,7 +79,8 @@ def _stamp(path: str) -> tuple[int, int, int, int]:
     return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
 
 
-def _process() -> list[Any]:
+def inherited() -> list[Any]:
+    """Return what this process has of those that started it, and gives to those that it starts."""
     wanted = {*STATUS, *STATUS_MORE}
     lines = _read("status").splitlines()
     status = [line for line in lines if line.partition(":")[0] in wanted]
