@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 from collections.abc import Callable
 from contextlib import closing
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from batchtwin.engine.ledger import Ledger
+from batchtwin.inputs.changes import HASHED_BYTES
 from support import COMMAND, DEADLINE, Finished, Project, batchtwin, wait_for
 
 FAILS_ONCE = """
@@ -117,7 +119,7 @@ def test_a_retry_of_a_complete_job_killed_at_every_point(
         (lambda job: edit(job.folder / "code/driver.py", "not yet", "no"), "the code folder has changed"),
         (lambda job: edit(job.folder / "model/weights.txt", "42", "43"), "the model has changed"),
         (lambda job: edit(job.inputs / "01.txt", "1", "12"), "01.txt has 3 bytes, 2 when the job began"),
-        (lambda job: os.utime(job.inputs / "02.txt", ns=(1, 1)), "02.txt was written since the job began"),
+        (lambda job: edit(job.inputs / "02.txt", "2", "3"), "02.txt has changed"),
         (lambda job: (job.inputs / "05.txt").unlink(), "05.txt: No such file or directory"),
         (lambda job: (job.folder / "model/weights.txt").unlink(), "the model has changed"),
         (lambda job: (job.folder / "deployment.yml").unlink(), "deployment.yml: no such file"),
@@ -253,13 +255,37 @@ def test_comments_do_not_matter_and_new_files_are_not_part_of_the_job(job: Proje
     assert "99.txt: not there when the job began, and not part of it" in done.err
 
 
-def test_hashed_inputs_are_known_by_content(job: Project) -> None:
+@pytest.mark.parametrize("size", [HASHED_BYTES, HASHED_BYTES + 1])
+def test_inputs_are_known_by_content_if_they_are_small_or_hashed(job: Project, size: int) -> None:
+    others = sum(path.stat().st_size for path in job.inputs.iterdir())
+    with (job.inputs / "large.bin").open("wb") as file:
+        file.truncate(size - others)
+    options = ["--hash-inputs"] if size > HASHED_BYTES else []
     crash = {"BATCHTWIN_CRASH_AT": f"parent:5:{job.folder / 'crash'}"}
-    assert job.score("--hash-inputs", "--workers", "1", env=crash).code == -9
+    assert job.score(*options, "--workers", "1", env=crash).code == -9
     os.utime(job.inputs / "02.txt", ns=(1, 1))
-    assert resume(job).code == 0
+    done = resume(job)
+    assert done.code == 0, done.err
     edit(job.inputs / "02.txt", "2", "3")
     assert "02.txt has changed" in batchtwin("verify", job.folder / "job").err
+
+
+def test_large_inputs_get_their_time_back_by_the_command_that_the_refusal_names(job: Project) -> None:
+    with (job.inputs / "a 'large' one.bin").open("wb") as file:
+        file.truncate(HASHED_BYTES)
+    interrupted(job)
+    os.utime(job.inputs / "a 'large' one.bin", ns=(1, 1))
+    os.utime(job.inputs / "02.txt", ns=(1, 1))
+    refused = resume(job)
+    assert refused.code == 2
+    assert (
+        "The job does not know the content of these inputs: only inputs of at most 500 files and 16 MiB" in refused.err
+    )
+    commands = [line.partition("if its content is the same: ")[2] for line in refused.err.splitlines()]
+    for command in filter(None, commands):
+        subprocess.run(shlex.split(command), check=True)
+    done = resume(job)
+    assert done.code == 0, done.err
 
 
 def test_no_job_to_resume(tmp_path: Path) -> None:
@@ -319,7 +345,7 @@ def flip(path: Path, position: int = 3) -> None:
             "has 28 bytes, 35 were written",
         ),
         (lambda job: (job / "named-outputs/score/predictions.csv").unlink(), "predictions.csv: is gone"),
-        (lambda job: flip(job.parent / "inputs/01.txt", 0), "01.txt was written since the job began"),
+        (lambda job: flip(job.parent / "inputs/01.txt", 0), "01.txt has changed"),
         (lambda job: flip(job.parent / "model/weights.txt", 0), "the model has changed"),
         (lambda job: edit(job / "manifest.json", '"rows":5', '"rows":6'), "6 rows, the ledger has 5"),
         (lambda job: edit(job / "manifest.json", "{", "["), "not a manifest that can be read"),
