@@ -289,7 +289,10 @@ def test_import_error_names_the_line(project: Project, script: str, place: str) 
     (project.folder / "code/broken.py").write_text("x = 1\ndef (")
     done = project.score()
     assert done.code == 2
-    assert done.err.splitlines()[0].startswith(f"First failure: {project.folder}/{place}")
+    first = done.err.splitlines()[0]
+    assert first.startswith(f"First failure: {project.folder}/{place}")
+    assert done.err.count(first.removeprefix("First failure: ")) == 1
+    assert "The scoring script cannot be used: see the first failure above" in done.err
     assert "importlib" not in done.err + done.log("user/error/*/*")
     assert "entry_script.py" not in done.err
     assert 'driver.py", line' in done.err

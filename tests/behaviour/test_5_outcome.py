@@ -216,7 +216,9 @@ def test_verdict_does_not_depend_on_timing(project: Project) -> None:
 
 
 @pytest.mark.ours(
-    "5", "A completed job with failed files says why the first one failed, in one line, and where all are."
+    "5",
+    "A completed job with failed files says why the first one failed, in one line, where all are, and what runs them "
+    "again.",
 )
 @pytest.mark.parametrize(
     ("script", "reason"),
@@ -238,3 +240,4 @@ def test_why_files_failed(project: Project, script: str, reason: str) -> None:
     assert line.startswith("2 files failed") and reason in line and "00.txt" in line
     assert ("00.txt or one of 1 more)" in line) == (reason == "no good"), "which of the two, nobody knows"
     assert line.endswith(f"see {done.output / 'failures.jsonl'}")
+    assert f"\n`batchtwin resume {done.output} --retry-failed` runs the " in done.err

@@ -56,7 +56,10 @@ def test_resuming_a_finished_job_does_nothing(job: Project) -> None:
     stamp = (job.folder / "job/named-outputs/score/predictions.csv").stat().st_mtime_ns
     after = resume(job)
     assert (after.code, after.out) == (0, before.out)
-    assert after.err == "the job is complete; --retry-failed runs its 1 failed mini batch again\n"
+    assert "First failure" in before.err and "First failure" not in after.err
+    command = f"`batchtwin resume {job.folder / 'job'} --retry-failed` runs the 1 failed mini batch again; "
+    assert after.err.splitlines()[-1].startswith(f"The job is complete. {command}")
+    assert command in before.err
     assert (job.folder / "job/named-outputs/score/predictions.csv").stat().st_mtime_ns == stamp
 
 
@@ -157,6 +160,31 @@ def test_a_failed_job_names_the_way_on(job: Project) -> None:
         "the job failed: The number of failed items is 1, which exceeds error threshold 0. `batchtwin" in verified.err
     )
     assert command in verified.err
+
+
+@pytest.mark.parametrize("threshold", [-1, 0])
+def test_no_resume_is_offered_where_an_input_has_changed(job: Project, threshold: int) -> None:
+    job.settings["error_threshold"] = threshold
+    assert "after one of an input, score again" in job.score("--workers", "1").err
+    edit(job.inputs / "03.txt", "3", "three")
+    refusal = f"`batchtwin resume` refuses this job: input {job.inputs / '03.txt'} has 6 bytes, 2 when the job began"
+    verified = batchtwin("verify", job.folder / "job")
+    assert verified.code == 1
+    again = resume(job)
+    for text in [verified.err] if threshold == 0 else [again.err]:
+        assert f"{refusal}; score again with --output {job.folder / 'job'} --overwrite\n" in text
+        assert "--retry-failed" not in text
+    assert "has 6 bytes" in again.err and "--retry-failed" not in again.err
+    assert resume(job, "--retry-failed").code == 2
+
+
+def test_no_resume_is_offered_where_an_input_changed_while_the_job_ran(job: Project) -> None:
+    job.settings["error_threshold"] = 0
+    job.script = FAILS_ONCE.replace("raise", "open(mini_batch[0], 'a').write('more'); raise")
+    done = job.score("--workers", "1")
+    assert done.code == 1
+    assert f"`batchtwin resume` refuses this job: input {job.inputs / '03.txt'} has 6 bytes" in done.err
+    assert "--retry-failed" not in done.err
 
 
 def test_an_interrupted_job_says_what_resume_runs(job: Project) -> None:

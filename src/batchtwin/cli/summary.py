@@ -37,8 +37,7 @@ def tell(result: Result, *, as_json: bool = False) -> None:
 
 def first_failed(result: Result) -> str:
     """Say why the first file failed of a job that completed all the same, and where the others are; else empty."""
-    # With advice, it was complete before: nothing ran that this would be news of.
-    if not result.ok or result.advice or not result.failures:
+    if not result.ok or not result.failures:
         return ""
     record = result.failures[0]
     where = record.get("file") or ", ".join(record.get("files", ())[:FILES_SHOWN])

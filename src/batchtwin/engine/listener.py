@@ -155,7 +155,11 @@ class Listener:
         return f"{what} (mini batch {failure.mini_batch}, {files}, try {failure.attempt}){newline}{rest}"
 
     def recalled(self, failure: Failure) -> str:
-        """A failure for the person who may have seen it as the first failure: then its first line is enough."""
+        """A failure for the person who may have seen it as the first failure: then its first line is enough, and of a
+        script that cannot be used, nothing.
+        """
+        if failure is self._shown and failure.kind == "script":
+            return "The scoring script cannot be used: see the first failure above"
         text = self.told(failure)
         what, _, rest = text.partition("\n")
         return f"{what} ... (see the first failure above)" if rest and failure is self._shown else text
@@ -198,8 +202,8 @@ def counts(job: Job, plan: Plan, ended_it: int = 0) -> str:
             failed += len(mini_batch.files)
     scored += sum(all(outcomes) for outcomes in parts.values())
     ended_badly = {plan.mini_batches[number].files[0].path for number in job.out_of_tries}
-    failed += len(ended_badly & parts.keys()) + ended_it
-    others = {"without rows": empty, "failed": failed}
+    failed += len(ended_badly & parts.keys())
+    others = {"without rows": empty, "failed": failed, "failed and ended the job, whatever the threshold": ended_it}
     texts = (f"; {n} {'file' if n == 1 else 'files'} {what}" for what, n in others.items() if n)
     return f"{scored - empty} files, {job.rows} rows" + "".join(texts)
 

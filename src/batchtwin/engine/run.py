@@ -191,7 +191,8 @@ class Run:
             listener.measure(job)
             logs.result(job, in_full)
         has_advice = output.advice in cause
-        advice = "" if has_advice else next_step(job, output.root, script=prepared.script is not None)
+        changed = [redact(change.text) for change in self._watch.changes.values()]
+        advice = "" if has_advice else next_step(job, output.root, script=prepared.script is not None, changed=changed)
         with self._context.interrupts(), suppress(OSError):  # no signal ends a job that has ended
             self._warm_up.join()
             from batchtwin.engine.report.write import report_at_end
