@@ -21,6 +21,7 @@ from batchtwin_node.protocol import Event, Failure, FailureKind, Outcome, Ready,
 from batchtwin_node.readers.bad_file import BadFileError, NotInPartsError
 from batchtwin_node.script import azureml_core, tracking
 from batchtwin_node.script.entry_script import EntryScript, ScriptError
+from batchtwin_node.script.file_at import file_at
 from batchtwin_node.script.results import EncodedBatch, WrongTypeError, encode
 from batchtwin_node.script.trace import place_in, trace_of
 
@@ -167,7 +168,14 @@ class Worker:
             run_seconds=clock.seconds,
             bad_file=error.bad_file if isinstance(error, BadFileError) else None,
             file=file,
+            at=self._file_at(error, task) if file is None and kind == "raised" else None,
         )
+
+    def _file_at(self, error: BaseException, task: Task | None) -> tuple[str, str] | None:
+        """Which of several files a script was at; a driver of ours names the file that failed."""
+        if task is None or len(task.files) < 2 or self.init.script is None:
+            return None
+        return file_at(error, task.files, self.init.script[0])
 
 
 def clip(text: str) -> str:
