@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 import sys
 import time
@@ -27,6 +28,8 @@ from batchtwin_node.script.trace import place_in, trace_of
 
 # Of a message or a traceback of a user's code, in characters: the rest is left out in the middle.
 LONGEST_TEXT = 16 << 10
+# How MLflow tells that a table does not fit a signature: the table, the signature, and at the end why.
+ENFORCED = re.compile(r"([\w.]*MlflowException: )(Failed to enforce schema .*)\. Error: (.*)", re.DOTALL)
 failpoint = failpoints("worker")
 
 
@@ -201,7 +204,18 @@ def _message(error: BaseException) -> str:
     lines = traceback.format_exception_only(type(error), error)
     if isinstance(error, SyntaxError):  # Python says what it is last, below the file and the line of code
         lines = [*lines[-1:], *lines[:-1]]
-    return "".join(lines).strip()
+    return _cause_first("".join(lines).strip())
+
+
+def _cause_first(text: str) -> str:
+    """A message of MLflow with its cause before the table that does not fit; of as many lines as before."""
+    match = ENFORCED.fullmatch(text)
+    if match is None:
+        return text
+    kind, table, cause = match.groups()
+    is_long = "\n" in table
+    table = table.replace("\n", " ", 1)
+    return f"{kind}{cause}\n{table}" if is_long else f"{kind}{cause} ({table})"
 
 
 def _flush_streams() -> None:

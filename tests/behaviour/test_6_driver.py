@@ -266,6 +266,7 @@ def test_predict_raises(answered: Finished) -> None:
             "the model's signature asks for long here",
         ),
         ("n,s\n1,a\n", "column 'x': missing column 'x'; the file has 'n', 's': add what is missing"),
+        ("n,x_,s\n1,2,a\n", "column 'x': missing column 'x'; the file has 'n', 'x_', 's': did you mean 'x' by 'x_'?"),
     ],
 )
 def test_bad_data(score: Score, content: str, text: str) -> None:
