@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from batchtwin.engine.progress import Progress
     from batchtwin.engine.verify import Verdict
     from batchtwin.errors import BatchTwinError
-    from batchtwin.predictions.compare import Comparison
+    from batchtwin.predictions.comparison import Comparison
 
 __version__ = "0.1.0"
 __all__ = [
@@ -39,7 +39,7 @@ _HOMES = {
     **dict.fromkeys(("JobPlan", "plan"), "api.plans"),
     **dict.fromkeys(("JobError", "Result"), "api.result"),
     "BatchTwinError": "errors",
-    "Comparison": "predictions.compare",
+    "Comparison": "predictions.comparison",
     "Progress": "engine.progress",
     "Status": "engine.job",
     "Verdict": "engine.verify",

@@ -125,10 +125,7 @@ TO_NODE = {kind.TYPE: kind for kind in (NodeInit, JobContext, Task, Ping, Shutdo
 
 @value_object
 class WorkerInit:
-    """The first line that a worker gets: its name, and what it runs.
-
-    `script` is None for the MLflow driver; otherwise the absolute code folder and the script's path in it.
-    """
+    """The first line that a worker gets: its name and what it runs: absolute code folder and script in it, or None."""
 
     worker: str
     segment: str
@@ -234,6 +231,7 @@ class Failure:
     """A try that failed; without `mini_batch`, a worker that never became ready.
 
     `file` is the one of its files that failed, where that is known; it is not one that cannot be read (`bad_file`).
+    `at` is the one that the script was at, and how that is known.
     """
 
     TYPE: ClassVar[str] = "failure"
@@ -249,6 +247,7 @@ class Failure:
     run_seconds: float = 0.0
     bad_file: Optional[BadFile] = None
     file: Optional[str] = None
+    at: Optional[Tuple[str, str]] = None
 
 
 @value_object

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 import sys
 import time
@@ -21,11 +22,14 @@ from batchtwin_node.protocol import Event, Failure, FailureKind, Outcome, Ready,
 from batchtwin_node.readers.bad_file import BadFileError, NotInPartsError
 from batchtwin_node.script import azureml_core, tracking
 from batchtwin_node.script.entry_script import EntryScript, ScriptError
+from batchtwin_node.script.file_at import file_at
 from batchtwin_node.script.results import EncodedBatch, WrongTypeError, encode
 from batchtwin_node.script.trace import place_in, trace_of
 
 # Of a message or a traceback of a user's code, in characters: the rest is left out in the middle.
 LONGEST_TEXT = 16 << 10
+# How MLflow tells that a table does not fit a signature: the table, the signature, and at the end why.
+ENFORCED = re.compile(r"([\w.]*MlflowException: )(Failed to enforce schema .*)\. Error: (.*)", re.DOTALL)
 failpoint = failpoints("worker")
 
 
@@ -167,7 +171,14 @@ class Worker:
             run_seconds=clock.seconds,
             bad_file=error.bad_file if isinstance(error, BadFileError) else None,
             file=file,
+            at=self._file_at(error, task) if file is None and kind == "raised" else None,
         )
+
+    def _file_at(self, error: BaseException, task: Task | None) -> tuple[str, str] | None:
+        """Which of several files a script was at; a driver of ours names the file that failed."""
+        if task is None or len(task.files) < 2 or self.init.script is None:
+            return None
+        return file_at(error, task.files, self.init.script[0])
 
 
 def clip(text: str) -> str:
@@ -193,7 +204,18 @@ def _message(error: BaseException) -> str:
     lines = traceback.format_exception_only(type(error), error)
     if isinstance(error, SyntaxError):  # Python says what it is last, below the file and the line of code
         lines = [*lines[-1:], *lines[:-1]]
-    return "".join(lines).strip()
+    return _cause_first("".join(lines).strip())
+
+
+def _cause_first(text: str) -> str:
+    """A message of MLflow with its cause before the table that does not fit; of as many lines as before."""
+    match = ENFORCED.fullmatch(text)
+    if match is None:
+        return text
+    kind, table, cause = match.groups()
+    is_long = "\n" in table
+    table = table.replace("\n", " ", 1)
+    return f"{kind}{cause}\n{table}" if is_long else f"{kind}{cause} ({table})"
 
 
 def _flush_streams() -> None:

@@ -209,3 +209,15 @@ def test_deleting_the_default_unsets_it_and_deleting_the_endpoint_deletes_the_re
     az.ok("batch-endpoint", "delete", "-n", ENDPOINT, "--yes")
     assert az.json("batch-endpoint", "list") == []
     assert az.json("compute", "list", "--query", "[].name") == ["cluster"]
+
+
+def test_what_a_deployment_lacks_is_told_with_the_command_that_creates_it(az: Az) -> None:
+    words = ("batch-deployment", "create", "-f", Project(az.folder / "project", "def run(batch): return batch").write())
+    created = []
+    while (done := az(*words)).code:
+        assert done.code == 3 and " not found in this workspace; create it: batchtwin ml " in done.err
+        command = done.err.partition("; create it: batchtwin ml ")[2].split()
+        created.append(command[0])
+        az.ok(*command)
+    assert sorted(created) == ["batch-endpoint", "compute"]
+    assert az("compute", "show", "-n", "none").err == "ERROR: compute 'none': not found in this workspace\n"

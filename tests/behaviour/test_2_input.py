@@ -277,6 +277,17 @@ def test_plan_names_missing_modules(scored: Project, script: str, listed: str, t
     assert told is None or told in done.err
 
 
+@pytest.mark.ours("2", "plan names what the script imports from a file of the code folder that does not have it.")
+def test_plan_names_names_that_a_file_lacks(scored: Project) -> None:
+    scored.files(1)
+    scored.script = "from helpers import misspelt\ndef run(mini_batch): return mini_batch"
+    path = scored.write()
+    (scored.folder / "code/helpers.py").write_text("def misspellt(): open('ran', 'w')\nmisspellt()")
+    done = batchtwin("plan", path, "--input", scored.inputs, "--env", "here")
+    told = "driver.py:1: from helpers import misspelt: helpers has no misspelt; did you mean misspellt?"
+    assert (done.code, told in done.err) == (0, True), done.err
+
+
 @pytest.mark.ours(
     "2", "plan names a module that is not installed here and that an environment to be built does not list."
 )

@@ -289,7 +289,10 @@ def test_import_error_names_the_line(project: Project, script: str, place: str) 
     (project.folder / "code/broken.py").write_text("x = 1\ndef (")
     done = project.score()
     assert done.code == 2
-    assert done.err.splitlines()[0].startswith(f"First failure: {project.folder}/{place}")
+    first = done.err.splitlines()[0]
+    assert first.startswith(f"First failure: {project.folder}/{place}")
+    assert done.err.count(first.removeprefix("First failure: ")) == 1
+    assert "The scoring script cannot be used: see the first failure above" in done.err
     assert "importlib" not in done.err + done.log("user/error/*/*")
     assert "entry_script.py" not in done.err
     assert 'driver.py", line' in done.err
@@ -509,3 +512,28 @@ def test_the_first_sdk(project: Project) -> None:
             return [f"{run.id == os.environ['AZUREML_RUN_ID']} {run.experiment.name} {same}"]
     """
     assert project.score().predictions == "True test-endpoint True\n"
+
+
+@pytest.mark.ours("3", "A failure by a table that does not fit the model's signature begins with the cause.")
+def test_a_table_that_does_not_fit_is_told_cause_first(project: Project) -> None:
+    """The error is MLflow's own, of whatever version is there."""
+    project.files(1)
+    project.settings = {"retry_settings": {"max_retries": 1}}
+    project.script = """
+        import pandas
+        from mlflow.models import Model, ModelSignature
+        from mlflow.pyfunc import PyFuncModel
+        from mlflow.types import ColSpec, Schema
+        class Predicts:
+            def predict(self, *arguments, **options): return []
+        def run(mini_batch):
+            signature = ModelSignature(inputs=Schema([ColSpec("long", "age"), ColSpec("long", "chol")]))
+            model = PyFuncModel(Model(signature=signature, flavors={"python_function": {}}), Predicts())
+            return model.predict(pandas.DataFrame({"age": range(50), "chlo": range(50)}))
+    """
+    done = project.score()
+    assert done.code == 1
+    lines = done.err.splitlines()
+    assert "Model is missing inputs ['chol']" in lines[0] and "(mini batch 0, " in lines[0], done.err
+    assert lines[1].startswith("Failed to enforce schema of data ")
+    assert "in run" in done.err, "the traceback is whole"

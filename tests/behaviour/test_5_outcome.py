@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from report_page import Page
 from support import COMMAND, DEADLINE, Project, wait_for
 
 SLOW = """
@@ -216,7 +217,9 @@ def test_verdict_does_not_depend_on_timing(project: Project) -> None:
 
 
 @pytest.mark.ours(
-    "5", "A completed job with failed files says why the first one failed, in one line, and where all are."
+    "5",
+    "A completed job with failed files says why the first one failed, in one line, where all are, and what runs them "
+    "again.",
 )
 @pytest.mark.parametrize(
     ("script", "reason"),
@@ -238,3 +241,26 @@ def test_why_files_failed(project: Project, script: str, reason: str) -> None:
     assert line.startswith("2 files failed") and reason in line and "00.txt" in line
     assert ("00.txt or one of 1 more)" in line) == (reason == "no good"), "which of the two, nobody knows"
     assert line.endswith(f"see {done.output / 'failures.jsonl'}")
+    assert f"\n`batchtwin resume {done.output} --retry-failed` runs the " in done.err
+
+
+@pytest.mark.ours(
+    "5",
+    "Of several files of a mini-batch, the one is named that run() was at when it raised, if its variables show it.",
+)
+def test_the_file_that_a_script_was_at(project: Project) -> None:
+    project.files(4)
+    project.settings = {"mini_batch_size": 4, "retry_settings": {"max_retries": 1}}
+    project.script = """
+        def run(mini_batch):
+            for path in mini_batch:
+                number = int(open(path).read())
+                1 / (2 - number)
+            return mini_batch
+    """
+    done = project.score("--workers", "1")
+    at = f"while at {project.inputs / '02.txt'}, the value of `path` in run(), line 5 of driver.py"
+    assert done.code == 1
+    assert done.err.startswith(f"First failure: ZeroDivisionError: division by zero (mini batch 0, {at}, try 1)\n")
+    assert [record["at"] for record in done.failures] == [str(project.inputs / "02.txt")] * 4
+    assert str(project.inputs / "02.txt") in Page.read(done.output).words

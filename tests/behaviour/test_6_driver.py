@@ -194,6 +194,8 @@ def test_counts(added: Finished, score: Score) -> None:
     assert "\n7 files, 12 rows; 1 file without rows\n" in added.out
     done = score("add", {"a.csv": "n,x,s\n1,2,a\n", "b.csv": "n,x,s\nno,2,a\n"}, "--bad-files", "quarantine")
     assert "\n1 files, 1 rows; 1 file failed\n" in done.out
+    done = score("add", {"a.csv": "n,x,s\n1,2,a\n", "b.csv": "n,x,s\nno,2,a\n"}, "--workers", "1")
+    assert done.out.splitlines()[2].endswith("; 1 file failed and ended the job, whatever the threshold")
 
 
 @pytest.mark.ours("6", "file_name is the bare name, quoted as CSV needs it.")
@@ -264,6 +266,7 @@ def test_predict_raises(answered: Finished) -> None:
             "the model's signature asks for long here",
         ),
         ("n,s\n1,a\n", "column 'x': missing column 'x'; the file has 'n', 's': add what is missing"),
+        ("n,x_,s\n1,2,a\n", "column 'x': missing column 'x'; the file has 'n', 'x_', 's': did you mean 'x' by 'x_'?"),
     ],
 )
 def test_bad_data(score: Score, content: str, text: str) -> None:
@@ -290,6 +293,16 @@ def test_advice_after_a_bad_file(score: Score) -> None:
     assert advice in checked.out + checked.err and "waiting mini batch" not in checked.out + checked.err
     again = batchtwin("resume", done.output)  # of the same file
     assert again.code == 1 and advice in again.err
+
+
+@pytest.mark.ours(
+    "6", "Of a completed job, the advice after files that were set aside is to correct them and score again."
+)
+def test_advice_after_quarantine(score: Score) -> None:
+    done = score("add", {"a.csv": "n,x,s\nno,2,a\n", "b.csv": "n,x,s\n1,2,a\n"}, "--bad-files", "quarantine")
+    assert (done.code, "resume --retry-failed" in done.err) == (0, False)
+    assert f"Correct the file and score again with --output {done.output} --overwrite: " in done.err
+    assert "--retry-failed" not in Page.read(done.output).words
 
 
 @pytest.mark.documented("6", "A file of an unsupported type fails the job, before anything is scored.")

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+import sys
 import textwrap
 import time
 from pathlib import Path
@@ -108,6 +109,15 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
             pass  # taken by another program: as good
         [(status, text)] = named(checks(cwd=tmp_path), "ports")
     assert (status, "8480" in text) == ("note", True)
+
+
+def test_what_serve_lacks_is_named_instead_of_its_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    [check] = machine.ports()
+    assert (check.name, check.status) == ("serve", "note")
+    assert check.text == "batchtwin serve needs fastapi, uvicorn, not installed; jobs need none of them"
+    assert "fastapi" in check.mend and "uvicorn" in check.mend
 
 
 def test_a_folder_that_cannot_be_written_stops_a_job(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -216,6 +216,8 @@ def test_auto_runs_a_job_in_an_environment_of_its_own_where_packages_differ(proj
         )
         assert done.returncode == 0, done.stderr
         assert ("Making the environment" in done.stderr) is (number == 0)
+        begins = done.stderr.startswith("The deployment gets an environment of its own, for here ")
+        assert (begins, "environment: " in done.stderr) == (number == 0, False)
     assert set((output / "named-outputs/score/predictions.csv").read_text().splitlines()) == {"2.0 False"}
     plan = batchtwin("plan", path, "--input", project.inputs, "--env", "venv")
     assert "environments/" in plan.out
@@ -230,7 +232,8 @@ def test_plan_never_builds(project: Project) -> None:
     done = batchtwin("plan", path, "--input", project.inputs, "--env", "auto")
     assert done.code == 0, done.err
     assert f"one of its own, to be built: Python {HERE}, 1 requested packages" in done.out
-    assert "no-such-package is requested and not installed" in done.err
+    difference = "no-such-package is requested and not installed"
+    assert f"The deployment gets an environment of its own, for here {difference}" in done.err
     assert list(cache.environments()) == []
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from batchtwin.inputs.changes import Watch
+from batchtwin.inputs.changes import HASHED_BYTES, HASHED_FILES, Watch, content_hashes
 from batchtwin.inputs.listing import list_inputs
 from batchtwin.inputs.plan import content_hash
 from support import Finished, Project, batchtwin
@@ -25,7 +25,8 @@ CHANGES = """
                 with open(path, "a") as file:
                     file.write("more\\n")
             if name == "02.txt" and os.environ.get("CHANGE"):
-                os.utime(path, ns=(1, 1))
+                with open(path, "w") as file:
+                    file.write("9\\n")
             if name == "03.txt" and os.environ.get("CHANGE"):
                 os.unlink(path)
         return lines
@@ -64,7 +65,7 @@ def test_each_change_is_one_warning_and_stands_in_the_manifest(job: Project) -> 
     assert (done.code, done.predictions) == (0, "0\n1\n2\n3\n4\n"), done.err
     sentences = [
         f"input {job.inputs / '01.txt'} has 7 bytes, 2 when the job began",
-        f"input {job.inputs / '02.txt'} was written since the job began",
+        f"input {job.inputs / '02.txt'} has changed",
         f"input {job.inputs / '03.txt'}: No such file or directory",
     ]
     end = "; it changed while the job ran, and its rows may be of either content"
@@ -132,16 +133,47 @@ def test_an_input_that_is_gone_before_it_is_read(job: Project) -> None:
     assert "04.txt: No such file or directory; --strict-inputs" in done.err
 
 
+TOUCHES = """
+    import os
+    def run(mini_batch):
+        for path in mini_batch:
+            os.utime(path, ns=(1, 1))
+        return mini_batch
+"""
+
+
 def test_a_hashed_input_may_be_touched(job: Project) -> None:
-    job.script = """
-        import os
-        def run(mini_batch):
-            for path in mini_batch:
-                os.utime(path, ns=(1, 1))
-            return mini_batch
-    """
-    done = job.score("--hash-inputs", "--strict-inputs")
+    job.script = TOUCHES
+    done = job.score("--strict-inputs")
     assert (done.code, warnings(done), changed(job)) == (0, [], [])
+
+
+def test_inputs_that_are_not_hashed_are_known_by_their_time(job: Project) -> None:
+    job.script = TOUCHES
+    with (job.inputs / "large.bin").open("wb") as file:
+        file.truncate(HASHED_BYTES)
+    done = job.score("--workers", "1")
+    assert warnings(done)[0].startswith(f"Warning: input {job.inputs / '00.txt'} was written since the job began; it ")
+    put_back(job)
+    done = job.score("--hash-inputs", "--strict-inputs", "--overwrite")
+    assert (done.code, warnings(done), changed(job)) == (0, [], [])
+
+
+def test_many_inputs_are_not_hashed(tmp_path: Path) -> None:
+    for number in range(HASHED_FILES + 1):
+        (tmp_path / f"{number}.txt").write_text("1")
+    files = list_inputs(tmp_path).files
+    assert content_hashes(files, every=False) == {}
+    assert len(content_hashes(files[1:], every=False)) == HASHED_FILES
+    assert len(content_hashes(files, every=True)) == HASHED_FILES + 1
+
+
+def test_an_input_that_is_gone_when_it_is_hashed_is_for_its_mini_batch_to_tell(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("1")
+    files = list_inputs(tmp_path).files
+    (tmp_path / "a").unlink()
+    assert [*content_hashes(files, every=False)] == [str(tmp_path / "b")]
 
 
 def test_the_console_does_not_fill_with_changes(job: Project) -> None:
@@ -149,10 +181,9 @@ def test_the_console_does_not_fill_with_changes(job: Project) -> None:
         (job.inputs / f"more{number:02}.txt").write_text("1\n")
     job.settings["mini_batch_size"] = 10
     job.script = """
-        import os
         def run(mini_batch):
             for path in mini_batch:
-                os.utime(path, ns=(1, 1))
+                open(path, "a").write("more")
             return mini_batch
     """
     done = job.score()

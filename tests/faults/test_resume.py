@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 from collections.abc import Callable
 from contextlib import closing
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from batchtwin.engine.ledger import Ledger
+from batchtwin.inputs.changes import HASHED_BYTES
 from support import COMMAND, DEADLINE, Finished, Project, batchtwin, wait_for, warm
 
 FAILS_ONCE = """
@@ -54,7 +56,10 @@ def test_resuming_a_finished_job_does_nothing(job: Project) -> None:
     stamp = (job.folder / "job/named-outputs/score/predictions.csv").stat().st_mtime_ns
     after = resume(job)
     assert (after.code, after.out) == (0, before.out)
-    assert after.err == "the job is complete; --retry-failed runs its 1 failed mini batch again\n"
+    assert "First failure" in before.err and "First failure" not in after.err
+    command = f"`batchtwin resume {job.folder / 'job'} --retry-failed` runs the 1 failed mini batch again; "
+    assert after.err.splitlines()[-1].startswith(f"The job is complete. {command}")
+    assert command in before.err
     assert (job.folder / "job/named-outputs/score/predictions.csv").stat().st_mtime_ns == stamp
 
 
@@ -117,7 +122,7 @@ def test_a_retry_of_a_complete_job_killed_at_every_point(
         (lambda job: edit(job.folder / "code/driver.py", "not yet", "no"), "the code folder has changed"),
         (lambda job: edit(job.folder / "model/weights.txt", "42", "43"), "the model has changed"),
         (lambda job: edit(job.inputs / "01.txt", "1", "12"), "01.txt has 3 bytes, 2 when the job began"),
-        (lambda job: os.utime(job.inputs / "02.txt", ns=(1, 1)), "02.txt was written since the job began"),
+        (lambda job: edit(job.inputs / "02.txt", "2", "3"), "02.txt has changed"),
         (lambda job: (job.inputs / "05.txt").unlink(), "05.txt: No such file or directory"),
         (lambda job: (job.folder / "model/weights.txt").unlink(), "the model has changed"),
         (lambda job: (job.folder / "deployment.yml").unlink(), "deployment.yml: no such file"),
@@ -155,6 +160,31 @@ def test_a_failed_job_names_the_way_on(job: Project) -> None:
         "the job failed: The number of failed items is 1, which exceeds error threshold 0. `batchtwin" in verified.err
     )
     assert command in verified.err
+
+
+@pytest.mark.parametrize("threshold", [-1, 0])
+def test_no_resume_is_offered_where_an_input_has_changed(job: Project, threshold: int) -> None:
+    job.settings["error_threshold"] = threshold
+    assert "after one of an input, score again" in job.score("--workers", "1").err
+    edit(job.inputs / "03.txt", "3", "three")
+    refusal = f"`batchtwin resume` refuses this job: input {job.inputs / '03.txt'} has 6 bytes, 2 when the job began"
+    verified = batchtwin("verify", job.folder / "job")
+    assert verified.code == 1
+    again = resume(job)
+    for text in [verified.err] if threshold == 0 else [again.err]:
+        assert f"{refusal}; score again with --output {job.folder / 'job'} --overwrite\n" in text
+        assert "--retry-failed" not in text
+    assert "has 6 bytes" in again.err and "--retry-failed" not in again.err
+    assert resume(job, "--retry-failed").code == 2
+
+
+def test_no_resume_is_offered_where_an_input_changed_while_the_job_ran(job: Project) -> None:
+    job.settings["error_threshold"] = 0
+    job.script = FAILS_ONCE.replace("raise", "open(mini_batch[0], 'a').write('more'); raise")
+    done = job.score("--workers", "1")
+    assert done.code == 1
+    assert f"`batchtwin resume` refuses this job: input {job.inputs / '03.txt'} has 6 bytes" in done.err
+    assert "--retry-failed" not in done.err
 
 
 def test_an_interrupted_job_says_what_resume_runs(job: Project) -> None:
@@ -253,13 +283,37 @@ def test_comments_do_not_matter_and_new_files_are_not_part_of_the_job(job: Proje
     assert "99.txt: not there when the job began, and not part of it" in done.err
 
 
-def test_hashed_inputs_are_known_by_content(job: Project) -> None:
+@pytest.mark.parametrize("size", [HASHED_BYTES, HASHED_BYTES + 1])
+def test_inputs_are_known_by_content_if_they_are_small_or_hashed(job: Project, size: int) -> None:
+    others = sum(path.stat().st_size for path in job.inputs.iterdir())
+    with (job.inputs / "large.bin").open("wb") as file:
+        file.truncate(size - others)
+    options = ["--hash-inputs"] if size > HASHED_BYTES else []
     crash = {"BATCHTWIN_CRASH_AT": f"parent:5:{job.folder / 'crash'}"}
-    assert job.score("--hash-inputs", "--workers", "1", env=crash).code == -9
+    assert job.score(*options, "--workers", "1", env=crash).code == -9
     os.utime(job.inputs / "02.txt", ns=(1, 1))
-    assert resume(job).code == 0
+    done = resume(job)
+    assert done.code == 0, done.err
     edit(job.inputs / "02.txt", "2", "3")
     assert "02.txt has changed" in batchtwin("verify", job.folder / "job").err
+
+
+def test_large_inputs_get_their_time_back_by_the_command_that_the_refusal_names(job: Project) -> None:
+    with (job.inputs / "a 'large' one.bin").open("wb") as file:
+        file.truncate(HASHED_BYTES)
+    interrupted(job)
+    os.utime(job.inputs / "a 'large' one.bin", ns=(1, 1))
+    os.utime(job.inputs / "02.txt", ns=(1, 1))
+    refused = resume(job)
+    assert refused.code == 2
+    assert (
+        "The job does not know the content of these inputs: only inputs of at most 500 files and 16 MiB" in refused.err
+    )
+    commands = [line.partition("if its content is the same: ")[2] for line in refused.err.splitlines()]
+    for command in filter(None, commands):
+        subprocess.run(shlex.split(command), check=True)
+    done = resume(job)
+    assert done.code == 0, done.err
 
 
 def test_no_job_to_resume(tmp_path: Path) -> None:
@@ -319,7 +373,7 @@ def flip(path: Path, position: int = 3) -> None:
             "has 28 bytes, 35 were written",
         ),
         (lambda job: (job / "named-outputs/score/predictions.csv").unlink(), "predictions.csv: is gone"),
-        (lambda job: flip(job.parent / "inputs/01.txt", 0), "01.txt was written since the job began"),
+        (lambda job: flip(job.parent / "inputs/01.txt", 0), "01.txt has changed"),
         (lambda job: flip(job.parent / "model/weights.txt", 0), "the model has changed"),
         (lambda job: edit(job / "manifest.json", '"rows":5', '"rows":6'), "6 rows, the ledger has 5"),
         (lambda job: edit(job / "manifest.json", "{", "["), "not a manifest that can be read"),

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from batchtwin.errors import BatchTwinError
-from batchtwin.predictions.compare import Comparison, Difference, compare
+from batchtwin.predictions.compare import compare
+from batchtwin.predictions.comparison import Comparison, Difference
 from batchtwin.predictions.file import CompareError, Layout
 from support import unprivileged
 
@@ -85,11 +86,11 @@ def test_equal(pair: tuple[Path, Path], left: str, right: str, layout: Layout) -
         ('0,"[1, 0.5]",a.csv\n', '0,"[2, 0.5]",a.csv\n', (1, 1, 0, 0, 1)),
         ('0,"a\nb",a.csv\n1,"a\nc",a.csv\n', '1,"a\nb",a.csv\n0,"a\nc",a.csv\n', (2, 2, 0, 0, 2)),
         ("0.5,1.png\n", "0.6,1.png\n", (1, 1, 0, 0, 1)),
-        ('1 "a\nb"\n2 "a\nc"\n', '2 "a\nb"\n1 "a\nc"\n', (2, 2, 2, 2, 0)),
-        ("0.5 0.25\n0.25 0.5\n", "0.5 0.5\n0.25 0.25\n", (2, 2, 2, 2, 0)),
-        ("a\na\nb\n", "a\nb\nb\n", (3, 3, 1, 1, 0)),
-        ("v1.2.3\n", "v1.2.30\n", (1, 1, 1, 1, 0)),
-        ("Nan x\n", "nan x\n", (1, 1, 1, 1, 0)),
+        ('1 "a\nb"\n2 "a\nc"\n', '2 "a\nb"\n1 "a\nc"\n', (2, 2, 0, 0, 2)),
+        ("0.5 0.25\n0.25 0.5\n", "0.5 0.5\n0.25 0.25\n", (2, 2, 0, 0, 2)),
+        ("a\na\nb\n", "a\nb\nb\n", (3, 3, 0, 0, 1)),
+        ("v1.2.3\n", "v1.2.30\n", (1, 1, 0, 0, 1)),
+        ("Nan x\n", "nan x\n", (1, 1, 0, 0, 1)),
         (ROWS, "just\nwords\n", (3, 2, 3, 2, 0)),
     ],
 )
@@ -129,7 +130,7 @@ def test_rows_that_are_near_each_other_each_get_their_own_partner(pair: tuple[Pa
     right = [f"{1 + number / 100 + 0.001} {1 + number % 7 / 100 - 0.001}\n" for number in range(100)]
     assert compared(pair, "".join(left), "".join(reversed(right)), rtol=0, atol=0.002).equal
     assert counts(compared(pair, "".join(left), "".join(right[1:]), rtol=0, atol=0.002)) == (100, 99, 1, 0, 0)
-    assert counts(compared(pair, "".join(left), "".join(right), rtol=0, atol=0.0005)) == (100, 100, 100, 100, 0)
+    assert counts(compared(pair, "".join(left), "".join(right), rtol=0, atol=0.0005)) == (100, 100, 0, 0, 100)
 
 
 @pytest.mark.parametrize("line", ["1.{noise} 2.{noise} 3.{noise} 4.{noise} 5.{noise} {value}", "{value} 1.{noise}"])
@@ -192,6 +193,39 @@ def test_a_difference_names_file_row_lines_and_both_sides(pair: tuple[Path, Path
         ),
     )
     assert result.text().endswith("a.csv row 1, differs\n  left  line 2: 1,1.5,a.csv\n  right line 3: 1,1.6,a.csv")
+
+
+def lines_of(result: Comparison) -> list[tuple[str | None, int | None, str | None, int | None]]:
+    """Both sides of each difference, with the numbers of their lines."""
+    return [(found.left, found.left_line, found.right, found.right_line) for found in result.differences]
+
+
+@pytest.mark.parametrize("line", ["{}", "x.csv {}", '{{"file": "x.csv", "p": "{}"}}'])
+def test_rows_without_names_that_are_as_many_are_paired_by_their_place(pair: tuple[Path, Path], line: str) -> None:
+    left, right = [line.format(text) for text in "aabcb"], [line.format(text) for text in "abbca"]
+    result = compared(pair, "\n".join(left), "\n".join([*right[:4], line.format("b")]))
+    assert counts(result) == (5, 5, 0, 0, 1)
+    assert lines_of(result) == [(left[1], 2, right[1], 2)]
+    assert f"a row differs\n  left  line 2: {left[1]}\n  right line 2: {right[1]}" in result.text()
+    assert compared(pair, "\n".join(left), "\n".join(right)).equal, "as many of each, in another order"
+    assert lines_of(compare(*pair, in_order=True)) == [(left[1], 2, right[1], 2), (left[4], 5, right[4], 5)]
+
+
+def test_rows_without_names_that_are_in_another_order_are_paired_too(pair: tuple[Path, Path]) -> None:
+    left = [f"row{number} {number}.5" for number in range(50)]
+    right = [*reversed(left)]
+    right[3] = "row46 7.25"
+    result = compared(pair, "\n".join(left), "\n".join(right))
+    assert counts(result) == (50, 50, 0, 0, 1)
+    assert lines_of(result) == [("row46 46.5", 47, "row46 7.25", 4)]
+    assert lines_of(compared(pair, "\n".join(left), "\n".join(right[1:])))[0][2:] == (None, None)
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_files_of_other_lengths_are_compared_in_any_order(pair: tuple[Path, Path], in_order: bool) -> None:
+    compared(pair, "a\nb\nc\n", "d\nc\nb\na\n")
+    result = compare(*pair, in_order=in_order)
+    assert (counts(result), lines_of(result)) == ((3, 4, 0, 1, 0), [(None, None, "d", 1)])
 
 
 def test_line_numbers_count_lines_not_rows(pair: tuple[Path, Path]) -> None:

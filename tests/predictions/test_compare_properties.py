@@ -9,7 +9,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchtwin.predictions.compare import Comparison, compare
+from batchtwin.predictions.compare import compare
+from batchtwin.predictions.comparison import Comparison
 from batchtwin_node.writers.csv_field import csv_field
 
 FLOATS = st.floats(allow_nan=True, allow_infinity=True).map(repr)

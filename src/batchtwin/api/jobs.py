@@ -21,7 +21,7 @@ from batchtwin.interrupts import Interrupts, of_a_caller, of_a_command
 
 if TYPE_CHECKING:
     from batchtwin.engine.verify import Verdict
-    from batchtwin.predictions.compare import Comparison
+    from batchtwin.predictions.comparison import Comparison
 
 
 def score(

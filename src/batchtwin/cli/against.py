@@ -24,7 +24,7 @@ def earlier_job(root: Path, before: Path) -> Callable[[], Earlier]:
         if predictions is None:
             return Earlier(name, None, "The earlier job has no rows to compare with.")
         try:
-            outcome = compare(before, root, 1e-9, 0.0, 0)
+            outcome = compare(before, root, 1e-9, 0.0, 0, in_order=True)
         except BatchTwinError as error:
             text = f"Rows are not compared one by one: {error}. The distributions below are of all rows there are."
             return Earlier(name, predictions, text)

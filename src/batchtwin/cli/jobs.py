@@ -55,7 +55,7 @@ def score(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the job that DIR holds.")] = False,
     bad_files: BadFiles = "fail",
     overrides: Overrides = None,
-    hash_inputs: Annotated[bool, typer.Option("--hash-inputs", help="Know inputs by content, not by time.")] = False,
+    hash_inputs: Annotated[bool, typer.Option("--hash-inputs", help="Know large inputs by content, too.")] = False,
     strict_inputs: Annotated[
         bool, typer.Option("--strict-inputs", help="Fail the job if an input changes while it runs; else it warns.")
     ] = False,

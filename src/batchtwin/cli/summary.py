@@ -37,11 +37,10 @@ def tell(result: Result, *, as_json: bool = False) -> None:
 
 def first_failed(result: Result) -> str:
     """Say why the first file failed of a job that completed all the same, and where the others are; else empty."""
-    # With advice, it was complete before: nothing ran that this would be news of.
-    if not result.ok or result.advice or not result.failures:
+    if not result.ok or not result.failures:
         return ""
     record = result.failures[0]
-    where = record.get("file") or ", ".join(record.get("files", ())[:FILES_SHOWN])
+    where = record.get("at") or record.get("file") or ", ".join(record.get("files", ())[:FILES_SHOWN])
     others = len(record.get("files", ())) - FILES_SHOWN
     more = f" and {others} more" if others > 0 else _in_question(record, result.failures)
     reason = " ".join(str(record.get("message", "")).split())
@@ -52,7 +51,7 @@ def first_failed(result: Result) -> str:
 
 def _in_question(record: Mapping[str, Any], failures: Iterable[Mapping[str, Any]]) -> str:
     """Say that it may have been another file of the mini-batch: of a failure in `run()` nobody knows."""
-    if record.get("kind") == "bad_file" or "because_of" in record:
+    if record.get("kind") == "bad_file" or "because_of" in record or "at" in record:
         return ""
     same = [other for other in failures if other.get("mini_batch") == record.get("mini_batch")]
     is_known = len(same) < 2 or any("because_of" in other for other in same)

@@ -9,12 +9,15 @@ import socket
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
+from batchtwin.azure.rest.commands import NEEDED
 from batchtwin.doctor.answer import ask
 from batchtwin.doctor.checks import Check, Probe, Status
 from batchtwin.environments.cache import cache_folder
 from batchtwin.environments.uv import UvError, program
+from batchtwin.extras import install_command
 from batchtwin_node.machine import cpus
 
 # Less stops a job; with less than the second an environment may not fit.
@@ -102,7 +105,11 @@ def _space(name: str, option: str) -> str:
 
 
 def ports() -> Iterator[Check]:
-    """Whether `batchtwin serve` could listen."""
+    """Whether `batchtwin serve` could run and listen."""
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        text = f"batchtwin serve needs {', '.join(missing)}, not installed; jobs need none of them"
+        yield Check("serve", "note", text, install_command("serve", "workspace"))
+        return
     taken = [port for port in PORTS if not _is_free(port)]
     if taken:
         text = f"{', '.join(map(str, taken))} in use: batchtwin serve runs, or another program"

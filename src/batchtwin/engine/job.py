@@ -91,6 +91,13 @@ class Job:
         return len(self.out_of_tries) + sum(outcome.failed > 0 for outcome in self.outcomes.values())
 
     @property
+    def may_fare_better(self) -> bool:
+        """Whether anything has failed by more than bad files, which are as bad the next time."""
+        return bool(self.out_of_tries) or any(
+            outcome.failed > len(outcome.bad_files) for outcome in self.outcomes.values()
+        )
+
+    @property
     def is_settled(self) -> bool:
         """Whether it has failed by what has ended: only other results of what failed could change that."""
         nothing = self.rules.append_row and not self.succeeded
@@ -209,31 +216,42 @@ class Way(StrEnum):
 
 
 def way_on(job: Job) -> Way:
-    """Return how to go on with a job: only a retry changes what is settled, and no resume takes a corrected input."""
+    """Return how to go on with a job: only a retry changes what is settled, and no resume takes a corrected input.
+
+    A completed job goes on if files have failed.
+    """
     if job.status is Status.COMPLETED:
-        return Way.NONE
+        return (Way.RETRY if job.may_fare_better else Way.SCORE) if job.failed else Way.NONE
     if job.fatal is not None and job.fatal.kind == "bad_file":
         return Way.SCORE
     return Way.RETRY if job.is_settled else Way.RESUME
 
 
-def next_step(job: Job, root: Path, *, script: bool) -> str:
-    """Say which command goes on with the job in `root`, and what it runs; empty for a completed one.
+def next_step(job: Job, root: Path, *, script: bool, changed: Sequence[str] = ()) -> str:
+    """Say which command goes on with the job in `root`, and what it runs; empty for a completed one without failures.
 
-    `script`: the job has a scoring script, which may be what has to be changed.
+    `script`: the job has a scoring script, which may be what has to be changed. `changed` are sentences on what no
+    resume accepts.
     """
     way = way_on(job)
     if way is Way.NONE:
         return ""
+    if changed:
+        more = f" (and {len(changed) - 1} more)" if changed[1:] else ""
+        return f"`batchtwin resume` refuses this job: {changed[0]}{more}; score again with --output {root} --overwrite"
     if way is Way.SCORE:
+        files = "the file" if job.failed < 2 else f"the {job.failed} files"
+        others = "" if job.failed else ". To score the other files without it, add --bad-files quarantine"
         return (
-            f"Correct the file and score again with --output {root} --overwrite: `batchtwin resume` refuses a changed "
-            "input. To score the other files without it, add --bad-files quarantine"
+            f"Correct {files} and score again with --output {root} --overwrite: `batchtwin resume` refuses a changed "
+            f"input{others}"
         )
     waiting, failed = len(job.items) - job.processed, job.failed_mini_batches
     what, parts = ("script or deployment", "code,deployment") if script else ("the deployment", "deployment")
-    changed = f"; after a change of {what}, add --accept-changed {parts}"
+    changed = f"; after a change of {what}, add --accept-changed {parts}; after one of an input, score again"
     command = f"batchtwin resume {root}"
+    if job.status is Status.COMPLETED:
+        return f"`{command} --retry-failed` runs {_count(failed, 'failed')} again{changed}"
     if way is Way.RETRY:
         runs = " and ".join([_count(failed, "failed"), *([f"the {waiting} waiting"] if waiting else [])])
         return f"`{command}` alone changes nothing; `{command} --retry-failed` runs {runs}{changed}"

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from batchtwin.engine.job import Job
 from batchtwin.engine.logs import Logs
-from batchtwin.engine.output.failures import failed_file
+from batchtwin.engine.output.failures import failed_file, file_at
 from batchtwin.engine.output.folder import USER_LOGS
 from batchtwin.engine.output.row_counts import row_count_warnings
 from batchtwin.engine.prepare import Prepared
@@ -126,11 +126,11 @@ class Listener:
         self._logs.metrics(job, elapsed, remaining_seconds(job, elapsed))
 
     def file_of(self, failure: Failure) -> str:
-        """The file that failed, or, if that is not known, the first of its mini-batch; empty for a worker's start."""
+        """The file that failed or that the script was at, else the mini-batch's first; empty for a worker's start."""
         if failure.mini_batch is None:
             return ""
-        known = failed_file(failure, self._plan.mini_batches[failure.mini_batch])
-        return redact(known or self._plan.mini_batches[failure.mini_batch].files[0].path)
+        mini_batch = self._plan.mini_batches[failure.mini_batch]
+        return redact(failed_file(failure, mini_batch) or file_at(failure, mini_batch) or mini_batch.files[0].path)
 
     def told(self, failure: Failure) -> str:
         """A failure for people: what, and in which file, or in which files, where it may be any of them.
@@ -149,13 +149,21 @@ class Listener:
         if failure.kind == "bad_file" or failure.mini_batch is None:
             return failure.message
         mini_batch = self._plan.mini_batches[failure.mini_batch]
-        others = 0 if failed_file(failure, mini_batch) else len(mini_batch.files) - 1
-        files = self.file_of(failure) + (f" or one of {others} more" if others else "")
+        files = self.file_of(failure)
+        if failed_file(failure, mini_batch) is None:
+            if failure.at and file_at(failure, mini_batch):
+                files = f"while at {files}, {failure.at[1]}"
+            else:
+                files += f" or one of {len(mini_batch.files) - 1} more"
         what, newline, rest = failure.message.partition("\n")
         return f"{what} (mini batch {failure.mini_batch}, {files}, try {failure.attempt}){newline}{rest}"
 
     def recalled(self, failure: Failure) -> str:
-        """A failure for the person who may have seen it as the first failure: then its first line is enough."""
+        """A failure for the person who may have seen it as the first failure: then its first line is enough, and of a
+        script that cannot be used, nothing.
+        """
+        if failure is self._shown and failure.kind == "script":
+            return "The scoring script cannot be used: see the first failure above"
         text = self.told(failure)
         what, _, rest = text.partition("\n")
         return f"{what} ... (see the first failure above)" if rest and failure is self._shown else text
@@ -198,8 +206,8 @@ def counts(job: Job, plan: Plan, ended_it: int = 0) -> str:
             failed += len(mini_batch.files)
     scored += sum(all(outcomes) for outcomes in parts.values())
     ended_badly = {plan.mini_batches[number].files[0].path for number in job.out_of_tries}
-    failed += len(ended_badly & parts.keys()) + ended_it
-    others = {"without rows": empty, "failed": failed}
+    failed += len(ended_badly & parts.keys())
+    others = {"without rows": empty, "failed": failed, "failed and ended the job, whatever the threshold": ended_it}
     texts = (f"; {n} {'file' if n == 1 else 'files'} {what}" for what, n in others.items() if n)
     return f"{scored - empty} files, {job.rows} rows" + "".join(texts)
 

@@ -23,10 +23,11 @@ from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.engine.output.remote import RemoteOutput
 from batchtwin.environments.options import EnvironmentOptions
 from batchtwin.errors import UsageError
+from batchtwin.inputs.changes import content_hashes
 from batchtwin.inputs.listing import InputFile, Inputs, check_supported, list_inputs
 from batchtwin.inputs.location import is_url
 from batchtwin.inputs.parts import NotSplittableError, Rows, bytes_per_part, refusal, split
-from batchtwin.inputs.plan import Parts, Plan, content_hash, file_hashes
+from batchtwin.inputs.plan import Parts, Plan, file_hashes
 from batchtwin_node import readers
 from batchtwin_node.codec import value_object
 from batchtwin_node.machine import cpus
@@ -210,7 +211,7 @@ def prepare(request: Request, resolved: Resolved | None = None) -> Prepared:
     fingerprint = resolved.identity.fingerprint(inputs.files)
     parts, notes = _parts(request, resolved, inputs.files)
     plan = Plan.make(inputs.files, deployment.settings.mini_batch_size, fingerprint, parts)
-    hashes = {file.path: content_hash(Path(file.path)) for file in inputs.files} if request.hash_inputs else {}
+    hashes = {} if inputs.is_remote else content_hashes(inputs.files, every=request.hash_inputs)
     return Prepared.of(request, resolved, inputs, plan, root, hashes, notes)
 
 

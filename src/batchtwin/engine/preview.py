@@ -34,6 +34,7 @@ from batchtwin_node.readers.bad_file import advice_on, listed
 from batchtwin_node.readers.file_kind import CSV, PARQUET, other_kind
 from batchtwin_node.script.imports import changes_path, lies_elsewhere, similar_module, top_imports
 from batchtwin_node.script.lint import lint
+from batchtwin_node.script.siblings import lacking_names
 
 if TYPE_CHECKING:
     from batchtwin.environments.named import Registered
@@ -149,7 +150,7 @@ def warnings(prepared: Prepared) -> list[str]:
 def warnings_without_input(resolved: Resolved, endings: Collection[str] = (".csv",)) -> list[str]:
     """Say what would probably fail, whatever the data: mistakes in the script; a model that no table is input for."""
     if resolved.script:
-        return lint(Path(*resolved.script), resolved.deployment.model_name)
+        return [*lint(Path(*resolved.script), resolved.deployment.model_name), *lacking_names(*resolved.script)]
     problems = (table_problem(resolved.model, kind) for kind in sorted(endings))
     return [f"{resolved.model.path}: {problem}; {WRITE_A_SCRIPT}" for problem in problems if problem]
 
@@ -210,7 +211,7 @@ def _problem(path: str, head: bytes, required: Sequence[str]) -> str | None:
     twins = [name for name in required if counts[name] > 1]
     if missing:
         problem = f"missing columns {listed(missing, str)}; the model's signature requires them"
-        advice = advice_on(missing, names)
+        advice = advice_on(missing, names, required)
         return kind or (problem if advice.startswith("add what") else f"{problem}; {advice}")
     if twins:
         return f"more than one column is called {listed(twins)}: the first is read"

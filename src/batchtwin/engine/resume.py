@@ -20,7 +20,7 @@ from batchtwin.engine.identity.changes import (
     new_files,
     refused,
 )
-from batchtwin.engine.job import Job, Status
+from batchtwin.engine.job import Job, Status, next_step
 from batchtwin.engine.ledger import Entry, Ledger
 from batchtwin.engine.output.folder import OutputFolder, failpoint
 from batchtwin.engine.output.manifest import Manifest
@@ -107,12 +107,12 @@ def _finished(prepared: Prepared, job: Job, ended: Collection[Outcome | Failure]
     job.replay(ended)
     publish(prepared, job, ledger)
     prepared.output.tidy()
-    failed, written = job.failed_mini_batches, result_location(prepared)
-    again = f"{failed} failed mini batch{'es' if failed > 1 else ''}"
-    advice = f"the job is complete; --retry-failed runs its {again} again" if failed else ""
+    changed = [change.text for change in changes_since(prepared, ledger) if change.fixed] if job.failed else []
+    step = next_step(job, prepared.output.root, script=prepared.script is not None, changed=changed)
+    advice = f"The job is complete. {step}" if step else ""
     if not prepared.output.report.exists():
         report_at_end(prepared.output, ledger, end_of(int(ledger.fact("runs") or 0), job, "", advice))
-    return replace(Result.of(prepared, job, "", written, advice), status=Status.COMPLETED)
+    return replace(Result.of(prepared, job, "", result_location(prepared), advice), status=Status.COMPLETED)
 
 
 def _planned_placement(prepared: Prepared, registered: Registered | None) -> Placement:

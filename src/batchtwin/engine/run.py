@@ -190,8 +190,9 @@ class Run:
         with suppress(OSError):  # the console has it too
             listener.measure(job)
             logs.result(job, in_full)
-        has_advice = output.advice in cause
-        advice = "" if has_advice else next_step(job, output.root, script=prepared.script is not None)
+        changed = [redact(change.text) for change in self._watch.changes.values()]
+        step = next_step(job, output.root, script=prepared.script is not None, changed=changed)
+        advice = "" if output.advice in cause else step
         with self._context.interrupts(), suppress(OSError):  # no signal ends a job that has ended
             self._warm_up.join()
             from batchtwin.engine.report.write import report_at_end
@@ -202,11 +203,8 @@ class Run:
                 listener.note(problem)
             if self._follower.is_there:
                 listener.note(self._follower.end())
-        written: Path | str
-        if job.status is Status.COMPLETED:
-            written = result_location(prepared)
-        else:
-            written = output.failures if any_failed else logs.root
+        place = output.failures if any_failed else logs.root
+        written: Path | str = result_location(prepared) if job.status is Status.COMPLETED else place
         return replace(Result.of(prepared, job, cause, written, advice), recalled_cause=recalled)
 
     def _tell_logged(self, listener: Listener, logs: Logs) -> None:

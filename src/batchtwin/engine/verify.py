@@ -70,13 +70,15 @@ def verify(root: Path) -> Verdict:
             prepared = load_prepared(ledger, root)
         except BatchTwinError as error:
             return Verdict((str(error),), "nothing: what the job was made of is gone")
-        problems += [change.text for change in changes_since(prepared, ledger)]
+        changes = changes_since(prepared, ledger)
+        problems += [change.text for change in changes]
         ended = list(ledger.ended())
         outcomes = [event for event in ended if isinstance(event, Outcome)]
         mini_batches = prepared.plan.mini_batches
         output = prepared.output
         if not output.manifest.exists():
-            problems.append(_incomplete(prepared, ended, read_end(ledger)))
+            fixed = [change.text for change in changes if change.fixed]
+            problems.append(_incomplete(prepared, ended, read_end(ledger), fixed))
             problems += _segments(output, outcomes, mini_batches)
         else:
             manifest = Manifest.read(output.manifest)
@@ -95,14 +97,17 @@ def verify(root: Path) -> Verdict:
     return Verdict(tuple(problems), looked_at, tuple(row_count_warnings(mini_batches, outcomes)))
 
 
-def _incomplete(prepared: Prepared, ended: list[Outcome | Failure], end: Ended | None) -> str:
+def _incomplete(prepared: Prepared, ended: list[Outcome | Failure], end: Ended | None, changed: list[str]) -> str:
     job, root = job_of(prepared), prepared.output.root
     job.replay(ended)
     if end is not None and end.way == Way.SCORE:  # the ledger has what ended it as a try only
         return f"{root}: the job failed by a bad file. {end.advice}"
-    advice = next_step(job, root, script=prepared.script is not None) or "it writes what is done to the output"
+    advice = next_step(job, root, script=prepared.script is not None, changed=changed)
+    advice = advice or "it writes what is done to the output"
     if job.is_settled:
         return f"{root}: the job failed: {job.cause} {advice}"
+    if changed:
+        return f"{root}: the job is not complete. {advice}"
     return f"{root}: the job is not complete; finish it with `batchtwin resume {root}`: {advice}"
 
 

@@ -223,8 +223,8 @@ def _venv(
     check_python(requested, options.python)
     environment = existing(requested, python)
     if environment is None and differences:
-        more = f", and {len(differences) - 1} more" if differences[1:] else ""
-        note(f"environment: {differences[0]}{more}")
+        more = f" (and {len(differences) - 1} more)" if differences[1:] else ""
+        note(f"The deployment gets an environment of its own, for here {differences[0]}{more}")
     if environment is None and not may_build:
         count = len(requested.pip_lines) + len(requested.conda_only)
         text = f"Python {python}, {count} requested packages ({requested.source})"

@@ -3,30 +3,31 @@
 1. Both files are divided into buckets in a temporary SQLite database. Rows with the same key are in the same bucket.
 2. Each bucket is read into memory. Equal rows cancel out; the two rows that remain of a key are compared.
 3. Rows without a key, and more than two of a key, are sorted by SQLite so that near rows are neighbours, and paired.
-4. Rows of a key that have no near partner are paired in their order: each pair is a difference.
+4. Rows of a key that have no near partner are paired in their order: each pair is a difference. So are rows without a
+   key, if both files have as many rows: by their place, where that tells the same number of differences.
 """
 
 from __future__ import annotations
 
 import marshal
+import math
 import sqlite3
 from bisect import insort
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import chain, groupby, repeat, starmap, zip_longest
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from batchtwin.errors import UsageError
+from batchtwin.predictions.comparison import Comparison, Difference, Kind
 from batchtwin.predictions.file import CompareError, Layout, head, layout_of, locate, notes, records, same_bytes
 from batchtwin.predictions.floats import Tolerance, split
-from batchtwin_node.codec import value_object
-from batchtwin_node.readers.bad_file import printable
 
-# Bytes of a bucket, and of one that is held in memory; rows that wait for a partner; characters shown of a line.
-BUCKET, LARGEST_BUCKET, WINDOW, WIDTH = 1 << 20, 1 << 23, 512, 200
+# Bytes of a bucket, and of one that is held in memory; rows that wait for a partner.
+BUCKET, LARGEST_BUCKET, WINDOW = 1 << 20, 1 << 23, 512
 SCHEMA = """
     PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -4096; PRAGMA temp_store = FILE; BEGIN;
     CREATE TABLE part (bucket, side, records); CREATE INDEX part_bucket ON part (bucket);
@@ -35,99 +36,17 @@ SCHEMA = """
 SORTED = """
     SELECT key, texts, position, record, SUM(net) FROM row GROUP BY key, texts, position, record HAVING SUM(net) <> 0
     ORDER BY key, texts, position, record"""
+CHANGED = "SELECT TOTAL(net) FROM alone WHERE net > 0"
 ALONE = "SELECT record, ABS(net) FROM alone WHERE key = ? AND (net > 0) = ? ORDER BY rowid"
-Kind = Literal["differs", "only left", "only right"]
 
 
-@value_object
-class Difference:
-    """A row that differs, or that one side lacks; `times` where the same line stands so often without a partner.
-
-    `left` and `right` are the lines, `left_line` and `right_line` the numbers, from 1, of the first such lines.
-    `file` and `row` where rows have them; `left_copies` and `right_copies` say how often these stand there.
-    """
-
-    kind: Kind
-    left: str | None
-    right: str | None
-    file: str | None = None
-    row: int | None = None
-    times: int = 1
-    left_line: int | None = None
-    right_line: int | None = None
-    left_copies: int | None = None
-    right_copies: int | None = None
-
-    def lines(self) -> list[str]:
-        """Return it for people."""
-        sides = (("left ", self.left_line, self.left), ("right", self.right_line, self.right))
-        texts = [(side, f"line {line}: {shortened(text)}") for side, line, text in sides if text is not None]
-        often = f", {self.times} times" if self.times > 1 else ""
-        if self.file is None:
-            return [f"{self.kind}{often}, {text}" for _, text in texts]
-        copies = [self.left_copies or 0, self.right_copies or 0]
-        left, right = ("once" if count == 1 else f"{count} times" for count in copies)
-        stands = f" (stands {left} left, {right} right)" if max(copies) > 1 else ""
-        name = shortened(self.file) + ("" if self.row is None else f" row {self.row}")
-        return [f"{name}, {self.kind}{often}{stands}", *(f"  {side} {text}" for side, text in texts)]
-
-
-@value_object
-class Comparison:
-    """The outcome; counts are of rows. `differences` are the first ones, by file and row, else by text."""
-
-    left: Path
-    right: Path
-    layout: Layout
-    rtol: float
-    atol: float
-    same_bytes: bool
-    left_rows: int
-    right_rows: int
-    only_left: int
-    only_right: int
-    differing: int
-    differences: tuple[Difference, ...]
-    notes: tuple[str, ...]
-
-    @property
-    def equal(self) -> bool:
-        """Whether no row differs."""
-        return not (self.only_left or self.only_right or self.differing)
-
-    @property
-    def exit_code(self) -> int:
-        """0 if equal, else 1."""
-        return 0 if self.equal else 1
-
-    def text(self) -> str:
-        """Return the outcome for people."""
-        if self.same_bytes:
-            return f"Equal, byte for byte: {self.left_rows} rows"
-        how = f"{self.layout.by}, floats within rtol {self.rtol:g} and atol {self.atol:g}"
-        if self.equal:
-            return "\n".join([f"Equal: {self.left_rows} rows, {how}", *self.notes])
-        counts = (
-            f"Different, {how}\n"
-            f"  left   {self.left_rows:>12} rows  {self.left}\n"
-            f"  right  {self.right_rows:>12} rows  {self.right}\n"
-            f"  differ {self.differing:>12}\n  only left {self.only_left:>9}\n  only right {self.only_right:>8}"
-        )
-        lines = [line for difference in self.differences for line in difference.lines()]
-        shown = sum(difference.times for difference in self.differences)
-        more = self.only_left + self.only_right + self.differing - shown
-        return "\n".join([counts, *self.notes, *lines, *([f"and {more} more: --most N shows N"] if more else [])])
-
-    def data(self) -> dict[str, Any]:
-        """Return the outcome for programs: what JSON can hold."""
-        names = {"left": str(self.left), "right": str(self.right), "layout": self.layout.value}
-        return {"equal": self.equal, "exit_code": self.exit_code} | asdict(self) | names
-
-
-def compare(left: Path, right: Path, rtol: float = 1e-9, atol: float = 0.0, most: int = 10) -> Comparison:
+def compare(
+    left: Path, right: Path, rtol: float = 1e-9, atol: float = 0.0, most: int = 10, *, in_order: bool = False
+) -> Comparison:
     """Compare two prediction files, or the only ones of two jobs' output folders, whatever the order of their lines.
 
-    Rows are paired by file and row, or by file, where both have the lines of the MLflow driver; else line by line.
+    Rows are paired by file and row, or by file, where both have the lines of the MLflow driver; else line by line;
+    lines without an equal one are then paired, if both files have as many. `in_order`: such files have one order.
     Floats are the same within `rtol` (of the larger one) or `atol`; everything else, whole numbers too, to the byte.
     The first `most` differences are listed. Memory does not grow with the files.
 
@@ -138,7 +57,7 @@ def compare(left: Path, right: Path, rtol: float = 1e-9, atol: float = 0.0, most
     if most < 0:
         raise UsageError(f"--most {most}: expected a count from 0")
     try:
-        return _Search((locate(left), locate(right)), tolerance, most).run()
+        return _Search((locate(left), locate(right)), tolerance, most, in_order).run()
     except OSError as error:
         why = error.strerror or "cannot be read"
         raise CompareError(f"{error.filename}: {why}; give a predictions file or the output folder of a job") from None
@@ -160,10 +79,12 @@ class _Row:
 
 
 class _Search:
-    """Two files being compared. `first`: the first differences as key (or nothing), text, kind, left, right, times."""
+    """Two files being compared. `first`: the first differences as key (or nothing), text, kind, left, right, times;
+    `placed`: those of rows that are paired by their place.
+    """
 
-    def __init__(self, paths: tuple[Path, Path], tolerance: Tolerance, most: int) -> None:
-        self.paths, self.tolerance, self.most = paths, tolerance, most
+    def __init__(self, paths: tuple[Path, Path], tolerance: Tolerance, most: int, in_order: bool) -> None:
+        self.paths, self.tolerance, self.most, self.in_order = paths, tolerance, most, in_order
         self.heads = (head(paths[0]), head(paths[1]))
         layouts = {layout_of(lines) for lines in self.heads} - {None}
         self.layout = (layouts.pop() if len(layouts) == 1 else None) or Layout.LINES
@@ -171,6 +92,7 @@ class _Search:
         self.counts: Counter[Kind] = Counter()
         self.malformed: Counter[int] = Counter()
         self.first: list[tuple[Any, ...]] = []
+        self.placed: list[Difference] = []
 
     def run(self) -> Comparison:
         with closing(sqlite3.connect("", isolation_level=None)) as database:
@@ -178,11 +100,15 @@ class _Search:
             rows = (sum(map(len, records(self.paths[0], self.layout))),) * 2 if same else self._compare(database)
         near = self.tolerance
         counts = self.counts["only left"], self.counts["only right"], self.counts["differs"]
-        texts = tuple(self._differences()), tuple(notes(self.heads, self.layout, self.malformed))
+        texts = tuple(self.placed or self._differences()), tuple(notes(self.heads, self.layout, self.malformed))
         return Comparison(*self.paths, self.layout, near.rtol, near.atol, same, *rows, *counts, *texts)
 
     def _compare(self, database: sqlite3.Connection) -> tuple[int, int]:
         """Count the differences; return the number of rows by side."""
+        if self.in_order and not self.layout.keyed and (differing := self._by_place(math.inf)) is not None:
+            self.counts["differs"] = differing
+            return (sum(map(len, records(self.paths[0], self.layout))),) * 2
+        self.placed = []
         database.executescript(SCHEMA)
         count = 1 + max(path.stat().st_size for path in self.paths) // BUCKET
         rows = self._divide(database, 0, count), self._divide(database, 1, count)
@@ -190,15 +116,48 @@ class _Search:
         database.executemany("INSERT INTO row VALUES (?, ?, ?, ?, ?)", chain.from_iterable(map(self._cancel, buckets)))
         for (key, _), group in groupby(database.execute(SORTED), key=lambda row: row[:2]):
             for row in self._unpaired(group):
-                if key is None:
+                if key is None and not self._has_pairs(rows):
                     self._add_alone(row.record, row.net)
                 elif row.net:
-                    database.execute("INSERT INTO alone VALUES (?, ?, ?)", [key, row.record, row.net])
+                    database.execute("INSERT INTO alone VALUES (?, ?, ?)", [key or b"", row.record, row.net])
+        if self._has_pairs(rows):
+            [changed] = database.execute(CHANGED).fetchone()
+            if self._by_place(changed) == changed:
+                self.counts["differs"] = int(changed)
+                return rows
+            self.placed = []
         for (key,) in database.execute("SELECT DISTINCT key FROM alone"):
             sides = (starmap(repeat, database.execute(ALONE, [key, is_left])) for is_left in (True, False))
             for (left, right), copies in groupby(zip_longest(*map(chain.from_iterable, sides))):
                 self._add(left, right, sum(1 for _ in copies))
         return rows
+
+    def _has_pairs(self, rows: tuple[int, int]) -> bool:
+        """Whether rows without partner are taken for changed ones: where they have no names, and are as many."""
+        return not self.layout.keyed and rows[0] == rows[1]
+
+    def _by_place(self, limit: float) -> int | None:
+        """Pair the rows at the same places; return how many differ; None if a file has more rows, or more differ."""
+        count = 0
+        for left, right in zip_longest(*map(self._lines, self.paths)):
+            if left is None or right is None:
+                return None
+            if left[1] == right[1] or self.tolerance.is_same(left[1], right[1]):
+                continue
+            count += 1
+            if count > limit:
+                return None
+            if count <= self.most:
+                texts = _text(left[1]), _text(right[1])
+                self.placed.append(Difference("differs", *texts, left_line=left[0], right_line=right[0]))
+        return count
+
+    def _lines(self, path: Path) -> Iterator[tuple[int, bytes]]:
+        """Yield each record with the number of its first line."""
+        number = 1
+        for record in chain.from_iterable(records(path, self.layout)):
+            yield number, record
+            number += 1 + record.count(b"\n")
 
     def _divide(self, database: sqlite3.Connection, side: int, count: int) -> int:
         """Write the records of a file into `count` buckets; return how many there are."""
@@ -276,13 +235,11 @@ class _Search:
         lines: tuple[dict[bytes, int], ...] = ({}, {})
         copies: tuple[Counter[Any], ...] = (Counter(), Counter())
         for side, path in enumerate(self.paths):
-            number = 1
-            for record in chain.from_iterable(records(path, self.layout) if wanted else ()):
+            for number, record in self._lines(path) if wanted else ():
                 if self.bucket_key(record) in bucket_keys:
                     copies[side][self.layout.key(record)] += 1
                     if record in wanted:
                         lines[side].setdefault(record, number)
-                number += 1 + record.count(b"\n")
         for key, _, kind, left, right, times in self.first:
             name, row = key or (None, -1)
             places = lines[0].get(left), lines[1].get(right)
@@ -293,9 +250,3 @@ class _Search:
 
 def _text(data: bytes | None) -> str | None:
     return None if data is None else data.decode(errors="backslashreplace")
-
-
-def shortened(text: str) -> str:
-    """Return one line of text that harms no terminal, cut in the middle where it is long."""
-    text = printable(text)
-    return text if len(text) <= WIDTH else f"{text[: WIDTH // 2]} ... {text[-WIDTH // 2 :]}"

@@ -17,7 +17,8 @@ from batchtwin.api.watch import Watch
 from batchtwin.engine.prepare import Request
 from batchtwin.errors import CANCELED, BatchTwinError
 from batchtwin.interrupts import of_a_command
-from batchtwin.predictions.compare import Comparison, compare, shortened
+from batchtwin.predictions.compare import compare
+from batchtwin.predictions.comparison import Comparison, shortened
 from batchtwin.watch.files import Snapshot, WatchedFiles, changes, names
 
 # Complete runs whose folders are kept, and the last one whatever became of it.
@@ -95,7 +96,7 @@ class Rounds:
         if self._complete and result.predictions_file:
             number, earlier = self._complete[-1]
             try:
-                self._screen.note(difference(compare(earlier.folder, result.folder, most=1), number))
+                self._screen.note(difference(compare(earlier.folder, result.folder, most=1, in_order=True), number))
             except BatchTwinError as error:
                 self._screen.error(error)
         self._complete = [*self._complete, (self._number, result)][-KEPT:]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from batchtwin_node.protocol import BadFile
 from batchtwin_node.readers.file_kind import HEAD, PARQUET, other_kind
@@ -13,6 +13,8 @@ LONGEST = 200
 LINES = "\n\t"
 # Of names of columns: how many are listed, and how much of each.
 LISTED, LONGEST_NAME = 10, 60
+# More names are not compared with a missing one: that would take longer than to read the file.
+MOST_COMPARED = 200
 
 
 class BadFileError(Exception):
@@ -88,8 +90,11 @@ def listed(names: Sequence[str], quote: Callable[[str], str] = repr) -> str:
     return f"{first} and {more} more ({len(names)} in all)" if more > 0 else first
 
 
-def advice_on(missing: Sequence[str], names: Sequence[str]) -> str:
-    """Say what to do about columns that are missing: names may differ a little, or the header may lack."""
+def advice_on(missing: Sequence[str], names: Sequence[str], expected: Iterable[str] = ()) -> str:
+    """Say what to do about columns that are missing: names may differ a little, or the header may lack.
+
+    `names` are those of the file, `expected` those that it may have.
+    """
     if names and names[0].lower().startswith("sep="):
         return "the first line is for Excel: remove it"
     alike = {_bare(name): name for name in names}
@@ -98,7 +103,19 @@ def advice_on(missing: Sequence[str], names: Sequence[str]) -> str:
             return f"names are compared as they are: {shown(alike[_bare(name)])} is not {shown(name)}"
     if any(map(_is_number, names)) and not any(map(_is_number, missing)):
         return "the first line seems to hold values: add a line with the names of the columns above it"
-    return "add what is missing"
+    others = {name for name in names if len(name) <= LONGEST_NAME}.difference(expected)
+    meant = list(_meant(missing, others)) if len(others) <= MOST_COMPARED else []
+    return f"did you mean {' and '.join(meant)}?" if meant else "add what is missing"
+
+
+def _meant(missing: Sequence[str], others: set[str]) -> Iterator[str]:
+    """Name missing columns beside those of a file that are called nearly so."""
+    from difflib import get_close_matches
+
+    for name in missing[:LISTED]:
+        for other in get_close_matches(name, sorted(others), n=1, cutoff=0.66):
+            others = others - {other}
+            yield f"{shown(name)} by {shown(other)}"
 
 
 def _bare(name: str) -> str:

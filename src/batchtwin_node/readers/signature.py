@@ -175,7 +175,8 @@ def _named(path: str, header: Sequence[str], columns: Columns) -> Columns:
     missing = [column.name for column in columns if column.required and column.name not in names]
     if missing:
         problem = f"missing column{'s' * (len(missing) > 1)} {listed(missing)}; the file has {listed(header)}"
-        raise BadFileError(path, f"{problem}: {advice_on(missing, header)}", column=missing[0])
+        expected = [column.name for column in columns]
+        raise BadFileError(path, f"{problem}: {advice_on(missing, header, expected)}", column=missing[0])
     return tuple(column for column in columns if column.name in names)
 
 

@@ -39,7 +39,7 @@ def top_imports(folder: Path, script: str) -> Iterator[Import]:
             continue
         seen.add(path)
         for statement in _imports(path):
-            file = _module_file(folder, statement.name)
+            file = module_file(folder, statement.name)
             if file is None:
                 yield statement
             else:
@@ -91,7 +91,7 @@ def _imports(path: Path) -> Iterator[Import]:
             yield Import(path, node.lineno, node.module)
 
 
-def _module_file(folder: Path, name: str) -> Path | None:
+def module_file(folder: Path, name: str) -> Path | None:
     """The file of a module of the code folder, which comes before whatever is installed under that name."""
     top, *_ = name.split(".")
     if not (folder / top).is_dir() and not (folder / f"{top}.py").exists():

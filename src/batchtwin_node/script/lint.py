@@ -36,7 +36,7 @@ def _findings(path: Path, model: str) -> list[Finding]:
     source = path.read_bytes()
     tree = ast.parse(source, filename=str(path))
     functions = {node.name: node for node in tree.body if isinstance(node, FUNCTIONS)}
-    scopes = _Scopes(symtable.symtable(source.decode("utf-8-sig", "replace"), str(path), "exec"))
+    scopes = Scopes(symtable.symtable(source.decode("utf-8-sig", "replace"), str(path), "exec"))
     return [
         *_missing_functions_of_mlflow(tree),
         *_what_only_the_service_has(tree, model),
@@ -48,7 +48,7 @@ def _findings(path: Path, model: str) -> list[Finding]:
     ]
 
 
-class _Scopes:
+class Scopes:
     """Names by scope. `known` are those that the module has, also by `global` in a function alone."""
 
     def __init__(self, module: symtable.SymbolTable) -> None:
@@ -177,7 +177,7 @@ def _own_nodes(function: Function | ast.Module | None) -> Iterator[ast.AST]:
             waiting += ast.iter_child_nodes(node)
 
 
-def _lost_names(functions: dict[str, Function], scopes: _Scopes) -> Iterator[Finding]:
+def _lost_names(functions: dict[str, Function], scopes: Scopes) -> Iterator[Finding]:
     """Names that init() sets without `global`, and another function reads: they are gone when init() returns."""
     assigned = scopes.own("init") - scopes.known
     for name, table in scopes.functions.items():
@@ -187,7 +187,7 @@ def _lost_names(functions: dict[str, Function], scopes: _Scopes) -> Iterator[Fin
                 yield functions["init"].lineno, text
 
 
-def _locals_before_assignment(functions: dict[str, Function], scopes: _Scopes) -> Iterator[Finding]:
+def _locals_before_assignment(functions: dict[str, Function], scopes: Scopes) -> Iterator[Finding]:
     """Module names that a function both reads first and assigns: Python takes them for locals."""
     for name, function in functions.items():
         firsts: dict[str, tuple[bool, int]] = {}
@@ -229,9 +229,9 @@ def _evaluated(node: ast.AST) -> list[ast.AST]:
     return parts
 
 
-def _unknown_names(tree: ast.Module, functions: dict[str, Function], scopes: _Scopes) -> Iterator[Finding]:
+def _unknown_names(tree: ast.Module, functions: dict[str, Function], scopes: Scopes) -> Iterator[Finding]:
     """Names that are read and that nothing binds: neither the module, nor `global` in a function, nor Python."""
-    if _hides_names(tree):
+    if hides_names(tree):
         return
     bound = scopes.known | {*dir(builtins)} | OF_MODULES
     lost = scopes.own("init") if "init" in functions else set()
@@ -245,7 +245,8 @@ def _unknown_names(tree: ast.Module, functions: dict[str, Function], scopes: _Sc
                 yield node.lineno, f"{name}() reads '{node.id}', which nothing sets{only}"
 
 
-def _hides_names(tree: ast.Module) -> bool:
+def hides_names(tree: ast.Module) -> bool:
+    """Whether a module may have names that its text does not show."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
             return True

@@ -333,6 +333,25 @@ def test_missing_columns(csv: Write) -> None:
     assert error.bad_file.column == "b"
 
 
+@pytest.mark.parametrize(
+    ("header", "advice"),
+    [
+        ("age,chlo,bim", "did you mean 'chol' by 'chlo' and 'bmi' by 'bim'?"),
+        ("age,Chol,bim", "names are compared as they are: 'Chol' is not 'chol'"),
+        ("age,choll,bmi", "did you mean 'chol' by 'choll'?"),
+        ("age,x,y", "add what is missing"),
+        ("age,chol_1,bmi", "add what is missing"),
+        ("age," + ",".join(f"chol{number}" for number in range(300)), "add what is missing"),
+        ("age,bmi,chol" + "l" * 100_000, "add what is missing"),
+    ],
+)
+def test_misspelt_columns(csv: Write, header: str, advice: str) -> None:
+    """Columns that the signature has are not meant by others."""
+    signature = asked(("age", "long"), ("chol", "long"), ("chol_1", "long", False), ("bmi", "long"))
+    values = ",".join("1" for _ in header.split(","))
+    assert str(bad(csv(f"{header}\n{values}\n"), signature)).endswith(f": {advice}")
+
+
 def test_optional_columns(csv: Write) -> None:
     signature = asked(
         *((kind, kind, False) for kind in ("long", "integer", "boolean", "double", "string")), ("n", "long")

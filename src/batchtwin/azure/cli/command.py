@@ -7,9 +7,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import field
+from shlex import quote
 from typing import Any
 
 from batchtwin.errors import FAILED, BatchTwinError
+from batchtwin.workspace.errors import NotFoundError
 from batchtwin_node.codec import value_object
 from batchtwin_node.readers.bad_file import LINES, printable
 
@@ -19,6 +21,16 @@ NOT_FOUND = 3
 # Whether a command was told --only-show-errors.
 only_errors: ContextVar[bool] = ContextVar("only_errors", default=False)
 
+# How that is created which another command needs, and the commands that need something.
+CREATE = {
+    "compute": "compute create --type AmlCompute",
+    "endpoint": "batch-endpoint create",
+    "model": "model create --path DIR --type mlflow_model",
+    "data": "data create --path DIR --type uri_folder",
+    "environment": "environment create --image IMAGE --conda-file FILE",
+}
+NEEDING = ("create", "update", "invoke")
+
 
 class CommandError(BatchTwinError):
     """What ends a command of `az`, with the exit code that `az` has for it."""
@@ -26,6 +38,14 @@ class CommandError(BatchTwinError):
     def __init__(self, text: str, exit_code: int = FAILED) -> None:
         self.exit_code = exit_code
         super().__init__(f"ERROR: {text}")
+
+
+def how_to_create(error: BatchTwinError, command: str) -> str:
+    """Name the command that creates what `command`, as `ml batch-deployment create`, lacks; empty for other errors."""
+    if not isinstance(error, NotFoundError) or error.kind not in CREATE or not command.endswith(NEEDING):
+        return ""
+    name = quote(error.name.partition(":")[0])
+    return f"; create it: batchtwin ml {CREATE[error.kind]} --name {name}"
 
 
 @value_object

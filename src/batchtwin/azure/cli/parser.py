@@ -27,7 +27,16 @@ from knack.output import OutputProducer
 from knack.parser import CLICommandParser
 from knack.util import CLIError
 
-from batchtwin.azure.cli.command import NOT_FOUND, Command, CommandError, Group, confirm, only_errors, warn
+from batchtwin.azure.cli.command import (
+    NOT_FOUND,
+    Command,
+    CommandError,
+    Group,
+    confirm,
+    how_to_create,
+    only_errors,
+    warn,
+)
 from batchtwin.errors import FAILED, REFUSED, BatchTwinError, UsageError
 from batchtwin_node.readers.bad_file import LINES, printable
 
@@ -67,7 +76,8 @@ class Az(CLI):  # type: ignore[misc]
         """Raise an error as one of `az`."""
         if isinstance(error, BatchTwinError) and not isinstance(error, CommandError):
             code = error.exit_code if error.exit_code == NOT_FOUND else FAILED
-            raise CommandError(str(error), REFUSED if isinstance(error, UsageError) else code) from error
+            text = f"{error}{how_to_create(error, self.invocation.data['command'] or '')}"
+            raise CommandError(text, REFUSED if isinstance(error, UsageError) else code) from error
         if isinstance(error, JMESPathError):
             raise CommandError(f"Invalid jmespath query supplied for `--query`: {error}") from error
         if isinstance(error, CLIError):

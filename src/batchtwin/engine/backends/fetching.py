@@ -230,5 +230,6 @@ def with_names(event: Event, copies: dict[str, str]) -> FromNode:
         bad_file = None if event.bad_file is None else known(event.bad_file)
         file = copies.get(event.file, event.file) if event.file else None
         message, trace = named(event.message), named(event.traceback)
-        return replace(event, message=message, traceback=trace, bad_file=bad_file, file=file)
+        at = (copies.get(event.at[0], event.at[0]), event.at[1]) if event.at else None
+        return replace(event, message=message, traceback=trace, bad_file=bad_file, file=file, at=at)
     return event

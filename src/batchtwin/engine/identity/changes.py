@@ -14,7 +14,8 @@ from batchtwin.engine.logs import now
 from batchtwin.engine.output.manifest import AcceptedChange
 from batchtwin.engine.prepare import Prepared, Resolved
 from batchtwin.errors import BatchTwinError, UsageError
-from batchtwin.inputs.changes import change_of
+from batchtwin.inputs.changes import HASHED_BYTES, HASHED_FILES, change_of
+from batchtwin.inputs.changes import Change as InputChange
 from batchtwin.inputs.listing import list_inputs
 from batchtwin.inputs.location import redact
 from batchtwin_node.codec import value_object
@@ -29,17 +30,30 @@ FIXED = ("settings.output_action", "settings.output_file_name")
 NOT_SHOWN = ("settings.environment_variables", "environment")
 LONGEST_VALUE = 80
 SHOWN = 5
+NOT_HASHED = (
+    f"The job does not know the content of these inputs: only inputs of at most {HASHED_FILES} files and "
+    f"{HASHED_BYTES >> 20} MiB are hashed, or all of them with --hash-inputs"
+)
 # Of a code folder with more files, no names are kept.
 MOST_FILES = 1000
 
 
 @value_object
 class Change:
-    """One thing that is not as it was when the job began, in a sentence. `fixed`: it cannot be accepted."""
+    """One thing that is not as it was when the job began, in a sentence. `fixed`: it cannot be accepted.
+
+    `advice`: what to do about an input of which only the time is another.
+    """
 
     part: Part | Literal["input"]
     text: str
     fixed: bool = False
+    advice: str = ""
+
+    @property
+    def in_full(self) -> str:
+        """The sentence and the advice."""
+        return f"{self.text}; {self.advice}" if self.advice else self.text
 
 
 class MadeOf(BaseModel):
@@ -76,7 +90,9 @@ class ChangedError(BatchTwinError):
     """What a job was made of is not what is there now."""
 
     def __init__(self, root: Path, changes: Sequence[Change], *, retry_failed: bool = False) -> None:
-        lines = [f"{root}: cannot be resumed: {change.text}" for change in changes]
+        lines = [
+            f"{root}: cannot be resumed: {'; '.join(filter(None, (change.text, change.advice)))}" for change in changes
+        ]
         fixed = [change for change in changes if change.fixed]
         if not fixed:
             parts = ",".join(dict.fromkeys(change.part for change in changes))
@@ -84,6 +100,8 @@ class ChangedError(BatchTwinError):
                 "To go on with what is there now, where mini-batches that are done stay done: "
                 f"batchtwin resume {root}{' --retry-failed' if retry_failed else ''} --accept-changed {parts}"
             )
+        if any(change.advice for change in changes):
+            lines.append(NOT_HASHED)
         lines.append("Put it back as it was, or score again: --overwrite")
         super().__init__("\n".join(lines))
 
@@ -136,7 +154,7 @@ def changes_since(prepared: Prepared, ledger: Ledger) -> list[Change]:
         more = f", and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         which = f": {', '.join(names[:SHOWN])}{more}" if names else ""
         changes.append(Change(part, f"{NAMES[part]} has changed{which}", fixed))
-    return changes + [Change("input", text, True) for text in _changed_inputs(prepared)]
+    return changes + [Change("input", change.text, True, change.advice) for change in _changed_inputs(prepared)]
 
 
 def environment_change(ledger: Ledger, environment: str) -> list[Change]:
@@ -214,14 +232,14 @@ def _files(before: MadeOf | None, prepared: Prepared) -> Iterator[str]:
         yield from (name for name in sorted({*old, *new}) if old.get(name) != new.get(name))
 
 
-def _changed_inputs(prepared: Prepared) -> Iterator[str]:
+def _changed_inputs(prepared: Prepared) -> Iterator[InputChange]:
     if prepared.inputs.is_remote:
         from batchtwin.inputs.remote import changes
 
-        yield from (change.text for change in changes(prepared.inputs))
+        yield from changes(prepared.inputs)
         return
     looked_at = (change_of(file, prepared.hashes.get(file.path)) for file in prepared.inputs.files)
-    yield from (change.text for change in looked_at if change)
+    yield from (change for change in looked_at if change)
 
 
 def new_files(prepared: Prepared) -> list[str]:

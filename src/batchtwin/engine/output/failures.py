@@ -62,6 +62,8 @@ def _failed(failure: Failure, mini_batch: MiniBatch) -> Iterator[Record]:
         yield base | _known(failure.bad_file)
         return
     cause = failed_file(failure, mini_batch)
+    if cause is None and (current := file_at(failure, mini_batch)):
+        base |= {"at": current}
     for at, file in enumerate(mini_batch.files):
         if cause in (None, file.path):
             yield base | {
@@ -83,6 +85,12 @@ def failed_file(failure: Failure, mini_batch: MiniBatch) -> str | None:
     if len(mini_batch.files) == 1:
         return mini_batch.files[0].path
     path = failure.bad_file.file if failure.bad_file else failure.file
+    return path if any(file.path == path for file in mini_batch.files) else None
+
+
+def file_at(failure: Failure, mini_batch: MiniBatch) -> str | None:
+    """Return the path of the file that the script was at; None if it is not known."""
+    path = failure.at[0] if failure.at else None
     return path if any(file.path == path for file in mini_batch.files) else None
 
 

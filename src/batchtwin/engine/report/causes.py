@@ -48,7 +48,7 @@ class Causes:
             if cause:
                 cause.tries += 1
                 cause.lost += files if is_last else 0
-                _note(cause, event.mini_batch, event.bad_file.file if event.bad_file else event.file)
+                _note(cause, event.mini_batch, _file(event))
             return
         if is_last:
             self._shortfalls(event)
@@ -90,6 +90,11 @@ def _note(cause: Cause, mini_batch: int | None, file: str | None) -> None:
         and mini_batch not in cause.mini_batches
     ):
         cause.mini_batches.append(mini_batch)
+
+
+def _file(event: Failure) -> str | None:
+    """The file that failed, or else that which the script was at."""
+    return event.bad_file.file if event.bad_file else event.file or (event.at[0] if event.at else None)
 
 
 def script_line(traceback: str) -> str:

@@ -20,7 +20,7 @@ def commands_for(job: Collected) -> list[tuple[str, str]]:
     if job.status == Status.RUNNING:
         return [("Make this report again", f"batchtwin report {root} --open")]
     if job.is_complete:
-        return [verify, *([retry] if job.counts.failed else []), report, against]
+        return [verify, *([retry] if job.counts.failed and job.way != Way.SCORE else []), report, against]
     if job.status == INTERRUPTED:
         return [resume, ("Check what is committed", verify[1]), report]
     if job.way == Way.SCORE:
