@@ -1,7 +1,7 @@
 """Places where a test may end this process, as a power cut or `kill -9` would. Nothing happens unless it asks.
 
-`BATCHTWIN_CRASH_AT=parent:7:FILE` kills the controller at its seventh place, `worker:7:FILE` a worker at its own: the
-first process that gets there and makes FILE, so that it happens once.
+`BATCHTWIN_CRASH_AT=parent:7:FILE` kills the controller at its seventh place, `parent:committed:FILE` at its first of
+that name, `worker:7:FILE` a worker at its own: the first that gets there and makes FILE, so that it happens once.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ class _Failpoints:
     def __init__(self, role: str) -> None:
         self._role = role
         self._left = -1
-        self._flag = ""
+        self._name = self._flag = ""
 
     def __call__(self, name: str) -> None:
         if self._left < 0:
             self._left = self._first()
-        if self._left == 0:
+        if self._left == 0 or self._name not in ("", name):
             return
         self._left -= 1
         if self._left == 0:
@@ -36,9 +36,14 @@ class _Failpoints:
                 pass
 
     def _first(self) -> int:
-        """Return at which place this process ends, counted from 1; 0 for at none."""
-        role, number, self._flag = [*os.environ.get("BATCHTWIN_CRASH_AT", "").split(":", 2), "", ""][:3]
-        return int(number) if role == self._role else 0
+        """Return at which of its places this process ends, counted from 1; 0 for at none."""
+        role, place, self._flag = [*os.environ.get("BATCHTWIN_CRASH_AT", "").split(":", 2), "", ""][:3]
+        if role != self._role:
+            return 0
+        if place.isdecimal():
+            return int(place)
+        self._name = place
+        return 1
 
 
 @lru_cache(maxsize=None)

@@ -199,7 +199,7 @@ def test_error_digest_of_all_runs(project: Project) -> None:
         def run(mini_batch):
             raise ValueError("no good: " + mini_batch[0][-6:])
     """
-    killed = project.score("--workers", "1", env={"BATCHTWIN_CRASH_AT": f"parent:5:{project.folder / 'crash'}"})
+    killed = project.score("--workers", "1", env={"BATCHTWIN_CRASH_AT": f"parent:committed:{project.folder / 'crash'}"})
     assert killed.code == -9, killed.err
     for words in ((), ("--retry-failed",), ("--retry-failed",)):
         batchtwin("resume", project.folder / "job", *words)

@@ -22,6 +22,8 @@ SCRIPT = """
 """
 # Random kills go on for so long in all; `make soak` has more of them.
 SECONDS = 30.0
+# At which a job may be killed, with some to spare.
+MOST_POINTS = 40
 
 
 @pytest.fixture
@@ -48,15 +50,18 @@ def finish(project: Project) -> Finished:
 
 def test_killed_at_every_point_of_the_parent(job: Project, record_property: Callable[[str, object], None]) -> None:
     job.script = SCRIPT.replace("return [", "time.sleep(0.05)\n        return [")
+    wanted = {"cleared", "plan in the ledger", "before commit", "committed", "assembled", "manifest written"}
     passed: list[str] = []
-    while True:
+    for _ in range(MOST_POINTS):
         flag = job.folder / f"crash-{len(passed)}"
-        # One worker that takes its time: events come one by one, and the points are the same each time.
+        # One worker that takes its time: events come one by one.
         done = job.score(
             "--overwrite", "--workers", "1", env={"BATCHTWIN_CRASH_AT": f"parent:{len(passed) + 1}:{flag}", **warm()}
         )
         if not flag.exists():
-            break
+            if wanted <= {*passed}:
+                break
+            continue  # on a busy machine two events may come at once, and there is a point less
         assert done.code == -9
         passed.append(flag.read_text())
         resumed = finish(job)
@@ -66,7 +71,7 @@ def test_killed_at_every_point_of_the_parent(job: Project, record_property: Call
         assert (job.folder / "job/logs/job_result.txt").exists() and (job.folder / "job/report.html").exists()
     assert done.code == 0
     record_property("said", f"killed at {len(passed)} points of the parent: {', '.join(passed)}")
-    assert {"cleared", "plan in the ledger", "before commit", "committed", "assembled", "manifest written"} <= {*passed}
+    assert wanted <= {*passed}
 
 
 def test_killed_at_every_point_of_a_worker(job: Project, record_property: Callable[[str, object], None]) -> None:
@@ -175,7 +180,7 @@ def test_half_a_job_is_not_run_again(job: Project) -> None:
 def test_torn_ledger_and_segments(job: Project, cut: int) -> None:
     """A torn end of the ledger's log is work to be done again; what no ledger knows in a segment does not exist."""
     flag = job.folder / "crash"
-    assert job.score(env={"BATCHTWIN_CRASH_AT": f"parent:5:{flag}"}).code == -9
+    assert job.score(env={"BATCHTWIN_CRASH_AT": f"parent:committed:{flag}"}).code == -9
     log = job.folder / "job/job.sqlite-wal"
     with log.open("r+b") as stream:
         stream.truncate(max(0, log.stat().st_size - cut))

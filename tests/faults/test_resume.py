@@ -41,11 +41,12 @@ def resume(project: Project, *words: str) -> Finished:
 
 
 def interrupted(project: Project) -> None:
-    # The fifth point is after the first commit.
-    done = project.score("--workers", "1", env={"BATCHTWIN_CRASH_AT": f"parent:5:{project.folder / 'crash'}"})
+    done = project.score("--workers", "1", env={"BATCHTWIN_CRASH_AT": f"parent:committed:{project.folder / 'crash'}"})
     assert done.code == -9, done.err
 
 
+# At which a job may be killed, with some to spare.
+MOST_POINTS = 40
 ALL = "".join(f"{number:02}.txt\n" for number in range(6))
 WITHOUT_3 = ALL.replace("03.txt\n", "")
 
@@ -91,11 +92,12 @@ def test_a_retry_of_a_complete_job_killed_at_every_point(
     job: Project, short: bool, record_property: Callable[[str, object], None]
 ) -> None:
     """The mini-batch that failed, wholly or in part, is not the last: what follows it moves."""
+    wanted = {"predictions linked", "ends rebased", "output in place", "manifest written"}
     job.settings["mini_batch_size"] = 2
     if short:
         job.script = FAILS_ONCE.replace('raise ValueError("not yet")', "return ['only one']")
     passed: list[str] = []
-    while True:
+    for _ in range(MOST_POINTS):
         (job.folder / "mended").unlink(missing_ok=True)
         assert job.score("--overwrite", env=warm()).code == 0
         (job.folder / "mended").touch()
@@ -104,7 +106,9 @@ def test_a_retry_of_a_complete_job_killed_at_every_point(
         retry: list[str | Path] = ["resume", job.folder / "job", "--retry-failed", "--workers", "1"]
         done = batchtwin(*retry, env=crash)
         if not flag.exists():
-            break
+            if wanted <= {*passed}:
+                break
+            continue  # on a busy machine two events may come at once, and there is a point less
         assert done.code == -9
         passed.append(flag.read_text())
         again = resume(job, "--retry-failed")
@@ -112,7 +116,7 @@ def test_a_retry_of_a_complete_job_killed_at_every_point(
         assert batchtwin("verify", job.folder / "job").code == 0, passed
     assert done.code == 0
     record_property("said", f"a retry killed at {len(passed)} points: {', '.join(passed)}")
-    assert {"predictions linked", "ends rebased", "output in place", "manifest written"} <= {*passed}
+    assert wanted <= {*passed}
 
 
 @pytest.mark.parametrize(
@@ -289,7 +293,7 @@ def test_inputs_are_known_by_content_if_they_are_small_or_hashed(job: Project, s
     with (job.inputs / "large.bin").open("wb") as file:
         file.truncate(size - others)
     options = ["--hash-inputs"] if size > HASHED_BYTES else []
-    crash = {"BATCHTWIN_CRASH_AT": f"parent:5:{job.folder / 'crash'}"}
+    crash = {"BATCHTWIN_CRASH_AT": f"parent:committed:{job.folder / 'crash'}"}
     assert job.score(*options, "--workers", "1", env=crash).code == -9
     os.utime(job.inputs / "02.txt", ns=(1, 1))
     done = resume(job)

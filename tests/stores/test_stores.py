@@ -60,7 +60,7 @@ def test_one_object(job: Project, bucket: Bucket) -> None:
 
 
 def test_a_job_that_was_killed_is_resumed(job: Project, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BATCHTWIN_CRASH_AT", f"parent:5:{job.folder / 'crash'}")
+    monkeypatch.setenv("BATCHTWIN_CRASH_AT", f"parent:committed:{job.folder / 'crash'}")
     assert score(job, bucket.at("in"), "--workers", "1").code == -9
     monkeypatch.delenv("BATCHTWIN_CRASH_AT")
     done = batchtwin("resume", "job")
@@ -257,7 +257,7 @@ def test_a_cluster_that_shares_no_folder(
         blind(cluster, tmp_path_factory.getbasetemp(), cpus=2),
     ):
         words = ["--pool", "ray", "--ray-address", str(cluster.address), "--workers", "1"]
-        monkeypatch.setenv("BATCHTWIN_CRASH_AT", f"parent:5:{job.folder / 'crash'}")
+        monkeypatch.setenv("BATCHTWIN_CRASH_AT", f"parent:committed:{job.folder / 'crash'}")
         assert score(job, bucket.at("in"), *words, output=bucket.at("out/4")).code == -9
         monkeypatch.delenv("BATCHTWIN_CRASH_AT")
         resumed = batchtwin("resume", bucket.at("out/4"))

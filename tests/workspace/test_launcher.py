@@ -217,7 +217,7 @@ def test_failpoints_are_those_of_the_job(rehearsal: Rehearsal, tmp_path: Path, m
     rehearsal.deploy()
     rehearsal.end(rehearsal.invoke())
     with monkeypatch.context() as patch:
-        patch.setenv("BATCHTWIN_CRASH_AT", f"parent:5:{tmp_path / 'crash'}")
+        patch.setenv("BATCHTWIN_CRASH_AT", f"parent:committed:{tmp_path / 'crash'}")
         job = rehearsal.end(rehearsal.invoke())
     assert (tmp_path / "crash").exists()
     assert (job.status, "process is gone" in (job.error or "")) == (JobStatus.FAILED, True)

@@ -169,7 +169,7 @@ def test_the_manifest(tmp_path: Path, secret: Path, plant: Callable[[Path, Path]
 def test_a_segment(project: Project, secret: Path, plant: Callable[[Path, Path], None]) -> None:
     project.files(2)
     project.script = "def run(mini_batch): return ['row']"
-    crash = {"BATCHTWIN_CRASH_AT": f"parent:5:{project.folder / 'crash'}"}
+    crash = {"BATCHTWIN_CRASH_AT": f"parent:committed:{project.folder / 'crash'}"}
     assert project.score("--workers", "1", env=crash).code == -9
     job = project.folder / "job"
     [segment] = (job / "segments").iterdir()
@@ -183,7 +183,7 @@ def test_a_segment(project: Project, secret: Path, plant: Callable[[Path, Path],
 def test_the_file_that_is_assembled(project: Project, secret: Path, plant: Callable[[Path, Path], None]) -> None:
     project.files(2)
     project.script = "def run(mini_batch): return ['row']"
-    crash = {"BATCHTWIN_CRASH_AT": f"parent:5:{project.folder / 'crash'}"}
+    crash = {"BATCHTWIN_CRASH_AT": f"parent:committed:{project.folder / 'crash'}"}
     assert project.score("--workers", "1", env=crash).code == -9
     plant(project.folder / "job/segments/assembled", secret)
     code, err = run("resume", project.folder / "job")
