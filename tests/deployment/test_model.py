@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
-from batchtwin.deployment.model import Model, find_model
+from batchtwin.deployment.model import Model, find_model, read_model
 from batchtwin.deployment.schema import Deployment
 from batchtwin.errors import ModelError
 
@@ -115,3 +116,21 @@ def test_a_model_of_somebody_else(ordinary_user: Path) -> None:
     (ordinary_user / "heart/MLmodel").chmod(0)
     with pytest.raises(ModelError, match="MLmodel: cannot be read: Permission denied"):
         find_model(deployment(ordinary_user, "{path: heart}"), ordinary_user)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "names"),
+    [
+        ('[{"type": "long", "name": "a"}, {"type": "string", "name": "b"}]', ("a", "b")),
+        ('[{"type": "long"}]', ()),
+        ('[{"type": "long", "name": 1}]', ()),
+        ("[1]", ()),
+        ("no", ()),
+        ('{"a": 1}', ()),
+        (1, ()),
+    ],
+)
+def test_the_names_of_the_output(tmp_path: Path, outputs: object, names: tuple[str, ...]) -> None:
+    content = {"flavors": {"python_function": {}}, "signature": {"outputs": outputs}}
+    (tmp_path / "MLmodel").write_text(yaml.safe_dump(content))
+    assert read_model(tmp_path).outputs == names

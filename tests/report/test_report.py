@@ -7,6 +7,8 @@ import subprocess
 from contextlib import closing
 from pathlib import Path
 
+import yaml
+
 from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.logs import NODE_USAGE
 from batchtwin.engine.output.folder import OutputFolder
@@ -205,3 +207,21 @@ def test_what_arrives_after_the_end_is_not_counted(project: Project, tmp_path: P
     words = " ".join(Page.read(done.output).words.split())
     assert "Failed files1 2 never ended" in words and "1 x ValueError" in done.log("user/error.txt")
     assert len(done.failures) == 1 and len(done.log("sys/job_report/*.csv").splitlines()) == 2
+
+
+def test_columns_of_a_frame_have_the_names_of_the_model_s_signature(project: Project) -> None:
+    assert project.model is not None
+    outputs = '[{"type": "double", "name": "probability"}, {"type": "string", "name": "class"}]'
+    content = {"flavors": {"python_function": {}}, "signature": {"inputs": "[]", "outputs": outputs}}
+    (project.model / "MLmodel").write_text(yaml.safe_dump(content))
+    project.files(30)
+    project.settings = {"mini_batch_size": 30}
+    project.script = """
+        import pandas
+        def run(mini_batch):
+            return pandas.DataFrame({"p": [number / 8 for number in range(30)], "c": ["x", "y"] * 15})
+    """
+    done = project.score()
+    words = Page.read(done.output).words
+    assert done.code == 0, done.err
+    assert "probability" in words and "class" in words and "column 1" not in words

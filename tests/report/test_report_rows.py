@@ -50,6 +50,40 @@ def test_frames_and_comma_lines_have_columns_and_files(tmp_path: Path) -> None:
         assert list(rows.columns) == ["column 1", "column 2"] and set(rows.groups) == {"in-0.txt", "in-1.txt"}
 
 
+def test_fields_have_the_names_of_a_header_which_is_no_row(tmp_path: Path) -> None:
+    """Each mini-batch may have written it."""
+    lines = ["file,score,class\n", *(f"in-{n}.txt,{n}.5,x\n" for n in range(40))]
+    rows = read(tmp_path, "".join([*lines, *lines]))
+    assert list(rows.columns) == ["score", "class"] and rows.columns["score"].numeric == 80
+    assert rows.unread == 0 and "file" not in rows.groups
+
+
+@pytest.mark.parametrize("first", ["yes,no\n", "in.txt,yes\n", "a,a,b\n", "a,,b\n", "a b\n"])
+def test_what_is_no_header_gives_no_names(tmp_path: Path, first: str) -> None:
+    separator = "," if "," in first else " "
+    row = separator.join(["in1.txt" if "yes" in first else "1"] + ["x"] * first.count(separator)) + "\n"
+    assert all(name.startswith("column ") for name in read(tmp_path, first + row * 30).columns)
+
+
+@pytest.mark.parametrize(
+    ("line", "outputs", "names"),
+    [
+        ("{n}.5 x", ("score", "class"), ["score", "class"]),
+        ("{n}.5 in-{n}.txt x", ("score", "class"), ["score", "class"]),
+        ("{n}.5 x y", ("score", "class"), ["column 1", "column 2", "column 3"]),
+        ("{n}.5,x", ("score", "class"), ["column 1", "column 2"]),
+        ("{n}.5 x", (), ["column 1", "column 2"]),
+    ],
+)
+def test_fields_of_a_frame_have_the_names_of_the_signature(
+    tmp_path: Path, line: str, outputs: tuple[str, ...], names: list[str]
+) -> None:
+    path = tmp_path / "p"
+    path.write_text("".join(line.format(n=n) + "\n" for n in range(40)))
+    part = Range(path, 0, path.stat().st_size, "")
+    assert list(read_predictions([part], tmp_path, 40, every_row=True, outputs=outputs).columns) == names
+
+
 def test_quoted_fields_hold_line_ends(tmp_path: Path) -> None:
     rows = read(tmp_path, "".join(f'{n},"two\nlines",a.csv\n' for n in range(30)))
     assert rows.columns["prediction"].values == {"two\nlines": 30}

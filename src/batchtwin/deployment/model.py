@@ -28,7 +28,8 @@ class Model:
     `required_columns` are those of its signature, if that names columns; `inputs` is the JSON text that the signature
     has for its input, empty for none. `skops` says that scikit-learn's flavor was saved in that format; `predicts_text`
     that the signature has texts as predictions. `run` is the MLflow run that logged the model, `uuid` and `logged` what
-    MLflow knows it by; each is empty if the MLmodel file does not say.
+    MLflow knows it by; each is empty if the MLmodel file does not say. `outputs` are the names of the
+    signature's output.
     """
 
     path: Path
@@ -40,6 +41,7 @@ class Model:
     run: str = ""
     uuid: str = ""
     logged: str = ""
+    outputs: tuple[str, ...] = ()
 
     def require_pyfunc(self) -> None:
         """Refuse a model that the MLflow driver cannot score with.
@@ -116,9 +118,8 @@ def read_model(path: Path) -> Model:
     skops = isinstance(sklearn, dict) and sklearn.get("serialization_format") == "skops"
     outputs = signature.get("outputs") if isinstance(signature, dict) else None
     run, uuid, logged = (_id(content.get(key)) for key in ("run_id", "model_uuid", "model_id"))
-    return Model(
-        path, tuple(map(str, flavors)), tuple(_required(text)), text, skops, _is_text(outputs), run, uuid, logged
-    )
+    kinds = tuple(map(str, flavors)), tuple(_required(text)), text, skops, _is_text(outputs)
+    return Model(path, *kinds, run, uuid, logged, _names(outputs))
 
 
 def read_mlmodel(mlmodel: Path) -> dict[str, Any]:
@@ -149,6 +150,15 @@ def _required(inputs: str) -> Iterator[str]:
         yield from (str(spec["name"]) for spec in specs if spec["type"] != "tensor" and spec.get("required", True))
     except (TypeError, KeyError, ValueError, RecursionError):
         return
+
+
+def _names(outputs: object) -> tuple[str, ...]:
+    """The names in the signature's JSON of the output, if each column has one."""
+    try:
+        names = [spec["name"] for spec in json.loads(outputs if isinstance(outputs, str) else "[]")]
+    except (TypeError, KeyError, ValueError, RecursionError):
+        return ()
+    return tuple(names) if all(isinstance(name, str) and name for name in names) else ()
 
 
 def _is_text(outputs: object) -> bool:

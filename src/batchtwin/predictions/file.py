@@ -26,6 +26,7 @@ ROW_NUMBER = re.compile(rb"0|[1-9]\d{0,17}")
 _FIELD = {separator: rb'(?:"[^"]*+(?:""[^"]*+)*+"|[^"%b]*+)' % separator for separator in (b",", b" ")}
 FIELD = {separator: re.compile(rb"(?:\A|%b)(%b)" % (separator, field)) for separator, field in _FIELD.items()}
 RECORD = {separator: re.compile(rb"%b(?:%b%b)*+" % (field, separator, field)) for separator, field in _FIELD.items()}
+NUMBER = re.compile(r"[-+]?\d+\.?\d*(?:[eE][-+]?\d+)?", re.ASCII)
 Key = tuple[bytes, int]
 
 
@@ -133,6 +134,32 @@ def layout_of(lines: list[bytes]) -> Layout | None:
 def _has_header(lines: list[bytes]) -> bool:
     """Whether the first line looks like one: a row has digits, a header has none."""
     return [re.search(rb"\d", line) is not None for line in lines[:2]] == [False, True]
+
+
+def comma_of(lines: list[bytes]) -> str:
+    """Return a comma, if most lines have as many of them, at least one; JSON is no such line."""
+    counts = Counter(line.count(b",") for line in lines if line[:1] not in b"[{")
+    often = counts.most_common(1)
+    return "," if often and often[0][0] and 10 * often[0][1] >= 9 * len(lines) else ""
+
+
+def file_field(lines: list[bytes], separator: str) -> int | None:
+    """Return the last field that is a file name in most lines, None if there is no such field."""
+    if not separator:
+        return None
+    rows = [line.split(separator.encode()) for line in lines[:200]]
+    for at in reversed(range(min(map(len, rows)))):
+        if 2 * sum(FILE_NAME.fullmatch(row[at]) is not None for row in rows) > len(rows):
+            return at
+    return None
+
+
+def header_of(lines: list[bytes], separator: str) -> list[str]:
+    """Return the names that the first line has for fields: none of it is a number, something of the next line is."""
+    if separator != "," or not _has_header(lines):
+        return []
+    fields, row = (line.decode("utf-8", "replace").rstrip("\r").split(separator) for line in lines[:2])
+    return fields if any(map(NUMBER.fullmatch, row)) and all(fields) and len({*fields}) == len(fields) else []
 
 
 def notes(heads: tuple[list[bytes], list[bytes]], layout: Layout, malformed: Counter[int]) -> Iterator[str]:

@@ -44,6 +44,7 @@ class About:
     platform: str = ""
     settings: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
 
 
 @value_object
@@ -94,6 +95,7 @@ def note_about(ledger: Ledger, prepared: Prepared) -> None:
             "timeout": f"{settings.retry_settings.timeout:g} s",
         },
         warnings=tuple(map(hide, prepared.warnings)),
+        outputs=prepared.model.outputs,
     )
     # As ASCII: SQLite takes no lone surrogates.
     ledger.state(ABOUT, json.dumps(_about.dump_python(about)))

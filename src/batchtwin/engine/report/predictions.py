@@ -11,12 +11,12 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from batchtwin.engine.report.distribution import Column
-from batchtwin.predictions.file import FILE_NAME, Layout, layout_of
+from batchtwin.predictions.file import Layout, comma_of, file_field, header_of, layout_of
 from batchtwin.safe_open import open_file
 from batchtwin_node.codec import value_object
 
@@ -48,13 +48,16 @@ class Range:
 class Predictions:
     """Distributions. `read` rows were read of `rows`, of `unread` lines nothing is known; `groups` are input files.
 
-    Rows without a key may have fields, which `separator` divides; field `file_at` is the name of a file.
+    Rows without a key may have fields, which `separator` divides; field `file_at` is the name of a file. `names` are
+    those of the fields, where they are known; `header` is a line that has them.
     """
 
     rows: int
     layout: Layout = Layout.LINES
     separator: str = ""
     file_at: int | None = None
+    names: list[str] = field(default_factory=list)
+    header: list[str] = field(default_factory=list)
     read: int = 0
     unread: int = 0
     columns: dict[str, Column] = field(default_factory=dict)
@@ -78,8 +81,12 @@ class Earlier:
     changes: tuple[tuple[str, int], ...] = ()
 
 
-def read_predictions(ranges: list[Range], root: Path, rows: int, *, every_row: bool) -> Predictions:
+def read_predictions(
+    ranges: list[Range], root: Path, rows: int, *, every_row: bool, outputs: Sequence[str] = ()
+) -> Predictions:
     """Read the rows in these ranges of files below `root`, which hold `rows` rows, or more if they are a selection.
+
+    `outputs` are the names that the model's signature has for its output.
 
     Raises:
         OSError: a file cannot be read.
@@ -89,8 +96,13 @@ def read_predictions(ranges: list[Range], root: Path, rows: int, *, every_row: b
     lines = head.split(b"\n")[: head.count(b"\n") or 1]
     predictions.layout = layout_of(lines) or Layout.LINES if head else Layout.LINES
     if not predictions.layout.keyed:
-        predictions.separator = " " if predictions.layout is Layout.FRAME else _comma(lines)
-        predictions.file_at = _file_at(lines, predictions.separator)
+        predictions.separator = " " if predictions.layout is Layout.FRAME else comma_of(lines)
+        predictions.file_at = file_field(lines, predictions.separator)
+        predictions.header = header_of(lines, predictions.separator)
+        predictions.names = predictions.header
+        if predictions.layout is Layout.FRAME and outputs:
+            at = predictions.file_at
+            predictions.names = [*outputs] if at is None else [*outputs[:at], "", *outputs[at:]]
     total = sum(part.length for part in ranges)
     for part in ranges:
         share = total if every_row else SAMPLE_BYTES * part.length // max(total, 1)
@@ -98,24 +110,6 @@ def read_predictions(ranges: list[Range], root: Path, rows: int, *, every_row: b
         for block in _whole(part, root) if whole else _spread(part, root, share):
             _take(predictions, block, part.label)
     return predictions
-
-
-def _comma(lines: list[bytes]) -> str:
-    """A comma, if most lines have as many of them, at least one; JSON is no such line."""
-    counts = Counter(line.count(b",") for line in lines if line[:1] not in b"[{")
-    often = counts.most_common(1)
-    return "," if often and often[0][0] and 10 * often[0][1] >= 9 * len(lines) else ""
-
-
-def _file_at(lines: list[bytes], separator: str) -> int | None:
-    """The last field that is a file name in most lines, None if there is no such field."""
-    if not separator:
-        return None
-    rows = [line.split(separator.encode()) for line in lines[:200]]
-    for at in reversed(range(min(map(len, rows)))):
-        if 2 * sum(FILE_NAME.fullmatch(row[at]) is not None for row in rows) > len(rows):
-            return at
-    return None
 
 
 def _read(part: Range, root: Path, at: int, size: int) -> bytes:
@@ -242,13 +236,17 @@ def _add_lines(predictions: Predictions, text: str, label: str) -> int:
 
 def _rows(predictions: Predictions, text: str) -> Iterator[tuple[list[tuple[str, str]], str]]:
     """Yield the named values of each row, and its file. Of many columns the last ones."""
-    separator, file_at = predictions.separator, predictions.file_at
+    separator, file_at, names = predictions.separator, predictions.file_at, predictions.names
     if not separator:
         yield from ((list(_parts(line)), "") for line in text.split("\n"))
         return
     plain = (line.split(separator) for line in text.split("\n"))
     for fields in _records(text, separator) if '"' in text else plain:
-        named = [(f"column {at + 1}", field[:LONGEST_VALUE]) for at, field in enumerate(fields) if at != file_at]
+        if fields == predictions.header:
+            yield [], ""
+            continue
+        known = names if len(names) == len(fields) else [f"column {at + 1}" for at in range(len(fields))]
+        named = [(known[at], field[:LONGEST_VALUE]) for at, field in enumerate(fields) if at != file_at]
         predictions.more_columns = max(predictions.more_columns, len(named) - MOST_COLUMNS, 0)
         yield named[-MOST_COLUMNS:], fields[file_at] if file_at is not None and file_at < len(fields) else ""
 

@@ -91,7 +91,8 @@ def predictions_of(job: Collected, *, every_row: bool) -> tuple[Predictions | No
         return None, "No row was written."
     ranges, note = _ranges(job, output)
     try:
-        return read_predictions(ranges, output.root, job.counts.rows, every_row=every_row), note
+        rows, outputs = job.counts.rows, job.about.outputs
+        return read_predictions(ranges, output.root, rows, every_row=every_row, outputs=outputs), note
     except OSError as error:
         return None, f"{error.filename}: {error.strerror}"
 
