@@ -1,7 +1,7 @@
-"""Places where a test may end this process, as a power cut or `kill -9` would. Nothing happens unless it asks.
+"""Places where a test can end this process, as a power cut or `kill -9` would. Without the variable nothing happens.
 
 `BATCHTWIN_CRASH_AT=parent:7:FILE` kills the controller at its seventh place, `worker:7:FILE` a worker at its own: the
-first process that gets there and makes FILE, so that it happens once.
+first process that reaches it and makes FILE, so that it happens once.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import Callable
 
 
 class _Failpoints:
-    """The places of one role. What the environment says is read at the first of them."""
+    """The places of one role. The variable is read at the first of them."""
 
     def __init__(self, role: str) -> None:
         self._role = role
-        self._left = -1
+        self._places_left = -1
         self._flag = ""
 
     def __call__(self, name: str) -> None:
-        if self._left < 0:
-            self._left = self._first()
-        if self._left == 0:
+        if self._places_left < 0:
+            self._places_left = self._first()
+        if self._places_left == 0:
             return
-        self._left -= 1
-        if self._left == 0:
+        self._places_left -= 1
+        if self._places_left == 0:
             try:
                 with open(self._flag, "x", encoding="utf-8") as stream:
                     stream.write(name)
@@ -36,7 +36,7 @@ class _Failpoints:
                 pass
 
     def _first(self) -> int:
-        """Return at which place this process ends, counted from 1; 0 for at none."""
+        """Return the number of the place where this process ends, from 1; 0 for none."""
         role, number, self._flag = [*os.environ.get("BATCHTWIN_CRASH_AT", "").split(":", 2), "", ""][:3]
         return int(number) if role == self._role else 0
 

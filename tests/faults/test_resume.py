@@ -111,7 +111,7 @@ def test_a_retry_of_a_complete_job_killed_at_every_point(
         assert (again.code, again.predictions) == (0, ALL), (passed, again.err)
         assert batchtwin("verify", job.folder / "job").code == 0, passed
     assert done.code == 0
-    record_property("said", f"a retry killed at {len(passed)} points: {', '.join(passed)}")
+    record_property("note", f"a retry killed at {len(passed)} points: {', '.join(passed)}")
     assert {"predictions linked", "ends rebased", "output in place", "manifest written"} <= {*passed}
 
 
@@ -213,7 +213,7 @@ def test_a_changed_script_is_accepted_by_name(job: Project) -> None:
     names = ALL.splitlines(keepends=True)
     new = "".join([*names[:done], *(f"new {name}" for name in names[done:])])
     assert (accepted.code, accepted.predictions) == (0, new), accepted.err
-    told = f"Accepted: the code folder has changed: driver.py\n{done} of 6 mini batches were done before, and stay so"
+    told = f"Accepted: the code folder has changed: driver.py\n{done} of 6 mini batches were done before, and stay done"
     assert told in accepted.err
     manifest = json.loads((job.folder / "job/manifest.json").read_text())
     [change] = manifest["accepted"]
