@@ -28,7 +28,7 @@ from batchtwin_node.script.trace import place_in, trace_of
 
 # The longest message or traceback of a user's code, in characters; the middle of a longer one is left out.
 LONGEST_TEXT = 16 << 10
-# How MLflow tells that a table does not fit a signature: the table, the signature, and at the end why.
+# MLflow's message on a table that does not fit a signature: the table, the signature, and the cause at the end.
 ENFORCED = re.compile(r"([\w.]*MlflowException: )(Failed to enforce schema .*)\. Error: (.*)", re.DOTALL)
 failpoint = failpoints("worker")
 
@@ -175,7 +175,7 @@ class Worker:
         )
 
     def _file_at(self, error: BaseException, task: Task | None) -> tuple[str, str] | None:
-        """Which of several files a script was at; a driver of ours names the file that failed."""
+        """Return which of several files a script was at; our own driver names the file that failed."""
         if task is None or len(task.files) < 2 or self.init.script is None:
             return None
         return file_at(error, task.files, self.init.script[0])
@@ -208,7 +208,7 @@ def _message(error: BaseException) -> str:
 
 
 def _cause_first(text: str) -> str:
-    """A message of MLflow with its cause before the table that does not fit; of as many lines as before."""
+    """Return MLflow's message with its cause before the table that does not fit, with as many lines as before."""
     match = ENFORCED.fullmatch(text)
     if match is None:
         return text

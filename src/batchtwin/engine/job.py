@@ -92,7 +92,7 @@ class Job:
 
     @property
     def may_fare_better(self) -> bool:
-        """Whether anything has failed by more than bad files, which are as bad the next time."""
+        """Whether anything but bad files has failed: a retry of these changes nothing."""
         return bool(self.out_of_tries) or any(
             outcome.failed > len(outcome.bad_files) for outcome in self.outcomes.values()
         )

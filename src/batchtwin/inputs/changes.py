@@ -30,9 +30,9 @@ class InputChange:
 
 
 def content_hashes(files: Sequence[InputFile], *, every: bool) -> dict[str, str]:
-    """Return the SHA-256 of inputs by path: of `every` input, else of inputs that are few and small, or of none.
+    """Return the SHA-256 of inputs by path: of `every` input, else only if inputs are few and small.
 
-    Files that are gone by now have none.
+    Files that no longer exist have none.
 
     Raises:
         BatchTwinError: a file cannot be read.
@@ -59,7 +59,7 @@ def change_of(file: InputFile, sha256: str | None) -> InputChange | None:
 
 
 def _advice(file: InputFile) -> str:
-    """The command that gives a file back the time that the job knows; none for a year past 9999."""
+    """Return the command that restores a file's recorded time; none for a year past 9999."""
     seconds, nanoseconds = divmod(file.mtime_ns, 10**9)
     try:
         time = f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds:09}Z"

@@ -132,7 +132,7 @@ class _Search:
         return rows
 
     def _has_pairs(self, rows: tuple[int, int]) -> bool:
-        """Whether rows without partner are taken for changed ones: where they have no names, and are as many."""
+        """Whether rows without a partner count as changed: they have no names, and both sides have as many."""
         return not self.layout.keyed and rows[0] == rows[1]
 
     def _by_place(self, limit: float) -> int | None:

@@ -109,7 +109,7 @@ def advice_on(missing: Sequence[str], names: Sequence[str], expected: Iterable[s
 
 
 def _meant(missing: Sequence[str], others: set[str]) -> Iterator[str]:
-    """Name missing columns beside those of a file that are called nearly so."""
+    """Yield missing columns, each with a similar name of the file."""
     from difflib import get_close_matches
 
     for name in missing[:LISTED]:

@@ -122,7 +122,7 @@ class Mapping(NamedTuple):
 
 
 def of_modules() -> Iterator[str]:
-    """Give the files and folders of the modules that are loaded."""
+    """Yield the files and folders of the loaded modules."""
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
         if isinstance(file, str):
@@ -154,7 +154,7 @@ def _memory_obstacle(mapped: list[Mapping]) -> str:
 
 
 def of_python() -> Iterator[str]:
-    """Give the files of this Python, and the folders that it searches for modules."""
+    """Yield the files of this Python, and the folders that it searches for modules."""
     yield sys.executable
     yield os.path.join(sys.prefix, "pyvenv.cfg")
     for folder in sys.path:

@@ -20,7 +20,7 @@ NOT_FOUND = 3
 # Whether the command has --only-show-errors.
 only_errors: ContextVar[bool] = ContextVar("only_errors", default=False)
 
-# How that is created which another command needs, and the commands that need something.
+# How to create what another command needs, and the commands that need something.
 CREATE = {
     "compute": "compute create --type AmlCompute",
     "endpoint": "batch-endpoint create",
@@ -40,7 +40,7 @@ class CommandError(BatchTwinError):
 
 
 def how_to_create(error: BatchTwinError, command: str) -> str:
-    """Name the command that creates what `command`, as `ml batch-deployment create`, lacks; empty for other errors."""
+    """Return the command that creates what `command` lacks; empty for other errors."""
     if not isinstance(error, NotFoundError) or error.kind not in CREATE or not command.endswith(NEEDING):
         return ""
     name = quote(error.name.partition(":")[0])

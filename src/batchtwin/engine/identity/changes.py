@@ -51,7 +51,7 @@ class Change:
 
     @property
     def in_full(self) -> str:
-        """The sentence and the advice."""
+        """The sentence with the advice."""
         return f"{self.text}; {self.advice}" if self.advice else self.text
 
 
