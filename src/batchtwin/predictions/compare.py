@@ -53,10 +53,11 @@ def compare(
     Raises:
         BatchTwinError: a file is missing, is not made of lines, or cannot be read, or an option makes no sense.
     """
+    tolerance = Tolerance(rtol, atol)
     if most < 0:
         raise UsageError(f"--most {most}: expected a count from 0")
     try:
-        return _Search((locate(left), locate(right)), Tolerance(rtol, atol), most, in_order).run()
+        return _Search((locate(left), locate(right)), tolerance, most, in_order).run()
     except OSError as error:
         text = f"{error.filename}: {error.strerror or 'cannot be read'}"
         raise CompareError(f"{text}; give a predictions file or the output folder of a job") from None
