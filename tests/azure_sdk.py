@@ -69,8 +69,8 @@ class Sdk:
         """Invoke the endpoint over the project's input, which is uploaded; return the job's name."""
         from azure.ai.ml import Input
 
-        given = {"input": Input(type="uri_folder", path=str(self.project.inputs)), **words}
-        job = self.client.batch_endpoints.invoke(endpoint_name=self.name, **given)
+        arguments = {"input": Input(type="uri_folder", path=str(self.project.inputs)), **words}
+        job = self.client.batch_endpoints.invoke(endpoint_name=self.name, **arguments)
         assert isinstance(job.name, str)
         return job.name
 

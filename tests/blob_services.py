@@ -130,14 +130,14 @@ def azurite(folder: Path) -> Iterator[Azurite]:
     env = {**os.environ, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{key}"}
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, text=True) as process:
         assert process.stdout
-        said: list[str] = []
+        output: list[str] = []
         for line in process.stdout:
-            said.append(line)
-            if found := re.search(r"listens on (http://\S+)", line):
+            output.append(line)
+            if match := re.search(r"listens on (http://\S+)", line):
                 break
         else:
-            raise AssertionError("".join(said))
-        yield Azurite(found[1], key)
+            raise AssertionError("".join(output))
+        yield Azurite(match[1], key)
         process.terminate()
 
 

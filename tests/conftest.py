@@ -122,7 +122,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for outcome in ("passed", "failed"):
         for report in terminalreporter.getreports(outcome):
             for name, text in report.user_properties:
-                if name == "said":
+                if name == "note":
                     terminalreporter.write_line(f"{report.nodeid}: {text}")
 
 

@@ -55,9 +55,9 @@ class _Answer(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         assert isinstance(self.server, Service)
         self.server.requests += 1
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        rows = [{"embedding": embedding(text)} for text in asked["input"]]
-        body = json.dumps({"data": rows, "model": asked["model"]}).encode()
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        rows = [{"embedding": embedding(text)} for text in request["input"]]
+        body = json.dumps({"data": rows, "model": request["model"]}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -48,8 +48,8 @@ def blind(cluster: Any, hidden: Path, cpus: int) -> Iterator[subprocess.Popen[by
     private = ["unshare", "--mount", *(["--user", "--map-root-user"] if os.getuid() else [])]
     hide = ["sh", "-c", 'mount -t tmpfs tmpfs "$1" && shift && exec "$@"', "sh", str(hidden)]
     ray = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--disable-usage-stats"]
-    own = ["--address", str(cluster.address), "--num-cpus", str(cpus), "--object-store-memory", str(80 << 20)]
-    machine = subprocess.Popen([*private, *hide, *ray, *own], stdout=subprocess.DEVNULL)
+    arguments = ["--address", str(cluster.address), "--num-cpus", str(cpus), "--object-store-memory", str(80 << 20)]
+    machine = subprocess.Popen([*private, *hide, *ray, *arguments], stdout=subprocess.DEVNULL)
     try:
         yield machine
     finally:

@@ -64,7 +64,7 @@ def set_up(lacks: list[str], name: str, answer: Any) -> Any:
 
 def create_version(state: State, kind: str, name: str, tag: str) -> dict[str, Any]:
     versions = state.setdefault(kind, [])
-    version = 1 + sum(one["name"] == name for one in versions)
+    version = 1 + sum(entry["name"] == name for entry in versions)
     key, _, value = tag.removeprefix("tags.").partition("=")
     versions.append({"name": name, "version": str(version), "tags": {key: value}})
     return versions[-1]
@@ -72,18 +72,18 @@ def create_version(state: State, kind: str, name: str, tag: str) -> dict[str, An
 
 def create(state: State, kind: str, thing: dict[str, Any]) -> dict[str, Any]:
     things = state.setdefault(kind, [])
-    things[:] = [one for one in things if one["name"] != thing["name"]] + [thing]
+    things[:] = [entry for entry in things if entry["name"] != thing["name"]] + [thing]
     return thing
 
 
 def latest(state: State, kind: str, flags: Flags) -> dict[str, Any]:
     assert flags["--label"] == "latest"
-    return next(one for one in reversed(state[kind]) if one["name"] == flags["--name"])
+    return next(entry for entry in reversed(state[kind]) if entry["name"] == flags["--name"])
 
 
 def names(state: State, kind: str) -> list[dict[str, Any]]:
     """Without a name, `list` gives each name once, and no versions."""
-    return [{"name": name} for name in sorted({one["name"] for one in state.get(kind, [])})]
+    return [{"name": name} for name in sorted({entry["name"] for entry in state.get(kind, [])})]
 
 
 def invoke(state: State, flags: Flags) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def download(flags: Flags, folder: Path, leaves_output: bool) -> None:
 
 def delete(state: State, kind: str, flags: Flags) -> None:
     assert "--yes" in flags, "it would ask"
-    state[kind] = [one for one in state[kind] if one["name"] != flags["--name"]]
+    state[kind] = [entry for entry in state[kind] if entry["name"] != flags["--name"]]
 
 
 def named(flags: Flags, folder: Path) -> dict[str, Any]:

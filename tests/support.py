@@ -68,8 +68,8 @@ def pool_words(env: Mapping[str, str] | None = None) -> list[str]:
     known: dict[str, str] = json.loads(os.environ[RAY_STARTED_WITH])
     now = {**os.environ, **(env or {})}
     changed = [name for name, value in now.items() if known.get(name) != value]
-    own = [name for name in changed if name not in {RAY, RAY_STARTED_WITH} and not name.startswith("PYTEST")]
-    return ["--pool", "ray", "--ray-address", address, *(word for name in own for word in ("--ray-env", name))]
+    names = [name for name in changed if name not in {RAY, RAY_STARTED_WITH} and not name.startswith("PYTEST")]
+    return ["--pool", "ray", "--ray-address", address, *(word for name in names for word in ("--ray-env", name))]
 
 
 def batchtwin(*words: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Finished:

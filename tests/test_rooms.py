@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -34,6 +35,8 @@ CONTROLLER_IMPORTS_NODE: set[tuple[str, str]] = {
 }
 LONG: set[str] = set()
 FULL: set[str] = set()
+# What a YAML file and the body of a request both have, by the service's own names.
+SAME_ON_THE_WIRE = {"CodeConfiguration", "Defaults", "RetrySettings"}
 # Commands of Typer list their options as parameters.
 WIDE: set[str] = {
     "batchtwin.cli.deployments.plan",
@@ -121,6 +124,11 @@ def test_folders_are_seen_at_a_glance() -> None:
     folders = {path.parent for _, path in modules()}
     full = {str(folder.relative_to(SRC)) for folder in folders if len(list(folder.glob("*.py"))) > MODULES}
     assert full <= FULL
+
+
+def test_a_class_has_a_name_of_its_own() -> None:
+    classes = Counter(node.name for _, path in modules() for node in tree(path).body if isinstance(node, ast.ClassDef))
+    assert {name for name, count in classes.items() if count > 1 and not name.startswith("_")} <= SAME_ON_THE_WIRE
 
 
 def functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:

@@ -1,7 +1,7 @@
 """batchtwin: the twin of an Azure Machine Learning batch endpoint, on your own machine.
 
 `batchtwin.score("deployment.yml", input="data")` runs a batch job and returns its `Result`. What is exported here is
-the stable interface; it is imported when it is first used.
+the stable interface; modules are imported on first use.
 """
 
 from __future__ import annotations

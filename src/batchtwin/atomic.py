@@ -1,4 +1,4 @@
-"""Write a file whole: under a random name first, synced, then renamed. A reader sees the old file or the new one."""
+"""Write whole files: under a random name first, synced, then renamed. A reader sees the old file or the new one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from batchtwin.safe_open import SAFE, open_folder
 
-# Of a file's name in that of its temporary file: bytes, and characters (of four bytes at most) if it has more.
+# How much of a file's name its temporary file has: bytes, and characters (of at most four bytes).
 LONGEST_NAME, CUT = 200, 50
 
 
@@ -43,10 +43,10 @@ def write_bytes(path: Path, data: bytes, *, mode: int | None = None, sync: bool 
 def replacing(
     path: Path, *, mode: int | None = None, root: Path | None = None, sync: bool = True
 ) -> Iterator[BinaryIO]:
-    """Give a stream whose content becomes the file `path` at the end of the block; an exception leaves no trace.
+    """Yield a stream whose content becomes the file `path` at the end of the block; after an exception nothing is left.
 
-    No folder between `root` and the file may be a link. Without `mode` the umask decides on the rights.
-    Without `sync` the file may be lost with the machine.
+    No folder between `root` and the file may be a link. Without `mode` the umask decides on the rights. Without `sync`
+    the file may be lost if the machine fails.
 
     Raises:
         OSError: it cannot be written; what was there stays.
@@ -77,7 +77,7 @@ def replacing(
 
 
 def move(source: Path, target: Path, root: Path | None = None) -> None:
-    """Rename a file that is whole and synced to its place, and sync that folder; `root` as of `replacing`.
+    """Rename a whole, synced file to its place, and sync that folder; `root` as in `replacing`.
 
     Raises:
         OSError: the file system refuses.
@@ -93,8 +93,8 @@ def move(source: Path, target: Path, root: Path | None = None) -> None:
 
 
 def temporary_beside(path: Path) -> Path:
-    """Return a name that nobody can guess, for what is written by other means and renamed to `path`."""
-    # With what is added, a name may become longer than a file system takes.
+    """Return an unpredictable name for a file that other code writes and renames to `path`."""
+    # With what is added, a name may become longer than a file system allows.
     name = path.name if len(os.fsencode(path.name)) <= LONGEST_NAME else path.name[:CUT]
     return path.with_name(f".{name}.{secrets.token_hex(8)}.new")
 
@@ -108,7 +108,7 @@ def remove_temporaries(path: Path) -> None:
 
 @contextmanager
 def _named_errors(path: Path) -> Iterator[None]:
-    """Give errors that name no file, or a temporary one, the name of the file that was to be written."""
+    """Add the name of the intended file to errors that name no file, or a temporary one."""
     try:
         yield
     except OSError as error:

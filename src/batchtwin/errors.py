@@ -1,4 +1,4 @@
-"""What can be wrong, by kind. Every message says what, where and what to do about it."""
+"""Errors by kind. Every message says what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CANCELED = 130
 
 
 class BatchTwinError(Exception):
-    """Root of the errors that a user can fix. `exit_code` is what the command line ends with."""
+    """Root of the errors that a user can fix. `exit_code` is the exit code of the command line."""
 
     exit_code = REFUSED
 
@@ -25,7 +25,7 @@ class BatchTwinError(Exception):
 
 @value_object
 class Problem:
-    """One thing wrong in a YAML file: its key (dotted), its line (from 1) where known, and the sentence."""
+    """A problem in a YAML file: its key (dotted), its line (from 1) where known, and the sentence."""
 
     key: str
     line: int | None
@@ -33,7 +33,7 @@ class Problem:
 
 
 class DeploymentError(BatchTwinError):
-    """A deployment YAML that cannot be used, with every problem found in it."""
+    """An invalid deployment YAML, with every problem in it."""
 
     def __init__(self, path: Path, problems: Sequence[Problem]) -> None:
         self.path = path
@@ -41,8 +41,8 @@ class DeploymentError(BatchTwinError):
         super().__init__("\n".join(self._line(problem) for problem in self.problems))
 
     def _line(self, problem: Problem) -> str:
-        place = f"{self.path}:{problem.line}" if problem.line else str(self.path)
-        return f"{place}: {problem.key}: {problem.text}" if problem.key else f"{place}: {problem.text}"
+        location = f"{self.path}:{problem.line}" if problem.line else str(self.path)
+        return f"{location}: {problem.key}: {problem.text}" if problem.key else f"{location}: {problem.text}"
 
 
 class InputError(BatchTwinError):
@@ -70,4 +70,4 @@ class OutputError(BatchTwinError):
 
 
 class UsageError(BatchTwinError):
-    """Options that do not go together."""
+    """Options that contradict each other."""

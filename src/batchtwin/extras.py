@@ -1,4 +1,4 @@
-"""The packages of batchtwin's extras: no index has batchtwin, so advice names what to install."""
+"""The packages of batchtwin's extras: batchtwin is in no index, so advice names what to install."""
 
 from __future__ import annotations
 

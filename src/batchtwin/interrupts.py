@@ -1,4 +1,4 @@
-"""Signals that end a job in order: what a command takes, and what a function in somebody's program may take."""
+"""Signals that end a job in order: those of a command, and those of a function in a user's program."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def of_a_command() -> Iterator[list[int]]:
 def of_a_caller() -> Iterator[list[int]]:
     """Collect SIGINT only, and only in the main thread, where Python allows it; a second one is a KeyboardInterrupt.
 
-    A program that ignores SIGINT goes on ignoring it. Its SIGTERM is its own affair.
+    A program that ignores SIGINT still ignores it. SIGTERM is left to the program.
     """
     caught: list[int] = []
 
@@ -49,7 +49,7 @@ def of_a_caller() -> Iterator[list[int]]:
 
 
 class Signals:
-    """Signals collected over more than one block of code: from the first `collect` to `close`."""
+    """Signals collected over more than one block of code, from the first `collect` to `close`."""
 
     def __init__(self, interrupts: Interrupts) -> None:
         self._interrupts = interrupts
@@ -57,13 +57,13 @@ class Signals:
         self._caught: list[int] | None = None
 
     def collect(self) -> list[int]:
-        """Collect from now on, or go on: the list is no longer empty once the job is to end."""
+        """Collect from now on, or go on: the list is no longer empty once the job should end."""
         if self._caught is None:
             self._caught = self._stack.enter_context(self._interrupts())
         return self._caught
 
     def close(self) -> None:
-        """Leave signals to what they were left to before."""
+        """Restore the earlier handlers."""
         self._stack.close()
 
 

@@ -1,4 +1,4 @@
-"""Locks on files, by flock. The kernel releases a lock when the last process that holds its descriptor is gone."""
+"""Locks on files, by flock. The kernel releases a lock when the last process that holds its descriptor ends."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def acquire(path: Path, *, wait: bool) -> int:
 
 
 def share(path: Path) -> int:
-    """Take a shared lock on a file, which is made if it is missing: many may hold it, none while it is held alone.
+    """Take a shared lock on a file, which is made if it is missing: an exclusive lock excludes it, shared ones do not.
 
     Return the descriptor that holds the lock; closing releases it.
 
@@ -45,10 +45,10 @@ def share(path: Path) -> int:
 
 @contextmanager
 def hold(path: Path) -> Iterator[int]:
-    """Wait for the lock on a file, and hold it until the end of the block; give its descriptor.
+    """Wait for the lock on a file, and hold it until the end of the block; yield its descriptor.
 
     Raises:
-        OSError: as of `acquire`.
+        OSError: as in `acquire`.
     """
     descriptor = acquire(path, wait=True)
     try:
@@ -64,7 +64,7 @@ def is_held(path: Path) -> bool | None:
     except FileNotFoundError:
         return None
     try:
-        # Shared, so that two processes that look do not take each other for the holder.
+        # Shared, so that two processes that look do not see each other as the holder.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

@@ -59,7 +59,7 @@ def batch_score(request: pytest.FixtureRequest, tmp_path: Path) -> BatchScore:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
-    """Add to the report of a failed test what became of its jobs."""
+    """Add to the report of a failed test how its jobs ended."""
     outcome = yield
     report = outcome.get_result()
     if report.when != "call" or not report.failed:

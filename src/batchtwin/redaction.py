@@ -1,7 +1,7 @@
-"""What of a text may be printed, logged or written: no key in a URL, and no secret of the environment.
+"""What must not be printed, logged or written: keys in URLs, and secrets of the environment.
 
 An exception of MLflow, a driver or a scoring script repeats the address that it could not reach, with the password in
-it; so texts are redacted where they enter what a job tells, not where they are made.
+it. So texts are redacted where they enter what a job reports, not where they are made.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
 HIDDEN = "***"
-# Names of variables, and behind the `?` of a URL, of what may be a key, whatever service they are of.
+# Names of possible keys, in variables and after the `?` of a URL, whatever service they are for.
 KEY = re.compile(
     r"(^|[-_.])(sig|signature|code|pass|password|passwd|pwd|auth|credential)$|(key|token|secret)$", re.IGNORECASE
 )
 KEY_VARIABLE = re.compile(r"(key|token|secret|pass|password|passwd|pwd|connection_string)$", re.IGNORECASE)
-# On the web a slash ends what may be user and password; the key of a store may hold one.
+# On the web a slash ends a possible user and password; the key of a store may contain one.
 WEB_USER = re.compile(r"(https?://)[^/?#\s]*@", re.IGNORECASE)
-# A password that is not quoted as URLs need it: what follows the colon is no port.
+# A password without URL quoting: what follows the colon is no port.
 WEB_PASSWORD = re.compile(r"(https?://)[^/?#@:\[\s]*:(?!\d{1,5}(?![^/?#\s]))\S*@", re.IGNORECASE)
 STORE_KEY = re.compile(r"((?<!http)(?<!https)://)[^/@:\s]*:\S*@", re.IGNORECASE)
 PARAMETER = re.compile(r"([?&;#])([\w.-]+)=([^&\s\"'<>]+)")
@@ -36,12 +36,12 @@ _learned: list[str] = []
 
 
 def hide(text: str) -> str:
-    """Return a text without the secrets of this process's environment and without what may be a key in its URLs."""
+    """Return a text without the secrets of this process's environment and without possible keys in its URLs."""
     return Redactor()(text)
 
 
 class Redactor:
-    """Hides what `hide` does in many texts: it looks at the environment once, when it is made."""
+    """Does what `hide` does in many texts: it reads the environment once, in the constructor."""
 
     def __init__(self) -> None:
         learn(os.environ)
@@ -57,7 +57,7 @@ class Redactor:
 
 
 def hide_in(data: Any, hidden: Callable[[str], str] | None = None) -> Any:
-    """Return data for programs with every text as `hide` leaves it, or as `hidden` does."""
+    """Return data for programs with `hide`, or `hidden`, applied to every text."""
     hidden = hidden or Redactor()
     if isinstance(data, str):
         return hidden(data)
@@ -69,7 +69,7 @@ def hide_in(data: Any, hidden: Callable[[str], str] | None = None) -> Any:
 
 
 def learn(variables: Mapping[str, str]) -> None:
-    """Remember the secrets of variables; they stay hidden when the variables are gone."""
+    """Remember the secrets of variables; they stay hidden after the variables are removed."""
     for variable in variables.items():
         if variable in _seen:
             continue
@@ -81,7 +81,7 @@ def learn(variables: Mapping[str, str]) -> None:
 
 
 def has_key(url: str) -> bool:
-    """Whether a URL holds what may be a key: it would be written down."""
+    """Whether a URL holds a possible key, which would be written down."""
     names = (name for name, _ in parse_qsl(url.partition("?")[2], keep_blank_values=True))
     return bool(WEB_USER.match(url) or WEB_PASSWORD.match(url) or STORE_KEY.search(url) or any(map(KEY.search, names)))
 
@@ -112,7 +112,7 @@ def _secrets(name: str, value: str) -> Iterator[str]:
 
 
 def _secrets_of_url(rest: str) -> Iterator[str]:
-    """The password and the keys of a URL without its scheme."""
+    """Return the password and the keys of a URL without its scheme."""
     server = re.split(r"[/?#]", rest, maxsplit=1)[0]
     user, at, _ = server.rpartition("@")
     port = server.rpartition(":")[2]

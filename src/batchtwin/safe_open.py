@@ -23,9 +23,9 @@ MODES = {
 
 
 def open_folder(folder: Path, root: Path | None = None, *, make: bool = False) -> int:
-    """Return a descriptor of `folder`. Each folder between `root` and it has to be a folder, not a link to one.
+    """Return a descriptor of `folder`. No folder between `root` and it may be a link.
 
-    Without `root` links are followed. With `make` folders below `root` are made where they are missing.
+    Without `root` links are followed. `make` creates missing folders below `root`.
 
     Raises:
         OSError: one is missing, or is not a folder.
@@ -146,7 +146,7 @@ def _remove(path: Path, root: Path, ignore_errors: bool) -> None:
 
 
 def _refusal(error: OSError, path: Path) -> OSError:
-    """The error with the whole path, in words that name the cause."""
+    """Return the error with the whole path, and a text that names the cause."""
     text = error.strerror
     if error.errno in {errno.ELOOP, errno.ENOTDIR}:
         text = "is a symbolic link" if path.is_symlink() else "is not a folder"

@@ -1,4 +1,4 @@
-"""Annotations of commands in the forms that every version of Typer reads: neither `X | None` nor `Literal`."""
+"""Annotations of commands in forms that every version of Typer reads: neither `X | None` nor `Literal`."""
 
 from __future__ import annotations
 

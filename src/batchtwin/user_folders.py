@@ -1,4 +1,4 @@
-"""The folders of this user: home, cache and configuration. None of them needs to be there."""
+"""The folders of this user: home, cache and configuration. They may be missing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def home() -> Path:
-    """Return the user's home; for a user who has none, a place where nothing is and nothing can be made."""
+    """Return the user's home; for a user without one, a path where nothing exists and nothing can be made."""
     try:
         return Path.home().absolute()
     except RuntimeError:  # HOME is not set, and the user has no entry in the system's list
@@ -26,4 +26,4 @@ def config() -> Path:
 
 def _folder(variable: str, name: str) -> Path:
     text = os.environ.get(variable, "")
-    return Path(text) if os.path.isabs(text) else home() / name  # a relative one is ignored, as its rule says
+    return Path(text) if os.path.isabs(text) else home() / name  # a relative one is ignored, as its specification says

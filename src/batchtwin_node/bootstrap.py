@@ -1,7 +1,7 @@
 """How this package starts on an interpreter that does not have it: `python -c TEXT FOLDER MODULE ARGUMENTS...`.
 
-`python -m` would need the package on the path, and `-P` is unknown before Python 3.11. FOLDER goes to the end of
-`sys.path`, so that a user's modules come first; the working folder is not on the path, as it is not in the service.
+`python -m` would need the package on the path, and Python before 3.11 lacks `-P`. FOLDER goes to the end of `sys.path`,
+so that a user's modules come first. The working folder is not on the path, as in the service.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def command(module: str, *arguments: object) -> list[str]:
 def node_command(python: str, folder: str, parent: int) -> list[str]:
     """Return the command that starts a node under `python`, with this package in `folder`.
 
-    `parent` is the pid of the controller, 0 where it is in another namespace. The node needs no site-packages, and
-    takes no notice of Python's variables; its workers do.
+    `parent` is the pid of the controller, 0 where it is in another namespace. The node uses no site-packages, and
+    ignores Python's variables; its workers do not.
     """
     # Coverage measures a process by a hook in site-packages.
     isolated = ["-I"] if "COVERAGE_PROCESS_CONFIG" in os.environ else ["-I", "-S"]

@@ -1,6 +1,6 @@
 """Child processes of a node: their exit codes, the orphans that it adopts from scripts, and the end of all.
 
-One place reaps: `waitpid(-1)` takes whatever has ended, so that no zombie is left of what a script started.
+Only this module reaps: `waitpid(-1)` collects every child, so that no zombie of a script is left.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from collections.abc import Iterable
 from typing import NoReturn
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 1, 4, 15, 36
-# The name of a warm server, which outlives the job that it comes from.
+# The process name of a warm server, which outlives the job that it comes from.
 STAYS = "batchtwin-warm"
-# What does not die of SIGKILL for so long is left.
+# A process that survives SIGKILL for so long is left.
 END_SECONDS = 5.0
 _exit_codes: dict[int, int | None] = {}
 
@@ -29,7 +29,7 @@ def exit_code(status: int) -> int:
 
 
 def reap() -> None:
-    """Take the exit codes of all children that have ended; those of unknown ones are dropped."""
+    """Collect the exit codes of all children that have ended; those of unknown ones are dropped."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -42,7 +42,7 @@ def reap() -> None:
 
 
 class Child:
-    """A child process that this module waits for. `process` is given where `subprocess` started it."""
+    """A child process that this module waits for. `process` is set if `subprocess` started it."""
 
     def __init__(self, pid: int, process: subprocess.Popen[bytes] | None = None) -> None:
         self.pid = pid
@@ -56,7 +56,7 @@ class Child:
             reap()
             self._code = _exit_codes[self.pid]
             if self._code is None and not _is_child(self.pid):
-                self._code = -signal.SIGKILL  # never became ours: it ended while it was being handed over
+                self._code = -signal.SIGKILL  # it ended while it was being handed over, and never became a child
             if self._code is not None:
                 del _exit_codes[self.pid]
                 if self._process is not None:
@@ -93,9 +93,9 @@ class Child:
 
 
 def _wait_until_ended(pid: int, seconds: float) -> bool:
-    """Wait until a child ends, at most so long; return False at once where the system does not tell.
+    """Wait until a child ends, at most so long; return False at once where the system has no call for it.
 
-    Looking again and again instead would notice the end some milliseconds late, and a job waits for several ends.
+    Polling would notice the end some milliseconds late, and a job waits for several ends.
     """
     try:
         descriptor = os.pidfd_open(pid)  # type: ignore[attr-defined,unused-ignore]  # novermin
@@ -130,7 +130,7 @@ def hide_descriptors() -> None:
 
 
 def show_descriptors() -> None:
-    """Undo `hide_descriptors`, in a process that was forked from one that did that."""
+    """Undo `hide_descriptors`, in a fork of a process that called it."""
     if sys.platform == "linux":
         _prctl(PR_SET_DUMPABLE, 1)
 
@@ -141,7 +141,7 @@ def open_descriptors() -> frozenset[int]:
     for name in os.listdir("/proc/self/fd"):
         try:
             os.fstat(int(name))
-        except OSError:  # the one that listed the folder
+        except OSError:  # the descriptor that listed the folder
             continue
         opened.add(int(name))
     return frozenset(opened)
@@ -156,14 +156,14 @@ def die_with_parent(parent: int) -> None:
 
 
 def signal_with_parent(parent: int, number: signal.Signals) -> None:
-    """Ask Linux to send this process a signal when the parent dies; it has died already: send it now."""
+    """Ask Linux to send this process a signal when the parent dies; if it has died already, send it now."""
     _prctl(PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
         os.kill(os.getpid(), number)
 
 
 def name_process(name: str) -> str:
-    """Give this process a name of at most 15 bytes, as `ps` shows it; return the one that it had."""
+    """Give this process a name of at most 15 bytes, as `ps` shows it; return the old one."""
     with open("/proc/self/comm", encoding="utf-8", errors="surrogateescape") as comm:
         before = comm.read().rstrip("\n")
     _prctl(PR_SET_NAME, name.encode("utf-8", "surrogateescape"))
@@ -171,7 +171,7 @@ def name_process(name: str) -> str:
 
 
 def end_children() -> None:
-    """Kill all children, and what is left of theirs: this process adopts it.
+    """Kill all children, and their children, which this process adopts.
 
     Warm servers stay; so do processes of other users, which cannot be killed.
     """
@@ -188,7 +188,7 @@ def end_children() -> None:
         for pid in pids:
             try:
                 os.kill(pid, signal.SIGKILL)
-            except OSError:  # another user's, or gone
+            except OSError:  # another user's process, or it has ended
                 pass
         time.sleep(0.002)
 
@@ -200,7 +200,7 @@ def _children() -> list[int]:
         if entry.isdigit():
             try:
                 with open(f"/proc/{entry}/stat", "rb") as stat:
-                    # The name may hold anything; state and parent come after it.
+                    # The name may hold any bytes; state and parent follow it.
                     head, _, tail = stat.read().rpartition(b")")
             except OSError:  # it has ended
                 continue
@@ -212,8 +212,8 @@ def _children() -> list[int]:
 def supervise(controller: int, owned: Iterable[int] = (0, 1)) -> None:
     """Return in the node, a new process; this process becomes its supervisor, and ends as the node does.
 
-    `controller` is the pid of this process's parent, 0 if the parent is not the controller. `owned` are descriptors of
-    the node's own: who is at their other ends sees when it ends.
+    `controller` is the pid of this process's parent, 0 if the parent is not the controller. `owned` are the node's
+    descriptors: this process closes them, so that the other ends notice when the node ends.
 
     Scripts start processes, and those may leave the worker's group, or lose the worker and the node to `kill -9`.
     Supervisor and node each end what is below them when the other one, or the controller, ends. Linux only.

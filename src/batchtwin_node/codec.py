@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 else:
 
     def dataclass_transform(**_: Any) -> Any:
-        """What only a type checker looks at."""
+        """For type checkers only."""
         return lambda function: function
 
 
@@ -32,14 +32,14 @@ _SLOTS: Any = {"slots": True} if sys.version_info >= (3, 10) else {}
 def value_object(kind: Kind) -> Kind:
     """Make a class an immutable dataclass, in a quarter of the time of a frozen one: a job imports 130 of them.
 
-    `dataclass` compiles comparison, hash, text and protection for each class anew; here all classes share them. That
-    nobody assigns to a field is checked by mypy, not at run time.
+    `dataclass` compiles comparison, hash, text and protection for each class anew; here all classes share them. mypy,
+    not the run time, refuses assignments to fields.
     """
     for name, method in {"__eq__": _equal, "__hash__": _hash, "__repr__": _text}.items():
         if name not in vars(kind):
             setattr(kind, name, method)
-    made: Any = dataclasses.dataclass(repr=False, eq=False, **_SLOTS)(kind)
-    return made  # type: ignore[no-any-return]
+    result: Any = dataclasses.dataclass(repr=False, eq=False, **_SLOTS)(kind)
+    return result  # type: ignore[no-any-return]
 
 
 def _equal(self: Any, other: Any) -> Any:
@@ -63,7 +63,7 @@ def _values(value: Any) -> tuple[Any, ...]:
 
 
 class CodecError(ValueError):
-    """A text that is not the message it should be. The error names the field."""
+    """A text that is not the expected message. The error names the field."""
 
 
 def to_json(message: Any) -> str:
@@ -85,20 +85,20 @@ def _fields(kind: type[Any]) -> tuple[tuple[str, ...], Callable[[Any], Any]]:
 
 
 def from_json(kind: type[Message], text: str | bytes) -> Message:
-    """Return the message of class `kind` that a text holds.
+    """Return the message of class `kind` in a text.
 
     Raises:
         CodecError: it holds no such message.
     """
     data = _parsed(text)
-    wanted = getattr(kind, "TYPE", None)
-    if wanted is not None and data.pop("type", None) != wanted:
-        raise CodecError(f"not a message of type {wanted!r}")
+    type_name = getattr(kind, "TYPE", None)
+    if type_name is not None and data.pop("type", None) != type_name:
+        raise CodecError(f"not a message of type {type_name!r}")
     return _build(kind, data)
 
 
 def any_from_json(kinds: dict[str, type[Any]], text: str | bytes) -> Any:
-    """Return the message that a text holds, of the class that `kinds` has for its `type`.
+    """Return the message in a text, of the class that `kinds` has for its `type`.
 
     Raises:
         CodecError: it holds none of these.
@@ -152,7 +152,7 @@ def _checks(kind: type[Any]) -> tuple[dict[str, Check], frozenset[str]]:
 
 
 def _check(hint: Any) -> Check:
-    """Return the function that checks a value and turns lists into tuples and objects into messages."""
+    """Return the function that checks a value, and turns lists into tuples and objects into messages."""
     origin: Any = getattr(hint, "__origin__", None)
     arguments: Any = getattr(hint, "__args__", ())
     if origin is Union:  # only Optional

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class NodeError(Exception):
-    """Something that the person who runs the job can fix; the message is meant for them."""
+    """A problem that the person who runs the job can fix; the message is for them."""
 
 
 class FileFailure(Exception):

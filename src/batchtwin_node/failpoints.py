@@ -1,4 +1,4 @@
-"""Places where a test may end this process, as a power cut or `kill -9` would. Nothing happens unless it asks.
+"""Places where a test can end this process, as a power cut or `kill -9` would. Without the variable nothing happens.
 
 `BATCHTWIN_CRASH_AT=parent:7:FILE` kills the controller at its seventh place, `parent:committed:FILE` at its first of
 that name, `worker:7:FILE` a worker at its own: the first that gets there and makes FILE, so that it happens once.
@@ -13,20 +13,20 @@ from typing import Callable
 
 
 class _Failpoints:
-    """The places of one role. What the environment says is read at the first of them."""
+    """The places of one role. The variable is read at the first of them."""
 
     def __init__(self, role: str) -> None:
         self._role = role
-        self._left = -1
+        self._places_left = -1
         self._name = self._flag = ""
 
     def __call__(self, name: str) -> None:
-        if self._left < 0:
-            self._left = self._first()
-        if self._left == 0 or self._name not in ("", name):
+        if self._places_left < 0:
+            self._places_left = self._first()
+        if self._places_left == 0 or self._name not in ("", name):
             return
-        self._left -= 1
-        if self._left == 0:
+        self._places_left -= 1
+        if self._places_left == 0:
             try:
                 with open(self._flag, "x", encoding="utf-8") as stream:
                     stream.write(name)

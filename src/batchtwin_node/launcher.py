@@ -16,14 +16,14 @@ DEVICES = "CUDA_VISIBLE_DEVICES"
 
 
 def worker_name(number: int, nodes: int, node: int | None = None) -> str:
-    """`node/process`: workers are dealt to the job's nodes in turn, or are all of `node`."""
+    """Return `node/process`: workers are dealt to the job's nodes in turn, or are all of `node`."""
     if node is not None:
         return f"node{node}/process{number:03}"
     return f"node{number % nodes}/process{number // nodes:03}"
 
 
 def forkserver_environment(machine: Mapping[str, str], variables: Mapping[str, str]) -> dict[str, str]:
-    """Return what the workers' environments have in common: the machine's, one thread each, the deployment's own."""
+    """Return what all workers' environments have: the machine's variables, one thread, the deployment's own."""
     return {**dict.fromkeys(THREAD_VARIABLES, "1"), "MLFLOW_DISABLE_TELEMETRY": "true", **machine, **variables}
 
 
@@ -48,12 +48,12 @@ def scratch_folder(context: JobContext) -> str:
 
 
 def prefetch_folder(context: JobContext) -> str:
-    """Return the folder with the tables that were read ahead."""
+    """Return the folder with the prefetched tables."""
     return os.path.join(scratch_folder(context), "ahead")
 
 
 def devices(visible: str, gpus: float, slot: int) -> str:
-    """Return which of the node's devices (comma separated) are those of the worker in `slot`, at `gpus` for each."""
+    """Return the devices (comma separated) of the worker in `slot`, `gpus` for each worker."""
     every = [device for device in visible.split(",") if device]
     first = int(slot * gpus)
     return ",".join(every[first : first + max(1, int(gpus))])
@@ -109,11 +109,11 @@ class Launcher:
     def _free_folder(self, number: int) -> tuple[int, str]:
         """Make the folder of worker `number`, or of a later one.
 
-        A node that was lost may have started workers that nobody was told of.
+        A lost node may have started workers that were never reported.
         """
-        place = "" if self._context.node is None else f"node{self._context.node}-"
+        prefix = "" if self._context.node is None else f"node{self._context.node}-"
         while True:
-            folder = os.path.join(scratch_folder(self._context), f"{place}worker{number}")
+            folder = os.path.join(scratch_folder(self._context), f"{prefix}worker{number}")
             try:
                 os.makedirs(folder)
                 return number, folder
@@ -121,7 +121,7 @@ class Launcher:
                 number += 1
 
     def _devices(self, name: str) -> dict[str, str]:
-        """Give a worker the devices of the first slot that no living one has."""
+        """Give a worker the devices of the first slot that no living worker has."""
         if not self._context.gpus:
             return {}
         living = self._living()

@@ -1,4 +1,4 @@
-"""Lines through pipes that never block: what has arrived whole, and what waits to be written."""
+"""Lines through pipes that never block: lines that have arrived whole, and lines that wait to be written."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class LineTooLongError(ValueError):
 
 
 class LineReader:
-    """Splits what a non-blocking descriptor gives into lines; each byte is looked at once.
+    """Splits the bytes of a non-blocking descriptor into lines; looks at each byte once.
 
-    `eof` tells that the other side has closed. `limit` is the length of a line in bytes.
+    `eof`: the other side has closed. `limit` is the length of a line in bytes.
     """
 
     def __init__(self, fd: int, limit: int) -> None:
@@ -37,7 +37,7 @@ class LineReader:
                 chunk = os.read(self.fd, READ)
             except BlockingIOError:
                 break
-            except OSError:  # a pseudo terminal whose other end is gone
+            except OSError:  # a pseudo terminal whose other end has closed
                 chunk = b""
             if not chunk:
                 self.eof = True
@@ -68,7 +68,7 @@ class LineWriter:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether something waits: flush again when the descriptor is writable."""
+        """Whether lines wait: flush again when the descriptor is writable."""
         return bool(self._waiting)
 
     def put(self, line: str) -> None:
@@ -77,13 +77,13 @@ class LineWriter:
         self.flush()
 
     def flush(self) -> None:
-        """Write what can be written at once; lines for a reader that is gone are dropped."""
+        """Write what can be written at once; drop lines for a reader that has closed."""
         while self._waiting:
             try:
                 count = os.write(self.fd, self._waiting[0][: 1 << 20])
             except BlockingIOError:
                 return
-            except OSError:  # the reader is gone: its end is noticed elsewhere
+            except OSError:  # the reader has closed; others notice its end
                 self._waiting.clear()
                 return
             self._waiting[0] = self._waiting[0][count:]

@@ -1,4 +1,4 @@
-"""What this machine lets this process use."""
+"""How much of this machine this process may use."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ CGROUP = Path("/proc/self/cgroup")
 
 
 def cpus(cgroups: Path = CGROUPS, cgroup: Path = CGROUP) -> int:
-    """Return how many CPUs this process may use: those it is bound to, at most its control group's quota, at least 1.
+    """Return how many CPUs this process may use: those of its affinity, at most its control group's quota, at least 1.
 
-    A quota of one CPU and a half counts as 2: two workers are busy for three quarters of the time.
+    A quota of one and a half CPUs counts as 2: two workers are busy for three quarters of the time.
     """
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min([bound, *_quotas(cgroups, cgroup)]))
 
 
 def _quotas(cgroups: Path, cgroup: Path) -> Iterator[int]:
-    """The quotas of the group of this process and of those above it, in whole CPUs, rounded up."""
+    """Yield the quotas of this process's group and of those above it, in whole CPUs, rounded up."""
     try:
         lines = cgroup.read_text().splitlines()
     except OSError:

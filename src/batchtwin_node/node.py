@@ -1,9 +1,9 @@
-"""The node: a process that runs where the deployment's packages are, and supervises the worker processes of a job.
+"""The node: a process that runs where the deployment's packages are, and supervises the workers of a job.
 
-Started as `python -I -S -c BOOTSTRAP FOLDER batchtwin_node.node`. It reads messages of the controller from its standard
-input and answers on its standard output, one JSON object per line; both are moved to descriptors of their own first,
-for scripts write to 1 and 2. When its input ends, however that happens, it kills all workers and what they started,
-and ends.
+Started as `python -I -S -c BOOTSTRAP FOLDER batchtwin_node.node`. It reads the controller's messages from its standard
+input and answers on its standard output, one JSON object per line. It moves both to other descriptors first, because
+scripts write to 1 and 2. When its input closes, for whatever reason, it kills all workers and what they started, and
+ends.
 """
 
 from __future__ import annotations
@@ -46,12 +46,11 @@ class Node:
         self._forkserver: ForkServer | None = None
         self._pool: WorkerPool | None = None
         self._sampler = Sampler()
-        self._backlog: list[protocol.Task] = []
         self._is_closing = False
         self._failed = False
 
     def serve(self) -> None:
-        """Work until the controller says so, or is gone."""
+        """Work until the controller ends the job, or is gone."""
         while not self._is_closing and not self._reader.eof:
             self._select()
             reap()
@@ -80,7 +79,7 @@ class Node:
             self._send(usage)
 
     def _attempt(self, action: Any) -> None:
-        """A full disk or the like is the job's failure, no item's."""
+        """Run an action; a full disk or the like fails the job, not an item."""
         try:
             action()
         except OSError as error:
@@ -116,7 +115,7 @@ class Node:
 
     def _begin(self, context: protocol.JobContext) -> None:
         forkserver = self._forkserver or ForkServer()
-        # On Ray the nodes of a job share a folder, and none of them alone knows which files come first.
+        # The nodes of a job on Ray share a folder, and no single one knows which files come first.
         prefetcher = None
         if context.node is None:
             prefetcher = Prefetcher(context.inputs, prefetch_folder(context), forkserver.env, cpus())
@@ -125,7 +124,7 @@ class Node:
 
     def _close(self, in_order: bool) -> None:
         if self._forkserver is not None:
-            self._forkserver.leave()  # it and the workers end at the same time
+            self._forkserver.request_end()  # it ends while the workers end
         if self._pool is not None:
             self._pool.close(in_order)
         if self._forkserver is not None:

@@ -13,20 +13,20 @@ from batchtwin_node.forkserver.client import ForkServer
 from batchtwin_node.process import WorkerProcess
 from batchtwin_node.protocol import INIT_TIMEOUT, SHUTDOWN_SECONDS, Event, Failure, Outcome, Ready, Task, WorkerStarted
 
-# How soon the death of a worker is noticed at the latest.
+# The longest delay before the death of a worker is noticed.
 LOOK_SECONDS = 0.05
-# A worker that failed more tries than that is replaced [A].
+# A worker with more failed tries is replaced [A].
 TRIES_OF_A_WORKER = 10
 Happened = Union[Event, WorkerStarted]
 
 
 def init_seconds(timeout: float) -> float:
-    """The budget of `init()`, where one `run()` has `timeout` seconds [A]."""
+    """Return the time limit of `init()`, where one `run()` has `timeout` seconds [A]."""
     return 3 * timeout + 30
 
 
 def _concerns(event: Event, task: Task | None) -> bool:
-    """Whether an event is about what its worker runs now; what comes late, or twice, is not."""
+    """Whether an event is about its worker's present task, and so neither late nor doubled."""
     if isinstance(event, Ready) or event.mini_batch is None:
         return True
     return task is not None and (event.mini_batch, event.attempt) == (task.mini_batch, task.attempt)
@@ -77,7 +77,7 @@ class WorkerPool:
         return LOOK_SECONDS if self._workers or not self._forkserver.settled else 5.0
 
     def step(self) -> list[Happened]:
-        """Give work to idle workers, look after the dead and the late; return what happened since the last step."""
+        """Give tasks to idle workers, handle dead and late ones; return the events since the last step."""
         for process in list(self._workers):
             if process.returncode is not None:
                 self._reap(process)
@@ -89,7 +89,7 @@ class WorkerPool:
         return happened
 
     def close(self, in_order: bool = True) -> None:
-        """End all workers: if that is `in_order`, idle ones call `shutdown()`; all others are killed."""
+        """End all workers: `in_order`, idle ones call `shutdown()`; all others are killed."""
         self._stop_prefetching()
         for process in self._workers:
             if in_order and process.task is None and process.ready:
@@ -102,7 +102,7 @@ class WorkerPool:
             self._forget(process)
 
     def _scale_up(self) -> None:
-        """Start workers while there is work for them."""
+        """Start workers while tasks wait for them."""
         if not self._forkserver.look():
             if self._prefetcher is not None:
                 self._prefetcher.look(path for task in self._queue if task.part is None for path in task.files)
@@ -145,7 +145,7 @@ class WorkerPool:
     def _on_readable(self, process: WorkerProcess) -> None:
         self._happened += self._read(process)
         if process.closed_its_pipe and process in self._workers:
-            # It has ended, or closed what it must not: `step` looks after it, this descriptor has nothing more.
+            # It has ended, or closed its pipe: `step` handles that, and this descriptor has no more events.
             self._unregister(process)
 
     def _read(self, process: WorkerProcess) -> list[Event]:
@@ -160,11 +160,11 @@ class WorkerPool:
                 process.failed += 1
                 process.retired = process.retired or process.failed > TRIES_OF_A_WORKER
             else:
-                process.retired = True  # it has told why it ends
+                process.retired = True  # it has reported why it ends
         return events
 
     def _reap(self, process: WorkerProcess) -> None:
-        """A worker has ended by itself: what it reported counts, what it was running has failed."""
+        """A worker has ended by itself: its reports count, its running task has failed."""
         process.kill()
         self._happened += self._read(process)
         if not process.retired or process.task:
@@ -173,7 +173,7 @@ class WorkerPool:
         self._forget(process)
 
     def _on_timeout(self, process: WorkerProcess) -> None:
-        """A worker has outlasted its deadline: the Python code in it gets no say [A]."""
+        """A worker is over its deadline: it is killed, without a chance for its Python code [A]."""
         process.kill()
         self._happened += self._read(process)
         if process.task:

@@ -1,4 +1,4 @@
-"""One worker process seen from its node: start it, hand it a mini-batch, read what it reports, kill it."""
+"""One worker process seen from its node: start it, send it a mini-batch, read its events, kill it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from batchtwin_node.protocol import EVENTS, Event, ForkRequest, Ready, Task, Wor
 
 # An event holds two texts of at most 16 KiB, and the bad files and counts of its mini-batch.
 LONGEST_EVENT = 1 << 28
-# By how much a worker's times may differ from its node's.
+# How much a worker's times may differ from its node's.
 SLACK_SECONDS = 1.0
 
 
@@ -27,7 +27,7 @@ def _difference(env: Mapping[str, str], base: Mapping[str, str]) -> dict[str, st
 
 
 def _start(env: Mapping[str, str], folder: str, tasks: int, events: int, out: IO[bytes], err: IO[bytes]) -> Child:
-    """Start a worker that imports for itself."""
+    """Start a worker that does its own imports."""
     process = subprocess.Popen(
         command("worker", tasks, events, os.getpid()),
         cwd=folder,
@@ -44,8 +44,8 @@ def _start(env: Mapping[str, str], folder: str, tasks: int, events: int, out: IO
 class WorkerProcess:
     """A started worker.
 
-    `task` is what it runs now, `busy_since` (seconds since the epoch) from when, `deadline` (monotonic) until when.
-    `failed` counts its failed tries.
+    `task` is its present task, `busy_since` (seconds since the epoch) its start, `deadline` (monotonic) its limit.
+    `failed` counts failed tries.
     """
 
     def __init__(
@@ -90,12 +90,12 @@ class WorkerProcess:
         return self._child.poll()
 
     def run(self, task: Task, deadline: float) -> None:
-        """Hand over a mini-batch."""
+        """Send a mini-batch."""
         self.task, self.deadline, self.busy_since = task, deadline, time.time()
         self.tasks.put(to_json(task))
 
     def read(self) -> list[Event]:
-        """Return the events that have arrived whole. A torn last line of a dead worker is no event."""
+        """Return the events that have arrived whole. The torn last line of a dead worker is no event."""
         try:
             lines = self._events.read()
         except LineTooLongError:  # no worker writes such a line
@@ -110,7 +110,7 @@ class WorkerProcess:
 
     @property
     def closed_its_pipe(self) -> bool:
-        """Whether nothing can come from the event pipe any more."""
+        """Whether the event pipe is closed."""
         return self._events.eof
 
     def finish(self) -> None:
@@ -120,7 +120,7 @@ class WorkerProcess:
             self._tasks_fd = -1
 
     def wait(self, seconds: float) -> None:
-        """Wait for the end, and kill what does not end in time."""
+        """Wait for the end; kill a worker that does not end in time."""
         try:
             self._child.wait(seconds)
         except TimeoutError:
@@ -137,9 +137,9 @@ class WorkerProcess:
 
 
 def with_true_times(event: Event, since: float, now: float) -> Event:
-    """Return an event with times that can be true; its worker was busy from `since` until `now`, as the node knows.
+    """Return an event with possible times; the node knows that its worker was busy from `since` until `now`.
 
-    A library that a script uses may have stopped or moved the worker's clock.
+    A library of the script may have stopped or changed the worker's clock.
     """
     most = max(0.0, now - since) + SLACK_SECONDS
     seconds = event.seconds if 0 <= event.seconds <= most else max(0.0, now - since)
@@ -153,7 +153,7 @@ def with_true_times(event: Event, since: float, now: float) -> Event:
 
 
 def _event(line: bytes) -> Any:
-    """Return the event of a line; None for what no worker wrote, for what a script starts may hold the pipe too."""
+    """Return the event of a line; None for a line that no worker wrote: processes of a script may hold the pipe too."""
     try:
         return any_from_json(EVENTS, line)
     except CodecError:

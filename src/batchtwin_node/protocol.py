@@ -1,4 +1,4 @@
-"""What crosses between controller, node and worker: one JSON object per line, nothing else.
+"""Messages between controller, node and worker: one JSON object per line.
 
 An exception of a user's code crosses as text, never as an object.
 """
@@ -14,7 +14,7 @@ VERSION = 1
 # How long workers may take to end, `shutdown()` included.
 SHUTDOWN_SECONDS = 10.0
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-# How the message of a worker begins that was killed because its `init()` took too long.
+# Beginning of the message when a worker was killed because its `init()` took too long.
 INIT_TIMEOUT = "init() did not finish in"
 # Kinds of failures: raised, wrong_type, timeout, crashed, script, init, bad_file, write, not_in_parts.
 FailureKind = str
@@ -50,13 +50,13 @@ class NodeInit:
 
 @value_object
 class JobContext:
-    """What the workers of one run of a job have in common, on whatever machine they run.
+    """What the workers of one run of a job have in common, on any machine.
 
     `key` is of this job alone, `run` numbers its runs from 1, `first` is the number of the first worker. Workers are
     dealt to `nodes` nodes in turn; all are of node `node` if that is given. `root` is the job's folder, `score` the
     folder that the script may write to. `environment` is what the job adds to a machine's variables. `cpus` are those
-    of all workers together, None for all of the machine; `gpus` those of each worker. `inputs` is the JSON text of
-    the model's signature, for the MLflow driver only.
+    of all workers together, None for all of the machine; `gpus` those of each worker. `inputs` is the JSON text of the
+    model's signature, for the MLflow driver only.
     """
 
     TYPE: ClassVar[str] = "job"
@@ -81,7 +81,7 @@ class JobContext:
 
 @value_object
 class FilePart:
-    """Some rows of a file: `length` bytes from `start`, behind a header of `header` bytes; or so many row groups.
+    """Some rows of a file: `length` bytes from `start`, after a header of `header` bytes; or as many row groups.
 
     `row` is the number of the first row, from 0, on line `line`; `rows` is how many there are.
     """
@@ -154,7 +154,7 @@ class PrefetchRequest:
 
 @value_object
 class BadFile:
-    """A file that cannot be read as the model's signature says.
+    """A file that does not fit the model's signature.
 
     `row` counts the file's records from 0, as the output's `row` column does; `line` its lines from 1.
     """
@@ -199,11 +199,11 @@ class Ready:
 
 @value_object
 class Outcome:
-    """A mini-batch whose rows stand in `segment[offset:offset + length]`, with CRC-32 `crc`.
+    """A mini-batch with its rows in `segment[offset:offset + length]`, with CRC-32 `crc`.
 
-    `succeeded` and `failed` count items (files); `rows` counts output lines. `started` is in seconds since the
-    epoch; `seconds` is the whole try, `run_seconds` the call of `run()`. `file_rows` holds (rows read, rows
-    written) of each file that is not bad, where the script tells. `notes` are sentences for the person.
+    `succeeded` and `failed` count items (files); `rows` counts output lines. `started` is in seconds since the epoch;
+    `seconds` is the whole try, `run_seconds` the call of `run()`. `file_rows` holds (rows read, rows written) of each
+    good file, if the script counts them. `notes` are sentences for the user.
     """
 
     TYPE: ClassVar[str] = "outcome"
@@ -228,10 +228,10 @@ class Outcome:
 
 @value_object
 class Failure:
-    """A try that failed; without `mini_batch`, a worker that never became ready.
+    """A failed try; without `mini_batch`, a worker that never became ready.
 
-    `file` is the one of its files that failed, where that is known; it is not one that cannot be read (`bad_file`).
-    `at` is the one that the script was at, and how that is known.
+    `file` is the file that failed, if that is known; a file that cannot be read is in `bad_file` instead. `at` is the
+    file that the script was at, and how that is known.
     """
 
     TYPE: ClassVar[str] = "failure"
@@ -252,7 +252,7 @@ class Failure:
 
 @value_object
 class ProcessUsage:
-    """CPU (per cent of one core) and resident memory (bytes) of a worker since the sample before."""
+    """CPU (per cent of one core) and resident memory (bytes) of a worker since the last sample."""
 
     worker: str
     pid: int
@@ -292,5 +292,5 @@ FROM_NODE = {kind.TYPE: kind for kind in (NodeReady, WorkerStarted, Ready, Outco
 
 
 def segment_name(run: int, worker: str) -> str:
-    """Return the name of the file that a worker appends its rows to. A segment is never written by two."""
+    """Return the name of the file that a worker appends its rows to. No segment has two writers."""
     return f"run{run}-{worker.replace('/', '-')}.segment"

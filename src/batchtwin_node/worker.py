@@ -21,23 +21,23 @@ from batchtwin_node.failpoints import failpoints
 from batchtwin_node.protocol import Event, Failure, FailureKind, Outcome, Ready, Task, WorkerInit
 from batchtwin_node.readers.bad_file import BadFileError, NotInPartsError
 from batchtwin_node.script import azureml_core, tracking
-from batchtwin_node.script.entry_script import EntryScript, ScriptError
+from batchtwin_node.script.entry_script import LoadedScript, ScriptError
 from batchtwin_node.script.file_at import file_at
 from batchtwin_node.script.results import EncodedBatch, WrongTypeError, encode
 from batchtwin_node.script.trace import place_in, trace_of
 
-# Of a message or a traceback of a user's code, in characters: the rest is left out in the middle.
+# The longest message or traceback of a user's code, in characters; the middle of a longer one is left out.
 LONGEST_TEXT = 16 << 10
-# How MLflow tells that a table does not fit a signature: the table, the signature, and at the end why.
+# MLflow's message on a table that does not fit a signature: the table, the signature, and the cause at the end.
 ENFORCED = re.compile(r"([\w.]*MlflowException: )(Failed to enforce schema .*)\. Error: (.*)", re.DOTALL)
 failpoint = failpoints("worker")
 
 
 class Clock:
-    """When something began: `started` in seconds since the epoch; `seconds` is how long ago that is.
+    """A moment: `started` in seconds since the epoch; `seconds` is how long ago that is.
 
-    A script may replace the functions of `time`, and libraries that freeze it replace every name of a module that is
-    bound to one: here they are attributes of a class.
+    A script may replace the functions of `time`, and libraries that freeze time replace every module attribute that is
+    one of them: here they are attributes of a class.
     """
 
     _time, _monotonic = staticmethod(time.time), staticmethod(time.monotonic)
@@ -48,7 +48,7 @@ class Clock:
 
     @property
     def seconds(self) -> float:
-        """Seconds since the beginning."""
+        """Seconds since that moment."""
         return self._monotonic() - self._began
 
 
@@ -67,12 +67,12 @@ class Worker:
         self.events.write(to_json(event).encode() + b"\n")
         self.events.flush()
 
-    def start(self) -> EntryScript | None:
-        """Load the script and call `init()`; None, and a Failure reported, if that fails."""
+    def start(self) -> LoadedScript | None:
+        """Load the script and call `init()`; if that fails, report a Failure and return None."""
         clock = Clock()
         kind: FailureKind = "script"
         try:
-            script = EntryScript.load(self.init.script)
+            script = LoadedScript.load(self.init.script)
             kind = "init"
             script.init()
         except BaseException as error:
@@ -83,8 +83,8 @@ class Worker:
         self.report(Ready(worker=self.init.worker, seconds=clock.seconds))
         return script
 
-    def run(self, script: EntryScript, task: Task) -> None:
-        """Run one mini-batch and report what came of it."""
+    def run(self, script: LoadedScript, task: Task) -> None:
+        """Run one mini-batch and report its outcome."""
         clock = Clock()
         try:
             if task.part is None or script.run_part is None:
@@ -119,12 +119,12 @@ class Worker:
         failpoint("written")
 
     def _leave_if_forked(self) -> None:
-        """A script may fork; a child that comes back from run() must not go on as a second worker."""
+        """End a forked child that returns from run(): it must not go on as a second worker."""
         if os.getpid() != self.pid:
             os._exit(1)
 
     def _place(self, kind: FailureKind, error: BaseException) -> str:
-        """What cannot be loaded or written is named; what fails later is named by its mini-batch."""
+        """Return the segment or the place in the script; failures of a mini-batch are named by that."""
         if kind == "write":
             return f"{self.init.segment}: "
         if kind != "script" or self.init.script is None:
@@ -154,7 +154,7 @@ class Worker:
         )
 
     def failure(self, kind: FailureKind, error: BaseException, clock: Clock, task: Task | None = None) -> Failure:
-        """Return what is told of an exception; of a FileFailure, what is told of its cause."""
+        """Return the description of an exception; for a FileFailure, that of its cause."""
         file = error.path if isinstance(error, FileFailure) else None
         if isinstance(error, FileFailure) and error.__cause__ is not None:
             error = error.__cause__
@@ -175,14 +175,14 @@ class Worker:
         )
 
     def _file_at(self, error: BaseException, task: Task | None) -> tuple[str, str] | None:
-        """Which of several files a script was at; a driver of ours names the file that failed."""
+        """Return which of several files a script was at; our own driver names the file that failed."""
         if task is None or len(task.files) < 2 or self.init.script is None:
             return None
         return file_at(error, task.files, self.init.script[0])
 
 
 def clip(text: str) -> str:
-    """Text that JSON can carry, head and tail of it where it is long: a lone surrogate is shown as its escape."""
+    """Return text that JSON can carry, cut in the middle if it is long: a lone surrogate becomes its escape."""
     if len(text) > LONGEST_TEXT:
         left_out = len(text) - LONGEST_TEXT
         half = LONGEST_TEXT // 2
@@ -202,13 +202,13 @@ def _message(error: BaseException) -> str:
     if isinstance(error, (BadFileError, WrongTypeError, ScriptError, NotInPartsError)):
         return str(error)
     lines = traceback.format_exception_only(type(error), error)
-    if isinstance(error, SyntaxError):  # Python says what it is last, below the file and the line of code
+    if isinstance(error, SyntaxError):  # Python's last line, below the file and the line of code, has the message
         lines = [*lines[-1:], *lines[:-1]]
     return _cause_first("".join(lines).strip())
 
 
 def _cause_first(text: str) -> str:
-    """A message of MLflow with its cause before the table that does not fit; of as many lines as before."""
+    """Return MLflow's message with its cause before the table that does not fit, with as many lines as before."""
     match = ENFORCED.fullmatch(text)
     if match is None:
         return text
@@ -257,7 +257,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _prepare_process(init: WorkerInit) -> None:
-    """Have streams that write line by line, and the arguments that scripts parse [A]."""
+    """Set up streams that write line by line, and the arguments that scripts parse [A]."""
     streams: list[Any] = [sys.stdout, sys.stderr]
     for stream in streams:
         stream.reconfigure(line_buffering=True)

@@ -121,12 +121,12 @@ def test_a_refused_job_leaves_nothing(echo: Deploy, tmp_path: Path) -> None:
     with pytest.raises(batchtwin.BatchTwinError, match="no python_function"):
         batchtwin.score(deployment, [{"out": 1}])
     assert list(Path("outputs").iterdir()) == []
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    (mine / "notes.txt").write_text("mine")
+    source = tmp_path / "mine"
+    source.mkdir()
+    (source / "notes.txt").write_text("mine")
     with pytest.raises(batchtwin.BatchTwinError, match="no python_function"):
-        batchtwin.score(deployment, [{"out": 1}], output=mine)
-    assert sorted(path.name for path in mine.iterdir() if not path.name.startswith(".")) == ["notes.txt"]
+        batchtwin.score(deployment, [{"out": 1}], output=source)
+    assert sorted(path.name for path in source.iterdir() if not path.name.startswith(".")) == ["notes.txt"]
 
 
 def test_a_script_gets_csv(project: Project) -> None:

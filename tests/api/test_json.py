@@ -82,8 +82,8 @@ def test_resume_verify_and_compare(project: Project) -> None:
         "warnings": [],
         "checked": "2 input files, 2 of 2 mini batches, 2 rows",
     }
-    same = read(batchtwin("compare", job, job, "--json"))
-    assert (same["equal"], same["left_rows"]) == (True, 2)
+    comparison = read(batchtwin("compare", job, job, "--json"))
+    assert (comparison["equal"], comparison["left_rows"]) == (True, 2)
     other = project.folder / "other.csv"
     other.write_text("00.txt\n02.txt\n")
     different = read(batchtwin("compare", job, other, "--json"))

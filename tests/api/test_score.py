@@ -129,7 +129,7 @@ def test_what_is_refused_has_the_text_of_the_command_line(project: Project) -> N
         ({"workers": True}, batchtwin.BatchTwinError, "expected a whole number"),
         ({"bad_files": "ignore"}, batchtwin.BatchTwinError, "expected one of fail, quarantine"),
         ({"overwrite": "no"}, batchtwin.BatchTwinError, "expected True or False"),
-        ({"ray_cpus": 2}, batchtwin.BatchTwinError, "--ray-cpus: is for --pool ray"),
+        ({"ray_cpus": 2}, batchtwin.BatchTwinError, "--ray-cpus requires --pool ray"),
         ({"pool": "ray", "ray_cpus": float("nan")}, batchtwin.BatchTwinError, "expected a number from 0.01"),
         ({"set": {"settings": object()}}, batchtwin.BatchTwinError, "set: settings: .* not JSON serializable"),
         ({"set": {"a..b": 1}}, batchtwin.BatchTwinError, "expected a key such as"),
@@ -226,10 +226,10 @@ def test_progress_goes_to_stderr_or_to_an_object(project: Project, capfd: pytest
         def close(self) -> None:
             self.is_closed = True
 
-    mine = Mine()
-    batchtwin.score(project.write(), project.inputs, output="again", workers=1, progress=mine)
-    assert mine.is_closed
-    assert [note.partition(":")[0] for note in mine.notes] == ["First failure"]
+    recorder = Mine()
+    batchtwin.score(project.write(), project.inputs, output="again", workers=1, progress=recorder)
+    assert recorder.is_closed
+    assert [note.partition(":")[0] for note in recorder.notes] == ["First failure"]
     assert capfd.readouterr() == ("", "")
 
 
@@ -247,9 +247,9 @@ def test_it_runs_in_a_running_loop(project: Project) -> None:
     deployment = project.write()
 
     async def both() -> list[str]:
-        here = batchtwin.score(deployment, project.inputs, output="here", workers=1)
-        there = await asyncio.to_thread(batchtwin.score, deployment, project.inputs, output="there", workers=1)
-        return [here.status, there.status]
+        first = batchtwin.score(deployment, project.inputs, output="here", workers=1)
+        second = await asyncio.to_thread(batchtwin.score, deployment, project.inputs, output="there", workers=1)
+        return [first.status, second.status]
 
     assert asyncio.run(both()) == ["Completed", "Completed"]
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from batchtwin.api.html import distribution
-from batchtwin.predictions.table import read_table, typed
+from batchtwin.predictions.table import read_table, typed_column
 
 
 @pytest.mark.parametrize(
@@ -34,19 +34,19 @@ from batchtwin.predictions.table import read_table, typed
     ],
 )
 def test_a_column_gets_its_type_back(texts: list[str], values: list[Any], kind: str | None) -> None:
-    column = typed(texts, is_exact=True)
+    column = typed_column(texts, is_exact=True)
     assert column.dtype == kind or kind is None
     assert [str(value) for value in column] == [str(value) for value in values]
 
 
 def test_numbers_that_a_script_formatted_are_numbers() -> None:
-    assert typed(["0.90", "1.00", "2E3"]).tolist() == [0.9, 1.0, 2000.0]
-    assert typed(["007", "1.5"]).tolist() == ["007", "1.5"]
+    assert typed_column(["0.90", "1.00", "2E3"]).tolist() == [0.9, 1.0, 2000.0]
+    assert typed_column(["007", "1.5"]).tolist() == ["007", "1.5"]
 
 
 def test_missing_alone_is_a_number() -> None:
-    assert typed(["nan", "nan"]).dtype == float
-    assert len(typed([])) == 0
+    assert typed_column(["nan", "nan"]).dtype == float
+    assert len(typed_column([])) == 0
 
 
 def read(tmp_path: Path, text: str, **options: bool) -> pd.DataFrame:

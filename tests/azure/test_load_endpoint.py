@@ -43,8 +43,8 @@ def sdk(path: Path) -> dict[str, Any]:
 
 def ours(path: Path) -> dict[str, Any]:
     read = Source.read(path).check(EndpointDocument)
-    own = {"name", "description", "auth_mode", "tags", "properties"}
-    return {**read.model_dump(include=own), "default": read.defaults.deployment_name}
+    keys = {"name", "description", "auth_mode", "tags", "properties"}
+    return {**read.model_dump(include=keys), "default": read.defaults.deployment_name}
 
 
 def changed(folder: Path, dotted: str, text: str | None) -> Path:

@@ -62,8 +62,8 @@ def test_a_reader_that_has_gone_is_no_error() -> None:
     assert command.stdout is not None
     command.stdout.close()
     command.stdout = None
-    _, told = command.communicate(timeout=60)
-    assert (command.returncode, told) == (0, b"")
+    _, errors = command.communicate(timeout=60)
+    assert (command.returncode, errors) == (0, b"")
 
 
 def test_help_imports_neither_a_database_nor_queries() -> None:

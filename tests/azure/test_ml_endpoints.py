@@ -197,8 +197,8 @@ def test_a_deployment_is_updated_key_by_key(az: Az) -> None:
     after = az.json("batch-deployment", "update", *THIS, "--set", "settings.mini_batch_size=4", "tags.a=b")
     assert after["settings"] == {**before["settings"], "mini_batch_size": 4}
     assert after["tags"] == {"a": "b"}
-    same = ("model", "code_configuration", "environment", "compute")
-    assert [after[key] for key in same] == [before[key] for key in same]
+    parts = ("model", "code_configuration", "environment", "compute")
+    assert [after[key] for key in parts] == [before[key] for key in parts]
     assert az.json("batch-deployment", "update", *THIS, "--remove", "tags.a")["tags"] == {}
 
 

@@ -107,17 +107,17 @@ def test_create_plan_and_score_tell_the_same_of_a_registered_environment(az: Az,
     created = az("batch-deployment", "create", "-f", path)
     assert created.code == 0, created.err
     words = (path, "--input", path.parent / "inputs", "--model", path.parent / "model")
-    told = [line.removeprefix("WARNING: ") for line in created.err.splitlines()]
-    assert len(told) == 1
-    assert told[0].startswith("environment: pyyaml ")
-    assert told[0].endswith(f"{DIFFERS}{az.folder}/workspace/environments/old/1/conda.yaml)")
+    warnings = [line.removeprefix("WARNING: ") for line in created.err.splitlines()]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("environment: pyyaml ")
+    assert warnings[0].endswith(f"{DIFFERS}{az.folder}/workspace/environments/old/1/conda.yaml)")
     for command in ("plan", "score"):
         output = ("--output", az.folder / "job") if command == "score" else ()
         done = az.run(command, *words, *output)
-        assert (done.code, done.err) == (0, f"Warning: {told[0]}\n"), command
+        assert (done.code, done.err) == (0, f"Warning: {warnings[0]}\n"), command
         strict = az.run(command, *words, "--strict-environment")
         assert (strict.code, DIFFERS in strict.err) == (2, True)
-    assert f"Warning: {told[0]}\n" in (az.folder / "job/logs").glob("job_progress*").__next__().read_text()
+    assert f"Warning: {warnings[0]}\n" in (az.folder / "job/logs").glob("job_progress*").__next__().read_text()
     assert az("batch-deployment", "create", "-f", path, "--only-show-errors").err == ""
 
 
@@ -132,10 +132,10 @@ def test_auto_says_what_the_first_job_makes(az: Az, monkeypatch: pytest.MonkeyPa
 def test_the_log_of_a_job_tells_what_create_told(az: Az) -> None:
     path = names(az, "azureml:old:1")
     created = az("batch-deployment", "create", "-f", path, "--set-default")
-    [told] = [line.removeprefix("WARNING: ") for line in created.err.splitlines()]
+    [warning] = [line.removeprefix("WARNING: ") for line in created.err.splitlines()]
     job = az.invoke("--input", path.parent / "inputs")
     streamed = az.ok("job", "stream", "-n", job)
-    assert f"Warning: {told}\n" in streamed
+    assert f"Warning: {warning}\n" in streamed
 
 
 def test_a_name_that_only_azure_knows_cannot_be_checked(az: Az) -> None:

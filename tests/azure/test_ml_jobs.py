@@ -185,8 +185,8 @@ def test_a_running_job_is_not_downloaded(az: Az, running: str) -> None:
 def test_an_interrupted_stream_leaves_the_job_alone(az: Az, running: str) -> None:
     stream = following(az, running)
     stream.send_signal(signal.SIGINT)
-    _, told = stream.communicate(timeout=60)
-    assert (stream.returncode, "the run is still executing" in told) == (1, True)
+    _, errors = stream.communicate(timeout=60)
+    assert (stream.returncode, "the run is still executing" in errors) == (1, True)
     assert az.status(running) == "Running"
 
 

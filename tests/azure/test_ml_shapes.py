@@ -58,8 +58,8 @@ def test_a_deployment_is_printed_as_the_sdk_dumps_it(az: Az) -> None:
     assert made["compute"] == f"azureml:{WORKSPACE}/computes/cluster"
     settings, defaults = expected.pop("settings"), {"output_file_name": "predictions.csv"}
     assert (settings | defaults | made["settings"]) == made["settings"]
-    same = expected.keys() - registered - {"resources"}
-    assert {key: made[key] for key in same} == {key: expected[key] for key in same}
+    common = expected.keys() - registered - {"resources"}
+    assert {key: made[key] for key in common} == {key: expected[key] for key in common}
 
 
 def test_what_is_printed_of_an_endpoint_makes_it_again(az: Az) -> None:

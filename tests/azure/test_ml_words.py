@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from batchtwin.azure.cli.endpoints import complete
-from batchtwin.azure.cli.files import as_text, drop, given_pairs, located, pairs, put, value_of
+from batchtwin.azure.cli.files import as_text, drop, given_pairs, pairs, put, value_of, yaml_path
 from batchtwin.errors import DeploymentError, UsageError
 from batchtwin.workspace.jobs.invocation import Invocation
 
@@ -65,12 +65,12 @@ def test_what_is_not_there_is_not_removed(dotted: str) -> None:
 
 @pytest.mark.parametrize("path", ["https://x/y", "azureml://datastores/a/paths/b", "azureml:data:1", "runs:/1/model"])
 def test_a_remote_path_stays_as_it_is(path: str) -> None:
-    assert located(path, Path("/folder")) == path
+    assert yaml_path(path, Path("/folder")) == path
 
 
 def test_a_local_path_is_seen_from_the_folder() -> None:
-    assert located("../x", Path("/folder")) == "/x"
-    assert located("/x", Path("/folder")) == "/x"
+    assert yaml_path("../x", Path("/folder")) == "/x"
+    assert yaml_path("/x", Path("/folder")) == "/x"
 
 
 def test_an_input_may_be_set_key_by_key() -> None:

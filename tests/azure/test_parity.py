@@ -137,9 +137,9 @@ DEFAULTS: dict[str, Any] = {
 def sdk_facts(read: Any, settings: Any, folder: Path) -> dict[str, Any]:
     """What the SDK's object sends to the service, with the service's defaults."""
     code, retry, level = read.code_configuration, settings.retry_settings, settings.logging_level
-    own = ("description", "tags", "properties", "instance_count")
+    keys = ("description", "tags", "properties", "instance_count")
     facts = {
-        **{name: getattr(read if name in own else settings, name, None) for name in DEFAULTS},
+        **{name: getattr(read if name in keys else settings, name, None) for name in DEFAULTS},
         "max_retries": retry.max_retries if retry else None,
         "timeout": retry.timeout if retry else None,
         "logging_level": level.lower() if level else None,

@@ -176,10 +176,10 @@ def test_words_mean_what_they_mean_to_az(
 ) -> None:
     monkeypatch.chdir(folder)
     monkeypatch.setenv("BATCHTWIN_WORKSPACE", str(folder / "workspace"))
-    ours = [result_of(Az(GROUPS), words, run) for words, run in LINES[name]]
+    results = [result_of(Az(GROUPS), words, run) for words, run in LINES[name]]
     differing = [
         (" ".join(words), left, right)
-        for (words, _), left, right in zip(LINES[name], ours, theirs[name], strict=True)
+        for (words, _), left, right in zip(LINES[name], results, theirs[name], strict=True)
         if left | {"out": of_help(left)} != right | {"out": of_help(right)}
     ]
     assert differing == []

@@ -100,7 +100,7 @@ def test_errors_name_everything(good: Project) -> None:
         assert expected in lines
 
 
-@pytest.mark.ours("1", "What the SDK lets through against the reference is refused.")
+@pytest.mark.ours("1", "Values that the SDK accepts against its reference are refused.")
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
@@ -142,7 +142,7 @@ def test_dropped_keys(good: Project, change: dict[str, Any]) -> None:
     assert "move it under settings:" in refusal(plan(good, change))
 
 
-@pytest.mark.ours("1", "All that is wrong with a deployment is told at once, keys in the wrong place too.")
+@pytest.mark.ours("1", "All errors of a deployment are reported at once, misplaced keys too.")
 def test_all_problems_at_once(good: Project) -> None:
     text = refusal(plan(good, {"error_threshold": 3, "colour": "red", "name": "x"}))
     assert "error_threshold: would be dropped" in text
@@ -161,15 +161,15 @@ def test_override(good: Project) -> None:
     assert "(from --set)" in refusal(plan(good, {}, "--set", "settings.mini_batch_size=none"))
 
 
-@pytest.mark.ours("1", "A key of settings that stands at the root is named by its place; a folder is told from a file.")
+@pytest.mark.ours("1", "A key of settings at the root is reported with its place; a folder is not taken for a file.")
 def test_a_key_is_named_by_its_place(good: Project) -> None:
-    said = {
+    texts = {
         "mini_batch_size=3": "did you mean settings.mini_batch_size? (from --set)",
         "minibatch_size=3": "did you mean settings.mini_batch_size? (from --set)",
         "timeout=3": "did you mean settings.retry_settings.timeout? (from --set)",
         "colour=3": "allowed are ",
     }
-    for override, text in said.items():
+    for override, text in texts.items():
         assert text in refusal(plan(good, {}, "--set", override))
     legacy = {"type": None, "settings": None}
     assert "did you mean retry_settings.timeout?" in refusal(plan(good, legacy, "--set", "timeout=3"))

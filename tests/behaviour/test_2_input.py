@@ -31,8 +31,8 @@ def plan(project: Project, *words: str, path: Path | None = None) -> Finished:
 
 def facts(done: Finished) -> dict[str, Any]:
     assert done.code == 0, done.err
-    found: dict[str, Any] = json.loads(done.out)
-    return found
+    values: dict[str, Any] = json.loads(done.out)
+    return values
 
 
 @pytest.mark.documented("2", "Mini-batches are consecutive chunks of mini_batch_size files, the last one short.")
@@ -90,10 +90,10 @@ def test_left_out(scored: Project) -> None:
     os.mkfifo(scored.inputs / "pipe")
     (scored.inputs / "broken").symlink_to("nowhere")
     (scored.inputs / "link").symlink_to(file)
-    found = facts(plan(scored, "--json"))
-    assert found["mini_batch_files"] == [["00.txt", "link"]]
-    assert {entry["name"] for entry in found["left_out"]} == {".hidden", "empty.txt", "pipe", "broken"}
-    assert len(found["warnings"]) == 4
+    facts_of_plan = facts(plan(scored, "--json"))
+    assert facts_of_plan["mini_batch_files"] == [["00.txt", "link"]]
+    assert {entry["name"] for entry in facts_of_plan["left_out"]} == {".hidden", "empty.txt", "pipe", "broken"}
+    assert len(facts_of_plan["warnings"]) == 4
 
 
 @pytest.mark.documented("2", "A single file is one mini-batch with one item; a hidden file named directly is taken.")
@@ -308,7 +308,7 @@ def test_plan_names_modules_that_are_not_listed(scored: Project, listed: bool) -
 TENSOR = {"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1, 28, 28, 1]}}
 
 
-@pytest.mark.ours("2", "plan says of a model that no table can be its input, and that a script is the way.")
+@pytest.mark.ours("2", "plan says if no table can be a model's input, and that it needs a script.")
 @pytest.mark.parametrize(
     ("spec", "name", "told"),
     [
@@ -347,7 +347,7 @@ def test_plan_knows_what_no_table_gives(project: Project, spec: Any, name: str |
     assert all("write a scoring script" in doubt for doubt in doubts)
 
 
-@pytest.mark.ours("2", "plan says what of a model is code that runs when it is loaded; a model of skops has none.")
+@pytest.mark.ours("2", "plan names the code that runs when a model is loaded; a skops model has none.")
 def test_plan_names_the_code_of_a_model(project: Project) -> None:
     assert project.model is not None
     (project.model / "MLmodel").write_text(

@@ -59,7 +59,7 @@ def test_argv(project: Project) -> None:
 
 @pytest.mark.on_ray
 @pytest.mark.documented(
-    "3", "AZUREML_MODEL_DIR contains the model's folder; output folder, run id and node count are told."
+    "3", "AZUREML_MODEL_DIR contains the model's folder; variables name output folder, run id and node count."
 )
 def test_environment(project: Project) -> None:
     facts = told(project)
@@ -217,7 +217,7 @@ def test_slow_init_is_fine(project: Project) -> None:
     assert project.score().code == 0
 
 
-@pytest.mark.documented("3", "Wrong return types fail the try with the service's text, and a word on how to mend it.")
+@pytest.mark.documented("3", "Wrong return types fail the try with the service's text, and say how to fix it.")
 @pytest.mark.parametrize(
     ("value", "name"),
     [("'text'", "str"), ("{'a': 1}", "dict"), ("np.zeros(2)", "ndarray"), ("pd.Series([1])", "Series"), ("7", "int")],
@@ -298,7 +298,7 @@ def test_import_error_names_the_line(project: Project, script: str, place: str) 
     assert 'driver.py", line' in done.err
 
 
-@pytest.mark.ours("3", "A module that is missing: whether the deployment's environment lists it, and what to do.")
+@pytest.mark.ours("3", "A missing module is reported with whether the environment lists it, and what to do.")
 @pytest.mark.parametrize(
     ("script", "listed", "told"),
     [
@@ -340,7 +340,7 @@ def test_missing_modules_are_explained(project: Project, script: str, listed: st
     assert told in done.err
 
 
-@pytest.mark.ours("3", "What code_configuration and model.path name and is not there is told with file and line.")
+@pytest.mark.ours("3", "A missing path in code_configuration or model.path is reported with file and line.")
 @pytest.mark.parametrize(
     ("dotted", "value", "told"),
     [
@@ -368,7 +368,7 @@ def test_a_missing_path_is_told_with_its_line(project: Project, dotted: str, val
         assert told in done.out + done.err
 
 
-@pytest.mark.ours("3", "A script outside of the code folder is refused in words: by .., an absolute path or a link.")
+@pytest.mark.ours("3", "A script outside of the code folder is refused: by .., an absolute path or a link.")
 @pytest.mark.parametrize(
     ("name", "told"),
     [
@@ -446,7 +446,7 @@ def test_patched_clocks(project: Project, patch: str) -> None:
         assert 0 <= float(row["Run Method Seconds"]) < 600
 
 
-@pytest.mark.ours("3", "An event with a time that cannot be, which a script wrote itself, is put right or dropped.")
+@pytest.mark.ours("3", "An event with an impossible time, written by a script, is corrected or dropped.")
 @pytest.mark.parametrize("started", ["1e300", "-1e300", "NaN", "1e999", "true", "9" * 400])
 def test_forged_times(project: Project, started: str) -> None:
     project.files(4)

@@ -202,7 +202,7 @@ def test_failed_write(project: Project) -> None:
     assert not (done.output / "named-outputs/score/predictions.csv").exists()
 
 
-@pytest.mark.ours("4", "A script may fork, and start processes of its own; what hangs in them dies with the worker.")
+@pytest.mark.ours("4", "A script may fork, and start processes of its own; hanging ones die with the worker.")
 def test_script_may_fork(project: Project) -> None:
     project.files(4)
     project.settings = {"retry_settings": {"timeout": 3, "max_retries": 1}}

@@ -37,8 +37,8 @@ def start(project: Project) -> subprocess.Popen[str]:
 def workers_of(project: Project) -> list[psutil.Process]:
     """The processes whose folder is one of the job's: its workers, whoever started them."""
     scratch = f"{project.folder}/job/scratch/"
-    found = psutil.process_iter(["cwd"])
-    return [process for process in found if (process.info["cwd"] or "").startswith(scratch)]
+    processes = psutil.process_iter(["cwd"])
+    return [process for process in processes if (process.info["cwd"] or "").startswith(scratch)]
 
 
 @pytest.mark.documented("5", "Completed: exit code 0; status, summary line and the path of predictions.csv come last.")

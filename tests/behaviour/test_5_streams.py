@@ -84,7 +84,7 @@ def test_every_command(project: Project, streams: str) -> None:
     assert codes == [code for code, _ in commands]
 
 
-@pytest.mark.ours("5", "A full standard output is told on standard error.")
+@pytest.mark.ours("5", "A full standard output is reported on standard error.")
 def test_full_output_is_told(project: Project) -> None:
     done = ended(["--version"], ">/dev/full", project.folder)
     assert done == (0, "standard output: No space left on device; what was printed is not whole\n")

@@ -126,10 +126,10 @@ def described(score: Score) -> Finished:
 )
 def test_without_signature(described: Finished) -> None:
     assert described.code == 0, described.err
-    found = predictions(described)
-    assert found["grey.tiff"] == "(2, 3) uint8 [7, 7, 7, 7]"
-    assert found["colour.BMP"] == "(2, 3, 3) uint8 [10, 20, 30, 10]"
-    assert found["alpha.png"] == "(2, 3, 4) uint8 [10, 20, 30, 40]"
+    lines = predictions(described)
+    assert lines["grey.tiff"] == "(2, 3) uint8 [7, 7, 7, 7]"
+    assert lines["colour.BMP"] == "(2, 3, 3) uint8 [10, 20, 30, 10]"
+    assert lines["alpha.png"] == "(2, 3, 4) uint8 [10, 20, 30, 40]"
 
 
 @pytest.mark.ours("6", "Images with a palette become RGB.")
@@ -143,10 +143,10 @@ def test_animation(described: Finished) -> None:
     assert "animated.gif: only the first of its 3 frames is scored" in described.log("user/stderr/*/*.txt")
 
 
-@pytest.mark.ours("6", "An image whose content is not its ending's is read by content, with a warning.")
+@pytest.mark.ours("6", "An image whose content does not fit its ending is read by its content, with a warning.")
 def test_wrong_ending(described: Finished) -> None:
     assert predictions(described)["really a png.jpg"] == "(2, 3, 3) uint8 [10, 20, 30, 10]"
-    assert "really a png.jpg: read as what it is, PNG" in described.log("user/stderr/*/*.txt")
+    assert "really a png.jpg: read as PNG" in described.log("user/stderr/*/*.txt")
 
 
 @pytest.mark.documented("6", "The driver writes one line per image, `prediction,file_name`.")

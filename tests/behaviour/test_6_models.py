@@ -232,8 +232,8 @@ def predictions(done: Finished, name: str) -> list[str]:
 @pytest.fixture(scope="session")
 def expected(models: Path) -> dict[str, Any]:
     """What MLflow itself predicts."""
-    found: dict[str, Any] = json.loads((models / "expected.json").read_text())
-    return found
+    expected: dict[str, Any] = json.loads((models / "expected.json").read_text())
+    return expected
 
 
 @pytest.fixture(scope="session")
@@ -349,7 +349,7 @@ def test_nested_value_fails_the_job(score: Score) -> None:
     assert (record["kind"], record["attempts"], record["row"]) == ("bad_file", 1, 1)
 
 
-@pytest.mark.ours("6", "So do arrays that are not those of the model's tensor.")
+@pytest.mark.ours("6", "Arrays that do not fit the model's tensor fail the job in the same way.")
 def test_tensors(score: Score) -> None:
     files: dict[str, str | pa.Table] = {
         "good.parquet": pa.table({"t": [[1.0, 2.0], [3.0, 4.0]]}),

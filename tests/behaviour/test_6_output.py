@@ -40,7 +40,7 @@ def test_frame(project: Project, text: str, written: str) -> None:
     assert project.score().predictions == f"00.txt {written} 1.5\n01.txt {written} 1.5\n"
 
 
-@pytest.mark.ours("6", "Lines stand in plan order, rows in the order returned: the same bytes for 1 and for 4 workers.")
+@pytest.mark.ours("6", "Lines are in plan order, rows in the order returned: the same bytes for 1 and for 4 workers.")
 def test_order(project: Project) -> None:
     project.files(40)
     project.settings = {"mini_batch_size": 3}
@@ -50,9 +50,9 @@ def test_order(project: Project) -> None:
             time.sleep(0.02 if "0" in mini_batch[0] else 0)
             return [f"{os.path.basename(path)} {row}" for path in mini_batch for row in range(3)]
     """
-    one = project.score("--workers", "1").predictions
-    assert one == "".join(f"{number:02}.txt {row}\n" for number in range(40) for row in range(3))
-    assert project.score("--workers", "4", "--overwrite").predictions == one
+    predictions = project.score("--workers", "1").predictions
+    assert predictions == "".join(f"{number:02}.txt {row}\n" for number in range(40) for row in range(3))
+    assert project.score("--workers", "4", "--overwrite").predictions == predictions
 
 
 @pytest.mark.ours("6", "With summary_only no predictions file is written; the script's own files are the output.")
@@ -73,7 +73,7 @@ def test_summary_only(project: Project) -> None:
     assert done.out.rstrip().endswith("named-outputs/score")
 
 
-@pytest.mark.ours("6", "A folder that holds a job is refused, unless told --overwrite, which replaces it.")
+@pytest.mark.ours("6", "A folder that holds a job is refused, unless --overwrite is given, which replaces it.")
 def test_overwrite(project: Project) -> None:
     project.files(2)
     project.script = "def run(mini_batch): return ['first']"

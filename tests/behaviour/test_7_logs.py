@@ -219,12 +219,12 @@ def test_usage(done: Finished) -> None:
     assert len(processes) > 1
 
 
-@pytest.mark.ours("7", "readme.txt explains the folder to whoever opens it.")
+@pytest.mark.ours("7", "readme.txt explains the folder.")
 def test_readme(done: Finished) -> None:
     assert "user/error.txt" in done.log("readme.txt")
 
 
-@pytest.mark.ours("7", "What a script raises is told and logged without passwords and keys of URLs and of variables.")
+@pytest.mark.ours("7", "Errors of a script are shown and logged without passwords and keys of URLs and of variables.")
 def test_secrets(project: Project) -> None:
     project.files(1)
     project.settings = {"error_threshold": 0, "environment_variables": {"SERVICE_TOKEN": "aTokenOfMine"}}

@@ -85,7 +85,7 @@ def test_a_canceled_job(project: Project, tmp_path: Path) -> None:
     assert "they are not yet an output" in page.words and "1 of 6" in page.words
 
 
-@pytest.mark.ours("9", "What scripts, files and errors bring is shown in the report, never run.")
+@pytest.mark.ours("9", "Text from scripts, files and errors is shown in the report, never run.")
 def test_hostile_texts_are_shown(project: Project) -> None:
     project.script = HOSTILE
     project.settings = {"retry_settings": {"max_retries": 1}}

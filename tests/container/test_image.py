@@ -53,33 +53,33 @@ def installed(docker: Docker, image: str) -> dict[str, str]:
 
 def test_what_is_installed_is_the_part_of_the_lock_that_scoring_needs(docker: Docker, image: str) -> None:
     # pip and setuptools come with Python, or with conda.
-    found = {
+    versions = {
         name: at for name, at in installed(docker, image).items() if name not in {"batchtwin", "pip", "setuptools"}
     }
     listed = subprocess.run(
         [sys.executable, ROOT / "scripts/lock.py", "scoring"], capture_output=True, text=True, check=True
     ).stdout
     pins = re.findall(r"^([\w.-]+)(?:\[.*?\])?==(\S+)( ;.*)?", listed, flags=re.MULTILINE)
-    assert set(found.items()) <= {(name, at) for name, at, _ in pins}
+    assert set(versions.items()) <= {(name, at) for name, at, _ in pins}
     # What has a marker may be for other machines.
-    assert found.keys() >= {name for name, _, marker in pins if not marker}
-    assert not [name for name in found if "nvidia" in name]
+    assert versions.keys() >= {name for name, _, marker in pins if not marker}
+    assert not [name for name in versions if "nvidia" in name]
 
 
 def test_everything_that_the_conda_file_lists_is_installed(docker: Docker, image: str) -> None:
-    found = installed(docker, image)
+    versions = installed(docker, image)
     dependencies = yaml.safe_load((ROOT / "environment/conda.yaml").read_text())["dependencies"]
     [lines] = [entry["pip"] for entry in dependencies if isinstance(entry, dict)]
     for line in lines:
         name, _, at = line.partition("==")
-        assert found[name] == at
+        assert versions[name] == at
     script = "import azureml.core, mlflow, numpy, pandas, PIL.Image, pyarrow.parquet, sklearn, skops.io, xgboost"
     docker("run", "--rm", "--network", "none", "--entrypoint", "python", image, "-W", "ignore", "-c", script)
 
 
 def test_what_jobs_import_is_compiled(docker: Docker, image: str) -> None:
-    ours = "batchtwin.cli, batchtwin.engine.resume, batchtwin_node.forkserver.server, batchtwin_node.readers.csv_file"
-    script = f"import {ours}, threadpoolctl, mlflow.pyfunc, pandas, skops.io, xgboost, argparse"
+    own = "batchtwin.cli, batchtwin.engine.resume, batchtwin_node.forkserver.server, batchtwin_node.readers.csv_file"
+    script = f"import {own}, threadpoolctl, mlflow.pyfunc, pandas, skops.io, xgboost, argparse"
     words = ("--read-only", "--entrypoint", "sh", image, "-c", f"python -v -W ignore -c '{script}' 2>&1")
     loaded = re.findall(r"code object from '?(.*?)'?$", docker("run", "--rm", *words), flags=re.MULTILINE)
     assert len(loaded) > 500

@@ -163,10 +163,10 @@ def test_bad_input_ends_as_it_does_outside(
     words = ("score", SIMPLE, "--input", bad, "--model", heart_model, "--output", tmp_path / "job")
     done = batchtwin(*words, *where)
     assert done.code == 1
-    told = done.out + done.err
-    assert "Traceback" not in told
+    output = done.out + done.err
+    assert "Traceback" not in output
     for text in ("Failed", str(bad), "age", "old"):
-        assert text in told, f"{text} in {told}"
+        assert text in output, f"{text} in {output}"
     assert list((done.output / "named-outputs/score").iterdir()) == []
 
 

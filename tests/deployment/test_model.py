@@ -30,16 +30,16 @@ def saved(folder: Path, mlmodel: str | bytes | None = PYFUNC) -> Path:
 def test_an_inline_path_is_relative_to_the_yaml(tmp_path: Path) -> None:
     saved(tmp_path / "models/heart")
     (tmp_path / "deployments").mkdir()
-    found = find_model(deployment(tmp_path, "{path: ../models/heart}"), tmp_path / "deployments")
-    assert found.path.resolve() == tmp_path / "models/heart"
-    assert found.flavors == ("python_function", "xgboost")
-    found.require_pyfunc()
+    model = find_model(deployment(tmp_path, "{path: ../models/heart}"), tmp_path / "deployments")
+    assert model.path.resolve() == tmp_path / "models/heart"
+    assert model.flavors == ("python_function", "xgboost")
+    model.require_pyfunc()
 
 
 def test_an_absolute_path(tmp_path: Path) -> None:
     saved(tmp_path / "heart")
-    asked = deployment(tmp_path, f"{{path: {tmp_path}/heart}}")
-    assert find_model(asked, Path("/")).path == tmp_path / "heart"
+    spec = deployment(tmp_path, f"{{path: {tmp_path}/heart}}")
+    assert find_model(spec, Path("/")).path == tmp_path / "heart"
 
 
 @pytest.mark.parametrize("model", ["azureml:heart:1", "{path: elsewhere}", "{name: n, path: 'azureml://x/y'}"])
@@ -56,10 +56,10 @@ def test_a_single_file_is_a_model(tmp_path: Path) -> None:
 
 def test_a_folder_that_mlflow_did_not_save(tmp_path: Path) -> None:
     saved(tmp_path / "heart", None)
-    found = find_model(deployment(tmp_path, "{path: heart}"), tmp_path)
-    assert found.flavors == ()
+    model = find_model(deployment(tmp_path, "{path: heart}"), tmp_path)
+    assert model.flavors == ()
     with pytest.raises(ModelError, match=r"heart: holds no MLmodel file; .* name it in code_configuration"):
-        found.require_pyfunc()
+        model.require_pyfunc()
 
 
 def test_no_pyfunc_names_the_flavors_found(tmp_path: Path) -> None:

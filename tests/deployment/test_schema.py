@@ -215,8 +215,8 @@ WRONG: dict[str, list[str]] = {
 
 @pytest.mark.parametrize(("text", "said"), WRONG.items(), ids=WRONG)
 def test_what_is_wrong(text: str, said: list[str], tmp_path: Path) -> None:
-    found = refusals(tmp_path, f"{BASE}{text}\n")
-    assert found[: len(said)] == said
+    texts = refusals(tmp_path, f"{BASE}{text}\n")
+    assert texts[: len(said)] == said
 
 
 ROOT_WRONG: dict[str, tuple[str, str, str]] = {

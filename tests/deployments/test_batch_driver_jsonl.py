@@ -34,8 +34,8 @@ def as_json(record: dict[Any, Any]) -> dict[str, Any]:
 def records(good_files: list[Path]) -> dict[str, list[dict[str, Any]]]:
     """Name of a file -> the objects in it."""
     tables = {path.stem: pd.read_csv(path).to_dict("records") for path in good_files}
-    found = {f"{stem}.jsonl": [as_json(record) for record in table] for stem, table in tables.items()}
-    return found | {"text.jsonl": [RECORD, RECORD | {"patient": 'Žofie, "7"\n'}], "whole.jsonl": [RECORD]}
+    files = {f"{stem}.jsonl": [as_json(record) for record in table] for stem, table in tables.items()}
+    return files | {"text.jsonl": [RECORD, RECORD | {"patient": 'Žofie, "7"\n'}], "whole.jsonl": [RECORD]}
 
 
 @pytest.fixture(scope="module")

@@ -33,10 +33,10 @@ def test_one_file_for_each_good_file(done: Finished, inputs: Path) -> None:
 def test_records_and_predictions(done: Finished, inputs: Path, classifier: Any, name: str) -> None:
     expected = pd.read_csv(inputs / name, dtype={"oldpeak": "float64", "patient": "str"})
     expected["prediction"] = classifier.predict(expected) if len(expected) else []
-    found = pd.read_parquet(done.output / f"named-outputs/score/{name}.parquet")
-    pd.testing.assert_frame_equal(found, expected, check_dtype=len(expected) > 0)
-    assert found["oldpeak"].dtype == "float64"
-    assert found["prediction"].dtype == "int64"
+    table = pd.read_parquet(done.output / f"named-outputs/score/{name}.parquet")
+    pd.testing.assert_frame_equal(table, expected, check_dtype=len(expected) > 0)
+    assert table["oldpeak"].dtype == "float64"
+    assert table["prediction"].dtype == "int64"
 
 
 def test_bad_file_is_named(done: Finished) -> None:

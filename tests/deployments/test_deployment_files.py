@@ -71,14 +71,14 @@ def test_all_are_here() -> None:
 
 @pytest.mark.parametrize("path", [*SIMPLE, *CUSTOM], ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_sdk_takes_the_deployment_as_written(path: Path, loaded: dict[Path, dict[str, Any]]) -> None:
-    found, written = loaded[path], yaml.safe_load(path.read_text())
-    assert found["name"] == written["name"]
-    assert found["endpoint_name"] == "heart-classifier-batch"
-    assert written["model"] == f"azureml:{found['model']}" == "azureml:heart-classifier-mlflow@latest"
-    assert written["compute"] == f"azureml:{found['compute']}" == "azureml:batch-cluster"
-    assert found["instance_count"] == written["resources"]["instance_count"]
+    deployment, written = loaded[path], yaml.safe_load(path.read_text())
+    assert deployment["name"] == written["name"]
+    assert deployment["endpoint_name"] == "heart-classifier-batch"
+    assert written["model"] == f"azureml:{deployment['model']}" == "azureml:heart-classifier-mlflow@latest"
+    assert written["compute"] == f"azureml:{deployment['compute']}" == "azureml:batch-cluster"
+    assert deployment["instance_count"] == written["resources"]["instance_count"]
     settings = {"output_file_name": None, "environment_variables": None} | written["settings"]
-    assert found["settings"] == settings
+    assert deployment["settings"] == settings
 
 
 def test_each_driver_has_its_deployment(loaded: dict[Path, dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""`batchtwin doctor`: what works, what does not, what mends it; in time, whatever hangs."""
+"""`batchtwin doctor`: what works, what does not, how to fix it; in time, whatever hangs."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_what_serve_lacks_is_named_instead_of_its_ports(monkeypatch: pytest.Monk
     [check] = machine.ports()
     assert (check.name, check.status) == ("serve", "note")
     assert check.text == "batchtwin serve needs fastapi, uvicorn, not installed; jobs need none of them"
-    assert "fastapi" in check.mend and "uvicorn" in check.mend
+    assert "fastapi" in check.fix and "uvicorn" in check.fix
 
 
 def test_a_folder_that_cannot_be_written_stops_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +127,7 @@ def test_a_folder_that_cannot_be_written_stops_a_job(monkeypatch: pytest.MonkeyP
         patch.setenv("BATCHTWIN_ENVIRONMENTS", str(folder))
         outputs, environments = machine.disk()
     assert (outputs.status, outputs.text) == ("problem", f"outputs: {folder / 'locked'} cannot be written")
-    assert outputs.mend == "use another folder: --output DIR"
+    assert outputs.fix == "use another folder: --output DIR"
     assert environments.status != "problem"
 
 

@@ -80,10 +80,10 @@ def test_each_job_without_output_gets_a_folder_of_its_own(
     first = prepare(request).output
     first.make()
     for _ in range(3):  # within one second, or in the next
-        found = prepare(request).output
-        assert found.root.parent == tmp_path / "outputs"
-        assert found.root != first.root
-        found.make()
+        output = prepare(request).output
+        assert output.root.parent == tmp_path / "outputs"
+        assert output.root != first.root
+        output.make()
 
 
 @pytest.mark.parametrize("words", [["--coalesce"], ["--bad-files", "quarantine"]])

@@ -74,7 +74,7 @@ def test_the_process_that_fetches(folder: Path, tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(folder)
     process = FetchProcess(tmp_path / "copies" / "here", 1)
     try:
-        process.ask("nothing://a/b.csv")
+        process.request("nothing://a/b.csv")
         answers: list[dict[str, str]] = []
 
         def answered() -> bool:

@@ -64,16 +64,16 @@ def test_the_engine_is_given_the_environment_and_no_batchtwin(project: Project, 
     done = batchtwin("image", path, "--engine", client)
     assert done.code == 0, done.err
     assert "BASE_IMAGE=base:1" in (tmp_path / "words.txt").read_text().splitlines()
-    given = context(tmp_path)
-    assert given.keys() == {
+    files = context(tmp_path)
+    assert files.keys() == {
         *("Dockerfile", "make-environment.sh", "skops_startup.py", "no-build"),
         *("python.txt", "conda.yaml", "conda.txt", "from-conda.txt", "requirements.txt", "overrides.txt"),
     }
-    assert given["python.txt"] == "3.8\n"
-    assert yaml.safe_load(given["conda.yaml"])["dependencies"] == ["python=3.8.5", "libgomp", "numpy=1.21", "pip"]
-    assert (given["conda.txt"], given["from-conda.txt"]) == ("libgomp\n", "numpy==1.21.*\n")
-    assert given["requirements.txt"].splitlines() == ["mlflow==1.30.1", "pandas", "pip", "setuptools<81"]
-    assert "ENTRYPOINT []" in given["Dockerfile"]
+    assert files["python.txt"] == "3.8\n"
+    assert yaml.safe_load(files["conda.yaml"])["dependencies"] == ["python=3.8.5", "libgomp", "numpy=1.21", "pip"]
+    assert (files["conda.txt"], files["from-conda.txt"]) == ("libgomp\n", "numpy==1.21.*\n")
+    assert files["requirements.txt"].splitlines() == ["mlflow==1.30.1", "pandas", "pip", "setuptools<81"]
+    assert "ENTRYPOINT []" in files["Dockerfile"]
 
 
 def test_source_packages_are_built_only_on_request(project: Project, client: Path, tmp_path: Path) -> None:

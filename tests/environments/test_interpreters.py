@@ -10,7 +10,7 @@ import pytest
 
 from batchtwin.environments import named
 from batchtwin.environments.cache import cache_folder
-from batchtwin.environments.differences import doubts, may_be_silently_wrong
+from batchtwin.environments.differences import may_be_silently_wrong, saved_version_mismatches
 from batchtwin.environments.installed import Installed, InterpreterError, from_lock, installed_here, installed_in
 from batchtwin.environments.interpreters import find_python, runs
 from batchtwin.environments.named import NamedEnvironment, look_up
@@ -72,9 +72,9 @@ def test_an_interpreter_is_asked_again_when_something_was_installed(tmp_path: Pa
 
 
 def test_this_interpreter_and_a_lock() -> None:
-    here = installed_here()
-    assert here.version("PyYAML") == here.version("pyyaml") is not None
-    assert "pyyaml" in set(here.versions)
+    installed = installed_here()
+    assert installed.version("PyYAML") == installed.version("pyyaml") is not None
+    assert "pyyaml" in set(installed.versions)
     assert from_lock("3.8", "A.b==1\nc @ file:///c\n# d==1\n").versions == {"a-b": "1"}
 
 
@@ -88,13 +88,14 @@ def test_what_does_not_answer_is_named(tmp_path: Path) -> None:
 def test_what_saved_the_model_is_told_where_no_difference_says_it() -> None:
     requested = RequestedEnvironment("f", saved_with=("scikit-learn==1.3.2", "none==1"), saved_python="3.8.5")
     installed = Installed("3.9.1", {"scikit-learn": "1.5.0"})
-    assert doubts(requested, installed) == [
+    assert saved_version_mismatches(requested, installed) == [
         "the model was saved by Python 3.8, it runs under Python 3.9",
         "the model was saved by scikit-learn 1.3.2, it runs with scikit-learn 1.5.0",
     ]
-    told = ["python 3.9.1 is installed, ==3.8.* is requested (f)", "scikit-learn 1.5.0 is installed, ==1 is requested"]
-    assert doubts(requested, installed, told) == []
-    assert len(doubts(requested, installed, ["Scikit_Learn 1.5.0 is installed, ==1 is requested"])) == 1, "of Python"
+    known = ["python 3.9.1 is installed, ==3.8.* is requested (f)", "scikit-learn 1.5.0 is installed, ==1 is requested"]
+    assert saved_version_mismatches(requested, installed, known) == []
+    known = ["Scikit_Learn 1.5.0 is installed, ==1 is requested"]
+    assert len(saved_version_mismatches(requested, installed, known)) == 1, "of Python"
     assert may_be_silently_wrong(requested, installed) == "3.8"
     assert may_be_silently_wrong(RequestedEnvironment("f", "python=3.9", saved_python="3.8"), installed) is None
     assert may_be_silently_wrong(None) is None

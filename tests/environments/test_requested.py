@@ -39,8 +39,8 @@ def requested(*pip: str, conda: tuple[str, ...] = (), python: str | None = None)
     ],
 )
 def test_pip(line: str, text: str | None) -> None:
-    found = mismatches(requested(line, line))
-    assert (text in found[0]) if text else found == []
+    differences = mismatches(requested(line, line))
+    assert (text in differences[0]) if text else differences == []
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from batchtwin.inputs.changes import HASHED_BYTES, HASHED_FILES, Watch, content_hashes
+from batchtwin.inputs.changes import HASHED_BYTES, HASHED_FILES, InputMonitor, content_hashes
 from batchtwin.inputs.listing import list_inputs
 from batchtwin.inputs.plan import content_hash
 from support import Finished, Project, batchtwin
@@ -197,7 +197,7 @@ def test_a_file_that_was_touched_is_hashed_once(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("as it was")
     [file] = list_inputs(path).files
-    watch = Watch({str(path): content_hash(path)}, ())
+    watch = InputMonitor({str(path): content_hash(path)}, ())
     os.utime(path, ns=(1, 1))
     assert watch.look([file]) == []
     path.write_text("otherwise")

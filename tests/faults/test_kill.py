@@ -85,7 +85,7 @@ def test_killed_at_every_point_of_a_worker(job: Project, record_property: Callab
         if not flag.exists():
             break
         passed.append(flag.read_text())
-    record_property("said", f"killed at {len(passed)} points of a worker: {', '.join(passed)}")
+    record_property("note", f"killed at {len(passed)} points of a worker: {', '.join(passed)}")
     assert {"before write", "half written", "written", "reported"} <= {*passed}
 
 
@@ -93,14 +93,14 @@ def test_random_kills(job: Project, record_property: Callable[[str, object], Non
     """Parent or worker, at any time, again and again. The seed is printed; BATCHTWIN_SEED repeats it."""
     seed = int(os.environ.get("BATCHTWIN_SEED", random.SystemRandom().randrange(2**32)))
     chance = random.Random(seed)  # noqa: S311 - not for secrets
-    record_property("said", f"random kills: BATCHTWIN_SEED={seed}")
+    record_property("note", f"random kills: BATCHTWIN_SEED={seed}")
     job.files(30)
     job.settings = {"retry_settings": {"max_retries": 50}}
     spent, kills = 0.0, 0
     words = [str(COMMAND), *map(str, job.words("--overwrite"))]
     while spent < SECONDS:
-        with (job.folder / "said").open("w") as said:
-            process = subprocess.Popen(words, stdout=said, stderr=said)
+        with (job.folder / "said").open("w") as log:
+            process = subprocess.Popen(words, stdout=log, stderr=log)
         delay = chance.uniform(0.1, 1.5)
         spent += delay
         try:

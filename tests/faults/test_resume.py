@@ -217,7 +217,7 @@ def test_a_changed_script_is_accepted_by_name(job: Project) -> None:
     names = ALL.splitlines(keepends=True)
     new = "".join([*names[:done], *(f"new {name}" for name in names[done:])])
     assert (accepted.code, accepted.predictions) == (0, new), accepted.err
-    told = f"Accepted: the code folder has changed: driver.py\n{done} of 6 mini batches were done before, and stay so"
+    told = f"Accepted: the code folder has changed: driver.py\n{done} of 6 mini batches were done before, and stay done"
     assert told in accepted.err
     manifest = json.loads((job.folder / "job/manifest.json").read_text())
     [change] = manifest["accepted"]

@@ -164,9 +164,9 @@ def assert_exactly_once(done: Finished, case: Case) -> None:
     rows = Counter(done.predictions.splitlines())
     failed = Counter(os.path.basename(record["file"]) for record in done.failures if "file" in record)
     for name, fate in case.fates.items():
-        found = [rows[row] for row in rows_of(name, fate)]
+        expected = [rows[row] for row in rows_of(name, fate)]
         assert failed[name] in {0, 1}, name
-        assert {*found} <= {1 - failed[name]}, name
+        assert {*expected} <= {1 - failed[name]}, name
     assert rows.total() == sum(len(rows_of(name, case.fates[name])) for name in case.fates if not failed[name])
 
 

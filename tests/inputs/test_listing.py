@@ -98,10 +98,10 @@ def pipe(path: Path) -> None:
 
 
 def unix_socket(path: Path) -> None:
-    here = os.open(path.parent, os.O_RDONLY)
+    folder = os.open(path.parent, os.O_RDONLY)
     with socket.socket(socket.AF_UNIX) as server:
-        server.bind(f"/proc/self/fd/{here}/{path.name}")
-    os.close(here)
+        server.bind(f"/proc/self/fd/{folder}/{path.name}")
+    os.close(folder)
 
 
 def device(path: Path) -> None:
@@ -233,10 +233,10 @@ def test_a_hidden_or_empty_file_may_have_any_name(tmp_path: Path) -> None:
 def test_a_file_that_may_not_be_read(ordinary_user: Path) -> None:
     fill(ordinary_user, "a.csv", "b.csv")
     (ordinary_user / "b.csv").chmod(0)
-    said = "may not be read by this user; allow it with chmod"
-    with pytest.raises(InputError, match=f"b.csv': {said}"):
+    reason = "may not be read by this user; allow it with chmod"
+    with pytest.raises(InputError, match=f"b.csv': {reason}"):
         list_inputs(ordinary_user)
-    with pytest.raises(InputError, match=f"b.csv: {said}"):
+    with pytest.raises(InputError, match=f"b.csv: {reason}"):
         list_inputs(ordinary_user / "b.csv")
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchtwin.inputs import parts
-from batchtwin.inputs.parts import NotSplittableError, bytes_per_part, refusal, split
+from batchtwin.inputs.parts import NotSplittableError, bytes_per_part, split_into_parts, why_not_in_parts
 
 CELL = st.text(st.sampled_from('ab1",\n é'), max_size=6)
 
@@ -25,7 +25,7 @@ def whole(path: Path) -> pd.DataFrame:
 def in_parts(path: Path, rows: parts.Rows, size: int = parts.LARGEST) -> list[pd.DataFrame]:
     data = path.read_bytes()
     frames, row, end, line = [], 0, None, 2
-    for part in split(str(path), rows, size):
+    for part in split_into_parts(str(path), rows, size):
         assert part.row == row and part.line == line
         assert end in (None, part.start)
         text = data[: part.header] + data[part.start : part.start + part.length]
@@ -77,8 +77,8 @@ def test_parts_are_the_file(
 def test_a_file_of_one_part_is_not_split(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("x\n1\n2\n")
-    assert split(str(path), 2) == ()
-    assert len(split(str(path), 1)) == 2
+    assert split_into_parts(str(path), 2) == ()
+    assert len(split_into_parts(str(path), 1)) == 2
 
 
 @pytest.mark.parametrize(
@@ -97,14 +97,14 @@ def test_what_is_doubtful_is_scored_whole(tmp_path: Path, content: bytes, why: s
     path = tmp_path / "a.csv"
     path.write_bytes(content)
     with pytest.raises(NotSplittableError, match=why):
-        split(str(path), 1)
+        split_into_parts(str(path), 1)
 
 
 def test_parquet_goes_by_row_groups(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pd.DataFrame({"x": range(10)}).to_parquet(path, row_group_size=3)
-    found = split(str(path), 4)
-    assert [(part.start, part.length, part.row, part.rows) for part in found] == [(0, 2, 0, 6), (2, 2, 6, 4)]
+    parts = split_into_parts(str(path), 4)
+    assert [(part.start, part.length, part.row, part.rows) for part in parts] == [(0, 2, 0, 6), (2, 2, 6, 4)]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_parquet_goes_by_row_groups(tmp_path: Path) -> None:
     ],
 )
 def test_which_signatures_allow_it(inputs: str, splittable: bool) -> None:
-    assert (refusal(inputs) == "") is splittable
+    assert (why_not_in_parts(inputs) == "") is splittable
 
 
 def test_auto_gives_every_worker_some_parts() -> None:

@@ -15,7 +15,7 @@ import pytest
 from batchtwin.errors import InputError, UsageError
 from batchtwin.inputs.listing import InputFile, list_inputs
 from batchtwin.inputs.location import is_url, parse_location, redact, without_query
-from batchtwin.inputs.remote import RemoteError, RemoteStore, changes, list_remote, name_of, version_of
+from batchtwin.inputs.remote import RemoteError, RemoteStore, changed_files, list_remote, name_of, version_of
 from batchtwin.inputs.remote_folder import fetch_folder
 from batchtwin_node.readers import ending
 
@@ -127,11 +127,11 @@ def test_what_has_changed_is_named(memory: Any) -> None:
     for name in ("a.csv", "b.csv", "c.csv"):
         memory.pipe_file(f"/in/{name}", b"1")
     inputs = list_remote("memory://in")
-    assert list(changes(inputs)) == []
+    assert list(changed_files(inputs)) == []
     memory.pipe_file("/in/a.csv", b"12")
     memory.pipe_file("/in/b.csv", b"2")
     memory.rm_file("/in/c.csv")
-    assert [change.text for change in changes(inputs)] == [
+    assert [change.text for change in changed_files(inputs)] == [
         "input memory://in/a.csv has 2 bytes, 1 when the job began",
         "input memory://in/b.csv was written since the job began",
         "input memory://in/c.csv: there is no such file any more",

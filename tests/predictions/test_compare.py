@@ -12,7 +12,7 @@ import pytest
 from batchtwin.errors import BatchTwinError
 from batchtwin.predictions.compare import compare
 from batchtwin.predictions.comparison import Comparison, Difference
-from batchtwin.predictions.file import CompareError, Layout
+from batchtwin.predictions.file import CompareError, LineLayout
 from support import unprivileged
 
 ROWS = "0,0.5,a.csv\n1,1.5,a.csv\n0,2.5,b.csv\n"
@@ -39,30 +39,30 @@ def counts(result: Comparison) -> tuple[int, int, int, int, int]:
 @pytest.mark.parametrize(
     ("left", "right", "layout"),
     [
-        (ROWS, ROWS, Layout.ROWS),
-        (ROWS, "0,2.5,b.csv\n1,1.5,a.csv\n0,0.5,a.csv\n", Layout.ROWS),
-        (ROWS, ROWS.rstrip("\n"), Layout.ROWS),
-        (ROWS, "0,2.50,b.csv\n1,15e-1,a.csv\n0,+.5,a.csv\n", Layout.ROWS),
-        ("0,nan,a.csv\n1,inf,a.csv\n", "1,Infinity,a.csv\n0,NaN,a.csv\n", Layout.ROWS),
-        ('0,"{""p"": [0.1, 2]}",a.csv\n', '0,"{""p"": [0.10000000000000001, 2]}",a.csv\n', Layout.ROWS),
-        ('0,"cat",a.csv\n', "0,cat,a.csv\n", Layout.ROWS),
-        ('0,"two\nlines",a.csv\n1,x,a.csv\n', '1,x,a.csv\n0,"two\nlines",a.csv\n', Layout.ROWS),
-        ('0,x,"a,b.csv"\n1,y,"a,b.csv"\n', '1,y,"a,b.csv"\n0,x,"a,b.csv"\n', Layout.ROWS),
-        ("0,1.0,a.csv\n0,1.0,a.csv\n", "0,1.0,a.csv\n0,1.00000000000001,a.csv\n", Layout.ROWS),
-        ("cat,1.PNG\n0.5,2.png\n", "0.50,2.png\ncat,1.PNG\n", Layout.IMAGES),
-        ('"[0.5, 1]",1.png\n', '"[0.50, 1]",1.png\n', Layout.IMAGES),
-        ('1 0.5 "a b"\n2 0.25 c\n', '2 0.250 c\n1 0.5 "a b"\n', Layout.FRAME),
-        ('1 "a\nb"\n2 "a\nc"\n', '2 "a\nc"\n1 "a\nb"\n', Layout.FRAME),
-        ("-0.0 1\n", "0.0 1\n", Layout.FRAME),
-        ("[0.1,0.2]\n", "[0.10,0.20]\n", Layout.LINES),
-        ('say "hi\nthere\n', 'there\nsay "hi\n', Layout.LINES),
-        ("0.5\n0.5\n0.25\n", "0.25\n0.50\n5e-1\n", Layout.LINES),
-        ("\n\na\n", "a\n\n\n", Layout.LINES),
-        ("é\n", "é\n", Layout.LINES),
-        ("", "", Layout.LINES),
+        (ROWS, ROWS, LineLayout.ROWS),
+        (ROWS, "0,2.5,b.csv\n1,1.5,a.csv\n0,0.5,a.csv\n", LineLayout.ROWS),
+        (ROWS, ROWS.rstrip("\n"), LineLayout.ROWS),
+        (ROWS, "0,2.50,b.csv\n1,15e-1,a.csv\n0,+.5,a.csv\n", LineLayout.ROWS),
+        ("0,nan,a.csv\n1,inf,a.csv\n", "1,Infinity,a.csv\n0,NaN,a.csv\n", LineLayout.ROWS),
+        ('0,"{""p"": [0.1, 2]}",a.csv\n', '0,"{""p"": [0.10000000000000001, 2]}",a.csv\n', LineLayout.ROWS),
+        ('0,"cat",a.csv\n', "0,cat,a.csv\n", LineLayout.ROWS),
+        ('0,"two\nlines",a.csv\n1,x,a.csv\n', '1,x,a.csv\n0,"two\nlines",a.csv\n', LineLayout.ROWS),
+        ('0,x,"a,b.csv"\n1,y,"a,b.csv"\n', '1,y,"a,b.csv"\n0,x,"a,b.csv"\n', LineLayout.ROWS),
+        ("0,1.0,a.csv\n0,1.0,a.csv\n", "0,1.0,a.csv\n0,1.00000000000001,a.csv\n", LineLayout.ROWS),
+        ("cat,1.PNG\n0.5,2.png\n", "0.50,2.png\ncat,1.PNG\n", LineLayout.IMAGES),
+        ('"[0.5, 1]",1.png\n', '"[0.50, 1]",1.png\n', LineLayout.IMAGES),
+        ('1 0.5 "a b"\n2 0.25 c\n', '2 0.250 c\n1 0.5 "a b"\n', LineLayout.FRAME),
+        ('1 "a\nb"\n2 "a\nc"\n', '2 "a\nc"\n1 "a\nb"\n', LineLayout.FRAME),
+        ("-0.0 1\n", "0.0 1\n", LineLayout.FRAME),
+        ("[0.1,0.2]\n", "[0.10,0.20]\n", LineLayout.LINES),
+        ('say "hi\nthere\n', 'there\nsay "hi\n', LineLayout.LINES),
+        ("0.5\n0.5\n0.25\n", "0.25\n0.50\n5e-1\n", LineLayout.LINES),
+        ("\n\na\n", "a\n\n\n", LineLayout.LINES),
+        ("é\n", "é\n", LineLayout.LINES),
+        ("", "", LineLayout.LINES),
     ],
 )
-def test_equal(pair: tuple[Path, Path], left: str, right: str, layout: Layout) -> None:
+def test_equal(pair: tuple[Path, Path], left: str, right: str, layout: LineLayout) -> None:
     result = compared(pair, left, right)
     assert (result.equal, result.exit_code, result.layout, result.differences) == (True, 0, layout, ())
     assert result.text().startswith("Equal")

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchtwin.predictions.compare import compare
-from batchtwin.predictions.file import Layout
+from batchtwin.predictions.file import LineLayout
 
 ROWS = "".join(f"{row},1,b.csv\n" for row in range(50))
 
@@ -37,7 +37,7 @@ def test_records(tmp_path: Path, text: str, expected: list[str]) -> None:
     left.write_text(ROWS + text)
     right.write_text(ROWS)
     result = compare(left, right)
-    assert result.layout == Layout.ROWS
+    assert result.layout == LineLayout.ROWS
     assert [found.left for found in result.differences] == sorted(expected)
     assert result.left_rows == 50 + len(expected)
 
@@ -47,7 +47,7 @@ def test_records_separated_by_spaces_keep_their_quotes(tmp_path: Path) -> None:
     left.write_text('"a" "b\nc"\n"d" e\n')
     right.write_text("d e\n")
     result = compare(left, right)
-    assert result.layout == Layout.FRAME
+    assert result.layout == LineLayout.FRAME
     assert [found.left for found in result.differences if found.left] == ['"a" "b\nc"', '"d" e']
 
 
@@ -74,4 +74,4 @@ def test_what_csv_writes_is_read_again_however_it_is_quoted(predictions: list[st
                 rows = [(row, prediction, "a,b.csv") for row, prediction in enumerate(predictions)]
                 csv.writer(file, lineterminator="\n", quoting=quoting).writerows(rows)
         result = compare(*paths)
-        assert (result.equal, result.layout, result.left_rows) == (True, Layout.ROWS, len(predictions))
+        assert (result.equal, result.layout, result.left_rows) == (True, LineLayout.ROWS, len(predictions))

@@ -27,7 +27,7 @@ import pandas as pd
 from batchtwin_node.errors import NodeError
 from batchtwin_node.readers import read
 from batchtwin_node.readers.bad_file import BadFileError
-from batchtwin_node.readers.csv_batch import read_many, split
+from batchtwin_node.readers.csv_batch import read_many, split_files
 from batchtwin_node.readers.signature import Column, Signature, Tensor
 from batchtwin_node.script.entry_script import check
 from batchtwin_node.script.imports import imported_by
@@ -209,7 +209,7 @@ def tables() -> Iterator[Case]:
     paths = [write(f"{at}.csv", csv_of(*range(at + 1))) for at in range(3)]
     together = read_many(paths, of(("x", "integer"), ("n", "double")))
     assert together is not None
-    yield "csv: together", [[os.path.basename(path), described(table)] for path, table in split(together)]
+    yield "csv: together", [[os.path.basename(path), described(table)] for path, table in split_files(together)]
     too_large = [paths[0], write("3.csv", csv_of("1", str(2**31)))]
     yield "csv: together, too large", read_many(too_large, one("integer")) is None
 

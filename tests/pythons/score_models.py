@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.append(sys.argv[1])
 
 from batchtwin_node.driver import mlflow_driver
-from batchtwin_node.script.entry_script import EntryScript
+from batchtwin_node.script.entry_script import LoadedScript
 from batchtwin_node.script.results import encode
 
 
@@ -22,7 +22,7 @@ def score(folder: Path) -> str:
     files = [str(path) for path in sorted((folder / "input").iterdir())]
     os.environ["AZUREML_MODEL_DIR"] = str(folder)
     mlflow_driver._model = None
-    driver = EntryScript.load(None)
+    driver = LoadedScript.load(None)
     driver.init()
     single = b"".join(encode(driver.run([path], 0), 1, True).data for path in files)
     together = encode(driver.run(files, 0), len(files), True)

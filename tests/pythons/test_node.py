@@ -54,7 +54,7 @@ def call(environment: Environment, *words: str | Path) -> str:
 def test_every_module_imports_nothing_but_the_standard_library(
     environment: Environment, packages: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    record_property("said", f"Python {environment.python}, {', '.join(environment.packages)}")
+    record_property("note", f"Python {environment.python}, {', '.join(environment.packages)}")
     command = [str(environment.interpreter), "-I", "-c", IMPORT_ALL, str(packages)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stderr == ""
@@ -102,5 +102,5 @@ def test_predicts_what_the_model_predicts(environment: Environment, packages: Pa
         assert len(rows) == len(expected) > 0
         for (number, prediction, file), (at, value, own_file, dtype) in zip(rows, expected, strict=True):
             assert (number, file) == (at, own_file)
-            same = prediction == value if isinstance(value, str) else np.dtype(dtype).type(prediction) == value
-            assert same, (name, file, number, prediction, value)
+            is_same = prediction == value if isinstance(value, str) else np.dtype(dtype).type(prediction) == value
+            assert is_same, (name, file, number, prediction, value)

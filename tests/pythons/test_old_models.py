@@ -51,8 +51,8 @@ def wrong(rows: list[list[str]], own: dict[str, dict[str, Any]]) -> list[object]
         return [f"{len(rows)} rows, {len(expected)} expected"]
     differences: list[object] = []
     for (number, prediction, file), (at, value, own_file, dtype) in zip(rows, expected, strict=True):
-        same = prediction == value if isinstance(value, str) else np.dtype(dtype).type(prediction) == value
-        if not same or (number, file) != (at, own_file):
+        is_same = prediction == value if isinstance(value, str) else np.dtype(dtype).type(prediction) == value
+        if not is_same or (number, file) != (at, own_file):
             differences.append((file, number, prediction, value))
     return differences
 
@@ -65,8 +65,8 @@ def test_every_model_predicts_as_it_does_itself(environment: Environment, models
         done = batchtwin("score", path, *words, "--env", "auto", "--workers", "1")
         assert done.code == 0, f"{environment.name} {folder.name}: {done.out}{done.err}"
         text = (output / "named-outputs/score/predictions.csv").read_text()
-        own = json.loads((folder / "predictions.json").read_text())
-        assert wrong(list(csv.reader(io.StringIO(text))), own) == [], (environment.name, folder.name)
+        expected = json.loads((folder / "predictions.json").read_text())
+        assert wrong(list(csv.reader(io.StringIO(text))), expected) == [], (environment.name, folder.name)
         right.append(folder.name)
     assert len(right) == 9
 
@@ -103,8 +103,8 @@ def test_here_none_is_wrong_in_silence(environment: Environment, models: Path, t
             assert f"Warning: environment: python {sys.version.split()[0]} is installed" in done.err, case
         if done.code == 0:
             rows = list(csv.reader(io.StringIO((output / "named-outputs/score/predictions.csv").read_text())))
-            own = json.loads((folder / "predictions.json").read_text())
-            assert wrong(rows, own) == [] or "Warning: environment: " in done.err, case
+            expected = json.loads((folder / "predictions.json").read_text())
+            assert wrong(rows, expected) == [] or "Warning: environment: " in done.err, case
         else:
             assert "Warning: environment: " in done.err, case
 

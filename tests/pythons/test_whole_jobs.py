@@ -19,7 +19,7 @@ from PIL import Image
 from batchtwin.engine.backends.local import LocalBackend
 from batchtwin.engine.context import node_init
 from batchtwin.engine.new_job import new_job
-from batchtwin.engine.output.result import Result
+from batchtwin.engine.output.result import JobResult
 from batchtwin.engine.prepare import Request, prepare, resolve
 from batchtwin.engine.progress import progress_for
 from batchtwin.engine.tracking.logged import LogReader
@@ -32,7 +32,7 @@ HERE = Path(__file__).parent
 class Ended:
     """A job that has ended, and what it left."""
 
-    result: Result
+    result: JobResult
     left: Finished
 
 

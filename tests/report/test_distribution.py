@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchtwin.engine.report.distribution import Column, chance, distance, ks, psi, span
+from batchtwin.engine.report.distribution import ColumnCounts, chance, distance, ks, psi, span
 from batchtwin.engine.report.text import figure, parse_time, seconds, show, size
 
 numbers = st.lists(st.integers(-20, 20).map(lambda number: number / 4), min_size=1, max_size=40)
 
 
-def column(values: list[float] | list[str]) -> Column:
-    made = Column()
+def column(values: list[float] | list[str]) -> ColumnCounts:
+    made = ColumnCounts()
     made.add(Counter(map(str, values)))
     return made
 

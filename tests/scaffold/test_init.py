@@ -98,11 +98,11 @@ def sample(folder: Path) -> Path:
 def test_the_heart_model(tmp_path: Path, heart_model: Path) -> None:
     done = init(tmp_path, heart_model)
     assert done.code == 0, done.err
-    mine = tmp_path / "mine"
+    folder = tmp_path / "mine"
     assert set(done.out.splitlines()) == {f"mine/{name}" for name in (*FILES, "data/sample.csv")}
     assert "data/sample.csv: the input example of the model" in done.err
     assert done.err.splitlines()[-1] == "Next: cd mine && batchtwin score deployment.yml --input data"
-    finished = score(mine)
+    finished = score(folder)
     assert finished.code == 0, finished.err
     assert finished.predictions.count("\n") == 3
 
@@ -117,12 +117,12 @@ def test_the_heart_model(tmp_path: Path, heart_model: Path) -> None:
 def test_what_it_makes_scores_at_once(tmp_path: Path, models: Path, name: str, words: list[str]) -> None:
     done = init(tmp_path, models / name, *words)
     assert done.code == 0, done.err
-    mine = tmp_path / "mine"
-    assert sample(mine).suffix == (".png" if name in IMAGES else ".csv")
-    finished = score(mine, warm())
+    folder = tmp_path / "mine"
+    assert sample(folder).suffix == (".png" if name in IMAGES else ".csv")
+    finished = score(folder, warm())
     assert finished.code == 0, finished.err
     assert finished.predictions.count("\n") >= 1
-    assert (mine / "code/score.py").exists() == bool(words)
+    assert (folder / "code/score.py").exists() == bool(words)
 
 
 def test_the_sample_is_the_models_input_example(tmp_path: Path, models: Path) -> None:
@@ -245,7 +245,7 @@ def test_a_file_where_a_folder_is_to_be(tmp_path: Path, heart_model: Path, path:
     (tmp_path / path).write_text("own")
     done = init(tmp_path, heart_model)
     assert done.code == 2
-    assert done.err.startswith(f"{path}: is a file, and a folder is to be there")
+    assert done.err.startswith(f"{path}: is a file where a folder is needed")
     assert not (tmp_path / "mine/deployment.yml").exists()
 
 

@@ -165,7 +165,7 @@ def test_every_command_and_flag_that_is_issued_is_documented(cloud: Cloud) -> No
 
 
 def test_every_flag_that_is_written_anywhere_is_documented() -> None:
-    known = {*REFERENCE["global"], "--version"}.union(*(one["flags"] for one in REFERENCE["commands"].values()))
+    known = {*REFERENCE["global"], "--version"}.union(*(command["flags"] for command in REFERENCE["commands"].values()))
     written = {flag for name in SCRIPTS for flag in re.findall(r"(?<=[\s(])--[a-z-]+", (ROOT / name).read_text())}
     assert "--set-default" in written
     assert written - known == set()
@@ -207,7 +207,7 @@ def test_other_content_is_a_new_version(cloud: Cloud, step: str, kind: str, file
     path = cloud.folder / file
     path.write_text(path.read_text() + "\n")
     cloud.did(step, step)
-    assert [one["version"] for one in cloud.kept(kind)] == ["1", "2"]
+    assert [asset["version"] for asset in cloud.kept(kind)] == ["1", "2"]
 
 
 def test_a_renamed_file_is_other_content(cloud: Cloud) -> None:
@@ -223,7 +223,7 @@ def test_content_that_was_there_before_the_latest_is_a_new_version(cloud: Cloud)
     for text in ("one", "two", "one"):
         path.write_text(text)
         cloud.did("register-model")
-    tags = [one["tags"] for one in cloud.kept("model")]
+    tags = [asset["tags"] for asset in cloud.kept("model")]
     assert tags[0] == tags[2] != tags[1]
 
 
@@ -292,10 +292,10 @@ def test_download_says_where(cloud: Cloud) -> None:
 
 def test_what_an_earlier_job_left_does_not_stay(cloud: Cloud) -> None:
     cloud.did("deploy", "invoke")
-    there = cloud.folder / "named-outputs/score"
-    there.mkdir(parents=True)
-    (there / "earlier.csv").write_text("0,1,another job\n")
-    assert cloud.run("download").stdout == f"{there}/predictions.csv\n"
+    folder = cloud.folder / "named-outputs/score"
+    folder.mkdir(parents=True)
+    (folder / "earlier.csv").write_text("0,1,another job\n")
+    assert cloud.run("download").stdout == f"{folder}/predictions.csv\n"
     assert [path.name for path in cloud.folder.glob("named-outputs/**/*")] == ["score", "predictions.csv"]
 
 

@@ -85,7 +85,7 @@ def test_from_nothing_to_a_table_of_predictions(
 
     started = time.monotonic()
     done = deploy(empty, tmp_path, "--model", str(heart_model))
-    record_property("said", f"{time.monotonic() - started:.1f} s from nothing to a table; {SECONDS} s are ours")
+    record_property("note", f"{time.monotonic() - started:.1f} s from nothing to a table; {SECONDS} s are ours")
 
     assert done.returncode == 0, done.stderr
     assert "[303 rows x 3 columns]" in done.stdout
@@ -121,14 +121,14 @@ def test_the_example_for_ci(heart_model: Path, tmp_path: Path) -> None:
     (tmp_path / ".venv").symlink_to(COMMAND.parents[1])
     (tmp_path / "scripts").symlink_to(ROOT / "scripts")
     env = {**os.environ, "BATCHTWIN_WORKSPACE": str(tmp_path / "place")}
-    with (tmp_path / "said").open("wb") as said:
+    with (tmp_path / "said").open("wb") as log:
         # The server that it starts is its own; it ends with the machine there, with the group here.
         started = subprocess.Popen(
             ["bash", "-eo", "pipefail", "-c", script],
             cwd=tmp_path,
             env=env,
-            stdout=said,
-            stderr=said,
+            stdout=log,
+            stderr=log,
             start_new_session=True,
         )
         try:

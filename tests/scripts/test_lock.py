@@ -110,12 +110,12 @@ def pip_section(conda_file: Path) -> list[str]:
 def test_the_part_of_the_real_lock_is_closed_and_hashed() -> None:
     done = lock(ROOT, "scoring")
     assert done.returncode == 0, done.stderr
-    found = pins(done.stdout)
-    names = {re.split(r"[\[=]", pin)[0] for pin in found}
+    locked = pins(done.stdout)
+    names = {re.split(r"[\[=]", pin)[0] for pin in locked}
     assert names >= needed(*pip_section(ROOT / "environment/conda.yaml"))
     assert not names & {"azure-ai-ml", "mypy", "pytest", "ruff"}
     entries = re.split(r"^(?=\S)", done.stdout, flags=re.MULTILINE)[1:]
-    assert len(entries) == len(found)
+    assert len(entries) == len(locked)
     assert not [entry for entry in entries if "--hash=sha256:" not in entry]
 
 

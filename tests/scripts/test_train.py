@@ -151,10 +151,10 @@ def test_it_succeeds_with_less_than_a_page_and_no_noise(trained: Training) -> No
 def test_scores_are_those_of_a_good_model_on_the_real_table(
     trained: Training, score: str, low: float, high: float
 ) -> None:
-    found = re.search(rf"{score}\W+(0\.\d{{3}})\W+(0\.\d{{3}})", trained.stdout)
-    assert found, trained.stdout
-    assert low <= float(found[1]) <= high
-    assert 0 < float(found[2]) < 0.1
+    match = re.search(rf"{score}\W+(0\.\d{{3}})\W+(0\.\d{{3}})", trained.stdout)
+    assert match, trained.stdout
+    assert low <= float(match[1]) <= high
+    assert 0 < float(match[2]) < 0.1
 
 
 def test_nothing_is_written_but_model_and_tracking_store(trained: Training) -> None:
@@ -172,8 +172,8 @@ def test_predictions_are_int64_zeros_and_ones(predicted: list[str]) -> None:
 
 
 def test_loading_and_scoring_unpickles_nothing(trained: Training) -> None:
-    said = python(NO_PICKLE, ROOT, trained.model, UNLABELED).splitlines()
-    assert said == ["the hook works: unpickled ('builtins', 'print')", "loaded"]
+    lines = python(NO_PICKLE, ROOT, trained.model, UNLABELED).splitlines()
+    assert lines == ["the hook works: unpickled ('builtins', 'print')", "loaded"]
 
 
 def test_no_file_of_the_model_is_a_pickle(trained: Training) -> None:

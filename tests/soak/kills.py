@@ -91,14 +91,14 @@ def left_over(before: set[int]) -> list[str]:
     deadline = time.monotonic() + GRACE_SECONDS
     while (others := _others(before)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    told = []
+    sent = []
     for other in others:
         with suppress(psutil.NoSuchProcess):
-            told.append(f"{other.pid} of {other.ppid()} in session {os.getsid(other.pid)}: {' '.join(other.cmdline())}")
+            sent.append(f"{other.pid} of {other.ppid()} in session {os.getsid(other.pid)}: {' '.join(other.cmdline())}")
             other.kill()
     while _others(before):
         time.sleep(0.05)
-    return told
+    return sent
 
 
 def _others(before: set[int]) -> list[psutil.Process]:

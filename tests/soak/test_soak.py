@@ -53,12 +53,12 @@ def command(soak: Soak, job: SoakJob, budget: Budget, words: Sequence[str | Path
     scratch.mkdir(exist_ok=True)
     env = {**os.environ, "SOAK_HOME": str(job.home), "TMPDIR": str(scratch)}
     before = {child.pid for child in psutil.Process().children(recursive=True)}
-    with (job.project.folder / "said").open("ab") as said:
-        said.write(f"$ {' '.join(map(str, words))}\n".encode())
-        said.flush()
-        process = subprocess.Popen([str(COMMAND), *map(str, words)], stdout=said, stderr=said, env=env)
+    with (job.project.folder / "said").open("ab") as log:
+        log.write(f"$ {' '.join(map(str, words))}\n".encode())
+        log.flush()
+        process = subprocess.Popen([str(COMMAND), *map(str, words)], stdout=log, stderr=log, env=env)
         ended = run_and_hit(process, soak.chance, budget)
-        said.write(f"ended with {process.returncode}\n".encode())
+        log.write(f"ended with {process.returncode}\n".encode())
     soak.done["runs"] += 1
     if not ended:
         soak.find(job, "hung", " ".join(map(str, words)))
@@ -190,5 +190,5 @@ def test_soak(soak_folder: Path, record_property: Callable[[str, object], None])
             soak, soak_folder / f"job{sum(soak.done[name] for name in soak.done if name.startswith('jobs'))}", model
         )
     figures = ", ".join(f"{number} {name}" for name, number in sorted(soak.done.items()))
-    record_property("said", f"soak: BATCHTWIN_SEED={seed}: {figures}")
+    record_property("note", f"soak: BATCHTWIN_SEED={seed}: {figures}")
     assert not soak.found, "\n".join(soak.found)

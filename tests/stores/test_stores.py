@@ -278,10 +278,10 @@ def test_the_heart_model_over_urls_gives_the_bytes_of_files(bucket: Bucket, hear
     words: list[str | Path] = [ROOT / "deployment-simple/deployment.yml", "--model", heart_model, "--workers", "2"]
     for path in (ROOT / "data").glob("*.csv"):
         bucket.put(f"data/{path.name}", path.read_bytes())
-    here = batchtwin("score", *words, "--input", ROOT / "data", "--output", tmp_path / "here", env=warm())
-    there = batchtwin("score", *words, "--input", bucket.at("data"), "--output", tmp_path / "there", env=warm())
-    assert (here.code, there.code) == (0, 0), there.err
-    assert there.predictions == here.predictions
+    local = batchtwin("score", *words, "--input", ROOT / "data", "--output", tmp_path / "here", env=warm())
+    remote = batchtwin("score", *words, "--input", bucket.at("data"), "--output", tmp_path / "there", env=warm())
+    assert (local.code, remote.code) == (0, 0), remote.err
+    assert remote.predictions == local.predictions
 
 
 def test_copies_are_nobody_elses(job: Project, bucket: Bucket) -> None:

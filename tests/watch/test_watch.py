@@ -179,7 +179,7 @@ def test_a_folder_that_holds_something_is_refused(edited: Project) -> None:
     assert "is not an empty folder" in done.err
     done = batchtwin("watch", edited.write(), "--input", "https://example.org/data")
     assert done.code == 2
-    assert "is for files here" in done.err
+    assert "requires local files" in done.err
 
 
 @pytest.fixture

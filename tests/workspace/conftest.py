@@ -18,7 +18,7 @@ from job_processes import process_of
 
 from batchtwin.workspace.entities import DeploymentRecord, JobRecord, JobStatus
 from batchtwin.workspace.jobs.invocation import Invocation
-from batchtwin.workspace.jobs.launcher import Launcher
+from batchtwin.workspace.jobs.launcher import JobLauncher
 from batchtwin.workspace.jobs.liveness import Launch
 from batchtwin.workspace.workspace import Workspace
 from support import DEADLINE, Project, wait_for, wait_until_over
@@ -131,7 +131,7 @@ class Rehearsal:
 @pytest.fixture(scope="session")
 def start() -> Iterator[Launch]:
     """What starts the jobs of the tests, as a server does."""
-    with closing(Launcher()) as launcher:
+    with closing(JobLauncher()) as launcher:
         yield launcher
 
 

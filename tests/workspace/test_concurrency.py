@@ -28,9 +28,9 @@ ALL = 24
 
 def postgresql_programs() -> str | None:
     """The folder of `initdb` and `pg_ctl`; Debian keeps them off the PATH."""
-    found = shutil.which("initdb")
+    program = shutil.which("initdb")
     debian = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
-    return os.path.dirname(found) if found else next(reversed(debian), None)
+    return os.path.dirname(program) if program else next(reversed(debian), None)
 
 
 @contextmanager
@@ -136,8 +136,8 @@ def test_everything_at_once(where: str, crowd: Crowd, tmp_path: Path) -> None:
     crowd(20, where, body)
     with Workspace.open(where) as workspace:
         for endpoint in workspace.endpoints.list():
-            there = {deployment.name for deployment in workspace.deployments.list(endpoint.name)}
-            assert endpoint.default_deployment in there | {None}
+            names = {deployment.name for deployment in workspace.deployments.list(endpoint.name)}
+            assert endpoint.default_deployment in names | {None}
 
 
 def test_one_job_name_is_one_job(where: str, crowd: Crowd, rehearsal: Rehearsal) -> None:

@@ -24,7 +24,7 @@ from batchtwin.engine.backends.warm.key import matters
 from batchtwin.locks import is_held
 from batchtwin.workspace.entities import JobRecord, JobStatus
 from batchtwin.workspace.jobs import launcher
-from batchtwin.workspace.jobs.launcher import IMPORTS, Launcher
+from batchtwin.workspace.jobs.launcher import IMPORTS, JobLauncher
 from batchtwin.workspace.jobs.liveness import LOCK, Launch, Process
 from support import batchtwin as command
 from support import wait_for, wait_until_over
@@ -72,9 +72,9 @@ def patient(rehearsal: Rehearsal, tmp_path: Path) -> Rehearsal:
 
 
 @pytest.fixture
-def own(rehearsal: Rehearsal) -> Iterator[Launcher]:
+def own(rehearsal: Rehearsal) -> Iterator[JobLauncher]:
     """A launcher of the test's own."""
-    with closing(Launcher()) as made:
+    with closing(JobLauncher()) as made:
         rehearsal.workspace.jobs.launch = made
         yield made
 
@@ -132,7 +132,7 @@ def facts(process: psutil.Process, job: JobRecord) -> dict[str, Any]:
 
 
 def test_a_forked_process_is_like_a_new_one(
-    patient: Rehearsal, own: Launcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    patient: Rehearsal, own: JobLauncher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BATCHTWIN_WARM", "0")
     new = patient.reach(patient.invoke(), JobStatus.RUNNING)
@@ -298,7 +298,7 @@ def edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_change_of_what_was_imported_starts_another_fork_server(
-    patient: Rehearsal, edited: Path, own: Launcher
+    patient: Rehearsal, edited: Path, own: JobLauncher
 ) -> None:
     patient.drop(forked(patient))
     first = fork_servers()[-1]
@@ -315,7 +315,7 @@ def test_a_change_of_what_was_imported_starts_another_fork_server(
 
 
 def test_a_fork_server_that_always_fails_is_given_up(
-    patient: Rehearsal, edited: Path, own: Launcher, caplog: pytest.LogCaptureFixture
+    patient: Rehearsal, edited: Path, own: JobLauncher, caplog: pytest.LogCaptureFixture
 ) -> None:
     module = edited / "batchtwin/workspace/jobs/launcher.py"
     module.write_text(module.read_text().replace('"jinja2"', '"no_such_module"'))
@@ -330,7 +330,9 @@ def test_a_fork_server_that_always_fails_is_given_up(
     assert fork_servers() == before
 
 
-def test_the_end_of_the_launcher_is_that_of_its_fork_server(patient: Rehearsal, own: Launcher, tmp_path: Path) -> None:
+def test_the_end_of_the_launcher_is_that_of_its_fork_server(
+    patient: Rehearsal, own: JobLauncher, tmp_path: Path
+) -> None:
     running = patient.reach(forked(patient), JobStatus.RUNNING)
     server = fork_servers()[-1]
     own.close()
@@ -343,7 +345,7 @@ def test_the_end_of_the_launcher_is_that_of_its_fork_server(patient: Rehearsal, 
 
 
 def test_coverage_is_measured_in_forked_processes(
-    patient: Rehearsal, own: Launcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    patient: Rehearsal, own: JobLauncher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = tmp_path / "coverage.ini"
     settings.write_text(f"[run]\nparallel = true\nsigterm = true\ndata_file = {tmp_path / 'data'}\n")

@@ -104,7 +104,7 @@ def test_a_list_finds_the_killed_too(rehearsal: Rehearsal, go: Path) -> None:
     rehearsal.deploy(script=PATIENT.format(go=go))
     job = rehearsal.reach(rehearsal.invoke(), JobStatus.RUNNING)
     kill(rehearsal, job)
-    assert [found.status for found in rehearsal.workspace.jobs.list()] == [JobStatus.FAILED]
+    assert [listed.status for listed in rehearsal.workspace.jobs.list()] == [JobStatus.FAILED]
 
 
 def test_a_job_killed_at_its_start_says_what_to_do(rehearsal: Rehearsal, go: Path) -> None:

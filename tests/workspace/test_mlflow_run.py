@@ -56,8 +56,8 @@ def with_mlflow(monkeypatch: pytest.MonkeyPatch, without_mlflow: None) -> None:
 
 def show(workspace: Workspace) -> dict[str, Any]:
     """The runs of the experiment `test-endpoint` by name, as MLflow gives them."""
-    found: dict[str, Any] = json.loads(run_code(SHOW, [workspace.jobs.mlflow_uri()], Path.cwd(), DEADLINE))
-    return found
+    runs_found: dict[str, Any] = json.loads(run_code(SHOW, [workspace.jobs.mlflow_uri()], Path.cwd(), DEADLINE))
+    return runs_found
 
 
 @pytest.mark.usefixtures("with_mlflow")
@@ -69,17 +69,17 @@ def test_jobs_are_runs(rehearsal: Rehearsal) -> None:
     bad = rehearsal.invoke(mini_batch_size=1)
     wait_for(lambda: all(workspace.jobs.get(job.name).mlflow_run_id for job in (good, bad)))
     runs = show(workspace)
-    found = runs[good.name]
-    assert found["id"] == workspace.jobs.get(good.name).mlflow_run_id
-    assert found["status"] == "FINISHED"
-    assert found["params"].items() >= {"deployment": "test-deployment", "mini_batch_size": "2"}.items()
-    assert found["metrics"].items() >= {"files": 2, "rows": 2, "failures": 0}.items()
-    assert found["metrics"]["rows_per_second"] > 0
-    assert found["files"]["head-predictions.csv"] == "0\n1\n"
-    assert found["files"]["report.html"].startswith("<!doctype html>")
-    assert found["metrics"]["progress/mini_batches_done"] == 1 and found["metrics"]["progress/failed_tries"] == 0
-    assert found["metrics"]["predictions/prediction/share of 0"] == 0.5
-    assert found["files"]["summary.txt"].startswith("There are 1 mini batches with 2 items.")
+    run = runs[good.name]
+    assert run["id"] == workspace.jobs.get(good.name).mlflow_run_id
+    assert run["status"] == "FINISHED"
+    assert run["params"].items() >= {"deployment": "test-deployment", "mini_batch_size": "2"}.items()
+    assert run["metrics"].items() >= {"files": 2, "rows": 2, "failures": 0}.items()
+    assert run["metrics"]["rows_per_second"] > 0
+    assert run["files"]["head-predictions.csv"] == "0\n1\n"
+    assert run["files"]["report.html"].startswith("<!doctype html>")
+    assert run["metrics"]["progress/mini_batches_done"] == 1 and run["metrics"]["progress/failed_tries"] == 0
+    assert run["metrics"]["predictions/prediction/share of 0"] == 0.5
+    assert run["files"]["summary.txt"].startswith("There are 1 mini batches with 2 items.")
     assert runs[bad.name]["status"] == "FAILED"
     assert "no good" in runs[bad.name]["files"]["error.txt"]
 
@@ -146,12 +146,12 @@ def test_what_a_script_logs_is_in_the_run_of_its_job(
 def test_the_head_of_predictions_has_a_header_where_rows_have_names(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     path.write_text("".join(f"{row},0.5,a.csv\n" for row in range(30)))
-    assert curves.head(path, tmp_path).splitlines()[:2] == ["row,prediction,file_name", "0,0.5,a.csv"]
+    assert curves.predictions_head(path, tmp_path).splitlines()[:2] == ["row,prediction,file_name", "0,0.5,a.csv"]
     path.write_text("any text\n")
-    assert curves.head(path, tmp_path) == "any text\n"
+    assert curves.predictions_head(path, tmp_path) == "any text\n"
     path.unlink()
     path.symlink_to("/etc/passwd")
-    assert curves.head(path, tmp_path) == ""
+    assert curves.predictions_head(path, tmp_path) == ""
 
 
 def test_curves_go_on_from_the_call_before(tmp_path: Path) -> None:

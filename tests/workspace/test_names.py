@@ -79,8 +79,8 @@ def test_no_version(version: str) -> None:
     ],
 )
 def test_a_reference(text: str, expected: tuple[str, str | None, str | None]) -> None:
-    found = asset_reference("model", text)
-    assert (found.name, found.version, found.label) == expected
+    reference = asset_reference("model", text)
+    assert (reference.name, reference.version, reference.label) == expected
 
 
 @pytest.mark.parametrize("text", ["azureml:", "azureml:a:b:c", "azureml:../a:1", "a b", ARM.replace("models", "data")])

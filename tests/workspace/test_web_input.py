@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 
 from batchtwin.inputs.public_address import is_public
-from batchtwin.inputs.public_blobs import fetch, is_remote_input, web_address
+from batchtwin.inputs.public_blobs import blob_address, fetch, is_remote_input
 from batchtwin.inputs.public_web import ALLOW_PRIVATE, Limits, PublicWeb, WebError, refuse_private
 from batchtwin.workspace.entities import JobStatus
 from batchtwin.workspace.errors import InvalidError
@@ -230,11 +230,11 @@ def test_uris_of_storage_lead_to_the_blobs(text: str, address: str | None) -> No
     assert is_remote_input(text)
     if address is None:
         with pytest.raises(WebError) as caught:
-            web_address(text)
+            blob_address(text)
         assert "secret" not in str(caught.value)
         assert "abc" not in str(caught.value)
     else:
-        assert web_address(text) == address
+        assert blob_address(text) == address
 
 
 @pytest.mark.parametrize("text", ["s3://b/x", "azureml://datastores/x", "/x", "file:///x", "ftp://x/y"])

@@ -98,7 +98,7 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # flavors print
     make_zoo()
-    found: dict[str, str] = {}
+    results: dict[str, str] = {}
     for entry in ENTRIES:
         folder = root / f"{flavor}-{entry.name}"
         make(entry, folder)
@@ -107,8 +107,8 @@ def main() -> None:
                 text = difference(entry, folder, folder / f"table.{kind}")
             except Exception as error:
                 text = f"{_first_line(error)}: {_first_line(error.__cause__ or error)}"
-            found[f"{folder.name} {kind}"] = text
-    json.dump(found, out)
+            results[f"{folder.name} {kind}"] = text
+    json.dump(results, out)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Input that is in memory, or a list of files -> a folder or file that a job can read, in the job's own folder.
+"""Input in memory, or a list of files -> a folder or file that a job can read, in the job's own folder.
 
-A frame becomes Parquet for the MLflow driver, which keeps every type. Where the job may have no pyarrow, and for a
-scoring script, it becomes CSV: the model's signature, or the script, then says what the texts are. What CSV would
-change is refused.
+For the MLflow driver a frame becomes Parquet, which keeps every type. For a scoring script, and where the job may have
+no pyarrow, it becomes CSV: the model's signature, or the script, then decides what the texts mean. Values that CSV
+would change are refused.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ NAME = "data"
 
 
 def location_of(value: Input) -> Path | str | None:
-    """Return the path or URL that an input is; None if it is data, or several files.
+    """Return the path or URL of an input; None if it is data, or several files.
 
     Raises:
         UsageError: as of `parse_location`.
@@ -51,7 +51,7 @@ def location_of(value: Input) -> Path | str | None:
 
 
 def as_rows(value: object) -> Rows | list[Path]:
-    """Return an input that is no location as the files, or the rows, that it is.
+    """Return an input that is no location as a list of files, or as rows.
 
     Raises:
         InputError: it is neither.
@@ -88,10 +88,10 @@ def _files(items: Sequence[str | os.PathLike[str]]) -> list[Path]:
             raise InputError(f"input: {item}: a list holds files of this machine; give the URL of their folder")
         path = Path(item).absolute()
         if not path.is_file():
-            what = "is no file; a list holds files" if path.exists() else "no such file"
-            raise InputError(f"input: {path}: {what}")
+            problem = "is no file; a list holds files" if path.exists() else "no such file"
+            raise InputError(f"input: {path}: {problem}")
         if path.name in paths:
-            raise InputError(f"input: {paths[path.name]} and {path} have one name, and predictions tell files by it")
+            raise InputError(f"input: {paths[path.name]} and {path} have one name, by which predictions identify files")
         if path.name.startswith("."):
             raise InputError(f"input: {path}: is hidden, and hidden files of a folder are left out; rename it")
         paths[path.name] = path
@@ -102,12 +102,12 @@ def _files(items: Sequence[str | os.PathLike[str]]) -> list[Path]:
 def with_data(
     request: Request, resolved: Resolved, rows: Rows | list[Path] | None, *, reads_parquet: bool
 ) -> Iterator[Request]:
-    """Give the request with `rows` as its input, which then are in the folder of its job; without rows, as it is.
+    """Yield the request with `rows` as its input, written to the folder of its job; without rows, the request itself.
 
-    What was written is removed if no job comes of it. `reads_parquet`: where the job runs, it can read that.
+    If no job comes of it, the input is removed. `reads_parquet`: the job's environment can read Parquet.
 
     Raises:
-        BatchTwinError: the folder holds another job or cannot be written, or the rows have no place in a file.
+        BatchTwinError: the folder holds another job or cannot be written, or a file cannot hold the rows.
     """
     if rows is None:
         yield request
@@ -118,7 +118,7 @@ def with_data(
         claim_folder(fresh_folder(deployment.name).absolute()) if request.output is None else request.output.absolute()
     )
     output = OutputFolder(root, deployment.output_file)
-    # Its own: what another job of this folder reads, or an earlier one has read, stays as it is.
+    # A folder of its own: the input of other jobs in this folder, present or past, stays unchanged.
     folder = root / NAMED_INPUTS / secrets.token_hex(4)
     try:
         output.check(request.overwrite)
@@ -136,7 +136,7 @@ def with_data(
 
 
 def _is_read(output: OutputFolder, folder: Path) -> bool:
-    """Whether the folder's job is the one that has these rows."""
+    """Whether the job of the folder has these rows as its input."""
     with suppress(BatchTwinError), closing(Ledger.open(output.ledger)) as ledger:
         return Path(ledger.fact("root") or "").is_relative_to(folder)
     return False
@@ -154,12 +154,12 @@ def _discard(output: OutputFolder, folder: Path, *, whole: bool) -> None:
 
 
 def write_input(value: Rows | list[Path], folder: Path, *, as_parquet: bool, is_driver: bool, is_typed: bool) -> Path:
-    """Write rows to a file in `folder`, which is made, or link files there; return the input of the job.
+    """Write rows to a file in a new `folder`, or link files there; return the input of the job.
 
     `is_driver`: the MLflow driver reads the file. `is_typed`: the model's signature has the types of its columns.
 
     Raises:
-        InputError: a value has no place in the file.
+        InputError: the file cannot hold a value.
         OSError: it cannot be written.
     """
     folder.mkdir(parents=True)
@@ -209,7 +209,7 @@ def _columns(rows: Sequence[Mapping[str, object]]) -> dict[str, list[object]]:
 
 
 def _check_csv(columns: Mapping[str, Sequence[object]], is_driver: bool, is_typed: bool) -> None:
-    """Refuse what the reader of the CSV would not get back as it is."""
+    """Refuse values that the reader of the CSV would not get back unchanged."""
     refuse_no_text(columns)
     if is_driver:
         refuse_missing_in_csv(columns, _advice())
@@ -236,7 +236,7 @@ def _write_csv(columns: Mapping[str, Sequence[object]], path: Path) -> Path:
 
 
 def _is_missing(value: object) -> bool:
-    """Whether this is None, NaN, NaT or NA; the last can be compared with nothing, an array not as a whole."""
+    """Whether this is None, NaN, NaT or NA. NA cannot be compared, and an array not as a whole."""
     if value is None or type(value).__name__ in {"NAType", "NaTType"}:
         return True
     return isinstance(value, Number) and value != value

@@ -1,4 +1,4 @@
-"""A result as a notebook shows it: status, numbers, and how the predictions are distributed."""
+"""A result in a notebook: status, numbers, and the distribution of the predictions."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from batchtwin.api.result import Result
 
 COLOURS = {Status.COMPLETED: "#1a7f37", Status.FAILED: "#cf222e", Status.CANCELED: "#9a6700"}
-# More different values than that are shown as a histogram if they are numbers, else as the most frequent ones.
+# Up to so many different values are shown by frequency; beyond that, numbers are shown as a histogram.
 CLASSES, BINS = 12, 20
 WIDTH, HEIGHT, LABEL = 240, 14, 120
-# Characters of a text of the user.
+# Longest text of the user, in characters.
 LONGEST, LONGEST_LABEL = 500, 24
-# Rows that the picture is made of, at most; a notebook is not to wait for it.
+# Most rows in the picture: a notebook should not wait for it.
 MOST_BYTES = 64 << 20
 Bar = tuple[str, int]
 
 
 def result_html(result: Result) -> str:
-    """Return HTML without scripts; every text of the user is escaped and cut."""
+    """Return HTML without scripts. Every text of the user is escaped and cut."""
     head = (
         f"<div><strong style='color:{COLOURS.get(result.status, 'inherit')}'>{escape(str(result.status))}</strong> "
         f"&middot; {result.files:,} files &middot; {result.failed:,} failed &middot; {result.rows:,} rows "
@@ -38,12 +38,12 @@ def result_html(result: Result) -> str:
 
 
 def _shown(text: str) -> str:
-    # Isolated, so that text written from right to left does not turn what stands beside it.
+    # Isolated, so that right-to-left text does not turn the text beside it.
     return f"<bdi>{_clean(text, LONGEST)}</bdi>"
 
 
 def _clean(text: str, longest: int) -> str:
-    """Escaped, cut, and without characters that change how the rest is shown."""
+    """Return text escaped, cut, and without characters that change how the rest is shown."""
     text = text if len(text) <= longest else f"{text[:longest]}..."
     return escape("".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text))
 
@@ -54,7 +54,7 @@ def _picture(result: Result) -> str:
         if path is None or path.stat().st_size > MOST_BYTES:
             return ""
         predictions = result.predictions
-    except (BatchTwinError, OSError):  # no pandas; moved away
+    except (BatchTwinError, OSError):  # no pandas, or the file was moved
         return ""
     if "prediction" not in predictions:
         return ""
@@ -63,7 +63,7 @@ def _picture(result: Result) -> str:
 
 
 def distribution(values: list[Any]) -> list[Bar]:
-    """Return how often each value, or each range of numbers, is there; missing values come last."""
+    """Return how often each value, or each range of numbers, occurs; missing values come last."""
     present = [value for value in values if not _is_missing(value)]
     missing = [("missing", len(values) - len(present))] if len(present) < len(values) else []
     numbers = [value for value in present if isinstance(value, int | float) and abs(value) <= sys.float_info.max]
@@ -83,7 +83,7 @@ def _is_missing(value: Any) -> bool:
 
 def _histogram(numbers: list[float]) -> list[Bar]:
     low, high = min(numbers), max(numbers)
-    # Halves, for the difference of two large numbers may be infinite.
+    # Halves, because the difference of two large numbers may be infinite.
     step = high / BINS - low / BINS
     bins = Counter(min(BINS - 1, int((number / BINS - low / BINS) / step * BINS)) if step else 0 for number in numbers)
     return [(f"from {low + step * number:.4g}", bins[number]) for number in range(BINS if step else 1)]

@@ -34,11 +34,11 @@ def score(
     """Score an input as the deployment's batch job would.
 
     `input` is a folder, a file, a URL, a list of files, a DataFrame or a list of dicts. `progress=True` shows a bar in
-    a notebook or on a terminal, and lines elsewhere. The options are those of `batchtwin score`, see `ScoreOptions`.
-    A job that fails, or that Ctrl-C cancels, is a result like any other: see `Result.raise_for_status`.
+    a notebook or on a terminal, and lines elsewhere. The options are those of `batchtwin score`, see `ScoreOptions`. A
+    job that fails, or that Ctrl-C cancels, is a result like any other: see `Result.raise_for_status`.
 
     Raises:
-        BatchTwinError: by kind: what makes the job impossible. Nothing has been scored then.
+        BatchTwinError: by kind: the job is refused, and nothing was scored.
         TypeError: an option does not exist.
     """
     check(options, ScoreOptions, "score")
@@ -49,10 +49,10 @@ def score(
 
 
 def run(request: Request, watch: Watch, interrupts: Interrupts = of_a_command, data: Input | None = None) -> Result:
-    """Run a request to the end of its job. `data` is the input where that is no location.
+    """Run a request to the end of its job. `data` is the input if that is no location.
 
     Raises:
-        BatchTwinError: as of `score`.
+        BatchTwinError: as in `score`.
     """
     from batchtwin.engine.backends.choice import backend_for
 
@@ -69,7 +69,7 @@ def run(request: Request, watch: Watch, interrupts: Interrupts = of_a_command, d
             watch.begin()
             with closing(watch):
                 ended = new_job(prepared, watch, backend, interrupts=interrupts)
-    if ended.cause and placement.kind == "here":  # who names an environment knows what is in it
+    if ended.cause and placement.kind == "here":  # a user who names an environment knows its versions
         watch.warn(f"environment: {text}" for text in placement.differences)
     return Result.of(ended, time.monotonic() - began, watch.warnings)
 
@@ -93,14 +93,14 @@ def run_again(root: Path, options: ResumeOptions, watch: Watch, interrupts: Inte
     """Finish the job of a folder.
 
     Raises:
-        BatchTwinError: as of `resume`.
+        BatchTwinError: as in `resume`.
     """
     from batchtwin.engine.identity.changes import parse_accepted
     from batchtwin.engine.resume import resume as resume_job
 
     began = time.monotonic()
     accepted = parse_accepted(options.get("accept_changed"))
-    where = pooling_of(options)
+    pooling = pooling_of(options)
     watch.begin()
     with closing(watch):
         ended = resume_job(
@@ -108,7 +108,7 @@ def run_again(root: Path, options: ResumeOptions, watch: Watch, interrupts: Inte
             watch,
             options.get("workers"),
             retry_failed=options.get("retry_failed", False),
-            where=where,
+            where=pooling,
             registered=registered,
             accepted=accepted,
             interrupts=interrupts,
@@ -117,7 +117,7 @@ def run_again(root: Path, options: ResumeOptions, watch: Watch, interrupts: Inte
 
 
 def verify(output: Result | str | os.PathLike[str]) -> Verdict:
-    """Prove that the output of a job is whole and is what these inputs, model and script gave; or say what is not.
+    """Prove that the output of a job is whole, and what these inputs, model and script gave; or say what is not.
 
     Raises:
         BatchTwinError: there is no job, or its ledger or manifest cannot be read.

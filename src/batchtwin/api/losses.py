@@ -1,4 +1,4 @@
-"""What a file would not keep of a value in memory: texts that UTF-8 does not have, and texts that CSV changes."""
+"""Values in memory that a file would not keep: texts that UTF-8 lacks, and texts that CSV changes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from batchtwin.errors import InputError
 
-# What pandas reads as a missing value from CSV, quoted or not. Source: pandas 3, `_libs/parsers.pyx`, and earlier ones.
+# Texts that pandas reads from CSV as missing values, quoted or not. Source: pandas 3, `_libs/parsers.pyx`, and earlier
+# ones.
 MISSING_IN_CSV = frozenset(
     "|#N/A|#N/A N/A|#NA|-1.#IND|-1.#QNAN|-NaN|-nan|1.#IND|1.#QNAN|<NA>|N/A|NA|NULL|NaN|None|n/a|nan|null".split("|")
 )
@@ -22,11 +23,11 @@ def refuse_no_text(columns: Mapping[str, Iterable[object]]) -> None:
     """
     for name, values in columns.items():
         if not _is_text(name):
-            raise InputError(f"input: the name of column {_shown(name)} {_ADVICE}")
+            raise InputError(f"input: the name of column {_quoted(name)} {_ADVICE}")
         for row, value in enumerate(values):
             for text in _texts(value):
                 if not _is_text(text):
-                    raise InputError(f"input: row {row}, column {name!r}: {_shown(text)} {_ADVICE}")
+                    raise InputError(f"input: row {row}, column {name!r}: {_quoted(text)} {_ADVICE}")
 
 
 def refuse_missing_in_csv(columns: Mapping[str, Sequence[object]], advice: str) -> None:
@@ -64,6 +65,6 @@ def _is_text(text: str) -> bool:
     return True
 
 
-def _shown(text: str) -> str:
+def _quoted(text: str) -> str:
     shown = ascii(text)
     return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}..."

@@ -19,16 +19,16 @@ class NotebookProgress:
     def __init__(self) -> None:
         shown: Any = import_module("IPython.display")
         self._html = shown.HTML
-        self._began = self._shown = time.monotonic()
+        self._began = self._last_shown = time.monotonic()
         self._notes: list[str] = []
         self._line, self._done, self._all = "starting workers", 0, 0
         self._handle: Any = shown.display(shown.HTML(self._text()), display_id=True)
 
     def update(self, job: Job) -> None:
-        """Move the bar, if it has stood for a while."""
+        """Move the bar, unless it has just moved."""
         now = time.monotonic()
-        if now - self._shown >= SECONDS and job.processed:
-            self._shown = now
+        if now - self._last_shown >= SECONDS and job.processed:
+            self._last_shown = now
             self._line, self._done, self._all = progress_line(job, now - self._began), job.processed, len(job.items)
             self._show()
 
@@ -38,7 +38,7 @@ class NotebookProgress:
         self._show()
 
     def close(self) -> None:
-        """Take the bar away; sentences stay."""
+        """Remove the bar; sentences stay."""
         self._line = ""
         self._show()
 

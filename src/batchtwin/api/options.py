@@ -1,4 +1,4 @@
-"""The options of a job, by their names in Python -> the request that the engine takes. The commands come here too."""
+"""The options of a job in Python -> the engine's request. The commands use these functions, too."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class RayChoice(TypedDict, total=False):
 
 
 class PlanOptions(TypedDict, total=False):
-    """`model`: the model's folder, or its URL. `set`: keys of the deployment to override, dotted, with their values.
+    """`model`: the model's folder, or its URL. `set`: dotted keys of the deployment, with values that override them.
 
-    `env` is `"auto"`, `"here"`, `"venv"`, the path of an environment, or `"image:TAG"`; `python` a version for it.
-    `split_rows` scores large files in parts of so many rows, or of a size that fits (`"auto"`).
-    `warm` keeps the imports ready for the next job; None is for what BATCHTWIN_WARM says, else no, but yes for a trial.
+    `env` is `"auto"`, `"here"`, `"venv"`, the path of an environment, or `"image:TAG"`; `python` is a version for it.
+    `split_rows` scores large files in parts of so many rows, or of a size that fits (`"auto"`). `warm` keeps the
+    imports ready for the next job; None means BATCHTWIN_WARM, else only for a trial.
     """
 
     model: PathLike | None
@@ -75,8 +75,9 @@ class ScoreOptions(PlanOptions, RayChoice, total=False):
 
 
 class ResumeOptions(RayChoice, total=False):
-    """`retry_failed` runs the failed mini-batches again, too. `accept_changed` names what may have changed: `"code"`,
-    `"deployment"` or both, with a comma.
+    """`retry_failed` runs the failed mini-batches again, too.
+
+    `accept_changed` names the parts that may have changed: `"code"`, `"deployment"` or both, with a comma.
     """
 
     workers: int | None
@@ -98,7 +99,7 @@ def check(options: Mapping[str, Any], known: type, function: str) -> None:
     """Refuse unknown options, and values that the command line would refuse.
 
     Raises:
-        TypeError: an option has no such name, as Python says it.
+        TypeError: there is no such option, in Python's words.
         UsageError: a value is not allowed.
     """
     names = known.__annotations__
@@ -124,7 +125,7 @@ def _check_number(name: str, value: object) -> None:
 
 
 def parse_rows(text: str | None) -> int | Literal["auto"] | None:
-    """Return how many rows a part of a file has, from the word of the command line.
+    """Return the rows per part from the text of the command line.
 
     Raises:
         UsageError: it is no such number.
@@ -137,10 +138,10 @@ def parse_rows(text: str | None) -> int | Literal["auto"] | None:
 
 
 def overrides_of(values: Mapping[str, object] | None) -> dict[str, str]:
-    """Return the values of `set` as the YAML texts that `--set` takes.
+    """Return the values of `set` as YAML texts for `--set`.
 
     Raises:
-        UsageError: a value has no place in a YAML file.
+        UsageError: YAML cannot hold a value.
     """
     texts = {}
     for key, value in (values or {}).items():
@@ -154,12 +155,12 @@ def overrides_of(values: Mapping[str, object] | None) -> dict[str, str]:
 
 
 def request_of(deployment: PathLike, input: Path | str, options: ScoreOptions, overrides: Mapping[str, str]) -> Request:
-    """Return the request that these options make; what is not named has the default of the command line.
+    """Return the request with these options, and the command line's defaults for the rest.
 
-    `overrides` are YAML texts by dotted key, in the place of the option `set`.
+    `overrides` are YAML texts by dotted key, instead of the option `set`.
 
     Raises:
-        UsageError: the options do not go together.
+        UsageError: the options contradict each other.
     """
     output, model = options.get("output"), options.get("model")
     location = parse_location(os.fspath(output)) if output else None
@@ -184,10 +185,10 @@ def request_of(deployment: PathLike, input: Path | str, options: ScoreOptions, o
 
 
 def warm_of(options: PlanOptions, *, default: bool) -> bool:
-    """Return whether a job is warm: as its option says, else as the environment does.
+    """Return whether a job is warm: by its option, else by the environment.
 
     Raises:
-        UsageError: the environment says neither.
+        UsageError: the variable is invalid.
     """
     choice = options.get("warm")
     return is_warm(os.environ, default) if choice is None else choice
@@ -211,12 +212,12 @@ def _environment_of(options: ScoreOptions) -> EnvironmentOptions:
 
 
 def ray_of(options: RayChoice) -> RayOptions | None:
-    """Return what is said of Ray, None if it is not what to run on.
+    """Return the options for Ray, None if the job does not run on it.
 
     Raises:
-        UsageError: a variable that workers are to get is not there, or this is said of no Ray.
+        UsageError: a variable for workers does not exist, or Ray's options come without Ray.
     """
-    # RAY_ADDRESS is for whatever uses Ray, and says nothing of this job.
+    # RAY_ADDRESS is for any user of Ray, not for this job in particular.
     default = os.environ.get("RAY_ADDRESS")
     address = options.get("ray_address") or default
     usual = RayOptions()
@@ -236,7 +237,7 @@ def ray_of(options: RayChoice) -> RayOptions | None:
             "--ray-env": bool(choice.environment),
         }
         if idle := [name for name, is_said in is_given.items() if is_said]:
-            raise UsageError(f"{idle[0]}: is for --pool ray; add that, or leave it out")
+            raise UsageError(f"{idle[0]} requires --pool ray")
         return None
     if missing := [name for name in choice.environment if name not in os.environ]:
         raise UsageError(f"--ray-env {missing[0]}: there is no such variable here; set it, or leave the option out")
@@ -244,9 +245,9 @@ def ray_of(options: RayChoice) -> RayOptions | None:
 
 
 def pooling_of(options: RayChoice) -> Pooling | None:
-    """Return where a resumed job is to run; None for where it ran before.
+    """Return where a resumed job runs; None for where it ran before.
 
     Raises:
-        UsageError: as of `ray_of`.
+        UsageError: as in `ray_of`.
     """
     return ray_of(options) or ("local" if options.get("pool") else None)

@@ -1,4 +1,4 @@
-"""What a job would do: the function, and what `batchtwin plan` calls."""
+"""What a job would do: the function behind `batchtwin plan`."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class JobPlan:
     """A job that may start. `facts` are its numbers and names, `details` its mini-batches and what is left out.
 
-    `warnings` are what it would warn of; `doubts` are what would probably fail; `environment_differences` say what
-    of the requested environment is not there. `exit_code` is 0, or that of a trial that failed.
+    `warnings` are its warnings; `doubts` are probable failures; `environment_differences` say how its environment
+    differs from the requested one. `exit_code` is 0, or that of a trial that failed.
     """
 
     facts: dict[str, Any]
@@ -61,9 +61,9 @@ def plan(
     progress: bool | Progress = False,
     **options: Unpack[PlanOptions],
 ) -> JobPlan:
-    """Check all that can be checked before scoring, and say what would run. With `trial`, run one mini-batch.
+    """Check all that can be checked before scoring, and return what would run. With `trial`, run one mini-batch.
 
-    Without an input, all but the data is checked.
+    Without an input, everything but the data is checked.
 
     The input is that of `score`; the options are those of `batchtwin plan`, see `PlanOptions`.
 
@@ -80,16 +80,16 @@ def plan(
 
 
 def look_ahead(request: Request, watch: Watch, *, trial: bool = False, data: Input | None = None) -> JobPlan:
-    """Plan a request. `data` is the input where that is no location; it is written to a temporary folder.
+    """Plan a request. `data` is the input if that is no location; it is written to a temporary folder.
 
     Raises:
-        BatchTwinError: as of `plan`.
+        BatchTwinError: as in `plan`.
     """
     from batchtwin.engine import preview
     from batchtwin.engine.checks import check_resolved, request_warnings
 
     if trial and not request.input and data is None:
-        raise UsageError("--try: runs one mini-batch, so it needs --input PATH")
+        raise UsageError("--try requires --input PATH: it runs one mini-batch")
     rows = None if data is None else as_rows(data)
     resolved = resolve(request)
     placement = place_request(request, resolved, watch.note, may_build=trial, registered=registered)
@@ -120,7 +120,7 @@ def look_ahead(request: Request, watch: Watch, *, trial: bool = False, data: Inp
 
 
 def _tried(outcome: JobPlan, prepared: Prepared, placement: Placement) -> JobPlan:
-    """Add how one mini-batch ran."""
+    """Add the result of one mini-batch."""
     from batchtwin.engine import preview
     from batchtwin.engine.backends.choice import backend_for
 

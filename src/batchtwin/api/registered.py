@@ -16,16 +16,16 @@ Result = TypeVar("Result")
 
 
 def registered(reference: str) -> NamedEnvironment | None:
-    """Return what a reference stands for in the workspace; None if it has no such environment, or there is none.
+    """Return the environment in the workspace that a reference names; None without it, or without a workspace.
 
     Raises:
         BatchTwinError: the workspace cannot be opened, or the registered conda file cannot be read.
     """
-    return _in_workspace(lambda workspace: workspace.environments.named(reference))
+    return in_workspace(lambda workspace: workspace.environments.definition(reference))
 
 
 def find_registered(deployment: Path, model: str | None, overrides: Mapping[str, str]) -> Path | str | None:
-    """Return `model` (`--model`) as the location that it is; without it, where the workspace keeps the registered one.
+    """Return the location of `model` (`--model`); without it, that of the deployment's registered model.
 
     None if the deployment brings its model along, or the workspace does not have it; there may be no workspace.
 
@@ -41,7 +41,7 @@ def find_registered(deployment: Path, model: str | None, overrides: Mapping[str,
     reference = Deployment.load(deployment, overrides).model
     if not isinstance(reference, str):
         return None
-    return _in_workspace(lambda workspace: _model(workspace, reference))
+    return in_workspace(lambda workspace: _model(workspace, reference))
 
 
 def _model(workspace: Workspace, reference: str) -> Path | None:
@@ -53,8 +53,8 @@ def _model(workspace: Workspace, reference: str) -> Path | None:
         return None
 
 
-def _in_workspace(look_up: Callable[[Workspace], Result | None]) -> Result | None:
-    """Look something up in the workspace; None if there is none. It is not made."""
+def in_workspace(look_up: Callable[[Workspace], Result | None]) -> Result | None:
+    """Look something up in the workspace; None if there is no workspace. None is created."""
     try:
         from batchtwin.workspace.database.store import Store
         from batchtwin.workspace.workspace import Workspace

@@ -17,14 +17,14 @@ from batchtwin.safe_open import open_file
 if TYPE_CHECKING:
     import pandas as pd
 
-    from batchtwin.engine.output.result import Result as Ended
+    from batchtwin.engine.output.result import JobResult as Ended
 
 SHOWN_FAILURES = 3
 REPR = 200
 
 
 class JobError(BatchTwinError):
-    """A job that did not complete, or whose predictions are asked for and do not exist. `result` is the job's."""
+    """A job that did not complete, or that has no predictions to return. `result` is the job's."""
 
     def __init__(self, result: Result, text: str) -> None:
         self.result = result
@@ -39,7 +39,7 @@ class Result:
     `status` is `Completed`, `Failed` or `Canceled` (a text); `cause` says why it did not complete, `advice` how to go
     on. `summary` and `counts` are the lines that the command prints. `files` have been processed, `failed` of them
     failed, `rows` are lines of predictions. `folder` is the job's; `written` the predictions file or its URL, or the
-    place to look at. `warnings` are sentences. `recalled_cause` is the cause for a person who has seen the first
+    place to look at. `warnings` are sentences. `recalled_cause` is the cause for a reader who has seen the first
     failure while the job ran; empty without a cause.
     """
 
@@ -64,7 +64,7 @@ class Result:
 
     @classmethod
     def of(cls, ended: Ended, seconds: float, warnings: tuple[str, ...]) -> Result:
-        """Return the engine's result as this one; `seconds` is how long all took."""
+        """Convert the engine's result; `seconds` is how long everything took."""
         is_complete = ended.status is Status.COMPLETED
         return cls(
             status=ended.status,
@@ -118,13 +118,13 @@ class Result:
 
     @property
     def report(self) -> Path | None:
-        """The job's page, if there is one."""
+        """The job's report, if there is one."""
         path = self.folder / REPORT
         return path if path.is_file() else None
 
     @property
     def must_score_again(self) -> bool:
-        """Whether an input has to be corrected, which no resume takes."""
+        """Whether an input has to be corrected, which no resume reads."""
         return self._way is Way.SCORE
 
     def raise_for_status(self) -> Result:
@@ -162,8 +162,8 @@ class Result:
         """Return the result for people: status, cause, first failures, folder."""
         lines = [self._first_lines(), self.summary]
         for record in self.failures[:SHOWN_FAILURES]:
-            place = record.get("file") or ", ".join(record.get("files", ())[:SHOWN_FAILURES])
-            lines.append(f"  {place}: {record.get('kind')}: {record.get('message')}")
+            file = record.get("file") or ", ".join(record.get("files", ())[:SHOWN_FAILURES])
+            lines.append(f"  {file}: {record.get('kind')}: {record.get('message')}")
         if len(self.failures) > SHOWN_FAILURES:
             lines.append(f"  and {len(self.failures) - SHOWN_FAILURES} more, in {self.folder / FAILURES}")
         return "\n".join([*lines, f"job: {self.folder}"])

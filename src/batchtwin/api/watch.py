@@ -1,4 +1,4 @@
-"""What a job tells while it runs: warnings are kept, and people see as much as they ask for."""
+"""What a job reports while it runs: warnings are kept, and users see as much as they request."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Silent:
         """Show nothing."""
 
     def close(self) -> None:
-        """Nothing to put in order."""
+        """Do nothing: there is nothing to restore."""
 
 
 class Watch:
-    """The progress of one job. Before `begin` sentences go to `note`, afterwards to what `start` makes.
+    """The progress of one job. Before `begin` sentences go to `note`, afterwards to the progress that `start` makes.
 
     All warnings are kept in `warnings`, each once.
     """
@@ -38,7 +38,7 @@ class Watch:
     def __init__(self, note: Callable[[str], None], start: Callable[[], Progress]) -> None:
         self._note = note
         self._start = start
-        self._shown: Progress | None = None
+        self._progress: Progress | None = None
         self._warnings: dict[str, None] = {}
 
     @property
@@ -48,33 +48,33 @@ class Watch:
 
     def begin(self) -> None:
         """The job starts."""
-        self._shown = self._start()
+        self._progress = self._start()
 
     def warn(self, warnings: Iterable[str]) -> None:
-        """Tell warnings, a line each."""
+        """Show warnings, a line each."""
         for warning in warnings:
             self.note(f"{WARNING}{warning}")
 
     def update(self, job: Job) -> None:
-        """Show where the job stands."""
-        if self._shown is not None:
-            self._shown.update(job)
+        """Show the status of the job."""
+        if self._progress is not None:
+            self._progress.update(job)
 
     def note(self, text: str) -> None:
-        """Tell a sentence."""
+        """Show a sentence."""
         text = hide(text)
         if text.startswith(WARNING):
             self._warnings[text.removeprefix(WARNING)] = None
-        (self._note if self._shown is None else self._shown.note)(text)
+        (self._note if self._progress is None else self._progress.note)(text)
 
     def close(self) -> None:
-        """Leave the screen in order; sentences that still come are written as before the start."""
-        if self._shown is not None:
-            self._shown.close()
+        """Restore the screen; later sentences are written as before the start."""
+        if self._progress is not None:
+            self._progress.close()
 
 
 def watch_for(progress: bool | Progress) -> Watch:
-    """Return what shows a job: nothing, what fits the notebook or terminal that this is, or the caller's own."""
+    """Return what shows a job: nothing, the progress for this notebook or terminal, or the caller's own."""
     if progress is True:
         return Watch(lambda text: print(text, file=sys.stderr, flush=True), notebook_or_terminal)
     shown: Progress = Silent() if progress is False else progress
@@ -91,7 +91,7 @@ def notebook_or_terminal() -> Progress:
 
 
 def in_notebook() -> bool:
-    """Whether cells show pictures: a kernel of Jupyter, not IPython on a terminal."""
+    """Whether cells can show pictures: a kernel of Jupyter, not IPython on a terminal."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return shell is not None and hasattr(shell, "kernel")

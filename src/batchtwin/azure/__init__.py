@@ -1,4 +1,4 @@
-"""Faces of the workspace that Azure's own tools know: the words of `az ml`, the REST service of the SDK."""
+"""The workspace for Azure's own tools: the commands of `az ml`, and the REST service of the SDK."""
 
 from batchtwin.azure.client import local_ml_client
 

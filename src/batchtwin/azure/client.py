@@ -1,4 +1,4 @@
-"""A client of Azure's SDK for the server of a local workspace, without a word to the shell."""
+"""A client of Azure's SDK for the server of a local workspace, without settings in the shell."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def local_ml_client(workspace: str | Path | None = None) -> Any:
         connection = Connection.read(opened.root)
     connection.check()
     os.environ.update(connection.variables())
-    # Only now: the SDK reads some of them when it is imported.
+    # Only now: the SDK reads some of them on import.
     from azure.ai.ml import MLClient
     from azure.identity import ManagedIdentityCredential
 

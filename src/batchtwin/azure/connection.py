@@ -1,4 +1,4 @@
-"""How a client finds the server of a workspace: what the server writes down at start, and what a shell needs to use it.
+"""How a client finds the server of a workspace: what the server writes at start, and the variables of a shell.
 
 Source of the variables: azure-ai-ml 1.35.2 (`_azure_environments.py`), azure-identity (App Service managed identity).
 """
@@ -21,31 +21,30 @@ from batchtwin.errors import FAILED, BatchTwinError
 from batchtwin_node.codec import value_object
 
 CLOUD = "BatchTwin"
-# Where what needs no TLS is asked for: `localhost` may be `::1` as well, where any user can listen.
+# For requests without TLS: `localhost` may also be `::1`, where any user can listen.
 LOOPBACK = "127.0.0.1"
 METADATA_PATH = "/metadata/endpoints"
 IDENTITY_PATH = "/msi/token"
 FOLDER = "serve"
-# The names under which `config.json` has the workspace; the server answers to any. The SDK sends no telemetry for this
-# subscription.
+# The workspace's names in `config.json`; the server accepts any. The SDK sends no telemetry for this subscription.
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000"
 GROUP = "local"
 WORKSPACE = "local"
-# The SDK and its libraries send telemetry from notebooks, and keep what they could not send.
+# The SDK and its libraries send telemetry from notebooks, and store what they could not send.
 QUIET = {
     "OTEL_LOGS_EXPORTER": "none",
     "OTEL_TRACES_EXPORTER": "none",
     "OTEL_METRICS_EXPORTER": "none",
     "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL": "true",
 }
-# Seconds between two looks of `jobs.stream`, at most; the SDK's own is 60.
+# The longest pause between two requests of `jobs.stream`; the SDK's own is 60 seconds.
 POLLING = {"AZUREML_RUN_POLLING_INTERVAL_MAX": "2", "AZUREML_RUN_POLLING_INTERVAL_MIN": "1"}
 CHECK_SECONDS = 5.0
 PYTHONPATH = "PYTHONPATH"
 
 
 class NoServerError(BatchTwinError):
-    """There is no server to talk to, or none to be had."""
+    """No server runs, or none can run."""
 
     exit_code = FAILED
 
@@ -61,35 +60,35 @@ class Connection:
 
     @classmethod
     def read(cls, workspace: Path) -> Connection:
-        """Read what the server of the workspace at this folder wrote.
+        """Read what the server of the workspace in this folder wrote.
 
         Raises:
-            NoServerError: none has run; in a copy of a workspace, the server is that of the other.
+            NoServerError: none has run; in a copy of a workspace, the server is the original's.
         """
         folder = workspace / FOLDER
         try:
-            facts = json.loads((folder / "server.json").read_text(encoding="utf-8"))
-            if facts.get("inode", inode := folder.stat().st_ino) != inode:
+            content = json.loads((folder / "server.json").read_text(encoding="utf-8"))
+            if content.get("inode", inode := folder.stat().st_ino) != inode:
                 raise ValueError("of a copy")
-            return cls(folder, str(facts["host"]), int(facts["https_port"]), int(facts["http_port"]))
+            return cls(folder, str(content["host"]), int(content["https_port"]), int(content["http_port"]))
         except (OSError, ValueError, KeyError, TypeError):
             raise NoServerError(
                 f"{workspace}: no server has run in this workspace; start one: batchtwin serve"
             ) from None
 
     def write(self) -> None:
-        """Write it down, for `read`, with a `config.json` for `MLClient.from_config`."""
-        facts = {key: value for key, value in asdict(self).items() if key != "folder"}
+        """Write it for `read`, with a `config.json` for `MLClient.from_config`."""
+        content = {key: value for key, value in asdict(self).items() if key != "folder"}
         self.folder.mkdir(parents=True, exist_ok=True)
         # It stays if the workspace is moved, or mounted elsewhere; a copy has another.
-        facts["inode"] = self.folder.stat().st_ino
-        _write(self.folder / "server.json", json.dumps(facts, indent=1) + "\n", 0o644)
-        _write(self.folder.parent / "config.json", config(), 0o644)
+        content["inode"] = self.folder.stat().st_ino
+        _write(self.folder / "server.json", json.dumps(content, indent=1) + "\n", 0o644)
+        _write(self.folder.parent / "config.json", config_json(), 0o644)
         _write(self.startup / "sitecustomize.py", Path(sdk_startup.__file__).read_text(encoding="utf-8"), 0o644)
 
     @property
     def startup(self) -> Path:
-        """The folder of what a client's Python runs when it starts."""
+        """The folder of the code that runs when a client's Python starts."""
         return self.folder / "python"
 
     @property
@@ -104,23 +103,23 @@ class Connection:
 
     @property
     def hosts(self) -> str:
-        """What no proxy is to be asked for."""
+        """The hosts that no proxy may handle."""
         return ",".join(dict.fromkeys(("localhost", LOOPBACK, self.host)))
 
     @property
     def metadata_url(self) -> str:
-        """Where the SDK learns of the cloud. A list, for azure-cli, which takes nothing else."""
+        """The address of the cloud's metadata. A list, because azure-cli accepts nothing else."""
         return f"http://{LOOPBACK}:{self.http_port}{METADATA_PATH}?list=1"
 
     def variables(self) -> dict[str, str]:
-        """The variables with which the SDK, unmodified, uses this server."""
+        """The variables with which the unmodified SDK uses this server."""
         return {
             "ARM_CLOUD_METADATA_URL": self.metadata_url,
             "AZUREML_CURRENT_CLOUD": CLOUD,
             "IDENTITY_ENDPOINT": f"http://{LOOPBACK}:{self.http_port}{IDENTITY_PATH}",
             "IDENTITY_HEADER": secret_of(self.folder),
             "REQUESTS_CA_BUNDLE": str(self.bundle.absolute()),
-            # For programs that ask for it, and for `from_config` with what PYTHONPATH adds.
+            # For programs that read it, and for `from_config`, which PYTHONPATH's folder completes.
             "AZUREML_CONFIG": str(self.folder.parent.absolute() / "config.json"),
             PYTHONPATH: os.pathsep.join((str(self.startup.absolute()), *self._own_python_path())),
             **no_proxy.extended(self._own_no_proxy(), self.hosts),
@@ -129,27 +128,27 @@ class Connection:
         }
 
     def exports(self) -> str:
-        """What a shell takes with `eval`."""
+        """The commands that set them, for a shell's `eval`."""
         return _exports(self.variables())
 
     def unsets(self) -> str:
-        """What takes it back, for a shell that is to use Azure itself."""
+        """The commands that restore them, for a shell that uses Azure itself."""
         path = os.pathsep.join(self._own_python_path())
-        kept = {**self._own_no_proxy(), **({PYTHONPATH: path} if path else {})}
-        return f"unset {' '.join(name for name in self.variables() if name not in kept)}\n{_exports(kept)}"
+        variables = {**self._own_no_proxy(), **({PYTHONPATH: path} if path else {})}
+        return f"unset {' '.join(name for name in self.variables() if name not in variables)}\n{_exports(variables)}"
 
     def _own_python_path(self) -> list[str]:
-        """The entries that the user has in PYTHONPATH, without what `exports` has added there."""
+        """Return the user's entries in PYTHONPATH, without those of `exports`."""
         entries = os.environ.get(PYTHONPATH, "").split(os.pathsep)
         return [entry for entry in entries if entry and entry != str(self.startup.absolute())]
 
     def _own_no_proxy(self) -> dict[str, str]:
-        """What the user has in the environment, without what `exports` has added there."""
+        """Return the user's variables for proxies, without the additions of `exports`."""
         added = self.hosts if os.environ.get("AZUREML_CURRENT_CLOUD") == CLOUD else ""
-        return no_proxy.own(os.environ, added)
+        return no_proxy.own_no_proxy(os.environ, added)
 
     def check(self) -> None:
-        """See that the server answers, is that of this workspace, and is trusted.
+        """Check that the server answers, belongs to this workspace, and is trusted.
 
         Raises:
             NoServerError: in one line, why not.
@@ -182,18 +181,18 @@ def _exports(variables: Mapping[str, str]) -> str:
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
 
 
-def config() -> str:
+def config_json() -> str:
     """The text of `config.json`."""
-    facts: Mapping[str, Any] = {
+    content: Mapping[str, Any] = {
         "subscription_id": SUBSCRIPTION,
         "resource_group": GROUP,
         "workspace_name": WORKSPACE,
     }
-    return json.dumps(facts, indent=4) + "\n"
+    return json.dumps(content, indent=4) + "\n"
 
 
 def secret_of(folder: Path) -> str:
-    """The header that the identity endpoint asks for: made once, for its owner only. Shells outlive servers."""
+    """Return the header for the identity endpoint: made once, readable by its owner only. Shells outlive servers."""
     path = folder / "identity"
     try:
         return path.read_text(encoding="ascii")
@@ -208,6 +207,6 @@ def secret_matches(secret: str, header: str) -> bool:
 
 
 def _write(path: Path, text: str, mode: int) -> None:
-    """Write a file that is there whole or not at all, and never with more rights than it ends with."""
+    """Write a file whole or not at all, at no time with more rights than at the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic.write_text(path, text, mode=mode)

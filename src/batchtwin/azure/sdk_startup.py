@@ -1,8 +1,8 @@
 """Runs when a Python starts in a shell that uses the twin: `MLClient.from_config()` finds its workspace in any folder.
 
 `batchtwin serve` copies this file to the workspace as `sitecustomize.py`; `batchtwin env` puts its folder on
-PYTHONPATH. azure-ai-ml looks for config.json in the current folder and above only, and has no variable for it. What it
-finds there goes first. This file stands alone and runs under any Python from 3.8; it imports nothing of batchtwin.
+PYTHONPATH. azure-ai-ml searches config.json only in the working folder and above, and has no variable for it; what it
+finds there has priority. This file imports nothing of batchtwin and runs under any Python from 3.8.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Finder(importlib.abc.MetaPathFinder):
 
 
 def complete(module: Any) -> None:
-    """Have `from_config` look where AZUREML_CONFIG says after it has found nothing."""
+    """Make `from_config` look at AZUREML_CONFIG after it has found nothing."""
     client: Any = getattr(module, "MLClient", None)
     method = getattr(client, "__dict__", {}).get("from_config")
     if not isinstance(method, classmethod):
@@ -50,8 +50,8 @@ def complete(module: Any) -> None:
             return from_config(cls, credential, *arguments, **words)
         except Exception:
             config = os.environ.get("AZUREML_CONFIG", "")
-            named = bool(arguments) or words.get("path") is not None or words.get("file_name") is not None
-            if named or os.environ.get("AZUREML_CURRENT_CLOUD") != CLOUD or not os.path.isfile(config):
+            has_path = bool(arguments) or words.get("path") is not None or words.get("file_name") is not None
+            if has_path or os.environ.get("AZUREML_CURRENT_CLOUD") != CLOUD or not os.path.isfile(config):
                 raise
         return from_config(cls, credential, **{**words, "path": config})
 
@@ -61,8 +61,8 @@ def complete(module: Any) -> None:
 
 def run_the_next() -> None:
     """Run the `sitecustomize` that this one hides."""
-    here = os.path.dirname(os.path.abspath(__file__))
-    rest = [place for place in sys.path if os.path.abspath(place) != here]
+    folder = os.path.dirname(os.path.abspath(__file__))
+    rest = [folder_on_path for folder_on_path in sys.path if os.path.abspath(folder_on_path) != folder]
     spec = importlib.machinery.PathFinder.find_spec("sitecustomize", rest)
     if spec is not None and spec.loader is not None:
         module = importlib.util.module_from_spec(spec)

@@ -1,6 +1,6 @@
-"""What of Azure ML does not run here, in one sentence each, for the command line and for the REST service.
+"""Parts of Azure ML that do not run here, in one sentence each, for the command line and for the REST service.
 
-Source of the names: the reference of the `ml` extension, and the collections that azure-ai-ml 1.35.2 asks for.
+Source of the names: the reference of the `ml` extension, and the collections that azure-ai-ml 1.35.2 requests.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ DATASTORES = (
     "not reached"
 )
 COMPUTES = "a compute here is a name: jobs run on this machine"
-# Verbs of the groups that run here.
+# Commands of the groups that run here.
 VERBS: Mapping[str, Mapping[str, str]] = {
     "job": dict.fromkeys(("create", "validate"), JOBS)
     | dict.fromkeys(
@@ -84,13 +84,13 @@ COLLECTIONS: Mapping[str, str] = {
 }
 
 
-def sentence(words: Sequence[str]) -> str | None:
-    """Return why `az ml GROUP VERB` does not run here; None if it does, or is nothing that `az ml` has."""
-    named = [word.lower() for word in words if not word.startswith("-")]
-    if not named:
+def unsupported_reason(words: Sequence[str]) -> str | None:
+    """Return why `az ml GROUP VERB` does not run here; None if it does, or if `az ml` does not have it."""
+    groups = [word.lower() for word in words if not word.startswith("-")]
+    if not groups:
         return None
-    if named[0] in GROUPS:
-        return f"az ml {named[0]}: {GROUPS[named[0]]}"
-    verb = named[1] if len(named) > 1 else ""
-    text = VERBS.get(named[0], {}).get(verb)
-    return f"az ml {named[0]} {verb}: {text}" if text else None
+    if groups[0] in GROUPS:
+        return f"az ml {groups[0]}: {GROUPS[groups[0]]}"
+    verb = groups[1] if len(groups) > 1 else ""
+    text = VERBS.get(groups[0], {}).get(verb)
+    return f"az ml {groups[0]} {verb}: {text}" if text else None

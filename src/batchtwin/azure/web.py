@@ -1,4 +1,4 @@
-"""What commands ask of the server that runs: a link to a page, a token; and how one is started."""
+"""Requests of commands to the running server: a link to a page, a token; and how to start a server."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def access_token(workspace: Path, resource: str) -> tuple[str, int]:
 
 
 def _answer(workspace: Path, path: str, key: str, **query: str) -> dict[str, Any]:
-    """Ask the server, with the secret of the workspace, for an object that has `key`."""
+    """Request an object that has `key` from the server, with the secret of the workspace."""
     from http.client import HTTPException
     from urllib.request import ProxyHandler, Request, build_opener
 

@@ -1,4 +1,4 @@
-"""The command line. Nothing heavy is imported before it is needed; nothing else in the package exits or prints."""
+"""The command line. Slow imports happen only where they are used; no other module of the package exits or prints."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from batchtwin.errors import FAILED, BatchTwinError
 from batchtwin.redaction import print_traceback
 from batchtwin.typer_types import portable
 
-# What is imported stays: looking through it again and again, and at the end, takes a tenth of a short job.
+# Imports stay: collecting garbage among them, again and at the end, takes a tenth of a short job.
 COLLECT_AFTER = 50_000
 
 app = typer.Typer(
@@ -28,8 +28,8 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"batchtwin {__version__}")
         raise typer.Exit
 
@@ -50,7 +50,7 @@ for _command in (
     app.command()(portable(_command))
 app.add_typer(watch.app)
 app.add_typer(environments.app, name="environments")
-# `ml`, and what scripts ask of `az` before they use it.
+# `ml`, and the commands of `az` that scripts call before they use it.
 AZURE = ("ml", "account", "config", "configure", "extension", "login", "version")
 for _name in AZURE:
     app.command(
@@ -63,9 +63,9 @@ for _name in AZURE:
 
 
 def main() -> NoReturn:
-    """Entry point: run the command; an error is its text and its exit code, with `--debug` its traceback too.
+    """Entry point: run the command. An error becomes its text and its exit code; `--debug` adds its traceback.
 
-    With `--json` an error, also of the options, is an object on stdout.
+    With `--json` an error, even of the options, is an object on stdout.
     """
     gc.set_threshold(COLLECT_AFTER)
     streams = Streams()

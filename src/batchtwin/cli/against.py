@@ -1,4 +1,4 @@
-"""The earlier job that `batchtwin report --against` compares with."""
+"""The earlier job for `batchtwin report --against`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands that face Azure: serve, env, and the words of `az`."""
+"""The commands for clients of Azure: serve, env, and the commands of `az`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 
 def as_azure(context: typer.Context) -> None:
-    """Hand the words to the commands of `az`, which are built only now."""
+    """Pass the arguments to the commands of `az`, which are built only now."""
     from batchtwin.azure.cli.commands import run
 
     raise typer.Exit(run([str(context.info_name), *context.args]))
@@ -19,9 +19,7 @@ def serve(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Of the service; 0: any that is free.")] = 8443,
     http_port: Annotated[
         int | None,
-        typer.Option(
-            "--http-port", min=0, max=65535, help="Of what the SDK asks without TLS; 8480, or 0 with --port 0."
-        ),
+        typer.Option("--http-port", min=0, max=65535, help="For requests without TLS; 8480, or 0 with --port 0."),
     ] = None,
     host: Annotated[str, typer.Option("--host", help="Where the service listens.")] = "127.0.0.1",
     allow_private: Annotated[
@@ -49,7 +47,7 @@ def env(
     config: Annotated[bool, typer.Option("--config", help="Print config.json, for MLClient.from_config.")] = False,
     unset: Annotated[bool, typer.Option("--unset", help="Print what takes it back.")] = False,
 ) -> None:
-    """Print what a shell needs for the Azure SDK to use `batchtwin serve`: eval "$(batchtwin env)"."""
+    """Print what a shell needs to use `batchtwin serve` with the Azure SDK: eval "$(batchtwin env)"."""
     from batchtwin.azure.rest.commands import environment
 
     typer.echo(environment(check=check, config=config, unset=unset), nl=False)

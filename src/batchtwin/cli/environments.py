@@ -25,19 +25,19 @@ Key = Annotated[str, typer.Argument(metavar="KEY", help="The first characters of
 @portable
 def list_all(as_json: AsJson = False) -> None:
     """List the environments: key, Python, size, last use, what for."""
-    facts = [_facts(environment) for environment in cache.environments()]
+    rows = [_facts(environment) for environment in cache.environments()]
     if as_json:
-        typer.echo(json.dumps(facts, indent=2))
+        typer.echo(json.dumps(rows, indent=2))
         return
     typer.echo(f"{'key':22}{'python':8}{'MiB':>6}  {'last used':18}for")
-    for entry in facts:
+    for entry in rows:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry["last_used"]))
         used = "by a job, now" if entry["is_used"] else used
         typer.echo(f"{entry['key']:22}{entry['python']:8}{entry['size'] >> 20:>6}  {used:18}{entry['source']}")
-    total = sum(entry["size"] for entry in facts)
+    total = sum(entry["size"] for entry in rows)
     maximum = cache.limit()
     most = "without a limit" if maximum is None else f"of at most {maximum >> 20} MiB ({cache.MAXIMUM})"
-    typer.echo(f"{len(facts)} environments, {total >> 20} MiB {most}, in {cache.cache_folder()}")
+    typer.echo(f"{len(rows)} environments, {total >> 20} MiB {most}, in {cache.cache_folder()}")
     _list_warm()
 
 
@@ -107,10 +107,10 @@ def remove(
     if not keys and unused is None:
         raise UsageError("environments remove: name keys, or --unused DAYS")
     cache.sweep()
-    named = [cache.find(key) for key in keys or []]
+    selected = [cache.find(key) for key in keys or []]
     idle = cache.unused(unused) if unused is not None else []
-    for environment in named + [other for other in idle if other not in named]:
-        if environment in named or not cache.is_used(environment.record.key):
+    for environment in selected + [other for other in idle if other not in selected]:
+        if environment in selected or not cache.is_used(environment.record.key):
             cache.remove(environment)
             typer.echo(f"removed {environment.record.key} ({environment.record.size >> 20} MiB)")
 

@@ -1,4 +1,4 @@
-"""What a command prints of an error with `--json`: one object, like that of a result."""
+"""Errors with `--json`: one object, like that of a result."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from batchtwin.redaction import print_traceback
 
 
 def is_for_programs(arguments: Sequence[str], other: Collection[str]) -> bool:
-    """Whether the words of a command ask for JSON; those of the commands `other` are not ours."""
+    """Whether the arguments of a command contain `--json`; the commands `other` have their own."""
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     return "--json" in options and next((word for word in arguments if not word.startswith("-")), "") not in other
 
 
 def run_for_programs(command: Callable[[], Any], *, debug: bool) -> int:
-    """Run a command and return its exit code. An error is printed as an object; with `debug`, its traceback too."""
+    """Run a command and return its exit code. An error is printed as an object; `debug` adds its traceback."""
     try:
         code = command()
     except SystemExit:
@@ -41,7 +41,7 @@ def data_of(error: BaseException) -> dict[str, Any]:
             places = [{"key": part.key, "line": part.line, "text": part.text} for part in error.problems]
             data |= {"file": str(error.path), "problems": places}
         return data
-    # Errors of the options, whichever package defines them.
+    # Errors of the options, from whichever package defines them.
     format_message: Callable[[], str] | None = getattr(error, "format_message", None)
     if format_message is not None:
         return {"error": format_message(), "kind": "UsageError", "exit_code": getattr(error, "exit_code", FAILED)}
@@ -51,5 +51,5 @@ def data_of(error: BaseException) -> dict[str, Any]:
 
 
 def unexpected(error: BaseException) -> str:
-    """Return an error of the system in one line."""
+    """Return a system error in one line."""
     return f"{type(error).__name__}: {error}; --debug shows where"

@@ -36,7 +36,7 @@ from batchtwin.cli.options import (
     Warm,
     Workers,
 )
-from batchtwin.cli.summary import tell
+from batchtwin.cli.summary import print_result
 from batchtwin.deployment.overrides import parse_set
 from batchtwin.inputs.location import parse_location
 
@@ -112,7 +112,7 @@ def score(
     )
     request = request_of(deployment, parse_location(input), options, parse_set(overrides))
     result = run(request, _watch())
-    tell(result, as_json=as_json)
+    print_result(result, as_json=as_json)
     raise typer.Exit(result.exit_code)
 
 
@@ -157,7 +157,7 @@ def resume(
         ray_env=ray_env,
     )
     result = run_again(folder_of(output), options, _watch())
-    tell(result, as_json=as_json)
+    print_result(result, as_json=as_json)
     raise typer.Exit(result.exit_code)
 
 

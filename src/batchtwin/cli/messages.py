@@ -1,4 +1,4 @@
-"""What commands print: sentences on stderr, objects for programs on stdout."""
+"""Output of commands: sentences on stderr, objects for programs on stdout."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from batchtwin_node.readers.bad_file import LINES, printable
 
 
 def note(text: str) -> None:
-    """Tell a sentence."""
+    """Print a sentence."""
     typer.echo(printable(hide(text), LINES), err=True)
 
 
 def warn(warnings: tuple[str, ...]) -> None:
-    """Tell warnings, a line each."""
+    """Print warnings, a line each."""
     for warning in warnings:
         note(f"Warning: {warning}")
 

@@ -34,7 +34,7 @@ Env = Annotated[
 ]
 Image = Annotated[str | None, typer.Option("--image", metavar="TAG", help="As --env image:TAG.", hidden=True)]
 PythonVersion = Annotated[
-    str | None, typer.Option("--python", metavar="VERSION", help="As 3.8, whatever is requested; or an image's.")
+    str | None, typer.Option("--python", metavar="VERSION", help="Such as 3.8, not the requested one; or an image's.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Run here what may be wrong without an error.")]
 AllowBuilds = Annotated[bool, typer.Option("--allow-builds", help="Build packages without wheels: runs their code.")]

@@ -1,4 +1,4 @@
-"""The commands for a project of one's own: init, doctor."""
+"""The commands for a user's own project: init, doctor."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def doctor(
     az: Annotated[str, typer.Option("--az", envvar="AZ", help="The Azure CLI.")] = "az",
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Say what of this machine and of a deployment works, and what mends the rest; 1 if something stops a job."""
+    """Say what of this machine and of a deployment works, and how to fix the rest; 1 if something stops a job."""
     from batchtwin.doctor import machine
     from batchtwin.doctor.checks import Probe, run_all
     from batchtwin.doctor.deployment import Subject
@@ -79,7 +79,7 @@ def _print(checks: list[Check], problems: int) -> None:
     for check in checks:
         status = typer.style(f"{check.status:8}", fg=COLOURS[check.status])
         typer.echo(f"{status}{check.name:12}{check.text}")
-        if check.mend and check.status != "ok":
-            typer.echo(f"{'':20}{check.mend}")
+        if check.fix and check.status != "ok":
+            typer.echo(f"{'':20}{check.fix}")
     count = f"{problems} problems stop" if problems > 1 else "1 problem stops"
     typer.echo(f"{count} a job." if problems else "Nothing stops a job.")

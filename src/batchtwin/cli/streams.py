@@ -1,4 +1,4 @@
-"""Standard output and error that cannot end a command: how a job ends counts, whether or not anybody reads of it."""
+"""Standard output and error whose failures end no command: its result counts, whether or not it can be printed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class Stream(io.FileIO):
-    """A descriptor to write to. What it does not take is dropped: the reader has gone, or the disk is full.
+    """A descriptor to write to. Writes that fail are dropped: the reader has closed, or the disk is full.
 
-    `error` is the first refusal.
+    `error` is the first failure.
     """
 
     error: OSError | None = None
@@ -28,7 +28,7 @@ class Stream(io.FileIO):
         try:
             while done < len(view):
                 count = super().write(view[done:])
-                if count is None:  # somebody made it non-blocking, and it is full
+                if count is None:  # it is non-blocking, and full
                     select.select([], [self], [])
                 done += count or 0
         except OSError as error:
@@ -37,7 +37,7 @@ class Stream(io.FileIO):
 
 
 class Streams:
-    """Puts a standard output and error in place that no write can fail on, whatever the caller has closed or filled."""
+    """Installs a standard output and error on which no write can fail, whatever the caller has closed or filled."""
 
     def __init__(self) -> None:
         _fill_descriptors()
@@ -45,7 +45,7 @@ class Streams:
         sys.stdout, sys.stderr = _text(self._out, sys.stdout), _text(_raw(2, sys.stderr), sys.stderr)
 
     def tell_losses(self) -> None:
-        """Say on standard error that standard output is not whole, unless its reader has gone, as `head` does."""
+        """Report on standard error that standard output is incomplete, unless its reader closed it, as `head` does."""
         sys.stdout.flush()
         error = self._out.error
         if error is not None and error.errno not in {errno.EPIPE, errno.EBADF}:
@@ -53,8 +53,7 @@ class Streams:
 
 
 def _fill_descriptors() -> None:
-    """Open `/dev/null` where a standard descriptor is closed: the next file would get its number, and all that is
-    printed."""
+    """Open `/dev/null` where a standard descriptor is closed: else the next file gets its number, and all output."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
@@ -69,6 +68,6 @@ def _raw(descriptor: int, stream: TextIO | None) -> Stream:
 
 
 def _text(raw: Stream, stream: TextIO | None) -> TextIO:
-    """Return a stream of text in the encoding of `stream`; what that lacks is shown by its escape."""
+    """Return a text stream in the encoding of `stream`; characters that it lacks are written as escapes."""
     encoding = stream.encoding if stream is not None else "utf-8"
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding, "backslashreplace", line_buffering=True)

@@ -1,4 +1,4 @@
-"""How a job ended, for people: a few plain lines, or on a terminal what happened, where it is, and what is next."""
+"""How a job ended: a few plain lines, or on a terminal what happened, where it is, and the next step."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from batchtwin.api.result import Result
 
 FILES_SHOWN = 3
-# Characters of a reason.
+# Longest reason, in characters.
 REASON = 400
 COLOURS = {"Completed": "green", "Failed": "red", "Canceled": "yellow"}
 
 
-def tell(result: Result, *, as_json: bool = False) -> None:
+def print_result(result: Result, *, as_json: bool = False) -> None:
     """Print how a job ended; its cause goes to stderr."""
     if as_json:
         print_json(result.data())
@@ -36,7 +36,7 @@ def tell(result: Result, *, as_json: bool = False) -> None:
 
 
 def first_failed(result: Result) -> str:
-    """Say why the first file failed of a job that completed all the same, and where the others are; else empty."""
+    """Return why the first file failed although the job completed, and where the others are; else empty."""
     if not result.ok or not result.failures:
         return ""
     record = result.failures[0]
@@ -50,12 +50,12 @@ def first_failed(result: Result) -> str:
 
 
 def _in_question(record: Mapping[str, Any], failures: Iterable[Mapping[str, Any]]) -> str:
-    """Say that it may have been another file of the mini-batch: of a failure in `run()` nobody knows."""
+    """Return how many other files it may have been: `run()` failed, and the file is not known."""
     if record.get("kind") == "bad_file" or "because_of" in record or "at" in record:
         return ""
-    same = [other for other in failures if other.get("mini_batch") == record.get("mini_batch")]
-    is_known = len(same) < 2 or any("because_of" in other for other in same)
-    return "" if is_known else f" or one of {len(same) - 1} more"
+    siblings = [other for other in failures if other.get("mini_batch") == record.get("mini_batch")]
+    is_known = len(siblings) < 2 or any("because_of" in other for other in siblings)
+    return "" if is_known else f" or one of {len(siblings) - 1} more"
 
 
 def _plain(result: Result) -> Iterator[str]:
@@ -82,11 +82,11 @@ def _on_terminal(result: Result) -> Iterator[str]:
 
 
 def next_command(result: Result) -> str:
-    """Return the command that is likely the next one, or what to do."""
+    """Return the most likely next command, or advice."""
     if result.must_score_again:
         return "correct the file, then batchtwin score ... --overwrite"
     resume = f"batchtwin resume {quote(str(result.folder))}"
-    # What is canceled goes on first; what failed stays failed.
+    # A canceled job first resumes; a failed job stays failed.
     if result.failed and str(result.status) != "Canceled":
         return f"{resume} --retry-failed"
     return f"batchtwin verify {quote(str(result.folder))}" if result.ok else resume

@@ -30,7 +30,7 @@ from batchtwin.cli.options import (
     Warm,
     Workers,
 )
-from batchtwin.cli.summary import tell
+from batchtwin.cli.summary import print_result
 from batchtwin.deployment.overrides import parse_set
 from batchtwin.errors import BatchTwinError, UsageError
 from batchtwin.typer_types import portable
@@ -77,7 +77,7 @@ def watch(
     from batchtwin.watch.rounds import Rounds
 
     if isinstance(parse_location(input), str):
-        raise UsageError(f"--input {input}: batchtwin watch is for files here; copy them from the store first")
+        raise UsageError(f"--input {input}: batchtwin watch requires local files; copy them from the store first")
     options = ScoreOptions(
         model=model,
         workers=workers,
@@ -102,14 +102,14 @@ def watch(
 
     root = _claimed(output)
     files = WatchedFiles(root, [deployment, Path(input)])
-    raise typer.Exit(Rounds(request_for, root, files, Screen())())
+    raise typer.Exit(Rounds(request_for, root, files, TerminalScreen())())
 
 
-class Screen:
-    """What is shown: sentences on stderr, how jobs end as `score` has it."""
+class TerminalScreen:
+    """Prints sentences on stderr, and results like `score`."""
 
     note = staticmethod(note)
-    result = staticmethod(partial(tell, as_json=False))
+    result = staticmethod(partial(print_result, as_json=False))
 
     def watch(self) -> Watch:
         """Return a bar on a terminal, else plain lines."""
@@ -119,12 +119,12 @@ class Screen:
         return Watch(note, progress_for)
 
     def error(self, error: Exception) -> None:
-        """Tell it as a command would that it ends."""
+        """Print an error as the end of a command."""
         note(str(error) if isinstance(error, BatchTwinError) else unexpected(error))
 
 
 def _is_warm(choice: bool | None) -> bool | None:
-    """Whether workers stay from one run to the next: they do, unless somebody says otherwise."""
+    """Whether workers stay between runs: by default they do."""
     from batchtwin.engine.backends.warm.settings import WARM
 
     return True if choice is None and not os.environ.get(WARM) else choice
@@ -133,12 +133,12 @@ def _is_warm(choice: bool | None) -> bool | None:
 def _claimed(output: Path | None) -> Path:
     from batchtwin.engine.output.folder import claim_folder
     from batchtwin.engine.prepare import fresh_folder
-    from batchtwin.watch.rounds import claim
+    from batchtwin.watch.rounds import make_runs_folder
 
     if output is None:
         return claim_folder(fresh_folder("watch").absolute())
     try:
-        return claim(output.absolute())
+        return make_runs_folder(output.absolute())
     except FileExistsError:
         raise UsageError(f"--output {output}: is not an empty folder; give another one") from None
     except OSError as error:

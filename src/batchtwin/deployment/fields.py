@@ -1,6 +1,6 @@
-"""The kinds of value that a deployment YAML holds: numbers, names, paths, references, free mappings.
+"""The kinds of value in a deployment YAML: numbers, names, paths, references, free mappings.
 
-Where azure-ai-ml takes a value that means something definite, so do we; what it cuts, drops or trips over, we refuse.
+A value with a clear meaning for azure-ai-ml has it here too; a value that it cuts, drops or fails on is refused.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from batchtwin.deployment.reference import PREFIX, PROVIDER, AssetReference, Inv
 from batchtwin.deployment.yaml_file import YamlFile
 
 INT_MAX = 2**31 - 1
-# Of file systems; control characters, halves of characters, ends of lines and of paragraphs.
+# Of file systems; control characters, lone surrogates, ends of lines and of paragraphs.
 LONGEST_NAME, UNPRINTABLE = 255, frozenset({"Cc", "Cs", "Zl", "Zp"})
 _WEB_ADDRESS = re.compile(r"https?://([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}(:\d+)?([/?#]\S*)?", re.IGNORECASE)
 
 
 def field_error(key: str, text: str) -> PydanticCustomError:
-    """Return the error of a key (dotted, below the model that raises it) that does not go with another."""
+    """Return the error of a key (dotted, below the model that raises it) that contradicts another."""
     return PydanticCustomError("misfit", "{text}", {"key": key, "text": text})
 
 
 class StrictModel(BaseModel):
-    """A block of the YAML: nothing unknown, nothing empty. `read_only` keys, as the service shows them, are ignored."""
+    """A block of the YAML: no unknown keys, nothing empty. `read_only` keys, which the service shows, are ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=(), defer_build=True)
     read_only: ClassVar[frozenset[str]] = frozenset()
@@ -62,7 +62,7 @@ class StrictModel(BaseModel):
 
 
 def _integer(value: object) -> object:
-    """Take `2`, `"2"` and `2.0`, as the SDK does, but neither `2.7` (which it cuts to 2) nor `true`."""
+    """Accept `2`, `"2"` and `2.0`, as the SDK does, but neither `2.7` (which it cuts to 2) nor `true`."""
     if isinstance(value, str) or (isinstance(value, float) and value.is_integer()):
         try:
             return int(value)
@@ -72,12 +72,12 @@ def _integer(value: object) -> object:
 
 
 def lower(value: object) -> object:
-    """Names of choices are taken in any case, as by the SDK."""
+    """Return the lower case of a choice: any case is accepted, as by the SDK."""
     return value.lower() if isinstance(value, str) else value
 
 
 def _number_as_text(value: object) -> object:
-    """Numbers become text as YAML reads them; a bare `true` is ambiguous."""
+    """Return a number as text, as YAML reads it; a bare `true` is ambiguous, and refused."""
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
@@ -98,7 +98,7 @@ def _bare_name(value: str) -> str:
 
 
 def _reference(value: str) -> str:
-    """Take an asset by name, ARM id or URI, with the prefix, as `ArmVersionedStr` of azure-ai-ml does."""
+    """Accept an asset by name, ARM id or URI, with the prefix, as azure-ai-ml's `ArmVersionedStr` does."""
     if not _names_asset(value):
         raise ValueError("must be azureml:NAME:VERSION, azureml:NAME@latest, a full azureml: id, or a mapping")
     return value
@@ -117,17 +117,17 @@ def _names_asset(value: str) -> bool:
 
 
 def reference_or_inline(value: object) -> str | None:
-    """Tell which of the two forms of an asset a value has."""
+    """Return which of the two forms of an asset a value has."""
     return "reference" if isinstance(value, str) else "inline" if isinstance(value, dict | BaseModel) else None
 
 
 def _folder(info: ValidationInfo) -> Path:
-    """Where relative paths start; `Deployment.load` says so."""
+    """Return the start of relative paths, which `Deployment.load` sets."""
     return Path((info.context or {}).get("folder", "."))
 
 
 def _conda_file(value: object, info: ValidationInfo) -> object:
-    """Take the path of a conda file that exists and is YAML, or its content."""
+    """Accept the path of a conda file that exists and is YAML, or its content."""
     if not isinstance(value, str | dict):
         raise ValueError("is neither the path of a conda file nor its content")
     if isinstance(value, str):
@@ -146,7 +146,7 @@ def _build_context(value: str, info: ValidationInfo) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can say, with keys and dates as text."""
+    """Return JSON values, with keys and dates as text."""
     match value:
         case dict():
             return {str(key): _plain(inner) for key, inner in value.items()}

@@ -1,7 +1,7 @@
 """The deployment's model -> a JSON Schema for editors, with both layouts, and the rules between keys.
 
-What the schema refuses, batchtwin refuses too. It refuses less: whether a file exists, or what a full `azureml:` id
-looks like, only batchtwin checks.
+Whatever the schema refuses, batchtwin refuses too. Only batchtwin checks whether a file exists, or what a full
+`azureml:` id looks like.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from batchtwin.deployment.fields import StrictModel
 from batchtwin.deployment.layout import LEGACY_READ_ONLY, LIFTED, READ_ONLY, ROOT_OR_SETTINGS
 
 Schema = dict[str, Any]
-# Editors know this one best.
+# The draft that editors support best.
 DIALECT = "http://json-schema.org/draft-07/schema#"
 BLOCKS: tuple[type[StrictModel], ...] = (
     schema.RetrySettings,
@@ -25,7 +25,7 @@ BLOCKS: tuple[type[StrictModel], ...] = (
     schema.InlineEnvironment,
     schema.Resources,
 )
-# What validators of the model take beside its type, or refuse in spite of it.
+# What validators of the model accept besides its type, or refuse although its type allows it.
 WHOLE_TEXT = {"type": "string", "pattern": "^\\s*[-+]?[0-9]+(_[0-9]+)*\\s*$"}
 TEXT_OR_NUMBER = {"type": ["string", "number"]}
 REFERENCE = {"type": "string", "pattern": "^azureml:"}
@@ -45,10 +45,10 @@ def json_schema() -> Schema:
     kind = {"type": _any_case(["model"])}
     newer = _layout(kind | root | {key: lifted[key] for key in ROOT_OR_SETTINGS}, READ_ONLY, whole["required"])
     older = _layout({key: root[key] for key in root if key != "settings"} | lifted, LEGACY_READ_ONLY, whole["required"])
-    # Beside a settings block Azure ML would drop what may else stand at the root.
+    # Beside a settings block Azure ML would drop the keys that are otherwise allowed at the root.
     newer["allOf"].append(_if({"required": ["settings"]}, _without(ROOT_OR_SETTINGS)))
-    both = {"required": ["resources", "settings"], "properties": {"settings": {"required": ["instance_count"]}}}
-    newer["allOf"].append({"not": both})
+    alternative = {"required": ["resources", "settings"], "properties": {"settings": {"required": ["instance_count"]}}}
+    newer["allOf"].append({"not": alternative})
     older["allOf"].append(_summary_only())
     return {
         "$schema": DIALECT,
@@ -63,7 +63,7 @@ def json_schema() -> Schema:
 
 
 def _correct(definitions: Mapping[str, Schema]) -> None:
-    """Add what validators check, and what they take in another type, block by block."""
+    """Add the checks of validators, and the other types that they accept, block by block."""
     for block in BLOCKS:
         read_only = {key: NOT_EMPTY for key in sorted(block.read_only)}
         definitions[block.__name__]["properties"] |= read_only
@@ -76,7 +76,7 @@ def _correct(definitions: Mapping[str, Schema]) -> None:
     for asset in (environment, model):
         asset["properties"]["version"] = TEXT_OR_NUMBER
     environment["oneOf"] = [{"required": ["image"]}, {"required": ["build"]}]
-    # A path elsewhere, or a version, is of a model that is registered under a name.
+    # A path that is no file here, or a version, is about a registered model, which has a name.
     unnamed = {"properties": {"version": False, "path": {"not": {"pattern": "://"}}}}
     model["allOf"] = [_if({"not": {"required": ["name"]}}, unnamed)]
 
@@ -91,13 +91,13 @@ def _layout(properties: Schema, read_only: Iterable[str], required: list[str]) -
 
 
 def _summary_only() -> Schema:
-    """Without a file there is no name for it."""
+    """Without a file its name is refused."""
     action = {"required": ["output_action"], "properties": {"output_action": _any_case(["summary_only"])}}
     return _if(action, _without(["output_file_name"]))
 
 
-def _if(condition: Schema, then: Schema) -> Schema:
-    return {"if": condition, "then": then}
+def _if(condition: Schema, consequence: Schema) -> Schema:
+    return {"if": condition, "then": consequence}
 
 
 def _without(keys: Iterable[str]) -> Schema:
@@ -105,7 +105,7 @@ def _without(keys: Iterable[str]) -> Schema:
 
 
 def _any_case(choices: Iterable[str]) -> Schema:
-    """The choices for completion, and as they are taken: in any case."""
+    """Return the choices for completion, and a pattern that accepts any case."""
     pattern = "|".join(
         "".join(f"[{char}{char.upper()}]" if char.isalpha() else char for char in word) for word in choices
     )
@@ -113,12 +113,12 @@ def _any_case(choices: Iterable[str]) -> Schema:
 
 
 def _tidy(part: Any) -> Any:
-    """A schema of pydantic's without titles and null, with whole numbers and choices as the model takes them."""
+    """Return pydantic's schema without titles and null; whole numbers and choices are as the model accepts them."""
     if isinstance(part, list):
         return [_tidy(inner) for inner in part]
     if not isinstance(part, dict):
         return part
-    # The keys of properties are those of the YAML, `title` perhaps among them.
+    # The keys of properties are those of the YAML, possibly also `title`.
     part = {
         key: {name: _tidy(inner) for name, inner in value.items()} if key == "properties" else _tidy(value)
         for key, value in part.items()

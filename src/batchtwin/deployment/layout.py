@@ -1,4 +1,4 @@
-"""The two layouts of a deployment YAML, brought to one."""
+"""The two layouts of a deployment YAML, converted to one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from batchtwin_node.codec import value_object
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-# Keys that stand at the root of the legacy layout (no `type`), and in `settings` with `type: model`.
+# Keys at the root of the legacy layout (no `type`), and in `settings` with `type: model`.
 LIFTED = (
     "mini_batch_size",
     "max_concurrency_per_instance",
@@ -28,19 +28,19 @@ LIFTED = (
     "logging_level",
     "environment_variables",
 )
-# Of these, what `type: model` without a `settings` block may keep at its root.
+# Those that `type: model` without a `settings` block may keep at its root.
 ROOT_OR_SETTINGS = ("error_threshold", "environment_variables")
-# What the service shows and takes back without a look; the newer layout takes back only the first.
+# Keys that the service shows and accepts without a check; the newer layout accepts only the first.
 READ_ONLY = frozenset({"$schema"})
 LEGACY_READ_ONLY = READ_ONLY | {"provisioning_state", "creation_context"}
 
 
 @value_object
 class Layout:
-    """`data` in the `type: model` layout without `type`, whichever the file has.
+    """`data` in the `type: model` layout without `type`, whichever layout the file has.
 
-    `relocate` holds the keys that the file has at its root, `overridden` those that `--set` gave; `misplaced` says
-    which keys stand where the service would drop or refuse them.
+    `relocate` holds the keys at the file's root, `overridden` those of `--set`; `misplaced` holds keys where the
+    service would drop or refuse them.
     """
 
     file: YamlFile
@@ -64,7 +64,7 @@ class Layout:
         return DeploymentError(self.file.path, [*self.misplaced, *problems.values()])
 
     def check(self) -> None:
-        """Refuse what the schema does not know of.
+        """Refuse what the schema cannot see.
 
         Raises:
             DeploymentError: a key is misplaced, or missing.
@@ -73,7 +73,9 @@ class Layout:
             raise DeploymentError(self.file.path, problems)
 
     def missing(self) -> list[Problem]:
-        """What azure-ai-ml requires beside the model: 1.35.2 has no default in `settings`, and ends in a TypeError."""
+        """Yield the keys that azure-ai-ml requires in `settings`: 1.35.2 has no default for it, and ends in a
+        TypeError.
+        """
         settings = self.data.get("settings")
         if "settings" not in self.file.data or not isinstance(settings, dict) or "mini_batch_size" in settings:
             return []
@@ -93,12 +95,12 @@ class Layout:
 
 
 def layout_of(file: YamlFile, overrides: Mapping[str, str]) -> Layout:
-    """Bring a file to the `type: model` layout.
+    """Convert a file to the `type: model` layout.
 
     `overrides` maps dotted keys, of the file's own layout or of the newer one, to YAML text.
 
     Raises:
-        DeploymentError: it is of components, which have another schema.
+        DeploymentError: it is a deployment of components, which has another schema.
         UsageError: the value of an override is not YAML.
     """
     legacy = "type" not in file.data and "settings" not in file.data
@@ -108,7 +110,7 @@ def layout_of(file: YamlFile, overrides: Mapping[str, str]) -> Layout:
     if _is_pipeline(data.pop("type", None)):
         raise DeploymentError(file.path, misplaced)
     liftable = LIFTED if legacy else ROOT_OR_SETTINGS if "settings" not in data else ()
-    # What is misplaced is checked where it should stand.
+    # Misplaced keys are checked as if they were at their place.
     lifted = {key: data.pop(key) for key in sorted(LIFTED if misplaced else liftable) if key in data}
     settings = data.get("settings", {})
     relocate = frozenset(lifted.keys() - settings.keys() if isinstance(settings, dict) else ())
@@ -123,7 +125,7 @@ def _is_pipeline(kind: object) -> bool:
 
 
 def _misplaced(file: YamlFile, data: Mapping[str, Any]) -> Iterable[Problem]:
-    """What only the layout can tell. An unknown key is left to the model, which knows them all."""
+    """Yield keys that only the layout shows to be misplaced. Unknown keys are left to the model."""
 
     def problem(key: str, text: str) -> Problem:
         return Problem(key, file.lines.get((key,)), text)

@@ -1,4 +1,4 @@
-"""Validation errors, told in the words of the file: which key, what stands there, what is allowed."""
+"""Validation errors in the words of the file: the key, its value, and what is allowed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MAX_SHOWN = 100
 _NAME = "{value} must be 3 to 32 letters, digits and -, start with a letter and not end with -"
-# By pydantic's type of error; what is not here says what is wrong in its own words.
+# By pydantic's type of error; other errors have their own text.
 SENTENCES = {
     "missing": "is required; add it",
     "empty": "{msg}",
@@ -36,16 +36,16 @@ SENTENCES = {
 
 
 def error_location(error: ErrorDetails, data: object) -> tuple[Key, object]:
-    """Return the key path in `data` that an error is about, and the value there.
+    """Return the key path in `data` of an error, and the value there.
 
-    The tags that pydantic adds for unions are taken out; a missing key, and one that a model names itself, are added.
+    pydantic's tags for unions are removed; a missing key, and one that a model names itself, are added.
     """
     loc: Sequence[str | int] = error["loc"]
     if loc[-1:] == ("[key]",):
         loc = loc[:-2]
     at: list[str | int] = []
-    named = error.get("ctx", {}).get("key")
-    for part in (*loc, *(named.split(".") if named else ())):
+    key = error.get("ctx", {}).get("key")
+    for part in (*loc, *(key.split(".") if key else ())):
         if (isinstance(data, dict) and part in data) or (isinstance(data, list) and part in range(len(data))):
             data = data[part]
             at.append(part)
@@ -55,7 +55,7 @@ def error_location(error: ErrorDetails, data: object) -> tuple[Key, object]:
 
 
 def describe_error(error: ErrorDetails, value: object, at: Key, model: type[BaseModel], root: Collection[str]) -> str:
-    """Say what is wrong with `value` at `at`, and what is allowed.
+    """Return what is wrong with `value` at `at`, and what is allowed.
 
     `model` is the schema of the whole, `root` the keys that this file's layout has at its root.
     """
@@ -75,16 +75,16 @@ def describe_error(error: ErrorDetails, value: object, at: Key, model: type[Base
         text += "; put it in quotes"
     if kind == "model_type":
         text += f"; its keys may be {', '.join(sorted(_fields(at, model)))}"
-    return text.format(value=_shown(value), msg=error["msg"], **context)
+    return text.format(value=_quoted(value), msg=error["msg"], **context)
 
 
-def _shown(value: object) -> str:
+def _quoted(value: object) -> str:
     text = repr(value)
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 def _unknown_at_root(at: Key, model: type[BaseModel], root: Collection[str]) -> str:
-    """A key that belongs in a block is named by its place there. In a file without `settings` its keys are the root."""
+    """Return the text for an unknown key, with its block if it belongs in one; without `settings` that is the root."""
     settings = _fields(("settings",), model)
     prefix = "" if "mini_batch_size" in root else "settings."
     inner = {
@@ -95,11 +95,11 @@ def _unknown_at_root(at: Key, model: type[BaseModel], root: Collection[str]) -> 
 
 
 def _unknown(key: str, fields: Collection[str], inner: Mapping[str, str]) -> str:
-    """`inner` names, by their own names, the keys of blocks that are meant if no key of `fields` is near."""
+    """Return the text for an unknown key; `inner` has the keys of blocks, in case none of `fields` is similar."""
     near = [inner[key]] if key in inner else difflib.get_close_matches(key, fields, n=1)
     near = near or [inner[name] for name in difflib.get_close_matches(key, inner, n=1)]
-    known = f"did you mean {near[0]}?" if near else f"allowed are {', '.join(sorted(fields))}"
-    return f"unknown key; {known}"
+    hint = f"did you mean {near[0]}?" if near else f"allowed are {', '.join(sorted(fields))}"
+    return f"unknown key; {hint}"
 
 
 def _fields(at: Key, model: type[BaseModel]) -> list[str]:
@@ -111,7 +111,7 @@ def _fields(at: Key, model: type[BaseModel]) -> list[str]:
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The pydantic models that an annotation mentions: in unions, `Annotated` and the like."""
+    """Yield the pydantic models in an annotation: in unions, `Annotated` and the like."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for argument in get_args(annotation):

@@ -1,4 +1,4 @@
-"""The model of a deployment: where it lies on this machine, and what its MLmodel file says. No mlflow here."""
+"""The model of a deployment: where it is on this machine, and what its MLmodel file says. No mlflow here."""
 
 from __future__ import annotations
 
@@ -60,26 +60,26 @@ class Model:
             )
 
 
-def find_model(deployment: Deployment, folder: Path, override: Path | str | None = None, place: str = "") -> Model:
+def find_model(deployment: Deployment, folder: Path, override: Path | str | None = None, at_key: str = "") -> Model:
     """Find the deployment's model: `override` (`--model`), or the inline `path` below the YAML's `folder`.
 
-    `place` names file and line of that `path`, for errors.
+    `at_key` names file and line of that `path`, for errors.
 
-    One that lies in a store (a URL) is copied to the user's cache, if this version is not there.
+    A model in a store (a URL) is copied to the user's cache, unless this version is there.
 
     Raises:
-        ModelError: there is no such path, the model is a reference or an address that nothing here resolves,
-            or its MLmodel file is not one.
+        ModelError: there is no such path, the model is a reference or address that cannot be resolved here, or its
+            MLmodel file is invalid.
     """
     spec = deployment.model
     if override is not None:
-        path, where = (_copy(str(override)) if is_url(override) else Path(override)), "--model"
+        path, key = (_copy(str(override)) if is_url(override) else Path(override)), "--model"
     elif isinstance(spec, InlineModel) and is_store(spec.path):
-        path, where = _copy(spec.path), f"model.path: '{spec.path}'"
+        path, key = _copy(spec.path), f"model.path: '{spec.path}'"
     elif isinstance(spec, InlineModel) and (is_reference(spec.path) or "://" in spec.path):
         raise ModelError(f"model.path: '{spec.path}' is remote; give a copy of it: --model FOLDER")
     elif isinstance(spec, InlineModel):
-        path, where = folder / spec.path, f"model.path: '{spec.path}'"
+        path, key = folder / spec.path, f"model.path: '{spec.path}'"
     else:
         raise ModelError(
             f"model: '{spec}' is registered in Azure ML, not here; give a copy of it: --model FOLDER, or register one "
@@ -87,22 +87,22 @@ def find_model(deployment: Deployment, folder: Path, override: Path | str | None
         )
     path = path.absolute()
     if not os.path.exists(path):
-        at = f"{place}: " if place and override is None else ""
-        raise ModelError(f"{at}{path}: no such model ({where}); train or download it first")
+        at = f"{at_key}: " if at_key and override is None else ""
+        raise ModelError(f"{at}{path}: no such model ({key}); train or download it first")
     return read_model(path)
 
 
 def _copy(url: str) -> Path:
-    from batchtwin.inputs.remote_folder import cache_folder, fetch_folder
+    from batchtwin.inputs.remote_folder import copies_cache, fetch_folder
 
-    return fetch_folder(str(parse_location(url)), cache_folder() / "models")
+    return fetch_folder(str(parse_location(url)), copies_cache() / "models")
 
 
 def read_model(path: Path) -> Model:
-    """Read what the MLmodel file of a model's folder says; without that file it is a model that MLflow did not save.
+    """Read the MLmodel file of a model's folder; without that file, MLflow did not save the model.
 
     Raises:
-        ModelError: the MLmodel file cannot be read, or is none.
+        ModelError: the MLmodel file cannot be read, or is invalid.
     """
     mlmodel = path / "MLmodel"
     if not os.path.isfile(mlmodel):
@@ -139,12 +139,12 @@ def read_mlmodel(mlmodel: Path) -> dict[str, Any]:
 
 
 def _id(value: object) -> str:
-    """An id that MLflow gave; empty if it is none."""
+    """Return an id of MLflow; empty if it is invalid."""
     return value if isinstance(value, str) and _ID.fullmatch(value) else ""
 
 
 def _required(inputs: str) -> Iterator[str]:
-    """The names of required columns in the signature's JSON; whatever else it is, MLflow judges."""
+    """Return the names of required columns in the signature's JSON. MLflow checks the rest."""
     try:
         specs = json.loads(inputs)
         yield from (str(spec["name"]) for spec in specs if spec["type"] != "tensor" and spec.get("required", True))

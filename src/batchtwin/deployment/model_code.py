@@ -1,4 +1,4 @@
-"""What the files of an MLflow model tell before it is loaded: code that loading runs, and input that no file gives."""
+"""What the files of an MLflow model show before it is loaded: code that loading runs, input that no file can hold."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from typing import Any
 from batchtwin.deployment.model import Model, read_mlmodel
 from batchtwin.errors import ModelError
 
-# Python's own format, whatever wrote it: reading it calls what it names. PyTorch keeps one in its archives.
+# Python's own format: reading it calls whatever it names. PyTorch stores one in its archives.
 PICKLES = {".pkl": "pickle", ".pickle": "pickle", ".joblib": "joblib", ".cloudpickle": "cloudpickle"}
 ARCHIVES = {".pt": "PyTorch", ".pth": "PyTorch"}
 MOST_FILES = 5000
 SHOWN = 5
 TABLES = {".csv": "a CSV file", ".parquet": "a Parquet file", ".pqt": "a Parquet file"}
-# Types of columns whose values are lists or mappings: a field of CSV is neither.
+# Types of columns with lists or mappings as values, which no field of CSV is.
 NESTED = {"array": "an Array", "object": "an Object", "map": "a Map"}
-# What the numbers of a CSV file can be in an array.
+# Types of an array that the numbers of a CSV file can have.
 NUMBERS = {"float64", "float32", "int64", "int32", "bool"}
 
 
 def code_in_model(model: Model) -> list[str]:
-    """Name what of a model is code that runs when it is loaded: pickles, its own modules, models that are scripts.
+    """Name the code that runs when a model is loaded: pickles, its own modules, models that are scripts.
 
-    A model that scikit-learn's flavor saved with skops has none: only types that are trusted are made of it.
+    A model that scikit-learn's flavor saved with skops has none: skops makes only trusted types.
     """
     pickles = list(islice(_pickles(model.path), SHOWN + 1))
     pickles = [*pickles[:SHOWN], *(["more"] if len(pickles) > SHOWN else [])]
@@ -54,7 +54,7 @@ def _pickles(path: Path) -> Iterator[str]:
 
 
 def _files(path: Path) -> Iterator[str]:
-    """The files of a model, not those of folders that links lead to."""
+    """Yield the files of a model, except below folders that are links."""
     if path.is_file():
         yield str(path)
     for folder, folders, names in os.walk(path):
@@ -63,7 +63,7 @@ def _files(path: Path) -> Iterator[str]:
 
 
 def _is_pickle(file: str) -> bool:
-    """Whether a file begins and ends as a pickle of protocol 2 or later does."""
+    """Whether a file begins and ends like a pickle of protocol 2 or later."""
     try:
         if not os.path.isfile(file):
             return False
@@ -76,7 +76,7 @@ def _is_pickle(file: str) -> bool:
 
 
 def _mlmodel(path: Path) -> dict[str, Any]:
-    """The MLmodel file, which has been read before; empty without one."""
+    """Return the MLmodel file, which has been read before; empty without one."""
     try:
         return read_mlmodel(path / "MLmodel")
     except ModelError:
@@ -84,14 +84,14 @@ def _mlmodel(path: Path) -> dict[str, Any]:
 
 
 def _is_of_type_hint(path: Path) -> bool:
-    """Whether the signature is that of a type hint: the model then gets whole rows."""
+    """Whether the signature was made of a type hint: the model then gets whole rows."""
     content = _mlmodel(path)
     sections = (content, content.get("signature"))
     return any(isinstance(section, dict) and section.get("is_signature_from_type_hint") for section in sections)
 
 
 def table_problem(model: Model, ending: str) -> str | None:
-    """Say why no file with this ending can be the input of a model, as its signature has it; None if one may be."""
+    """Say why no file with this ending fits the model's signature; None if one may."""
     if ending not in TABLES or not model.inputs or _is_of_type_hint(model.path):
         return None
     try:
@@ -99,7 +99,7 @@ def table_problem(model: Model, ending: str) -> str | None:
         problems = (_problem(spec, ending, len(specs)) for spec in specs)
         return next((problem for problem in problems if problem), None)
     except (TypeError, KeyError, ValueError, AttributeError):
-        return None  # whatever it is, MLflow judges
+        return None  # MLflow checks the rest
 
 
 def _problem(spec: dict[str, Any], ending: str, count: int) -> str | None:

@@ -1,4 +1,4 @@
-"""`KEY=VALUE` words and dotted keys, as of `--set settings.mini_batch_size=4`."""
+"""`KEY=VALUE` arguments and dotted keys, as in `--set settings.mini_batch_size=4`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from batchtwin.errors import UsageError
 
 
 def parse_pairs(option: str, words: Sequence[str] | None, example: str = "") -> dict[str, str]:
-    """Split the `KEY=VALUE` words of an option; a key may be dotted.
+    """Split the `KEY=VALUE` arguments of an option; a key may be dotted.
 
     Raises:
-        UsageError: a word is not of that form; `example` is shown with it.
+        UsageError: an argument has another form; `example` is shown with it.
     """
     pairs = {}
     for word in words or ():
@@ -24,16 +24,16 @@ def parse_pairs(option: str, words: Sequence[str] | None, example: str = "") -> 
 
 
 def parse_set(words: Sequence[str] | None) -> dict[str, str]:
-    """Split the words of `--set`.
+    """Split the arguments of `--set`.
 
     Raises:
-        UsageError: a word is not KEY=VALUE.
+        UsageError: an argument is not KEY=VALUE.
     """
     return parse_pairs("--set", words, "settings.mini_batch_size=4")
 
 
 def set_dotted(data: dict[str, Any], dotted: str, value: object) -> None:
-    """Set a dotted key in nested mappings, which are copied on the way, and made where they are missing."""
+    """Set a dotted key in nested mappings, which are copied on the way; missing ones are made."""
     *above, key = dotted.split(".")
     for part in above:
         inner = data.get(part)

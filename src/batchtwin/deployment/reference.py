@@ -16,7 +16,7 @@ from batchtwin_node.codec import value_object
 
 PREFIX = "azureml:"
 PROVIDER = "Microsoft.MachineLearningServices"
-# Assets that came with a deployment, without a name of their own; lists leave them out.
+# Assets without a name of their own, which came with a deployment; lists leave them out.
 ANONYMOUS = "azureml_anonymous_"
 # The ARM id of a workspace.
 WORKSPACE_ID = "/subscriptions/{subscription}/resourceGroups/{group}/providers/" + PROVIDER + "/workspaces/{workspace}"
@@ -58,7 +58,7 @@ _JOB_OUTPUT = re.compile(
 
 
 class InvalidReferenceError(BatchTwinError):
-    """A text in the place of a reference that is none, or one that leads out of its datastore."""
+    """An invalid reference, or one that leads out of its datastore."""
 
     exit_code = FAILED
 
@@ -134,8 +134,8 @@ def parse_reference(text: str) -> Reference:
     Raises:
         InvalidReferenceError: it has none of the forms, or leads out of its datastore.
     """
-    if named := _NAMED.fullmatch(text):
-        return AssetReference(named["name"], named["version"], named["label"])
+    if by_name := _NAMED.fullmatch(text):
+        return AssetReference(by_name["name"], by_name["version"], by_name["label"])
     scoped = _IN_SCOPE.fullmatch(text)
     match = scoped or _IN_WORKSPACE.fullmatch(text)
     if match is None:
@@ -144,7 +144,7 @@ def parse_reference(text: str) -> Reference:
 
 
 def datastore_path(text: str) -> DatastorePath | None:
-    """Read the URI or the ARM id of a path in a datastore; None for a text that is something else.
+    """Read the URI or the ARM id of a path in a datastore; None for other texts.
 
     Raises:
         InvalidReferenceError: a reference that has none of the forms, or leads out of its datastore.
@@ -154,7 +154,7 @@ def datastore_path(text: str) -> DatastorePath | None:
 
 
 def _resource(text: str, resource: str, registry: str | None) -> Reference:
-    """Read what follows the workspace or the registry."""
+    """Read the part after the workspace or the registry."""
     if datastore := _DATASTORE.fullmatch(resource):
         return DatastorePath(datastore["name"], _relative(text, datastore["path"] or ""))
     if output := _JOB_OUTPUT.fullmatch(resource):

@@ -84,7 +84,7 @@ class CodeConfiguration(StrictModel):
 
 
 class InlineModel(StrictModel):
-    """A model named by where it lies instead of by its registration."""
+    """A model that is named by its path instead of its registration."""
 
     read_only = frozenset(
         {"$schema", "id", "job_name", "latest_version", "utc_time_created", "creation_context", "intellectual_property"}
@@ -189,7 +189,7 @@ class Deployment(StrictModel):
 
     @property
     def model_name(self) -> str:
-        """Name under which the model is registered; empty for one that the YAML gives by its path alone."""
+        """Name of the registered model; empty for one that has only a path."""
         if isinstance(self.model, InlineModel):
             name = self.model.name or ""
             return "" if name.startswith(ANONYMOUS) else name

@@ -24,12 +24,12 @@ def find_script(deployment: Deployment, file: Path, overrides: Collection[str] =
     if code is None:
         return None
     if is_reference(code.code):
-        place = key_location(file, ("code_configuration", "code"), overrides)
-        raise UsageError(f"{place}: code_configuration.code: {code.code!r} is in Azure ML, not here; give a folder")
+        location = key_location(file, ("code_configuration", "code"), overrides)
+        raise UsageError(f"{location}: code_configuration.code: {code.code!r} is in Azure ML, not here; give a folder")
     base = (file.absolute().parent / code.code).resolve()
     try:
         entry_script.check(base, code.scoring_script)
     except entry_script.ScriptError as error:
-        place = key_location(file, ("code_configuration", error.key), overrides) + ": " if error.key else ""
-        raise UsageError(f"{place}{error}") from None
+        location = key_location(file, ("code_configuration", error.key), overrides) + ": " if error.key else ""
+        raise UsageError(f"{location}{error}") from None
     return str(base), code.scoring_script

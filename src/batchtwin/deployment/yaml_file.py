@@ -13,7 +13,7 @@ from batchtwin.errors import DeploymentError, Problem
 from batchtwin_node.codec import value_object
 
 Key = tuple[str | int, ...]
-# More than any deployment needs; less than what breaks tools that read it after us.
+# More than any deployment needs, and less than what breaks tools that read it later.
 MAX_DEPTH = 50
 MAX_VALUES = 100_000
 # Lone surrogates cannot be written, NUL cannot stand in a path or a variable.
@@ -21,7 +21,7 @@ _UNUSABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class Loader(yaml.SafeLoader):
-    """The safe loader, with the line also of a number or date that cannot be."""
+    """The safe loader; it also names the line of an invalid number or date."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """Build the value of `node`."""
@@ -112,7 +112,7 @@ def _kind(data: object) -> str:
 
 
 def _measure(path: Path, root: yaml.Node) -> None:
-    """Refuse what YAML can say and nothing after it can bear: endless or exploding aliases, unprintable text."""
+    """Refuse YAML that later steps cannot handle: endless or exploding aliases, unprintable text."""
     sizes: dict[int, int] = {}
     above: set[int] = set()
 
@@ -141,7 +141,7 @@ def _inner(node: yaml.Node) -> list[yaml.Node]:
 
 
 def _lines(path: Path, root: yaml.Node) -> dict[Key, int]:
-    """Return the line of every key. A node reached again through an alias is not walked again."""
+    """Return the line of every key. A node that an alias repeats is not walked again."""
     line_of: dict[Key, int] = {}
     walked: set[int] = set()
     waiting: list[tuple[Key, yaml.Node]] = [((), root)]

@@ -1,1 +1,1 @@
-"""`batchtwin doctor`: what of this machine and of a deployment works, what does not, and what mends it."""
+"""`batchtwin doctor`: what works on this machine and in a deployment, what does not, and how to fix it."""

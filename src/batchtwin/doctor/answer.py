@@ -1,4 +1,4 @@
-"""Ask a program, for a limited time."""
+"""Run a program, for a limited time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SECONDS = 2.0
 
 @value_object
 class Answer:
-    """What came of it: `missing` program, `late` answer, or `ended` with `code` and `text`."""
+    """The result: a `missing` program, a `late` answer, or `ended` with `code` and `text`."""
 
     kind: Literal["missing", "late", "ended"]
     code: int = 0
@@ -26,7 +26,7 @@ class Answer:
 
     @property
     def ok(self) -> bool:
-        """Whether the program ended well."""
+        """Whether the program succeeded."""
         return self.kind == "ended" and self.code == 0
 
     @property
@@ -36,14 +36,14 @@ class Answer:
 
     @property
     def reason(self) -> str:
-        """The line that says what failed, else the first."""
+        """The line that says what failed, else the first line."""
         lines = [line.strip() for line in self.text.splitlines()]
         return next((line for line in lines if re.match(r"error|cannot|permission", line, re.I)), self.first_line)
 
 
-def ask(command: Sequence[str], seconds: float = SECONDS) -> Answer:
-    """Run a program without input. One that is late is killed with all that it started."""
-    # A file, for a pipe would stay open as long as any process of it lives.
+def run_command(command: Sequence[str], seconds: float = SECONDS) -> Answer:
+    """Run a program without input. After the time limit it is killed with all that it started."""
+    # A file, because a pipe would stay open as long as any process of it lives.
     with tempfile.TemporaryFile() as output:
         try:
             process = subprocess.Popen(  # noqa: S603

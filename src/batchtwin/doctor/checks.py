@@ -1,4 +1,4 @@
-"""One check and its result; how all of them run beside each other, and end in time."""
+"""Checks and their results; all of them run in parallel and end in time."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from typing import Literal
 
 from batchtwin_node.codec import value_object
 
-# What does not end by itself is left behind: the command has to answer within three seconds.
+# A check that takes longer is left behind: the command has to answer within three seconds.
 SECONDS = 2.6
-# `ok`; `note`: something is missing that a job can do without; `problem`: it stops a job.
+# `ok`; `note`: something is missing that a job does not need; `problem`: it stops a job.
 Status = Literal["ok", "note", "problem"]
 
 
 @value_object
 class Check:
-    """What was looked at, what is the matter with it, and the command or change that mends it."""
+    """What was checked, its status, and the command or change that fixes it."""
 
     name: str
     status: Status
     text: str
-    mend: str = ""
+    fix: str = ""
 
 
 @value_object
 class Probe:
-    """Checks that are made together; `name` stands for them if they do not end in time."""
+    """Checks that run together; `name` stands for them if they do not end in time."""
 
     name: str
     run: Callable[[], Iterable[Check]]
 
 
 def run_all(probes: Sequence[Probe], seconds: float = SECONDS) -> list[Check]:
-    """Make all checks at once; return their results in the order of the probes."""
+    """Run all checks at once; return their results in the order of the probes."""
     results: list[list[Check]] = [[] for _ in probes]
-    # Daemons: one that hangs does not keep this process.
+    # Daemons: one that hangs does not keep this process alive.
     threads = [
         threading.Thread(target=_run, args=[probe, result], daemon=True)
         for probe, result in zip(probes, results, strict=True)

@@ -7,13 +7,15 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from batchtwin.api.registered import in_workspace
 from batchtwin.deployment.model import Model, find_model
 from batchtwin.deployment.reference import is_reference
 from batchtwin.deployment.schema import Deployment, InlineModel
 from batchtwin.deployment.script import find_script
 from batchtwin.deployment.yaml_file import key_location
-from batchtwin.doctor.answer import ask
+from batchtwin.doctor.answer import run_command
 from batchtwin.doctor.checks import Check, Status
 from batchtwin.doctor.imports import against_environment, against_request, third_party
 from batchtwin.engine.prepare import Resolved
@@ -31,18 +33,21 @@ from batchtwin.scaffold.origin import ADVICE, UNKNOWN, is_unfinished
 from batchtwin_node.codec import value_object
 from batchtwin_node.script.imports import Import
 
+if TYPE_CHECKING:
+    from batchtwin.workspace.workspace import Workspace
+
 MOST_WORKFLOWS = 100
 NOWHERE = Model(Path("model"), ())
-# What scores without a script.
+# Needed to score without a script.
 DRIVER = Import(Path("mlflow_driver.py"), 1, "mlflow")
 
 
 @value_object
 class Subject:
-    """What is checked: the YAML's path, `--model`, and where it is to run.
+    """What is checked: the YAML's path, `--model`, and where it runs.
 
-    `find` gives the location of the model, which the workspace may have registered, `registered` what an environment
-    of the workspace is.
+    `find` gives the location of the model, which the workspace may have registered, `registered` looks up environments
+    of the workspace.
     """
 
     path: Path
@@ -53,7 +58,7 @@ class Subject:
 
 
 def deployment(subject: Subject) -> Iterator[Check]:
-    """Check a deployment; what one mistake hides is not checked."""
+    """Check a deployment. Checks that depend on a failed one are left out."""
     try:
         loaded = Deployment.load(subject.path)
     except DeploymentError as error:
@@ -76,7 +81,7 @@ def deployment(subject: Subject) -> Iterator[Check]:
 
 
 def _workflows(folder: Path) -> Iterator[Check]:
-    """Workflows of `init` that have to be told where batchtwin is, beside the deployment or above it."""
+    """Yield workflows of `init` that do not name batchtwin's repository yet, beside the deployment or above it."""
     root = next((path for path in (folder, *folder.parents) if (path / ".git").exists()), folder)
     for at in dict.fromkeys((folder, root)):
         for path in sorted((at / ".github/workflows").glob("*.y*ml"))[:MOST_WORKFLOWS]:
@@ -88,16 +93,16 @@ def _workflows(folder: Path) -> Iterator[Check]:
 def _model(subject: Subject, loaded: Deployment, folder: Path) -> tuple[Model | None, list[Check]]:
     spec = loaded.model
     try:
-        place = subject.find(subject.path, subject.model)
-        url = place if place is not None else spec.path if isinstance(spec, InlineModel) else None
+        placement = subject.find(subject.path, subject.model)
+        url = placement if placement is not None else spec.path if isinstance(spec, InlineModel) else None
         if is_url(url):
             return None, [Check("model", "ok", f"{redact(str(url))}: in a store, fetched when a job starts")]
-        model = find_model(loaded, folder, place, key_location(subject.path, ("model", "path")))
+        model = find_model(loaded, folder, placement, key_location(subject.path, ("model", "path")))
         if loaded.code_configuration is None:
             model.require_pyfunc()
     except BatchTwinError as error:
-        mend = "say where a copy is: --model FOLDER" if isinstance(spec, str) else "name another model: --model FOLDER"
-        return None, [Check("model", "problem", str(error), mend)]
+        fix = "say where a copy is: --model FOLDER" if isinstance(spec, str) else "name another model: --model FOLDER"
+        return None, [Check("model", "problem", str(error), fix)]
     flavors = ", ".join(model.flavors) or "no MLflow model"
     return model, [Check("model", "ok", f"{os.path.normpath(model.path)} ({flavors})")]
 
@@ -136,7 +141,7 @@ def _environment(subject: Subject, resolved: Resolved, *, with_imports: bool) ->
 
 
 def _buildable(subject: Subject, placement: Placement, requested: RequestedEnvironment) -> Iterator[Check]:
-    """What a build needs of this machine. Whether all packages go together only the build shows."""
+    """Check what a build needs on this machine. Only the build shows whether all packages fit together."""
     version = requested.minor(subject.options.python)
     build = f"batchtwin environments build {subject.path}" + (f" --model {subject.model}" if subject.model else "")
     checks = [*_uv(), *_python(version), *_conda(requested)]
@@ -153,12 +158,12 @@ def _uv() -> Iterable[Check]:
 
 
 def _python(version: str) -> Iterable[Check]:
-    """A Python that is not here is downloaded by uv when a job starts, if uv may."""
+    """Check the requested Python. If it is missing, uv downloads it when a job starts, if uv may."""
     for path in candidates(version):
-        answer = ask([str(path), "-I", "-S", "-c", CHECK], 0.5)
+        answer = run_command([str(path), "-I", "-S", "-c", CHECK], 0.5)
         if answer.ok and answer.first_line == version:
             return
-    if not ask([program(), "python", "find", "--no-project", "--offline", version], 1.0).ok:
+    if not run_command([program(), "python", "find", "--no-project", "--offline", version], 1.0).ok:
         status: Status = "problem" if variables().get("UV_OFFLINE") else "note"
         text = f"Python {version} is not on this machine; uv downloads it when the environment is made"
         yield Check("environment", status, text, f"uv python install {version}")
@@ -172,7 +177,7 @@ def _conda(requested: RequestedEnvironment) -> Iterable[Check]:
 
 
 def _names(loaded: Deployment) -> Iterator[Check]:
-    """References to what is registered: `score` needs the model and the environment, `batchtwin ml` all."""
+    """Check references to registered things: `score` needs the model and the environment, `batchtwin ml` all."""
     references = [
         (kind, value)
         for kind, value in (("model", loaded.model), ("environment", loaded.environment), ("compute", loaded.compute))
@@ -196,24 +201,19 @@ def _create(references: list[tuple[str, str]], unknown: list[str]) -> str:
 
 
 def _unregistered(references: list[tuple[str, str]]) -> list[str] | None:
-    """The references that the workspace does not have; None if there is no workspace to look in."""
-    try:
-        from batchtwin.workspace.database.store import Store
+    """Return the references that the workspace does not have; None if there is no workspace."""
+
+    def is_unknown(workspace: Workspace, kind: str, value: str) -> bool:
         from batchtwin.workspace.errors import InvalidError, NotFoundError
         from batchtwin.workspace.names import asset_reference
-        from batchtwin.workspace.workspace import Workspace
-    except ModuleNotFoundError:  # the extra that a workspace needs
-        return None
-    if not Store.exists():
-        return None
-    unknown = []
-    with Workspace.open() as workspace:
-        for kind, value in references:
-            try:
-                if kind == "compute":
-                    workspace.computes.get(asset_reference("compute", value).name)
-                else:
-                    workspace.assets.resolve(kind, value)  # type: ignore[arg-type]
-            except (NotFoundError, InvalidError):
-                unknown.append(value)
-    return unknown
+
+        try:
+            if kind == "compute":
+                workspace.computes.get(asset_reference("compute", value).name)
+            else:
+                workspace.assets.resolve(kind, value)  # type: ignore[arg-type]
+        except (NotFoundError, InvalidError):
+            return True
+        return False
+
+    return in_workspace(lambda workspace: [value for kind, value in references if is_unknown(workspace, kind, value)])

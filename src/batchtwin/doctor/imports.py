@@ -1,4 +1,4 @@
-"""What a scoring script imports, against the environment that it will run in."""
+"""The imports of a scoring script, compared with its environment."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from batchtwin.environments.placement import Placement
 from batchtwin.environments.requested import RequestedEnvironment
 from batchtwin_node.script.imports import Import, similar_module, top_imports
 
-# Beside the script at run time, whatever the environment has.
+# Beside the script at run time in every environment.
 PROVIDED = {"azureml_user", "batchtwin_node"}
 
 
 def third_party(folder: str, script: str) -> list[Import]:
-    """Return the imports of packages, the first of each: neither of the standard library nor of the code folder."""
+    """Return the imports of packages, the first of each: not the standard library, not the code folder."""
     first: dict[str, Import] = {}
     for entry in top_imports(Path(folder), script):
         if top(entry) not in sys.stdlib_module_names and top(entry) not in PROVIDED:
@@ -37,7 +37,7 @@ def top(entry: Import) -> str:
 
 
 def against_environment(resolved: Resolved, placement: Placement, registered: Registered) -> Iterator[Check]:
-    """Check the imports of the script against an environment that is there; of the MLflow driver without one."""
+    """Check the imports of the script against an existing environment; without one, those of the MLflow driver."""
     if resolved.script is None:
         if missing_modules(placement.python, ["mlflow"]):
             text = "the environment has no mlflow, which scores where no script does"
@@ -54,23 +54,23 @@ def against_environment(resolved: Resolved, placement: Placement, registered: Re
 
 
 def against_request(imports: list[Import], requested: RequestedEnvironment) -> Iterator[Check]:
-    """Check imports against lines that nothing is installed of yet: a dependency may bring what no line names."""
+    """Check imports against lines that are not installed yet: a dependency may bring what no line names."""
     lines = set(names_listed(requested))
     unnamed = [entry for entry in imports if not is_listed(entry.name, requested) and not _is_part(top(entry), lines)]
     for entry in unnamed:
         text = f"{entry.file}:{entry.line}: imports {top(entry)}, which no line of {requested.source} names"
-        yield Check("imports", "note", text, _mend(entry))
+        yield Check("imports", "note", text, _fix(entry))
     if not unnamed:
         yield Check("imports", "ok", f"{', '.join(top(entry) for entry in imports) or 'none'}: requested")
 
 
 def _is_part(top: str, lines: Iterable[str]) -> bool:
-    """Whether a package is named like a part of another: google-cloud-storage brings a part of `google`."""
+    """Whether a package's name begins like another's: google-cloud-storage brings a part of `google`."""
     start = canonicalize_name(DISTRIBUTIONS.get(top, top)) + "-"
     return any(line.startswith(start) for line in lines)
 
 
-def _mend(entry: Import) -> str:
+def _fix(entry: Import) -> str:
     near = similar_module(entry.file.parent, entry.name)
     if near:
         return f"did you mean {near}? Else add the package that brings {top(entry)}, unless another package does"

@@ -13,21 +13,21 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from batchtwin.azure.rest.commands import NEEDED
-from batchtwin.doctor.answer import ask
+from batchtwin.doctor.answer import run_command
 from batchtwin.doctor.checks import Check, Probe, Status
 from batchtwin.environments.cache import cache_folder
 from batchtwin.environments.uv import UvError, program
 from batchtwin.extras import install_command
 from batchtwin_node.machine import cpus
 
-# Less stops a job; with less than the second an environment may not fit.
+# Less than the first stops a job; with less than the second an environment may not fit.
 LEAST_BYTES, ENOUGH_BYTES = 100 << 20, 3 << 30
 # Of `batchtwin serve`.
 PORTS = (8443, 8480)
 
 
 def probes(engine: str, az: str, *, image: str = "") -> list[Probe]:
-    """Return the checks of this machine. `image` is the image that a job is to run in, empty for none."""
+    """Return the checks of this machine. `image` is the image of the job, empty for none."""
     return [
         Probe("python", python),
         Probe("uv", uv),
@@ -39,32 +39,32 @@ def probes(engine: str, az: str, *, image: str = "") -> list[Probe]:
 
 
 def python() -> Iterator[Check]:
-    """The interpreter of batchtwin, and how many CPUs it may use."""
+    """Check the interpreter of batchtwin, and how many CPUs it may use."""
     yield Check("python", "ok", f"{platform.python_version()} ({sys.executable}), {cpus()} CPUs to use")
 
 
 def uv() -> Iterator[Check]:
-    """What makes environments."""
-    mend = f"{sys.executable} -m pip install uv"
+    """Check uv, which makes environments."""
+    fix = f"{sys.executable} -m pip install uv"
     try:
-        answer = ask([program(), "--version"])
+        answer = run_command([program(), "--version"])
     except UvError:
-        yield Check("uv", "note", "not installed: no environment can be made", mend)
+        yield Check("uv", "note", "not installed: no environment can be made", fix)
         return
     if answer.ok:
         yield Check("uv", "ok", answer.first_line)
     else:
-        yield Check("uv", "note", "does not run: no environment can be made", mend)
+        yield Check("uv", "note", "does not run: no environment can be made", fix)
 
 
 def container_engine(engine: str, image: str) -> Iterator[Check]:
-    """Whether the engine answers, can build, and has the image that a job is to run in."""
+    """Check whether the engine answers, can build, and has the image of the job."""
     missing: Status = "problem" if image else "note"
     with ThreadPoolExecutor(4) as threads:
-        info = threads.submit(ask, [engine, "info"])
-        buildx = threads.submit(ask, [engine, "buildx", "version"])
-        version = threads.submit(ask, [engine, "--version"])
-        inspect = threads.submit(ask, [engine, "image", "inspect", image]) if image else None
+        info = threads.submit(run_command, [engine, "info"])
+        buildx = threads.submit(run_command, [engine, "buildx", "version"])
+        version = threads.submit(run_command, [engine, "--version"])
+        inspect = threads.submit(run_command, [engine, "image", "inspect", image]) if image else None
     answer, without = info.result(), "jobs run in venvs without it"
     if answer.kind == "missing":
         yield Check("engine", missing, f"{engine} is not installed; {without}", "install Docker or Podman (--engine)")
@@ -82,7 +82,7 @@ def container_engine(engine: str, image: str) -> Iterator[Check]:
 
 
 def disk() -> Iterator[Check]:
-    """Where jobs and environments are written, and how much space there is."""
+    """Check the space where jobs and environments are written."""
     for name, folder, option in (
         ("outputs", Path.cwd(), "--output DIR"),
         ("environments", cache_folder(), "BATCHTWIN_ENVIRONMENTS=DIR"),
@@ -105,14 +105,14 @@ def _space(name: str, option: str) -> str:
 
 
 def ports() -> Iterator[Check]:
-    """Whether `batchtwin serve` could run and listen."""
+    """Check whether `batchtwin serve` could run and listen."""
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         text = f"batchtwin serve needs {', '.join(missing)}, not installed; jobs need none of them"
         yield Check("serve", "note", text, install_command("serve", "workspace"))
         return
-    taken = [port for port in PORTS if not _is_free(port)]
-    if taken:
-        text = f"{', '.join(map(str, taken))} in use: batchtwin serve runs, or another program"
+    busy = [port for port in PORTS if not _is_free(port)]
+    if busy:
+        text = f"{', '.join(map(str, busy))} in use: batchtwin serve runs, or another program"
         yield Check("ports", "note", text, "batchtwin serve --port 0")
     else:
         yield Check("ports", "ok", f"{' and '.join(map(str, PORTS))} are free for batchtwin serve")
@@ -129,25 +129,25 @@ def _is_free(port: int) -> bool:
 
 
 def azure_cli(az: str) -> Iterator[Check]:
-    """The Azure CLI, its extension ml, and whether somebody is logged in. A job here needs none of them."""
+    """Check the Azure CLI, its extension ml, and its login. No job here needs them."""
     if shutil.which(az) is None:
-        text = f"{az} is not installed; only `make deploy` and its like need it"
+        text = f"{az} is not installed; only `make deploy` and similar commands need it"
         yield Check("az", "note", text, "https://learn.microsoft.com/cli/azure/install-azure-cli")
         return
     with ThreadPoolExecutor(2) as threads:
-        extension = threads.submit(ask, [az, "extension", "show", "--name", "ml", "--output", "none"])
-        account = threads.submit(ask, [az, "account", "show", "--query", "name", "--output", "tsv"])
+        extension = threads.submit(run_command, [az, "extension", "show", "--name", "ml", "--output", "none"])
+        account = threads.submit(run_command, [az, "account", "show", "--query", "name", "--output", "tsv"])
     yield Check("az", "ok", f"{shutil.which(az)}")
-    for name, answer, good, bad, mend in (
+    for name, answer, good, bad, fix in (
         ("extension", extension.result(), "ml is installed", "ml is not installed", f"{az} extension add --name ml"),
         ("login", account.result(), "", "nobody is logged in", f"{az} login"),
     ):
         if answer.ok:
             yield Check(name, "ok", good or f"subscription {answer.first_line}")
         elif answer.kind == "late":
-            yield Check(name, "note", f"{az} did not answer in time; ask it yourself", f"{az} {_words(name)}")
+            yield Check(name, "note", f"{az} did not answer in time; run it yourself", f"{az} {_words(name)}")
         else:
-            yield Check(name, "note", f"{bad}; only `make deploy` and its like need it", mend)
+            yield Check(name, "note", f"{bad}; only `make deploy` and similar commands need it", fix)
 
 
 def _words(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What of a request is refused, or told in a warning, whatever its data is."""
+"""Checks of a request that need no data: refusals and warnings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from batchtwin.deployment.model import Model
 from batchtwin.deployment.schema import Deployment
 from batchtwin.errors import UsageError
-from batchtwin.inputs.parts import FEWEST_ROWS, refusal
+from batchtwin.inputs.parts import FEWEST_ROWS, why_not_in_parts
 
 if TYPE_CHECKING:
     from batchtwin.engine.prepare import Request, Resolved
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 COALESCED = "--coalesce: one predict for the files of a mini-batch; the service calls predict once per file"
 IN_PARTS = "--split-rows: one predict for each part of a large file; the service calls predict once per file"
 FOR_THE_DRIVER = "is for the MLflow driver; this deployment brings a scoring script, which reads and predicts"
-OF_A_STORE = "is for files here; copy them from the store first"
+OF_A_STORE = "requires local files; copy them from the store first"
 QUARANTINED = "does not go with --bad-files quarantine: half of a bad file would be scored"
 VARIABLES = (
     "settings.environment_variables: they reach the script here; the service is reported to drop them, so give "
@@ -24,14 +24,14 @@ VARIABLES = (
 
 
 def request_warnings(request: Request, deployment: Deployment) -> list[str]:
-    """Return what a person should know of a deployment whatever its data."""
+    """Return the warnings about a deployment that need no data."""
     variables = [VARIABLES] if deployment.settings.environment_variables else []
     chosen = [*([COALESCED] if request.coalesce else []), *([IN_PARTS] if request.split_rows else [])]
     return [*variables, *chosen]
 
 
 def check_resolved(request: Request, resolved: Resolved) -> None:
-    """Check what needs no input: that the MLflow driver can score the model, and that the options go with a script.
+    """Check what needs no input: that the MLflow driver can score the model, and that the options fit a script.
 
     Raises:
         ModelError: the model has no pyfunc flavor.
@@ -49,8 +49,8 @@ def _check_split_rows(request: Request) -> None:
     if rows and request.is_remote:
         raise UsageError(f"--split-rows {OF_A_STORE}")
     if isinstance(rows, int) and rows < FEWEST_ROWS:
-        why = "fewer do not tell whether the model treats rows one by one"
-        raise UsageError(f"--split-rows {rows}: expected at least {FEWEST_ROWS} rows, or auto; {why}")
+        reason = "fewer do not tell whether the model treats rows one by one"
+        raise UsageError(f"--split-rows {rows}: expected at least {FEWEST_ROWS} rows, or auto; {reason}")
     if rows and request.quarantine:
         raise UsageError(f"--split-rows {QUARANTINED}")
 
@@ -61,7 +61,7 @@ def no_parts(request: Request, resolved: Resolved) -> str:
         return f"--split-rows {FOR_THE_DRIVER}"
     if request.is_remote:
         return f"--split-rows {OF_A_STORE}"
-    return f"--split-rows {QUARANTINED}" if request.quarantine else refusal(resolved.model.inputs)
+    return f"--split-rows {QUARANTINED}" if request.quarantine else why_not_in_parts(resolved.model.inputs)
 
 
 def _refuse_driver_options(request: Request) -> None:
@@ -76,7 +76,7 @@ def _refuse_driver_options(request: Request) -> None:
 
 
 def _check_driver(deployment: Deployment, model: Model) -> None:
-    """What the MLflow driver refuses: no pyfunc, nothing to write to [A, R]."""
+    """Refuse what the MLflow driver cannot do: a model without pyfunc flavor, or no output [A, R]."""
     model.require_pyfunc()
     if deployment.settings.output_action == "summary_only":
         raise UsageError(

@@ -1,4 +1,4 @@
-"""A prepared job -> what its workers have in common, and the model put where they find it."""
+"""A prepared job -> what its workers have in common; the model is put where they find it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ from batchtwin_node.protocol import ForkServerConfig, JobContext, NodeInit
 from batchtwin_node.script.azureml_core import EXPERIMENT_VARIABLE, MODEL_VARIABLE, STAND_IN_VARIABLE
 from batchtwin_node.script.context import SIZE_VARIABLE
 
-# Of the first SDK, and the packages of an environment that bring it.
+# Variables of the first SDK, and the packages that bring it.
 FIRST_SDK = b"azureml.core"
 FIRST_SDK_PACKAGES = frozenset({"azureml-core", "azureml-defaults", "azureml-sdk", "azureml-pipeline"})
 
 
 def node_init(resolved: Resolved) -> NodeInit:
-    """Return what a node is told as soon as deployment, model and script are known: it imports while the job is
-    prepared."""
+    """Return the first message to a node: with it the node imports while the job is prepared."""
     settings = resolved.deployment.settings
     preload = _preload(resolved.script, resolved.model, resolved.model.path)
     return NodeInit("", preload, settings.environment_variables, settings.retry_settings.timeout)
@@ -35,9 +34,9 @@ def _preload(script: tuple[str, str] | None, model: Model, folder: Path) -> Fork
     return ForkServerConfig(script=script, model=loaded, skops=model.skops)
 
 
-def environment(prepared: Prepared, models: Path) -> dict[str, str]:
+def job_variables(prepared: Prepared, models: Path) -> dict[str, str]:
     """Return what a job adds to the environment of its workers [A], the deployment's own variables last."""
-    own = prepared.deployment.settings.environment_variables
+    variables = prepared.deployment.settings.environment_variables
     return {
         "AZUREML_MODEL_DIR": str(models),
         "AZUREML_BI_OUTPUT_PATH": str(prepared.output.score),
@@ -50,12 +49,12 @@ def environment(prepared: Prepared, models: Path) -> dict[str, str]:
         SIZE_VARIABLE: str(prepared.deployment.settings.mini_batch_size),
         **tracking_variables(prepared, os.environ),
         **_first_sdk_variables(prepared),
-        **own,
+        **variables,
     }
 
 
 def _first_sdk_variables(prepared: Prepared) -> dict[str, str]:
-    """Return what `azureml.core` is told of the job, for a script that uses it."""
+    """Return the variables for `azureml.core`, for a script that uses it."""
     if prepared.script is None or not mentions(Path(prepared.script[0]), FIRST_SDK):
         return {}
     experiment = os.environ.get(EXPERIMENT_VARIABLE) or prepared.deployment.endpoint_name
@@ -75,10 +74,10 @@ def _lists_first_sdk(prepared: Prepared) -> bool:
 
 
 def model_dir(model: Path, folder: Path) -> Path:
-    """Make `folder` hold the model under its own name, and nothing beside it [A, R].
+    """Make `folder` hold the model under its own name, and nothing else [A, R].
 
-    The files are hard links where the file system can, else copies: MLflow refuses a model behind symbolic links. So
-    the folder is in no place that a container may write to.
+    The files are hard links where the file system has them, else copies: MLflow refuses a model behind symbolic links.
+    So the folder lies where no container can write.
     """
     source = model.resolve()
     if source.is_dir():
@@ -91,7 +90,7 @@ def model_dir(model: Path, folder: Path) -> Path:
 
 def _link_or_copy(source: str, target: str) -> None:
     if not os.path.exists(source):
-        return  # a link that leads nowhere
+        return  # a dangling link
     try:
         os.link(os.path.realpath(source), target)
     except OSError:
@@ -99,9 +98,9 @@ def _link_or_copy(source: str, target: str) -> None:
 
 
 def job_context(prepared: Prepared, run: int, key: str) -> JobContext:
-    """Clear the working folders, put the model where workers find it, and say what the workers have in common.
+    """Clear the working folders, put the model where workers find it, and return what the workers have in common.
 
-    `run` numbers the runs of the job from 1: a segment is never written by two. `key` is this job's alone.
+    `run` numbers the runs of the job from 1: no segment is written by two runs. `key` is this job's alone.
     """
     for folder in (prepared.output.scratch, prepared.output.models):
         safe_open.remove(folder, prepared.output.root, ignore_errors=True)
@@ -121,5 +120,5 @@ def job_context(prepared: Prepared, run: int, key: str) -> JobContext:
         preload=_preload(prepared.script, prepared.model, models / prepared.model.path.resolve().name),
         inputs=prepared.model.inputs if prepared.script is None else "",
         variables=settings.environment_variables,
-        environment=environment(prepared, models),
+        environment=job_variables(prepared, models),
     )

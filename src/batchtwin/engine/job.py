@@ -1,4 +1,4 @@
-"""The rules of a batch job as a state machine: events in, tries to submit out. No process, file or clock here."""
+"""The rules of a batch job as a state machine: events in, tries to submit out. It knows no process, file or clock."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FATAL = frozenset({"bad_file", "write", "script", "not_in_parts"})
 
 
 class Status(StrEnum):
-    """Where a job stands. All but RUNNING are final."""
+    """The status of a job. All but RUNNING are final."""
 
     RUNNING = "Running"
     COMPLETED = "Completed"
@@ -31,7 +31,7 @@ class Status(StrEnum):
 
 @value_object
 class Submit:
-    """Have some worker run a mini-batch, as try number `attempt`; a retry goes before what waits."""
+    """Have a worker run a mini-batch, as try number `attempt`; a retry goes before what waits."""
 
     mini_batch: int
     attempt: int
@@ -39,9 +39,9 @@ class Submit:
 
 @value_object
 class Rules:
-    """What the deployment says about tries, failures and output; `workers` is how many really run.
+    """The deployment's rules on tries, failures and output; `workers` is how many really run.
 
-    `driver`: no script of the user runs, but the MLflow driver, whose `init()` does nothing but load the model.
+    `driver`: the MLflow driver runs, no script of the user; its `init()` only loads the model.
     """
 
     tries: int
@@ -92,14 +92,14 @@ class Job:
 
     @property
     def may_fare_better(self) -> bool:
-        """Whether anything has failed by more than bad files, which are as bad the next time."""
+        """Whether anything but bad files has failed: a retry of these changes nothing."""
         return bool(self.out_of_tries) or any(
             outcome.failed > len(outcome.bad_files) for outcome in self.outcomes.values()
         )
 
     @property
     def is_settled(self) -> bool:
-        """Whether it has failed by what has ended: only other results of what failed could change that."""
+        """Whether the job has failed already: only another outcome of a failed mini-batch could change that."""
         nothing = self.rules.append_row and not self.succeeded
         return self._exceeded or (self.processed == len(self.items) and nothing)
 
@@ -115,7 +115,7 @@ class Job:
         return [Submit(number, 1) for number in range(len(self.items)) if number not in ended]
 
     def has_ended(self, mini_batch: int | None) -> bool:
-        """Whether nothing more is to come of a mini-batch."""
+        """Whether a mini-batch has ended."""
         return mini_batch in self.outcomes or mini_batch in self.out_of_tries
 
     def replay(self, ended: Iterable[Outcome | Failure]) -> None:
@@ -129,7 +129,7 @@ class Job:
                     self._give_up(event, event.mini_batch)
 
     def on(self, event: Event) -> list[Submit]:
-        """Take one event; what arrives after the end changes nothing."""
+        """Take one event; events after the end of the job change nothing."""
         self._loaded = self._loaded or not isinstance(event, Failure)
         if self.status is not Status.RUNNING or isinstance(event, Ready):
             return []
@@ -144,11 +144,11 @@ class Job:
         return self._on_failed_try(event, event.mini_batch)
 
     def cancel(self) -> list[Submit]:
-        """End in order: what is done stays done."""
+        """Cancel in order: what is done stays done."""
         return [] if self.status is not Status.RUNNING else self._end(Status.CANCELED, "canceled by a signal")
 
     def fail(self, cause: str) -> None:
-        """End as Failed because the runtime itself could not go on, whatever the status was."""
+        """End as Failed, whatever the status was, because the runtime itself cannot go on."""
         self._end(Status.FAILED, cause)
 
     def _on_outcome(self, outcome: Outcome) -> list[Submit]:
@@ -171,7 +171,7 @@ class Job:
         if failure.kind != "init":
             return []
         self.init_failures += 1
-        # Whatever may be another time or worker's: numbers, addresses.
+        # What may differ between times or workers: numbers, addresses.
         self._init_causes.add(re.sub(r"0x[0-9a-f]+|\d+", "#", failure.message) if failure.traceback else "")
         if self.init_failures < self._init_failures_allowed * self.rules.workers:
             return []
@@ -180,8 +180,9 @@ class Job:
 
     @property
     def _init_failures_allowed(self) -> int:
-        """How often each worker may fail to start [A]. A model that each fails to load by one exception is no better
-        the next time [R]."""
+        """How often each worker may fail to start [A]. A model that fails to load everywhere alike gets no second
+        chance [R].
+        """
         is_hopeless = (
             self.rules.driver and not self._loaded and len(self._init_causes) == 1 and "" not in self._init_causes
         )
@@ -216,7 +217,7 @@ class Way(StrEnum):
 
 
 def way_on(job: Job) -> Way:
-    """Return how to go on with a job: only a retry changes what is settled, and no resume takes a corrected input.
+    """Return how to go on with a job: only a retry changes what is settled, and no resume reads a corrected input.
 
     A completed job goes on if files have failed.
     """
@@ -228,10 +229,10 @@ def way_on(job: Job) -> Way:
 
 
 def next_step(job: Job, root: Path, *, script: bool, changed: Sequence[str] = ()) -> str:
-    """Say which command goes on with the job in `root`, and what it runs; empty for a completed one without failures.
+    """Return the command that goes on with the job in `root`, and what it runs; empty if nothing is left to run.
 
-    `script`: the job has a scoring script, which may be what has to be changed. `changed` are sentences on what no
-    resume accepts.
+    `script`: the job has a scoring script, which may have to be changed. `changed` are sentences on changes that
+    no resume accepts.
     """
     way = way_on(job)
     if way is Way.NONE:
@@ -255,8 +256,8 @@ def next_step(job: Job, root: Path, *, script: bool, changed: Sequence[str] = ()
     if way is Way.RETRY:
         runs = " and ".join([_count(failed, "failed"), *([f"the {waiting} waiting"] if waiting else [])])
         return f"`{command}` alone changes nothing; `{command} --retry-failed` runs {runs}{changed}"
-    again = f"; with --retry-failed, {_count(failed, 'failed')} too" if failed else ""
-    return f"`{command}` runs {_count(waiting, 'waiting')}{again}{changed}"
+    repeated = f"; with --retry-failed, {_count(failed, 'failed')} too" if failed else ""
+    return f"`{command}` runs {_count(waiting, 'waiting')}{repeated}{changed}"
 
 
 def _count(number: int, kind: str) -> str:

@@ -1,6 +1,6 @@
 """What is planned, tried and committed: SQLite in the output folder. The controller is its only writer.
 
-What is not in the ledger does not exist: a torn tail of a segment, the rows of a worker that was given up for dead.
+Only what the ledger has counts: not a torn tail of a segment, nor the rows of a worker that was lost.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Self
 
 from batchtwin import atomic
 from batchtwin.errors import BatchTwinError, OutputError
-from batchtwin.inputs.changes import Change
+from batchtwin.inputs.changes import InputChange
 from batchtwin.inputs.listing import InputFile
 from batchtwin.inputs.plan import MiniBatch
 from batchtwin.safe_open import check_file, open_descriptor
@@ -24,9 +24,9 @@ from batchtwin_node.codec import any_from_json, from_json, to_json, value_object
 from batchtwin_node.protocol import EVENTS, Failure, FilePart, Outcome
 
 VERSION = "2"
-# The identity of a deployment holds its environment variables. SQLite gives its other files the same mode.
+# It holds the identity of a deployment, and so its environment variables. SQLite gives its other files the same mode.
 PRIVATE = 0o600
-# Begins the names of facts about inputs that have changed; their path follows.
+# Prefix of the names of facts about changed inputs; the path follows.
 CHANGED = "changed input "
 SCHEMA = """
 CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -45,7 +45,7 @@ class LedgerError(BatchTwinError):
 
 @value_object
 class Entry:
-    """One try of a mini-batch; `ended` if nothing follows it: it succeeded, or was the last."""
+    """One try of a mini-batch; `ended` if no other try follows: it succeeded, or was the last."""
 
     event: Outcome | Failure
     ended: bool
@@ -87,7 +87,7 @@ class Ledger:
     @classmethod
     def create(cls, path: Path, facts: dict[str, str], plan: Sequence[MiniBatch], hashes: Mapping[str, str]) -> Self:
         """Write the frozen plan. `hashes` holds the SHA-256 of input paths, where they are wanted."""
-        # Under another name until it is whole: a ledger that is there has its plan.
+        # Written under another name first: a ledger under its own name has a whole plan.
         new = atomic.temporary_beside(path)
         try:
             os.close(open_descriptor(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode=PRIVATE))
@@ -127,7 +127,7 @@ class Ledger:
         return ledger
 
     def fact(self, name: str) -> str | None:
-        """Return what `create` or `state` wrote under this name."""
+        """Return the fact that `create` or `state` wrote under this name."""
         row = self._connection.execute("SELECT value FROM fact WHERE name = ?", (name,)).fetchone()
         return str(row[0]) if row else None
 
@@ -169,7 +169,7 @@ class Ledger:
         return tuple(MiniBatch(number, tuple(files), parts.get(number)) for number, files in batches.items()), hashes
 
     def add(self, entries: Iterable[Entry], runs: int | None = None) -> None:
-        """Commit what has happened, with a new number of runs if one is given: all of it or nothing."""
+        """Commit events, with a new number of runs if one is given: all or nothing."""
         rows = [(entry.event.mini_batch, entry.ended, to_json(entry.event)) for entry in entries]
         with _writing(self):
             self._connection.execute("BEGIN")
@@ -179,7 +179,7 @@ class Ledger:
             self._connection.execute("COMMIT")
 
     def ended(self) -> Iterator[Outcome | Failure]:
-        """Yield how each mini-batch ended that did, in plan order; of several ends the last."""
+        """Yield how each mini-batch ended, in plan order; the last end of several."""
         query = (
             "SELECT event FROM try WHERE id IN "
             "(SELECT max(id) FROM try WHERE ended AND mini_batch IS NOT NULL GROUP BY mini_batch) ORDER BY mini_batch"
@@ -189,8 +189,8 @@ class Ledger:
             if isinstance(event, Outcome | Failure):
                 yield event
 
-    def add_changes(self, changes: Iterable[Change]) -> None:
-        """Write down inputs that have changed while the job ran."""
+    def add_changes(self, changes: Iterable[InputChange]) -> None:
+        """Record inputs that have changed while the job ran."""
         with _writing(self):
             self._connection.execute("BEGIN")
             rows = [(CHANGED + change.path, change.text) for change in changes]
@@ -198,7 +198,7 @@ class Ledger:
             self._connection.execute("COMMIT")
 
     def forget_changes(self, mini_batches: Iterable[int]) -> None:
-        """Take back what was written down of changed inputs, and that these mini-batches ended: they run again."""
+        """Remove the changes of inputs, and how these mini-batches ended: they run again."""
         with _writing(self):
             self._connection.execute("BEGIN")
             self._connection.execute("DELETE FROM fact WHERE substr(name, 1, ?) = ?", (len(CHANGED), CHANGED))
@@ -206,14 +206,14 @@ class Ledger:
             self._connection.executemany("UPDATE try SET ended = 0 WHERE mini_batch = ?", rows)
             self._connection.execute("COMMIT")
 
-    def changes(self) -> Iterator[Change]:
-        """Yield what was written down of changed inputs, by path."""
+    def changes(self) -> Iterator[InputChange]:
+        """Yield the recorded changes of inputs, by path."""
         query = "SELECT name, value FROM fact WHERE substr(name, 1, ?) = ? ORDER BY name"
         for name, text in self._connection.execute(query, (len(CHANGED), CHANGED)):
-            yield Change(name[len(CHANGED) :], text)
+            yield InputChange(name[len(CHANGED) :], text)
 
     def failures(self) -> Iterator[Failure]:
-        """Yield every try that failed, in order: each once, also if it was written again for another run."""
+        """Yield every failed try once, in order, even if a later run wrote it again."""
         query = """SELECT event FROM try WHERE event LIKE '{"type":"failure"%' GROUP BY event ORDER BY min(id)"""
         for (text,) in self._connection.execute(query):
             event = any_from_json(EVENTS, text)
@@ -221,7 +221,7 @@ class Ledger:
                 yield event
 
     def tries(self) -> Iterator[tuple[str, bool]]:
-        """Yield all events as JSON, in the order of commits, with whether it is how its mini-batch ended last."""
+        """Yield all events as JSON, in the order of commits, each with whether it is its mini-batch's last end."""
         query = (
             "SELECT event, id = last FROM try LEFT JOIN "
             "(SELECT mini_batch AS number, max(id) AS last FROM try WHERE ended GROUP BY mini_batch) "
@@ -231,11 +231,11 @@ class Ledger:
             yield text, bool(is_last)
 
     def events_after(self, number: int) -> Iterator[tuple[int, str]]:
-        """Yield the events that were committed after number `number`, with theirs, as JSON."""
+        """Yield the events after number `number` as JSON, each with its number."""
         yield from self._connection.execute("SELECT id, event FROM try WHERE id > ? ORDER BY id", (number,))
 
     def last_event(self) -> Outcome | Failure | None:
-        """Return what happened last, None if nothing has."""
+        """Return the time of the last event; None without events."""
         row = self._connection.execute("SELECT event FROM try ORDER BY id DESC LIMIT 1").fetchone()
         event = any_from_json(EVENTS, row[0]) if row else None
         return event if isinstance(event, Outcome | Failure) else None
@@ -247,7 +247,7 @@ class Ledger:
             "SELECT total(size), count(*), (SELECT count(*) FROM part) FROM (SELECT DISTINCT path, size FROM file)"
         ).fetchone()
         tries, ended = self._connection.execute(
-            # Outcomes of a complete job are written again, of its predictions as a segment, when it is retried.
+            # A retry of a complete job writes its outcomes again, with the predictions file as their segment.
             """SELECT sum(event NOT LIKE '%"segment":"complete-run%'), count(DISTINCT iif(ended, mini_batch, NULL))
             FROM try"""
         ).fetchone()
@@ -255,15 +255,15 @@ class Ledger:
 
     def files_of(self, mini_batches: Iterable[int], most: int) -> dict[int, list[str]]:
         """Return the first `most` files of these mini-batches, by number; in one pass over the plan."""
-        wanted = sorted(set(mini_batches))
+        numbers = sorted(set(mini_batches))
         files: dict[int, list[str]] = {}
         query = (
             "SELECT mini_batch, path FROM file WHERE mini_batch IN (SELECT value FROM json_each(?)) ORDER BY position"
         )
-        for number, path in self._connection.execute(query, (json.dumps(wanted),)):
-            known = files.setdefault(number, [])
-            if len(known) < most:
-                known.append(path)
+        for number, path in self._connection.execute(query, (json.dumps(numbers),)):
+            names = files.setdefault(number, [])
+            if len(names) < most:
+                names.append(path)
         return files
 
     def close(self) -> None:
@@ -274,7 +274,7 @@ class Ledger:
 def _connect(path: Path, journal: str) -> sqlite3.Connection:
     try:
         connection = sqlite3.connect(path, isolation_level=None)
-        # A commit survives the death of this process; for the death of the machine see docs/reliability.md.
+        # A commit survives the death of this process. For the death of the machine see docs/reliability.md.
         connection.execute(f"PRAGMA journal_mode = {journal}")
         connection.execute("PRAGMA synchronous = NORMAL")
     except sqlite3.DatabaseError as error:
@@ -283,7 +283,7 @@ def _connect(path: Path, journal: str) -> sqlite3.Connection:
 
 
 class _writing:
-    """Turn SQLite's errors on writing into ours, and take back what was half written."""
+    """Turn SQLite's errors on writing into ours, and roll back."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger

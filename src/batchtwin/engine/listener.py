@@ -1,4 +1,4 @@
-"""What a job tells while it runs: events to the log tree, the first failure and the progress to the person."""
+"""What a job reports while it runs: events to the log tree, the first failure and the progress to the user."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from batchtwin.engine.output.row_counts import row_count_warnings
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import Progress, progress_line, remaining_seconds
 from batchtwin.engine.report.causes import script_line
-from batchtwin.inputs.changes import Change
+from batchtwin.inputs.changes import InputChange
 from batchtwin.inputs.location import redact
 from batchtwin.inputs.plan import Plan
 from batchtwin.redaction import Redactor, hide
@@ -25,7 +25,7 @@ OVERVIEW_SECONDS = 5.0
 # The table of progress gets a row this long after the last one if the counts have changed, else after OVERVIEW_SECONDS.
 METRICS_SECONDS = 1.0
 TRACEBACK_LINES = 12
-# Of a message of more lines, and of a longer line, the rest is in the log only.
+# Lines of a message, and the length of a line, that are shown; the rest is in the log only.
 HEAD_LINES, TAIL_LINES = 4, 3
 LONGEST_LINE = 2000
 USER_ERRORS = f"{USER_LOGS}/error"
@@ -35,7 +35,7 @@ SHOWN_AT_THE_END = frozenset({"bad_file", "write"})
 
 
 class Listener:
-    """Listens to one job. Decides nothing."""
+    """Reports on one job. It decides nothing."""
 
     def __init__(self, plan: Plan, logs: Logs, progress: Progress) -> None:
         self._plan = plan
@@ -44,21 +44,21 @@ class Listener:
         self._began = self._overview = self._measured = time.monotonic()
         self._processed = self._changed = 0
         self._picked: dict[int, float] = {}
-        self._shown: Failure | None = None
+        self._first_failure: Failure | None = None
         self._noted: set[str] = set()
 
     def prepared(self, prepared: Prepared) -> None:
-        """Log where the job runs, and what was warned of before it began."""
+        """Log where the job runs, and the warnings of its preparation."""
         if prepared.environment:
             self._logs.progress(f"Environment: {prepared.environment}")
         for warning in prepared.warnings:
             self._logs.progress(f"Warning: {warning}")
 
     def row_counts(self, job: Job) -> None:
-        """Tell of files that gave more or fewer rows than they have."""
+        """Warn of files that gave more or fewer rows than they have."""
         outcomes = [job.outcomes[number] for number in sorted(job.outcomes)]
         for text in row_count_warnings(self._plan.mini_batches, outcomes):
-            with suppress(OSError):  # a full disk: the manifest and `verify` say it too
+            with suppress(OSError):  # a full disk: the manifest and `verify` report it too
                 self.note(text)
 
     def happened(self, event: Event) -> None:
@@ -74,18 +74,18 @@ class Listener:
                     self.note(note)
             return
         self._logs.failure(event, self.file_of(event))
-        if self._shown is None and event.kind not in SHOWN_AT_THE_END:
-            self._shown = event
-            self._progress.note("\n".join([f"First failure: {self.told(event)}", *_end_of(event)]))
+        if self._first_failure is None and event.kind not in SHOWN_AT_THE_END:
+            self._first_failure = event
+            self._progress.note("\n".join([f"First failure: {self.brief(event)}", *_end_of(event)]))
 
     def note(self, text: str) -> None:
-        """Tell a sentence to the person, and to the overview."""
+        """Show a sentence to the user, and add it to the overview."""
         text = hide(text)
         self._progress.note(text)
         self._logs.progress(text)
 
-    def changed(self, change: Change) -> None:
-        """Warn of an input that changed while the job ran: the first ones to the person, all to the overview."""
+    def changed(self, change: InputChange) -> None:
+        """Warn of an input that changed while the job ran: the user sees the first ones, the overview lists all."""
         self._changed += 1
         text = f"Warning: {redact(change.text)}; it changed while the job ran, and its rows may be of either content"
         if self._changed <= CHANGES_SHOWN:
@@ -132,20 +132,20 @@ class Listener:
         mini_batch = self._plan.mini_batches[failure.mini_batch]
         return redact(failed_file(failure, mini_batch) or file_at(failure, mini_batch) or mini_batch.files[0].path)
 
-    def told(self, failure: Failure) -> str:
-        """A failure for people: what, and in which file, or in which files, where it may be any of them.
+    def brief(self, failure: Failure) -> str:
+        """Return a failure as text: the message, and the file, or all files that it may be.
 
-        Of a message of many lines: the first and the last ones.
+        Of a long message: the first and the last lines.
         """
-        lines = self.told_in_full(failure).split("\n")
+        lines = self.full_text(failure).split("\n")
         left_out = len(lines) - HEAD_LINES - TAIL_LINES
         if left_out > 1:
             note = f"... ({left_out} lines left out; {USER_ERRORS}/{failure.worker}.txt has them)"
             lines[HEAD_LINES:-TAIL_LINES] = [note]
         return "\n".join(map(_shortened, lines))
 
-    def told_in_full(self, failure: Failure) -> str:
-        """A failure with its whole message. The file is named on the first line."""
+    def full_text(self, failure: Failure) -> str:
+        """Return a failure with its whole message. The file is named on the first line."""
         if failure.kind == "bad_file" or failure.mini_batch is None:
             return failure.message
         mini_batch = self._plan.mini_batches[failure.mini_batch]
@@ -155,22 +155,23 @@ class Listener:
                 files = f"while at {files}, {failure.at[1]}"
             else:
                 files += f" or one of {len(mini_batch.files) - 1} more"
-        what, newline, rest = failure.message.partition("\n")
-        return f"{what} (mini batch {failure.mini_batch}, {files}, try {failure.attempt}){newline}{rest}"
+        summary, newline, rest = failure.message.partition("\n")
+        return f"{summary} (mini batch {failure.mini_batch}, {files}, try {failure.attempt}){newline}{rest}"
 
-    def recalled(self, failure: Failure) -> str:
-        """A failure for the person who may have seen it as the first failure: then its first line is enough, and of a
-        script that cannot be used, nothing.
+    def reminder(self, failure: Failure) -> str:
+        """Return a failure for a reader who may have seen it as the first failure: then its first line is enough.
+
+        For a script that cannot be used, not even that is repeated.
         """
-        if failure is self._shown and failure.kind == "script":
+        if failure is self._first_failure and failure.kind == "script":
             return "The scoring script cannot be used: see the first failure above"
-        text = self.told(failure)
-        what, _, rest = text.partition("\n")
-        return f"{what} ... (see the first failure above)" if rest and failure is self._shown else text
+        text = self.brief(failure)
+        summary, _, rest = text.partition("\n")
+        return f"{summary} ... (see the first failure above)" if rest and failure is self._first_failure else text
 
 
 def redacted(events: Iterable[Event]) -> list[Event]:
-    """Return events without secrets: a script and its libraries put addresses and keys into what they raise."""
+    """Return events without secrets: scripts and libraries put addresses and keys into what they raise."""
     hidden = Redactor()
 
     def bad(file: BadFile) -> BadFile:
@@ -189,7 +190,7 @@ def redacted(events: Iterable[Event]) -> list[Event]:
 
 
 def counts(job: Job, plan: Plan, ended_it: int = 0) -> str:
-    """Say how many files gave rows, how many rows, and how many files gave none; the parts of a file are one file.
+    """Return how many files gave rows, how many rows, and how many files gave none; the parts of a file are one file.
 
     `ended_it` counts the failed files that ended the job.
     """
@@ -208,7 +209,7 @@ def counts(job: Job, plan: Plan, ended_it: int = 0) -> str:
     ended_badly = {plan.mini_batches[number].files[0].path for number in job.out_of_tries}
     failed += len(ended_badly & parts.keys())
     others = {"without rows": empty, "failed": failed, "failed and ended the job, whatever the threshold": ended_it}
-    texts = (f"; {n} {'file' if n == 1 else 'files'} {what}" for what, n in others.items() if n)
+    texts = (f"; {n} {'file' if n == 1 else 'files'} {kind}" for kind, n in others.items() if n)
     return f"{scored - empty} files, {job.rows} rows" + "".join(texts)
 
 

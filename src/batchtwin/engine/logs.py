@@ -1,4 +1,4 @@
-"""The log tree of a job (folder `logs/`), in the places where users of the service look."""
+"""The log tree of a job (folder `logs/`), laid out as in the service."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ sys/job_report/processed_mini-batches.csv  one line per try of a mini-batch
 sys/metrics/<time>/progress.csv         counts and times while the job ran, one folder per run
 perf/<node>/                            CPU and memory over time
 """
-# How long the controller keeps what workers did before it is written: each has a file, and there may be a thousand.
+# Seconds before a worker's log lines are written: each worker has a file, and there may be a thousand.
 KEEP_SECONDS = 0.5
-# Tables that tools read: times as `TABLE_TIME` in UTC, nothing is `N/A` [A].
+# Tables for tools: times as `TABLE_TIME` in UTC, `N/A` for nothing [A].
 TABLE_TIME = "%Y-%m-%dT%H:%M:%S.%f"
 NOTHING = "N/A"
 JOB_RESULT = "job_result.txt"
@@ -73,27 +73,27 @@ PROGRESS = (
 
 
 def at(seconds: float) -> str:
-    """A time (seconds since the epoch) as ISO 8601 in UTC, with milliseconds."""
+    """Return a time (seconds since the epoch) as ISO 8601 in UTC, with milliseconds."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
-def now() -> str:
-    """The present, as `at` writes it."""
+def timestamp() -> str:
+    """Return the present time, as `at` formats it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def table_time(seconds: float) -> str:
-    """A time (seconds since the epoch) as the tables have it."""
+    """Return a time (seconds since the epoch) as in the tables."""
     return datetime.fromtimestamp(seconds, UTC).strftime(TABLE_TIME)
 
 
 def status_of(end: Outcome | Failure) -> str:
-    """Return the word that the engine of the service has for how a try ended [A]."""
+    """Return the service engine's word for how a try ended [A]."""
     if isinstance(end, Outcome):
         return "RUN_DONE"
     if end.mini_batch is not None:
         return "RUN_TIMEOUT" if end.kind == "timeout" else "RUN_EXCEPTION"
-    # A script may raise the same words; then there is a traceback.
+    # A script may raise the same words, and then there is a traceback.
     is_late = end.message.startswith(INIT_TIMEOUT) and not end.traceback
     return "INIT_TIMEOUT" if is_late else "INIT_EXCEPTION"
 
@@ -105,7 +105,7 @@ def duration(seconds: float) -> str:
 
 
 class Logs:
-    """What the controller logs. A worker is named `node/process`; what it prints, its node writes below `user/`."""
+    """The controller's logs. A worker is named `node/process`; its node writes its output below `user/`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -130,13 +130,13 @@ class Logs:
         return self._stack.enter_context(self._append(name))
 
     def started(self, worker: str, pid: int, how: str) -> None:
-        """Note that a worker process was started, or forked from the fork server."""
+        """Record that a worker was started, or forked from the fork server."""
         self._node(worker, f"{how}, pid {pid}")
 
     def usage(self, usage: Usage) -> None:
-        """Add a sample of CPU and memory, of every node that has a worker in it: one machine may stand for several."""
+        """Add a sample of CPU and memory, of every node that has a worker in it: one machine may host several."""
         nodes = {process.worker.partition("/")[0] for process in usage.processes}
-        stamp = now()
+        stamp = timestamp()
         for name in sorted(nodes):
             line = f"{stamp},{usage.cpu_percent},{usage.memory_used},{usage.memory_total}\n"
             self._add_row(f"perf/{name}/node_resource_usage.csv", NODE_USAGE, line)
@@ -149,7 +149,7 @@ class Logs:
         self._add(name, line if (self.root / name).exists() else header + line)
 
     def _add(self, name: str, text: str) -> None:
-        """Not kept open: there is a file for each worker, and workers are replaced without limit."""
+        """Append to a file, and close it: each worker has one, and workers are replaced without limit."""
         with self._append(name) as stream:
             stream.write(text)
 
@@ -158,15 +158,15 @@ class Logs:
         return TextIOWrapper(stream, encoding="utf-8", line_buffering=True)
 
     def _node(self, worker: str, text: str) -> None:
-        self._kept[worker].append(f"{now()} {text}\n")
+        self._kept[worker].append(f"{timestamp()} {text}\n")
 
     def tick(self) -> None:
-        """Write what workers did lately; called often, writes seldom."""
+        """Write the recent lines of workers; called often, writes seldom."""
         if self._kept and time.monotonic() - self._written > KEEP_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Write what workers did until now."""
+        """Write all lines of workers so far."""
         self._written = time.monotonic()
         for worker in list(self._kept):
             self._add(f"sys/node/{worker}.txt", "".join(self._kept[worker]))
@@ -174,10 +174,10 @@ class Logs:
 
     def progress(self, message: str) -> None:
         """Add a line to the progress overview."""
-        self._opened(self._overview).write(f"{now()} {printable(hide(message), LINES)}\n")
+        self._opened(self._overview).write(f"{timestamp()} {printable(hide(message), LINES)}\n")
 
     def outcome(self, outcome: Outcome) -> None:
-        """Note a mini-batch that succeeded."""
+        """Record a mini-batch that succeeded."""
         text = (
             f"mini batch {outcome.mini_batch}, try {outcome.attempt}, pid {outcome.pid}: "
             f"{outcome.succeeded + outcome.failed} items, {outcome.succeeded} succeeded, {outcome.failed} failed, "
@@ -187,15 +187,15 @@ class Logs:
 
     def failure(self, failure: Failure, first_file: str) -> None:
         """Write the full text of a failed try, and count it for the digest."""
-        place = f"mini batch {failure.mini_batch}, try {failure.attempt}" if failure.attempt else "start"
+        attempt = f"mini batch {failure.mini_batch}, try {failure.attempt}" if failure.attempt else "start"
         text = failure.traceback.rstrip() or failure.message
-        self._add(f"user/error/{failure.worker}.txt", f"{now()} {place}: {failure.kind}: {text}\n")
+        self._add(f"user/error/{failure.worker}.txt", f"{timestamp()} {attempt}: {failure.kind}: {text}\n")
         message = _one_line(failure.message)
-        self._node(failure.worker, f"{place}, pid {failure.pid}: {failure.kind}, {failure.seconds:.3f} s: {message}")
+        self._node(failure.worker, f"{attempt}, pid {failure.pid}: {failure.kind}, {failure.seconds:.3f} s: {message}")
         self.count(failure, first_file)
 
     def count(self, failure: Failure, first_file: str) -> None:
-        """Count a failed try for the digest: of this run, or of one before it."""
+        """Count a failed try for the digest: of this run, or of an earlier one."""
         key = _one_line(failure.message)
         self._errors[key] += 1
         self._first_file.setdefault(key, first_file)
@@ -203,7 +203,7 @@ class Logs:
     def tried(self, mini_batch: MiniBatch | None, end: Outcome | Failure, elapsed: float) -> None:
         """Add the row of a try, which ended `elapsed` seconds after its mini-batch was first picked.
 
-        Without `mini_batch` it is of a worker that did not start.
+        Without `mini_batch` it is about a worker that did not start.
         """
         files = mini_batch.files if mini_batch else ()
         if isinstance(end, Outcome):
@@ -222,7 +222,7 @@ class Logs:
         )
 
     def metrics(self, job: Job, elapsed: float, remaining: float | None) -> None:
-        """Add a row to the table of progress; `remaining` seconds are None while nobody knows."""
+        """Add a row to the table of progress; `remaining` seconds are None while unknown."""
         left = NOTHING if remaining is None else duration(remaining)
         total, failed = len(job.items), len(job.out_of_tries)
         counts = (total, total, job.processed, failed)
@@ -237,7 +237,7 @@ class Logs:
             atomic.write_text(self.root / "user/error.txt", digest, root=self.root.parent, sync=False)
 
     def close(self) -> None:
-        """Close the files; what a full disk still refuses is lost."""
+        """Close the files. Lines that a full disk refuses are lost."""
         with suppress(OSError):
             self.flush()
         with suppress(OSError):
@@ -254,7 +254,7 @@ def write_result(root: Path, job: Job, cause: str) -> None:
     atomic.write_text(root / JOB_RESULT, printable("\n".join(lines), LINES) + "\n", root=root.parent, sync=False)
 
 
-def made(path: Path) -> Path:
+def with_parent(path: Path) -> Path:
     """Return `path` after making its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path

@@ -11,9 +11,9 @@ from batchtwin.engine.backends.base import Backend
 from batchtwin.engine.backends.local import LocalBackend
 from batchtwin.engine.identity.changes import MADE_OF, MadeOf
 from batchtwin.engine.ledger import Ledger
-from batchtwin.engine.logs import now
+from batchtwin.engine.logs import timestamp
 from batchtwin.engine.output.folder import claim_folder, failpoint
-from batchtwin.engine.output.result import Result
+from batchtwin.engine.output.result import JobResult
 from batchtwin.engine.prepare import Prepared, Request, requests
 from batchtwin.engine.progress import Progress
 from batchtwin.engine.run import RunContext, job_of, run_job
@@ -28,7 +28,7 @@ def new_job(
     backend: Backend | None = None,
     on_logged: OnLogged = at_end,
     interrupts: Interrupts = of_a_command,
-) -> Result:
+) -> JobResult:
     """Run a prepared job from its beginning. Without `backend`, on this machine, by workers without a fork server.
 
     `on_logged` gets what the script logged with MLflow.
@@ -55,7 +55,7 @@ def new_job(
             MADE_OF: MadeOf.of(prepared.resolved).model_dump_json(),
             "fingerprint": prepared.plan.fingerprint,
             "root": str(prepared.inputs.root),
-            "started": now(),
+            "started": timestamp(),
             "key": secrets.token_hex(16),
             "environment": environment,
         }
@@ -67,7 +67,7 @@ def new_job(
 
 
 def _absolute(request: Request, output: Path) -> Request:
-    """The request as it can be made again from any folder."""
+    """Return the request with absolute paths, so that it can be repeated from any folder."""
     model = _absolute_path(request.model) if request.model else None
     deployment, data = request.deployment.absolute(), _absolute_path(request.input)
     return replace(request, deployment=deployment, input=data, model=model, output=output)

@@ -26,7 +26,7 @@ from batchtwin.errors import UsageError
 from batchtwin.inputs.changes import content_hashes
 from batchtwin.inputs.listing import InputFile, Inputs, check_supported, list_inputs
 from batchtwin.inputs.location import is_url
-from batchtwin.inputs.parts import NotSplittableError, Rows, bytes_per_part, refusal, split
+from batchtwin.inputs.parts import NotSplittableError, Rows, bytes_per_part, split_into_parts, why_not_in_parts
 from batchtwin.inputs.plan import Parts, Plan, file_hashes
 from batchtwin_node import readers
 from batchtwin_node.codec import value_object
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
 
 @value_object
 class Request:
-    """What the user asks for. Without `output` the job gets a folder of its own below `outputs/`; `ray` is where to
-    run, None for this machine; `environment` in what. Input and model may be URLs (texts); `publish` is the URL that
-    gets the result. `warm`: a node may come from a job before, and may stay for one after.
+    """What the user requests. Without `output` the job gets a folder of its own below `outputs/`. `ray` is a cluster,
+    None for this machine; `environment` is what it runs in. Input and model may be URLs (texts); `publish` is the URL
+    that gets the result. `warm`: an earlier job's fork server may serve this one, and this one's a later one.
     """
 
     deployment: Path
-    # Text comes first: what is read from a ledger is to stay a text, for a Path makes one slash of two.
+    # Text comes first: a text from a ledger has to stay text, because a Path makes one slash of two.
     input: str | Path
     model: str | Path | None = None
     output: Path | None = None
@@ -75,7 +75,7 @@ requests: TypeAdapter[Request] = TypeAdapter(Request)
 
 @dataclass(frozen=True)
 class Resolved:
-    """What a request names, existing and checked: all but the input and the output.
+    """What a request names, found and checked: everything but the input and the output.
 
     `folder` is the YAML's, which its relative paths start from; `script` is (code folder, path in it), None for the
     MLflow driver.
@@ -107,8 +107,8 @@ class Resolved:
 
 @value_object
 class Prepared:
-    """A job that may start. `hashes` holds the SHA-256 of input paths, where they are wanted; `environment` says where
-    it runs, in words.
+    """A job that may start. `hashes` holds the SHA-256 of input paths, where they are kept; `environment` is where it
+    runs, as text.
     """
 
     request: Request
@@ -132,7 +132,7 @@ class Prepared:
         hashes: Mapping[str, str],
         notes: Sequence[str] = (),
     ) -> Prepared:
-        """Put together what is planned to run in the output folder `root`, with as many workers as may run here."""
+        """Put together what is planned to run in the output folder `root`, with as many workers as may run."""
         deployment = resolved.deployment
         workers, capped = workers_for(request.workers, deployment, len(plan.mini_batches), request.ray)
         warnings = (*inputs.warnings(), *capped, *request_warnings(request, deployment), *notes)
@@ -146,7 +146,7 @@ class Prepared:
         return replace(whole, environment=self.environment)
 
     def placed(self, placement: Placement) -> Prepared:
-        """Return it with where it runs, and how that differs from what is requested."""
+        """Return the job with its environment, and how that differs from the requested one."""
         return replace(self, environment=placement.text, warnings=(*placement.warnings, *self.warnings))
 
     @property
@@ -183,15 +183,15 @@ def resolve(request: Request) -> Resolved:
     """
     deployment = Deployment.load(request.deployment, request.overrides)
     folder = request.deployment.absolute().parent
-    place = key_location(request.deployment, ("model", "path"), request.overrides)
-    model = find_model(deployment, folder, request.model, place)
+    location = key_location(request.deployment, ("model", "path"), request.overrides)
+    model = find_model(deployment, folder, request.model, location)
     return Resolved(folder, deployment, model, find_script(deployment, request.deployment, request.overrides))
 
 
 def prepare(request: Request, resolved: Resolved | None = None) -> Prepared:
-    """Check all that can be checked before scoring starts, without any heavy import.
+    """Check everything that can be checked before scoring starts, without any slow import.
 
-    `resolved` is given where the request was resolved before.
+    `resolved` is the request, if it was resolved before.
 
     Raises:
         BatchTwinError: whatever makes the job impossible, by kind; the exit code is 2.
@@ -199,7 +199,7 @@ def prepare(request: Request, resolved: Resolved | None = None) -> Prepared:
     resolved = resolved or resolve(request)
     deployment = resolved.deployment
     if request.hash_inputs and request.is_remote:
-        raise UsageError("--hash-inputs is for files here; objects of a store are known by the version that it tells")
+        raise UsageError("--hash-inputs requires local files; a store has a version of each object")
     check_resolved(request, resolved)
     inputs = list_inputs(request.input)
     if resolved.script is None and not request.quarantine:
@@ -216,11 +216,11 @@ def prepare(request: Request, resolved: Resolved | None = None) -> Prepared:
 
 
 def _parts(request: Request, resolved: Resolved, files: Sequence[InputFile]) -> tuple[Parts, list[str]]:
-    """Return the parts of the files that are scored in parts, and a sentence if some cannot be."""
+    """Return the parts of the files that are split, and a sentence if some cannot be."""
     if request.split_rows is None:
         return {}, []
-    if why := refusal(resolved.model.inputs):
-        return {}, [f"--split-rows: {why}; whole files are scored"]
+    if reason := why_not_in_parts(resolved.model.inputs):
+        return {}, [f"--split-rows: {reason}; whole files are scored"]
     part_bytes = bytes_per_part(sum(file.size for file in files), workers_of_parts(request, resolved.deployment))
     parts: dict[str, tuple[FilePart, ...]] = {}
     whole: list[str] = []
@@ -228,7 +228,7 @@ def _parts(request: Request, resolved: Resolved, files: Sequence[InputFile]) -> 
         if request.split_rows == "auto" and file.size <= part_bytes:
             continue
         try:
-            parts[file.path] = split(file.path, request.split_rows, part_bytes)
+            parts[file.path] = split_into_parts(file.path, request.split_rows, part_bytes)
         except NotSplittableError as error:
             whole.append(f"{file.name} is scored whole: {error}")
     more = f" (and {len(whole) - 1} more files)" if len(whole) > 1 else ""
@@ -238,7 +238,7 @@ def _parts(request: Request, resolved: Resolved, files: Sequence[InputFile]) -> 
 
 
 def workers_of_parts(request: Request, deployment: Deployment) -> int:
-    """Return how many workers run if there are mini-batches for all of them."""
+    """Return how many workers run if there are enough mini-batches for all."""
     return workers_for(request.workers, deployment, max(request.workers or 1, deployment.workers), request.ray)[0]
 
 
@@ -269,7 +269,7 @@ def place_request(
 def workers_for(
     requested: int | None, deployment: Deployment, mini_batches: int, ray: RayOptions | None = None
 ) -> tuple[int, list[str]]:
-    """Return how many workers run, and a sentence if that is less than the deployment says for want of CPUs."""
+    """Return how many workers run, and a sentence if too few CPUs make that less than the deployment says."""
     if requested is not None:
         return min(requested, mini_batches), []
     if ray and ray.address:
@@ -284,7 +284,7 @@ def workers_for(
 
 
 def fresh_folder(name: str) -> Path:
-    """Return a folder below `outputs/` that is not there, for a job of the deployment `name`."""
+    """Return a new folder below `outputs/` for a job of the deployment `name`; it is not made yet."""
     stamp = f"outputs/{name}-{datetime.now():%Y%m%d-%H%M%S}"
     names = (Path(stamp if number == 1 else f"{stamp}-{number}") for number in count(1))
     return next(path for path in names if not path.exists())

@@ -1,4 +1,4 @@
-"""What a prepared job would do, and what about it looks wrong: the substance of `batchtwin plan`."""
+"""What a prepared job would do, and what looks wrong with it: what `batchtwin plan` shows."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ WRITE_A_SCRIPT = "write a scoring script that reads it, and name it in code_conf
 HEAD_BYTES = 64 << 10  # enough for most headers
 LONGEST_LINE = 1 << 24
 FORMATS = {".csv": CSV, ".parquet": PARQUET, ".pqt": PARQUET}
-# Files that are looked at if the model requires no columns: only whether they are what their ending says.
+# How many files are looked at if the model requires no columns: only whether their content fits their ending.
 LOOKED_AT = 100
 
 
@@ -102,7 +102,7 @@ def _rules(deployment: Deployment) -> dict[str, Any]:
 
 
 def _split_rows(prepared: Prepared) -> dict[str, Any]:
-    """Return how many parts files have; without parts, whether they would help, if one file is most of the work."""
+    """Return how many parts files have; without parts, whether they would help: one file is most of the work."""
     parts = Counter(batch.files[0].name for batch in prepared.plan.mini_batches if batch.part is not None)
     if parts:
         files = f"{len(parts)} files" if len(parts) > 1 else next(iter(parts))
@@ -116,10 +116,10 @@ def _split_rows(prepared: Prepared) -> dict[str, Any]:
     is_most = largest.size > part_bytes and largest.size * 2 > files_bytes
     if not is_most or ending(without_query(largest.path)) not in FORMATS:
         return {}
-    share = f"{largest.name} has {largest.size * 100 // files_bytes} % of the bytes, and whole it is one worker's"
-    why = no_parts(prepared.request, prepared.resolved)
-    if why:
-        return {"split_rows": f"not available: {share}, but {why}"}
+    share = f"{largest.name} has {largest.size * 100 // files_bytes} % of the bytes, and one worker scores it whole"
+    reason = no_parts(prepared.request, prepared.resolved)
+    if reason:
+        return {"split_rows": f"not available: {share}, but {reason}"}
     if workers < 2:
         return {"split_rows": f"would not help: {share}, but there is only 1 worker (--workers N overrides)"}
     return {
@@ -129,7 +129,7 @@ def _split_rows(prepared: Prepared) -> dict[str, Any]:
 
 
 def details(prepared: Prepared) -> dict[str, Any]:
-    """Return the parts that only programs want to read."""
+    """Return the parts that only programs read."""
     return {
         "mini_batch_files": [[file.name for file in mini_batch.files] for mini_batch in prepared.plan.mini_batches],
         "left_out": [{"name": entry.name, "why": entry.why} for entry in prepared.inputs.left_out],
@@ -138,7 +138,7 @@ def details(prepared: Prepared) -> dict[str, Any]:
 
 
 def warnings(prepared: Prepared) -> list[str]:
-    """Say what would probably fail: mistakes in the script; data that the model's signature does not go with."""
+    """Return probable failures: mistakes in the script; data that the model's signature does not fit."""
     doubts = warnings_without_input(prepared.resolved, {ending(file.path) for file in prepared.inputs.files})
     if prepared.script:
         return doubts
@@ -148,7 +148,7 @@ def warnings(prepared: Prepared) -> list[str]:
 
 
 def warnings_without_input(resolved: Resolved, endings: Collection[str] = (".csv",)) -> list[str]:
-    """Say what would probably fail, whatever the data: mistakes in the script; a model that no table is input for."""
+    """Return probable failures that do not depend on data: mistakes in the script; a model that takes no table."""
     if resolved.script:
         return [*lint(Path(*resolved.script), resolved.deployment.model_name), *lacking_names(*resolved.script)]
     problems = (table_problem(resolved.model, kind) for kind in sorted(endings))
@@ -156,12 +156,11 @@ def warnings_without_input(resolved: Resolved, endings: Collection[str] = (".csv
 
 
 def missing_imports(resolved: Resolved, placement: Placement, registered: Registered | None = None) -> list[str]:
-    """Name the modules that the script imports at its top, and that are not where it is going to run.
+    """Name the modules that the script imports at its top and that its environment lacks.
 
-    `registered` looks up environments of a workspace.
-
-    Nothing is known of an image, nor of a script that looks elsewhere. Of an environment that is to be built is known
-    what it lists: what is not installed here is likely brought by nothing else.
+    `registered` looks up environments of a workspace. Nothing is known of an image, nor of a script that changes its
+    path. An environment that is still to be built is known by what it lists; it probably has no module that is not
+    installed here either.
     """
     if resolved.script is None or placement.image:
         return []
@@ -173,17 +172,17 @@ def missing_imports(resolved: Resolved, placement: Placement, registered: Regist
     tops = dict.fromkeys(line.name.partition(".")[0] for line in imports)
     missing = missing_modules(placement.python, [*tops])
     requested, unknown = requested_or_reason(resolved.deployment, resolved.folder, resolved.model, registered)
-    here, end = placement.kind == "here", ""
+    is_here, end = placement.kind == "here", ""
     if placement.would_build:
         missing = {name for name in missing if requested is None or not is_listed(name, requested)}
         end = ", unless another package brings it"
     reasons = {
         name: lies_elsewhere(folder, script, name)
-        or missing_module(name, requested, unknown, here=here, near=similar_module(folder, name)) + end
+        or missing_module(name, requested, unknown, is_here=is_here, near=similar_module(folder, name)) + end
         for name in missing
     }
-    wanted = ((line, line.name.partition(".")[0]) for line in imports)
-    return [f"{line.file}:{line.line}: import {line.name}: {reasons[top]}" for line, top in wanted if top in missing]
+    named = ((line, line.name.partition(".")[0]) for line in imports)
+    return [f"{line.file}:{line.line}: import {line.name}: {reasons[top]}" for line, top in named if top in missing]
 
 
 def _head_problems(prepared: Prepared) -> Iterator[str]:
@@ -197,10 +196,10 @@ def _head_problems(prepared: Prepared) -> Iterator[str]:
 
 
 def _problem(path: str, head: bytes, required: Sequence[str]) -> str | None:
-    """Say what would fail, of a file that begins like this: it is something else, or lacks columns."""
-    wanted = FORMATS[ending(without_query(path))]
-    kind = other_kind(head, wanted)
-    if wanted != CSV or (b"\n" not in head and len(head) >= HEAD_BYTES):
+    """Say what would fail with a file that begins so: it has another format, or lacks columns."""
+    format_ = FORMATS[ending(without_query(path))]
+    kind = other_kind(head, format_)
+    if format_ != CSV or (b"\n" not in head and len(head) >= HEAD_BYTES):
         return kind
     try:
         names = next(csv.reader(io.StringIO(head.decode("utf-8-sig", "replace"), newline="")), [])
@@ -219,7 +218,7 @@ def _problem(path: str, head: bytes, required: Sequence[str]) -> str | None:
 
 
 def _heads(root: Path | str, paths: Sequence[str]) -> Iterator[tuple[str, bytes | str]]:
-    """Yield the beginning of each file, its first line at least, or why it cannot be read."""
+    """Yield the beginning of each file, at least its first line, or why it cannot be read."""
     if is_url(root):
         yield from zip(paths, heads(str(root), paths, HEAD_BYTES), strict=True)
         return
@@ -233,16 +232,16 @@ def _heads(root: Path | str, paths: Sequence[str]) -> Iterator[tuple[str, bytes 
 
 
 @value_object
-class Trial:
-    """How one mini-batch went: `text` in a line, `cause` with the first failure and the end of its traceback."""
+class DryRun:
+    """The result of one mini-batch: `text` in a line, `cause` with the first failure and the end of its traceback."""
 
     text: str
     cause: str
     exit_code: int
 
 
-def dry_run(prepared: Prepared, backend: Backend) -> Trial:
-    """Run the first mini-batch alone; tell how long it took beside the timeout, or why it failed."""
+def dry_run(prepared: Prepared, backend: Backend) -> DryRun:
+    """Run the first mini-batch alone; return its time beside the timeout, or why it failed."""
     from batchtwin.engine.new_job import new_job
 
     timeout = prepared.deployment.settings.retry_settings.timeout
@@ -257,7 +256,7 @@ def dry_run(prepared: Prepared, backend: Backend) -> Trial:
             rows = [row for row in csv.DictReader(stream) if row["Mini-batch Id"] != NOTHING]
     cause = "" if result.status is Status.COMPLETED else f"{notes.getvalue()}{result.recalled_cause or result.cause}"
     if not rows:
-        return Trial(f"{result.status.value}: {result.cause.splitlines()[0]}", cause, result.exit_code)
+        return DryRun(f"{result.status.value}: {result.cause.splitlines()[0]}", cause, result.exit_code)
     seconds = float(rows[-1]["Run Method Seconds"])
     text = f"{result.status.value}: mini batch 0 ran {seconds:.2f} s; the timeout is {timeout} s"
-    return Trial(text, cause, result.exit_code)
+    return DryRun(text, cause, result.exit_code)

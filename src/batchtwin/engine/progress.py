@@ -1,4 +1,4 @@
-"""What a person sees while a job runs: a bar on a terminal, plain lines elsewhere."""
+"""What the user sees while a job runs: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class Progress(Protocol):
     """Shows a job. `update` is called often; `note` shows a line of its own."""
 
     def update(self, job: Job) -> None:
-        """Show where the job stands."""
+        """Show the status of the job."""
 
     def note(self, text: str) -> None:
         """Show a line, or several."""
 
     def close(self) -> None:
-        """Leave the screen in order."""
+        """Restore the screen."""
 
 
 def progress_line(job: Job, seconds: float) -> str:
@@ -39,17 +39,17 @@ def remaining_seconds(job: Job, seconds: float) -> float | None:
 
 
 class PlainProgress:
-    """A line every few seconds, and nothing for jobs that end before."""
+    """Writes a line every few seconds, and none for jobs that end before."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._began = self._shown = time.monotonic()
+        self._began = self._last_shown = time.monotonic()
 
     def update(self, job: Job) -> None:
         """Write a line if the last one is old enough."""
         now = time.monotonic()
-        if now - self._shown >= PLAIN_SECONDS:
-            self._shown = now
+        if now - self._last_shown >= PLAIN_SECONDS:
+            self._last_shown = now
             self.note(progress_line(job, now - self._began))
 
     def note(self, text: str) -> None:
@@ -57,7 +57,7 @@ class PlainProgress:
         print(printable(text, LINES), file=self._stream, flush=True)
 
     def close(self) -> None:
-        """Nothing to put in order."""
+        """Do nothing: there is nothing to restore."""
 
 
 class BarProgress:
@@ -93,11 +93,11 @@ class BarProgress:
         self._bar.console.print(printable(text, LINES), markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
-        """Take the bar away; the last lines say it all."""
+        """Remove the bar: the summary follows."""
         self._bar.stop()
 
 
 def progress_for(stream: TextIO | None = None) -> Progress:
-    """A bar where `stream` (standard error as it is now, by default) is a terminal, else plain lines."""
+    """Return a bar where `stream` (by default the present standard error) is a terminal, else plain lines."""
     stream = stream or sys.stderr
     return BarProgress() if stream.isatty() else PlainProgress(stream)

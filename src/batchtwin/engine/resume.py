@@ -24,7 +24,7 @@ from batchtwin.engine.job import Job, Status, next_step
 from batchtwin.engine.ledger import Entry, Ledger
 from batchtwin.engine.output.folder import OutputFolder, failpoint
 from batchtwin.engine.output.manifest import Manifest
-from batchtwin.engine.output.result import Result
+from batchtwin.engine.output.result import JobResult
 from batchtwin.engine.output.segments import range_problem
 from batchtwin.engine.output.upload import publish, result_location
 from batchtwin.engine.prepare import Prepared, place_request, requests, resolve
@@ -54,8 +54,8 @@ def resume(
     registered: Registered | None = None,
     accepted: Collection[str] = (),
     interrupts: Interrupts = of_a_command,
-) -> Result:
-    """Finish an interrupted or failed job: run what the ledger lacks. A finished one is left as it is.
+) -> JobResult:
+    """Finish an interrupted or failed job: run what the ledger lacks. A complete one is left unchanged.
 
     It runs where it ran before, unless `where` says otherwise. `registered` looks up environments of a workspace.
     `accepted` names the parts, `code` and `deployment`, that may have changed: mini-batches that are done stay done.
@@ -69,7 +69,7 @@ def resume(
         prepared = load_prepared(ledger, root, workers, where)
         job = job_of(prepared)
         ended = list(ledger.ended())
-        # A retry of what failed, itself cut off, leaves the manifest of the run before.
+        # A retry of failed mini-batches, itself cut off, leaves the manifest of the run before.
         complete = prepared.output.manifest.exists() and Manifest.read(prepared.output.manifest).runs == int(
             ledger.fact("runs") or 0
         )
@@ -102,8 +102,8 @@ def resume(
             return run_job(RunContext(prepared, ledger, progress, backend, interrupts=interrupts), job)
 
 
-def _finished(prepared: Prepared, job: Job, ended: Collection[Outcome | Failure], ledger: Ledger) -> Result:
-    """Leave a complete job as it is; do what was cut off after its manifest was written."""
+def _finished(prepared: Prepared, job: Job, ended: Collection[Outcome | Failure], ledger: Ledger) -> JobResult:
+    """Leave a complete job unchanged; do what was cut off after its manifest was written."""
     job.replay(ended)
     publish(prepared, job, ledger)
     prepared.output.tidy()
@@ -112,28 +112,28 @@ def _finished(prepared: Prepared, job: Job, ended: Collection[Outcome | Failure]
     advice = f"The job is complete. {step}" if step else ""
     if not prepared.output.report.exists():
         report_at_end(prepared.output, ledger, end_of(int(ledger.fact("runs") or 0), job, "", advice))
-    return replace(Result.of(prepared, job, "", result_location(prepared), advice), status=Status.COMPLETED)
+    return replace(JobResult.of(prepared, job, "", result_location(prepared), advice), status=Status.COMPLETED)
 
 
 def _planned_placement(prepared: Prepared, registered: Registered | None) -> Placement:
-    """Where the job would run, before anything is made for it: that may take minutes, and be refused."""
+    """Return where the job would run, before anything is built: building may take minutes, and be refused."""
     return place_request(prepared.request, prepared.resolved, lambda text: None, may_build=False, registered=registered)
 
 
 def _accept(
     ledger: Ledger, prepared: Prepared, environment: str, changes: list[Change], job: Job, progress: Progress
 ) -> None:
-    """Record what a person accepts, and tell it."""
+    """Record the changes that a person accepts, and say so."""
     accept(ledger, prepared, environment, changes, job.processed)
     for change in changes:
         progress.note(f"Accepted: {change.text}")
-    progress.note(f"{job.processed} of {len(job.items)} mini batches were done before, and stay so")
+    progress.note(f"{job.processed} of {len(job.items)} mini batches were done before, and stay done")
     if any("mini_batch_size" in change.text for change in changes):
         progress.note("settings.mini_batch_size: the mini-batches stay as they were planned when the job began")
 
 
 def _without_changed(prepared: Prepared, ended: list[Outcome | Failure], ledger: Ledger) -> list[Outcome | Failure]:
-    """Leave out mini-batches whose inputs changed while they ran; they are as they were now, or this is refused."""
+    """Return the ends without mini-batches whose inputs changed meanwhile: they run again, or this is refused."""
     changed = {change.path for change in ledger.changes()}
     doubtful = {
         mini_batch.id
@@ -147,7 +147,7 @@ def _without_changed(prepared: Prepared, ended: list[Outcome | Failure], ledger:
 def _drop_damaged(
     prepared: Prepared, ended: list[Outcome | Failure], progress: Progress
 ) -> Iterator[Outcome | Failure]:
-    """Leave out, and tell, what was committed and is not there: a machine lost its power, or a file was changed."""
+    """Return the ends without damaged rows, and warn: a machine lost its power, or a file was changed."""
     for event in ended:
         if isinstance(event, Outcome) and prepared.output.predictions:
             path = prepared.output.segments / event.segment
@@ -158,7 +158,7 @@ def _drop_damaged(
 
 
 def _restart_completed(output: OutputFolder, ledger: Ledger, ended: list[Outcome | Failure]) -> list[Outcome | Failure]:
-    """Have a complete job be one that is not, with its rows where the ledger then says, whatever happens."""
+    """Make a complete job incomplete again, with its rows where the ledger says, at every moment."""
     run = int(ledger.fact("runs") or 0)
     ended = output.predictions_as_segment(ended, f"complete-run{run}")
     failpoint("predictions linked")
@@ -169,10 +169,10 @@ def _restart_completed(output: OutputFolder, ledger: Ledger, ended: list[Outcome
 
 
 def load_prepared(ledger: Ledger, root: Path, workers: int | None = None, where: Pooling | None = None) -> Prepared:
-    """Prepare the job of a ledger again, with the plan as it was frozen.
+    """Prepare the job of a ledger again, with its frozen plan.
 
     Raises:
-        BatchTwinError: deployment, model or script are gone or wrong now.
+        BatchTwinError: deployment, model or script are missing or wrong now.
     """
     request = requests.validate_json(ledger.fact("request") or "")
     request = replace(request, workers=workers or request.workers)

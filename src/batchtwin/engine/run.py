@@ -20,7 +20,7 @@ from batchtwin.engine.logs import Logs
 from batchtwin.engine.output.build_manifest import write_manifest
 from batchtwin.engine.output.failures import write_failures
 from batchtwin.engine.output.folder import failpoint
-from batchtwin.engine.output.result import Result
+from batchtwin.engine.output.result import JobResult
 from batchtwin.engine.output.upload import publish, publish_report, result_location
 from batchtwin.engine.prepare import Prepared
 from batchtwin.engine.progress import Progress
@@ -29,7 +29,7 @@ from batchtwin.engine.tracking.deliver import OnLogged, at_end
 from batchtwin.engine.tracking.follow import Follower
 from batchtwin.engine.tracking.logged import LogReader
 from batchtwin.errors import OutputError
-from batchtwin.inputs.changes import Change, Watch
+from batchtwin.inputs.changes import InputChange, InputMonitor
 from batchtwin.inputs.location import redact
 from batchtwin.interrupts import Interrupts, Signals, of_a_command
 from batchtwin.redaction import hide, learn
@@ -40,7 +40,7 @@ TICK_SECONDS = 0.2
 
 
 class WholeFilesError(Exception):
-    """Files that were to be scored in parts cannot be; the text says why. What was committed is of no use."""
+    """Files that were to be scored in parts cannot be; the text says why. What was committed cannot be used."""
 
 
 @value_object
@@ -56,7 +56,7 @@ class RunContext:
 
 
 class Run:
-    """One run of a job, with what it needs open. `job` may have ended in part in an earlier run."""
+    """One run of a job, with what it needs open. An earlier run may have ended a part of `job`."""
 
     def __init__(self, context: RunContext, job: Job, signals: Signals, follower: Follower) -> None:
         self._context = context
@@ -68,18 +68,18 @@ class Run:
         self._began = time.monotonic()
         self._warm_up = Thread(target=prepare_report, daemon=True)
         self._number = int(ledger.fact("runs") or 0) + 1
-        # Strict: each run fails by what it sees itself, also if an earlier one saw the same.
-        self._watch = Watch(prepared.hashes, () if prepared.request.strict_inputs else ledger.changes())
+        # Strict: each run fails by the changes that it sees itself, even if an earlier one saw them too.
+        self._watch = InputMonitor(prepared.hashes, () if prepared.request.strict_inputs else ledger.changes())
 
-    def __call__(self) -> Result:
-        """Run to the end, and write what the job leaves.
+    def __call__(self) -> JobResult:
+        """Run to the end, and write the results.
 
         Raises:
             OutputError: the output folder cannot be made.
             WholeFilesError: it has to begin again, without parts of files.
         """
         prepared, job = self._prepared, self._job
-        self._warm_up.start()  # while workers start, the controller has time
+        self._warm_up.start()  # the controller is idle while workers start
         self._ledger.state("runs", str(self._number))
         learn(prepared.deployment.settings.environment_variables)
         note_about(self._ledger, prepared)
@@ -118,7 +118,7 @@ class Run:
         mini_batches = self._prepared.plan.mini_batches
         if caught:  # as an earlier run ended
             self._job.cancel()
-        # Nobody wants to wait for one large file at the end.
+        # The largest first: the last one then ends early.
         self._apply(pool, sorted(self._job.start(), key=lambda command: -mini_batches[command.mini_batch].weight))
         while self._job.status is Status.RUNNING:
             events = redacted(pool.events(TICK_SECONDS))
@@ -136,7 +136,7 @@ class Run:
             listener.tick(self._job)
 
     def _take_all(self, events: Sequence[Outcome | Failure], pool: Pool, listener: Listener) -> Iterator[Entry]:
-        """Take events up to the end of the job: what arrives after it is in no count, log or ledger."""
+        """Take events up to the end of the job: later ones are in no count, log or ledger."""
         for event in events:
             if self._job.status is not Status.RUNNING:
                 return
@@ -145,7 +145,7 @@ class Run:
     def _take(self, event: Outcome | Failure, pool: Pool, listener: Listener) -> list[Entry]:
         listener.happened(event)
         if isinstance(event, Outcome) and self._has_changed(event, listener):
-            return []  # not committed: with the input as it was, a resumed job runs the mini-batch again
+            return []  # not committed: a resumed job runs the mini-batch again, with the input as it was
         before = self._job.processed
         self._apply(pool, self._job.on(event))
         ended = self._job.processed > before
@@ -154,14 +154,14 @@ class Run:
         return [Entry(event, ended)]
 
     def _has_changed(self, event: Outcome | Failure, listener: Listener) -> bool:
-        """Look at the inputs of a mini-batch again; whether one has changed, which fails the job."""
+        """Look at the inputs of a mini-batch again; return whether a change fails the job."""
         if event.mini_batch is None or self._prepared.inputs.is_remote:
             return False
         files = self._prepared.plan.mini_batches[event.mini_batch].files
         return self._tell_changes(self._watch.look(files), listener)
 
-    def _tell_changes(self, changes: list[Change], listener: Listener) -> bool:
-        """Warn of inputs that have changed, and write them down; whether that fails the job."""
+    def _tell_changes(self, changes: list[InputChange], listener: Listener) -> bool:
+        """Warn of inputs that have changed, and record them; return whether that fails the job."""
         if not changes:
             return False
         self._ledger.add_changes(changes)
@@ -178,7 +178,7 @@ class Run:
         for command in commands:
             pool.submit(self._prepared.plan.mini_batches[command.mini_batch], command.attempt)
 
-    def _finish(self, listener: Listener, logs: Logs) -> Result:
+    def _finish(self, listener: Listener, logs: Logs) -> JobResult:
         job, prepared, output = self._job, self._prepared, self._prepared.output
         if job.status is Status.COMPLETED and prepared.inputs.is_remote:
             self._look_at_store(listener)
@@ -205,7 +205,7 @@ class Run:
                 listener.note(self._follower.end())
         place = output.failures if any_failed else logs.root
         written: Path | str = result_location(prepared) if job.status is Status.COMPLETED else place
-        return replace(Result.of(prepared, job, cause, written, advice), recalled_cause=recalled)
+        return replace(JobResult.of(prepared, job, cause, written, advice), recalled_cause=recalled)
 
     def _tell_logged(self, listener: Listener, logs: Logs) -> None:
         logged = LogReader(logs.root, self._number)
@@ -213,10 +213,10 @@ class Run:
             listener.note(note)
 
     def _causes(self, listener: Listener) -> list[str]:
-        """Why the job did not complete: in full, in a few lines, and for a person who has seen the first failure."""
+        """Return the cause of the failure: in full, in a few lines, and for a reader of the first failure."""
         job, prepared = self._job, self._prepared
-        tells = (listener.told_in_full, listener.told, listener.recalled)
-        causes = [hide(self._context.backend.explain(first_cause(job, tell))) for tell in tells]
+        formats = (listener.full_text, listener.brief, listener.reminder)
+        causes = [hide(self._context.backend.explain(first_cause(job, format_))) for format_ in formats]
         rest = ""
         if reason := why_missing(prepared.resolved, self._ledger.fact("environment") or "", causes[0]):
             rest += f"\n{reason}"
@@ -225,26 +225,26 @@ class Run:
         return [cause + rest for cause in causes]
 
     def _look_at_store(self, listener: Listener) -> None:
-        """Inputs of a store are looked at once, when all are scored: by one listing."""
-        from batchtwin.inputs.remote import changes
+        """Look at the inputs of a store once, by one listing, when all are scored."""
+        from batchtwin.inputs.remote import changed_files
 
         try:
-            self._tell_changes(self._watch.add(changes(self._prepared.inputs)), listener)
+            self._tell_changes(self._watch.add(changed_files(self._prepared.inputs)), listener)
         except (OutputError, OSError) as error:
             self._job.fail(str(error))
 
     def _complete(self, logs: Logs) -> bool:
-        """Write failures, output and manifest, in this order; tell whether anything failed."""
+        """Write failures, output and manifest, in this order; return whether anything failed."""
         job, prepared = self._job, self._prepared
         any_failed = False
         try:
-            with suppress(OSError):  # they are no reason to fail
+            with suppress(OSError):  # warnings are no reason to fail
                 logs.flush()
             any_failed = write_failures(prepared.output.failures, job, prepared.plan)
             if job.status is Status.COMPLETED:
                 assembled = prepared.output.assemble(job.outcomes[number] for number in sorted(job.outcomes))
                 logs.progress(f"All {len(job.items)} mini batches have been processed.")
-                # Now, for a job that is killed after its manifest does not come back here; logs are no reason to fail.
+                # Before the manifest: a job that is killed after it does not come back here. Logs may fail.
                 with suppress(OSError):
                     logs.result(job, "")
                 failpoint("before manifest")
@@ -264,11 +264,11 @@ class Run:
         return any_failed
 
     def _refused(self, error: OSError) -> str:
-        """A full disk or the like: what is committed stays."""
+        """Fail because of a full disk or the like: what is committed stays."""
         return f"{error.filename or self._prepared.output.root}: {error.strerror}; {self._prepared.output.advice}"
 
 
-def run_job(context: RunContext, job: Job) -> Result:
+def run_job(context: RunContext, job: Job) -> JobResult:
     """Run a job to its end; where files cannot be scored in parts, from its beginning with whole files.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Prove that a job's output is whole and is what these inputs, model and script gave; or say what is not."""
+"""Prove that a job's output is whole, and what these inputs, model and script gave; or say what is not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from batchtwin.engine.output.remote import RemoteOutput
 from batchtwin.engine.output.row_counts import row_count_warnings
 from batchtwin.engine.output.segments import range_problem
 from batchtwin.engine.prepare import Prepared
-from batchtwin.engine.report.facts import Ended, read_end
+from batchtwin.engine.report.facts import RunEnd, read_end
 from batchtwin.engine.resume import load_prepared
 from batchtwin.engine.run import job_of
 from batchtwin.errors import COMPLETED, FAILED, BatchTwinError
@@ -32,9 +32,9 @@ from batchtwin_node.protocol import Failure, Outcome
 
 @value_object
 class Verdict:
-    """`problems` is empty if all is well; `checked` says what was looked at, in one line.
+    """`problems` is empty if all is well; `checked` is a line on what was checked.
 
-    `warnings` say what is right, but perhaps not meant.
+    `warnings` are about what is valid but perhaps not meant.
     """
 
     problems: tuple[str, ...]
@@ -97,7 +97,7 @@ def verify(root: Path) -> Verdict:
     return Verdict(tuple(problems), looked_at, tuple(row_count_warnings(mini_batches, outcomes)))
 
 
-def _incomplete(prepared: Prepared, ended: list[Outcome | Failure], end: Ended | None, changed: list[str]) -> str:
+def _incomplete(prepared: Prepared, ended: list[Outcome | Failure], end: RunEnd | None, changed: list[str]) -> str:
     job, root = job_of(prepared), prepared.output.root
     job.replay(ended)
     if end is not None and end.way == Way.SCORE:  # the ledger has what ended it as a try only
@@ -119,29 +119,29 @@ def _segments(output: OutputFolder, outcomes: list[Outcome], mini_batches: tuple
             yield problem
 
 
-def _changed(manifest: Manifest, known: set[str]) -> Iterator[str]:
-    """Inputs that changed while the job ran, also if they are now as they were."""
+def _changed(manifest: Manifest, changed: set[str]) -> Iterator[str]:
+    """Yield inputs that changed while the job ran, even if they have changed back."""
     for entry in manifest.changed_inputs:
-        if entry.change not in known:
+        if entry.change not in changed:
             yield f"while the job ran: {entry.change}"
 
 
 def _counts(manifest: Manifest, prepared: Prepared, outcomes: list[Outcome]) -> Iterator[str]:
     """Every item ends once: succeeded or failed; every row once."""
-    where = prepared.output.manifest
+    manifest_path = prepared.output.manifest
     if manifest.fingerprint != prepared.plan.fingerprint:
-        yield f"{where}: is of another job than the ledger"
+        yield f"{manifest_path}: is of another job than the ledger"
     if manifest.succeeded + manifest.failed != prepared.plan.items or manifest.items != prepared.plan.items:
         ended = f"{manifest.succeeded} succeeded and {manifest.failed} failed"
-        yield f"{where}: {ended} are not {prepared.plan.items} items"
+        yield f"{manifest_path}: {ended} are not {prepared.plan.items} items"
     if manifest.rows != sum(outcome.rows for outcome in outcomes):
-        yield f"{where}: {manifest.rows} rows, the ledger has {sum(outcome.rows for outcome in outcomes)}"
+        yield f"{manifest_path}: {manifest.rows} rows, the ledger has {sum(outcome.rows for outcome in outcomes)}"
 
 
 def _predictions(
     output: OutputFolder, manifest: Manifest, outcomes: list[Outcome], mini_batches: tuple[MiniBatch, ...]
 ) -> Iterator[str]:
-    """The output file, and where it first differs: what is missing or too much moves all that follows."""
+    """Yield what is wrong with the output file, and where it first differs: what is missing moves the rest."""
     path = output.predictions
     if path is None or manifest.output is None:
         return
@@ -161,14 +161,14 @@ def _predictions(
 
 
 def _published(prepared: Prepared, manifest: Manifest) -> Iterator[str]:
-    """What a store has of it, if one was to get it."""
+    """Yield what is wrong with the copy in a store, if there should be one."""
     url = prepared.request.publish
     if not url:
         return
-    wanted = {MANIFEST: _sha256(prepared.output.manifest)}
+    expected = {MANIFEST: _sha256(prepared.output.manifest)}
     if manifest.output:
-        wanted[f"{SCORE}/{manifest.output.file}"] = manifest.output.sha256
-    for name, sha256 in wanted.items():
+        expected[f"{SCORE}/{manifest.output.file}"] = manifest.output.sha256
+    for name, sha256 in expected.items():
         try:
             if RemoteOutput(url).sha256(name) != sha256:
                 yield f"{url.rstrip('/')}/{name}: is not what was written"

@@ -1,4 +1,4 @@
-"""One build of an environment: a venv by uv, or what conda makes where only conda can."""
+"""One build of an environment: a venv by uv, or by conda where only conda can."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from batchtwin.environments import cache
-from batchtwin.environments.cache import LOCK, Environment, Record, versions
+from batchtwin.environments.cache import LOCK, Environment, EnvironmentRecord, versions
 from batchtwin.environments.conda_specs import parse_spec
 from batchtwin.environments.interpreters import find_python
 from batchtwin.environments.pip_lines import PipLine
 from batchtwin.environments.requested import RequestedEnvironment
-from batchtwin.environments.uv import UvError, explain, run, translate, uv, variables, without_credentials
+from batchtwin.environments.uv import UvError, explain_uv_error, run, translate, uv, variables, without_credentials
 from batchtwin.errors import BatchTwinError
 from batchtwin.locks import hold
 
-# MLflow 1.x and 2.9 import pkg_resources, which later versions of setuptools have not.
+# MLflow 1.x and 2.9 import pkg_resources, which later versions of setuptools lack.
 SEEDS = ("pip", "setuptools<81")
-# The multi-GPU half of xgboost: some 400 MB that scoring never touches.
+# xgboost's library for several GPUs: some 400 MB that scoring never uses.
 OVERRIDES = ("nvidia-nccl-cu12; sys_platform == 'never'", "nvidia-nccl-cu13; sys_platform == 'never'")
 # Imported once after the build, so that the first job finds bytecode.
 IMPORTS = (
@@ -45,8 +45,8 @@ class EnvironmentBuildError(BatchTwinError):
     """An environment that cannot be made."""
 
 
-class Build:
-    """One build. A venv is made beside its place and renamed; conda's holds its path, so its record comes last."""
+class EnvironmentBuild:
+    """One build. A venv is renamed to its place. conda's contains its path, so that its record comes last."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Build:
         self._check()
 
     def _check(self) -> None:
-        """Refuse lines that are no requirements here, in the deployment's words: uv would name a file of ours."""
+        """Refuse invalid requirements in the deployment's words: uv would name a file of ours."""
         for line in self._lines:
             text = ""
             if line.path is not None and not (line.path.is_file() or line.path.is_dir()):
@@ -94,7 +94,7 @@ class Build:
             f"packages, as {requested.source} says"
         )
         if self._folder == self._path:
-            self._replace()  # conda makes it where it stays
+            self._replace()  # conda makes it at its final place
         shutil.rmtree(self._folder, ignore_errors=True)
         try:
             base = self._make_conda() if requested.conda_only else self._make_venv()
@@ -106,12 +106,12 @@ class Build:
                 raise EnvironmentBuildError(self._reason(error)) from None
             raise
         lines = tuple(map(without_credentials, (*packages, *self._options, *self._words)))
-        record = Record(
+        record = EnvironmentRecord(
             self._key, requested.source, self._python, base, lines, left_out, time.time(), cache.size_of(self._folder)
         )
         return self._publish(record)
 
-    def _publish(self, record: Record) -> Environment:
+    def _publish(self, record: EnvironmentRecord) -> Environment:
         cache.save(self._folder, record)
         if self._folder != self._path:
             self._replace()
@@ -119,7 +119,7 @@ class Build:
         return Environment(self._path, record)
 
     def _replace(self) -> None:
-        """Remove the environment that is there, after the jobs that run in it have ended."""
+        """Remove the existing environment, after the jobs that run in it have ended."""
         if not self._path.exists():
             return
         use = cache.use_of(self._key)
@@ -130,7 +130,7 @@ class Build:
 
     def _make_venv(self) -> str:
         base = find_python(self._python, self._note)
-        # Console scripts of a relocatable venv find its Python after the folder was renamed.
+        # The console scripts of a relocatable venv still find its Python after the rename.
         uv(["venv", "--quiet", "--no-project", "--relocatable", "--python", str(base), str(self._folder)])
         return str(base)
 
@@ -152,7 +152,7 @@ class Build:
         return program
 
     def _install(self) -> tuple[str, ...]:
-        """Install the lines; `azureml-*` packages that do not go with the others are left out, nothing else."""
+        """Install the lines; only `azureml-*` packages that contradict the others are left out."""
         azureml = [line for line in self._lines if line.name.startswith("azureml-") and line.kind == "requirement"]
         try:
             self._pip()
@@ -164,7 +164,7 @@ class Build:
         return ()
 
     def _without_these(self, azureml: Sequence[PipLine]) -> Iterator[str]:
-        """Add the packages that go with what is installed, one by one; yield those that do not."""
+        """Install the possible packages one by one; yield those that contradict what is installed."""
         left_out = list(azureml)
         for line in azureml:
             rest = [other for other in left_out if other is not line]
@@ -176,15 +176,15 @@ class Build:
         yield from (line.written for line in left_out)
 
     def _pip(self, without: Sequence[PipLine] = ()) -> None:
-        """Install all lines but some, and what every environment has unless the lines say otherwise."""
-        named = {line.name for line in self._lines}
-        seeds = [seed for seed in SEEDS if re.split(r"[<=>]", seed)[0] not in named]
+        """Install all lines except some, and what every environment has unless the lines say otherwise."""
+        listed = {line.name for line in self._lines}
+        seeds = [seed for seed in SEEDS if re.split(r"[<=>]", seed)[0] not in listed]
         if "--require-hashes" in self._options:
             seeds = []
         try:
             self._pip_install(without, seeds)
         except UvError as error:
-            if "setuptools" not in str(error) or "setuptools" in named or not seeds:
+            if "setuptools" not in str(error) or "setuptools" in listed or not seeds:
                 raise
             self._pip_install(without, [seed.split("<")[0] for seed in seeds])
 
@@ -205,7 +205,7 @@ class Build:
             uv(words)
 
     def _needs_nccl(self) -> bool:
-        """Whether another package than xgboost needs the library that is left out: torch cannot be imported then."""
+        """Whether a package other than xgboost needs the library that is left out: torch cannot be imported without."""
         for path in self._folder.glob("lib/python*/site-packages/*.dist-info/METADATA"):
             if not path.parent.name.startswith("xgboost-"):
                 text = path.read_text(encoding="utf-8", errors="replace")
@@ -218,10 +218,10 @@ class Build:
         return self._folder / "bin/python"
 
     def _finish(self) -> None:
-        """Keep the lock, and import what jobs will: the first import without bytecode takes three times as long."""
+        """Write the lock, and import what jobs import: the first import without bytecode takes three times as long."""
         lock = uv(["pip", "freeze", "--quiet", "--python", str(self._python_path)])
         (self._folder / LOCK).write_text(without_credentials(lock), encoding="utf-8")
-        (self._folder / REQUESTED).unlink()  # indexes in there may have passwords
+        (self._folder / REQUESTED).unlink()  # URLs of indexes may hold passwords
         subprocess.run(  # noqa: S603
             [str(self._python_path), "-I", "-W", "ignore", "-c", WARM_UP, *IMPORTS],
             env={**variables(), "MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet"},
@@ -231,9 +231,9 @@ class Build:
         )
 
     def _reason(self, error: UvError) -> str:
-        """The reason in the deployment's words: paths as its lines have them, and its own file for ours."""
+        """Return the reason in the deployment's words: its own lines and file, instead of paths of ours."""
         names = {str(self._folder / REQUESTED): self._requested.source}
         for line in self._lines:
             if line.path is not None:
                 names |= {line.path.as_uri(): line.written, str(line.path): line.written}
-        return explain(error, self._requested.source, names)
+        return explain_uv_error(error, self._requested.source, names)

@@ -1,4 +1,4 @@
-"""The environments that were made: where they are, what each is for, its size and its last use."""
+"""The cache of environments: where they are, what each is for, its size and its last use."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ RECORD = "environment.json"
 LOCK = "requirements.lock"
 DAY = 86_400.0
 MAXIMUM, DEFAULT_MAXIMUM = "BATCHTWIN_ENVIRONMENTS_MAX", "20g"
-# Seconds after its last use in which an environment is not removed for want of room: a job may be about to start.
+# An environment that was used in the last so many seconds is not removed to make room: a job may be about to start.
 JUST_USED = 60.0
-# Folders of the cache: those being made or removed, and those that should be whole.
+# Folders of the cache: those being made or removed, and finished ones.
 LEFT_OVER = re.compile(r"\.(?P<key>[0-9a-f]{20})\.(new|gone)|(?P<whole>[0-9a-f]{20})")
 
 
 @value_object
-class Record:
-    """What is kept beside an environment: `lines` as they were requested, `base` the interpreter it stands on.
+class EnvironmentRecord:
+    """The record of an environment: `lines` as they were requested, `base` the interpreter that it uses.
 
     `created` is in seconds since the epoch, `size` in bytes. `left_out` are lines that could not be installed, and
-    options of pip that uv does not have. No line holds a password.
+    options of pip that uv lacks. No line holds a password.
     """
 
     key: str
@@ -48,10 +48,10 @@ class Record:
 
 @value_object
 class Environment:
-    """A venv or conda environment that is whole."""
+    """A finished venv or conda environment."""
 
     path: Path
-    record: Record
+    record: EnvironmentRecord
 
     @property
     def python(self) -> Path:
@@ -64,17 +64,17 @@ class Environment:
         return (self.path / RECORD).stat().st_mtime
 
     def touch(self) -> None:
-        """Note that it is used now; in a folder that cannot be written this is not known."""
+        """Record that it is used now; in a folder that cannot be written this is skipped."""
         with suppress(OSError):
             os.utime(self.path / RECORD)
 
     def use(self) -> int | None:
-        """Keep it from being removed or renewed until the descriptor that is returned is closed.
+        """Protect it from removal and renewal until the returned descriptor is closed.
 
-        None where nobody can remove it, because the folder cannot be written.
+        None if nobody can remove it, because the folder cannot be written.
 
         Raises:
-            UsageError: it is not there any more, or was made again.
+            UsageError: it was removed, or made again.
         """
         descriptor = None
         with suppress(OSError):
@@ -98,24 +98,24 @@ def cache_folder() -> Path:
 
 
 def load(path: Path) -> Environment | None:
-    """Return the environment in a folder; None if it was not finished, or its base interpreter is gone."""
+    """Return the environment in a folder; None if it was not finished, or its base interpreter is missing."""
     try:
         content = json.loads((path / RECORD).read_bytes())
         lists = {name: tuple(content[name]) for name in ("lines", "left_out")}
-        environment = Environment(path, Record(**{**content, **lists}))
+        environment = Environment(path, EnvironmentRecord(**{**content, **lists}))
     except (OSError, ValueError, TypeError, KeyError):
         return None
     return environment if os.access(environment.python, os.X_OK) else None
 
 
-def save(path: Path, record: Record) -> Environment:
-    """Mark an environment as whole: the record is written last."""
+def save(path: Path, record: EnvironmentRecord) -> Environment:
+    """Mark an environment as finished: the record is written last."""
     atomic.write_text(path / RECORD, json.dumps(asdict(record), indent=2) + "\n")
     return Environment(path, record)
 
 
 def environments() -> Iterator[Environment]:
-    """Yield all environments, the one used last first."""
+    """Yield all environments, the most recently used first."""
     folder = cache_folder()
     paths = [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
     whole = [environment for path in paths if (environment := load(path)) is not None]
@@ -136,12 +136,12 @@ def find(key: str) -> Environment:
 
 
 def lock_of(key: str) -> Path:
-    """Return the file that is locked while the environment of a key is made or removed."""
+    """Return the lock file of a key: it is locked while the environment is made or removed."""
     return cache_folder() / f".{key}.lock"
 
 
 def use_of(key: str) -> Path:
-    """Return the file on which jobs that run in an environment hold a shared lock."""
+    """Return the file on which jobs that use an environment hold a shared lock."""
     return cache_folder() / f".{key}.use"
 
 
@@ -157,7 +157,7 @@ def is_used(key: str) -> bool:
 
 
 def remove(environment: Environment) -> None:
-    """Remove an environment; it is gone for others at once.
+    """Remove an environment; other processes see that at once.
 
     Raises:
         UsageError: a job runs in it.
@@ -176,7 +176,7 @@ def remove(environment: Environment) -> None:
 
 
 def limit() -> int | None:
-    """Return how many bytes all environments may have together: BATCHTWIN_ENVIRONMENTS_MAX; None for any number.
+    """Return how many bytes all environments may have together: BATCHTWIN_ENVIRONMENTS_MAX; None for no limit.
 
     Raises:
         UsageError: the variable is no size.
@@ -190,10 +190,10 @@ def limit() -> int | None:
     return int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " "))
 
 
-def make_room(kept: Environment) -> Iterator[Environment]:
-    """Remove the environments that were used least lately until all fit the limit, and yield each.
+def make_room(exempt: Environment) -> Iterator[Environment]:
+    """Remove the least recently used environments until the rest fits the limit; yield each.
 
-    `kept` stays, and so does what a job runs in or was used in the last minute.
+    `exempt` stays, and so do environments that a job uses or that were used in the last minute.
 
     Raises:
         UsageError: the limit is no size.
@@ -204,7 +204,7 @@ def make_room(kept: Environment) -> Iterator[Environment]:
     for environment in reversed(whole):
         if maximum is None or total <= maximum:
             return
-        if environment.record.key == kept.record.key or time.time() - environment.last_used < JUST_USED:
+        if environment.record.key == exempt.record.key or time.time() - environment.last_used < JUST_USED:
             continue
         with suppress(UsageError, OSError):
             remove(environment)
@@ -213,7 +213,7 @@ def make_room(kept: Environment) -> Iterator[Environment]:
 
 
 def sweep() -> None:
-    """Remove what builds left that were killed: nobody holds the lock of such a folder."""
+    """Remove what killed builds left: no process holds the lock of such a folder."""
     folder = cache_folder()
     for path in folder.iterdir() if folder.is_dir() else ():
         match = LEFT_OVER.fullmatch(path.name)
@@ -229,7 +229,7 @@ def sweep() -> None:
 
 
 def discard(path: Path) -> None:
-    """Remove a folder of the cache, whole at once. The caller holds its lock.
+    """Remove a folder of the cache, atomically. The caller holds its lock.
 
     Raises:
         OSError: the file system refuses.
@@ -243,7 +243,7 @@ def discard(path: Path) -> None:
 
 
 def unused(days: float) -> list[Environment]:
-    """Return the environments that nothing has used for so many days."""
+    """Return the environments that were not used for so many days."""
     return [environment for environment in environments() if time.time() - environment.last_used > days * DAY]
 
 
@@ -253,7 +253,7 @@ def versions(lock: str) -> set[str]:
 
 
 def size_of(path: Path) -> int:
-    """Return the bytes of the files below a folder that stand there alone, or share their blocks with a cache."""
+    """Return the size of the files below a folder that have no other name, or share their blocks with a cache."""
     total = 0
     for at, _, names in os.walk(path):
         for name in names:

@@ -1,4 +1,4 @@
-"""Match specifications of conda (`numpy=1.21`, `conda-forge::python >=3.8`), and what pip calls the same package."""
+"""Match specifications of conda (`numpy=1.21`, `conda-forge::python >=3.8`), and pip's name of the same package."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SAME_NAME = frozenset(
     urllib3 werkzeug wheel wrapt xgboost xlrd xlsxwriter
     """.split()
 )
-# conda packages of another name on PyPI.
+# conda packages with another name on PyPI.
 OTHER_NAME = {
     "dask-core": "dask",
     "lightning": "lightning",
@@ -58,21 +58,13 @@ class CondaSpec:
 
     @property
     def on_pypi(self) -> str | None:
-        """The requirement as pip writes it, if the package's name there is obvious."""
+        """The requirement for pip, if the package's name there is obvious."""
         name = self.name if self.name in SAME_NAME else OTHER_NAME.get(self.name)
         return f"{name}{self.specifier}" if name else None
 
-    def fits(self, version: str) -> bool:
-        """Whether this version is one of them; one that nobody can read fits nothing.
-
-        Raises:
-            InvalidSpecifier: the versions are not written as conda does.
-        """
-        return SpecifierSet(self.specifier).contains(version, prereleases=True)
-
 
 def parse_spec(text: str) -> CondaSpec | None:
-    """Take a match specification apart; None if it is none."""
+    """Parse a match specification; None if it is invalid."""
     match = SPEC.match(text.strip())
     if match is None or not re.search(r"[A-Za-z]", match["name"]):
         return None
@@ -80,7 +72,7 @@ def parse_spec(text: str) -> CondaSpec | None:
 
 
 def as_specifier(conda: str) -> str:
-    """Return conda's `=1.2`, `1.2.*` (any 1.2.x) and `=1.2=build` as PEP 440 has them; other operators are the same."""
+    """Return conda's `=1.2`, `1.2.*` (any 1.2.x) and `=1.2=build` in PEP 440's form; other operators are the same."""
     return ",".join(_one_specifier(part.strip()) for part in conda.split(",") if part.strip())
 
 
@@ -97,18 +89,18 @@ def _one_specifier(text: str) -> str:
 
 
 def _is_full(version: str) -> bool:
-    """`numpy 1.21.6`: without an operator conda means exactly this version."""
+    """Whether this is like `numpy 1.21.6`: without an operator conda means exactly this version."""
     return version.count(".") >= 1
 
 
 def minor_versions(specifier: str, candidates: tuple[str, ...]) -> list[str]:
-    """Return the minor versions of Python, such as `3.8`, of which some patch fits."""
+    """Return the minor versions of Python, such as `3.8`, with a patch that fits."""
     try:
         allowed = SpecifierSet(specifier)
     except InvalidSpecifier:
         return []
-    named = re.findall(r"\d+\.\d+\.\d+", specifier)
-    patches = {minor: {f"{minor}.{number}" for number in range(31)} | set(named) for minor in candidates}
+    patches_named = re.findall(r"\d+\.\d+\.\d+", specifier)
+    patches = {minor: {f"{minor}.{number}" for number in range(31)} | set(patches_named) for minor in candidates}
     return [
         minor
         for minor, versions in patches.items()

@@ -1,4 +1,4 @@
-"""How an environment differs from what a deployment requests, in sentences."""
+"""How an environment differs from the requested one, in sentences."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from batchtwin.environments.installed import Installed, installed_here
 from batchtwin.environments.pip_lines import PipLine
 from batchtwin.environments.requested import RequestedEnvironment
 
-# Modules that have another name than what brings them.
+# Modules whose package has another name.
 DISTRIBUTIONS = {
     "PIL": "pillow",
     "azureml": "azureml-core",
@@ -28,7 +28,7 @@ DISTRIBUTIONS = {
     "umap": "umap-learn",
     "yaml": "pyyaml",
 }
-# Packages that bring a module as well: smaller or other builds.
+# Other packages with the same module: smaller or other builds.
 OTHER_BUILDS = {
     "azureml": ("azureml-defaults", "azureml-dataset-runtime", "azureml-mlflow"),
     "cv2": ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless"),
@@ -39,14 +39,14 @@ OTHER_BUILDS = {
     "tensorflow": ("tensorflow-cpu", "tensorflow-gpu", "intel-tensorflow"),
     "xgboost": ("xgboost-cpu",),
 }
-# How packages are called after their module: `python-slugify` brings `slugify`, `pyjwt` brings `jwt`.
+# Forms of package names for a module: `python-slugify` brings `slugify`, `pyjwt` brings `jwt`.
 FORMS = ("{}", "python-{}", "py{}", "py-{}", "{}-python", "{}-python-headless", "{}-py", "{}-python3", "python3-{}")
-# Options that request nothing: what is installed cannot differ from them.
+# Options that request nothing, and so cannot differ.
 REQUESTING = {"--requirement", "--editable"}
 
 
 def mismatches(requested: RequestedEnvironment, installed: Installed | None = None) -> list[str]:
-    """Name each difference between what is requested and what is installed (here, by default); empty for none.
+    """Describe each difference between the requested environment and the installed one (by default this one).
 
     The versions of Python differ if their minor versions do.
 
@@ -60,13 +60,13 @@ def mismatches(requested: RequestedEnvironment, installed: Installed | None = No
     return [f"{text} ({requested.source})" for text in dict.fromkeys(texts) if text]
 
 
-def doubts(
+def saved_version_mismatches(
     requested: RequestedEnvironment, installed: Installed | None = None, differences: Iterable[str] = ()
 ) -> list[str]:
-    """Name the libraries, and Python, of which the model was saved with another version than is installed.
+    """Name the libraries, and Python, of which another version saved the model than is installed.
 
-    What the deployment requests may say the same as what is installed, and predictions may be wrong all the same.
-    What `differences`, the result of `mismatches`, tell is not told again.
+    What the deployment requests may agree with what is installed, and predictions may be wrong all the same.
+    `differences`, the result of `mismatches`, are not repeated.
     """
     present = installed or installed_here()
     reported = {canonicalize_name(text.split(" ")[0]) for text in differences}
@@ -85,7 +85,7 @@ def doubts(
 def may_be_silently_wrong(requested: RequestedEnvironment | None, installed: Installed | None = None) -> str | None:
     """Return the minor version of Python that a model was made for if the installed one differs, else None.
 
-    A pickled or cloudpickled model may then load, and predict something else.
+    A pickled or cloudpickled model may load under another version, and predict something else.
     """
     if requested is None:
         return None
@@ -95,32 +95,32 @@ def may_be_silently_wrong(requested: RequestedEnvironment | None, installed: Ins
 
 
 def missing_module(
-    name: str, requested: RequestedEnvironment | None, unknown: str, *, here: bool, near: str = ""
+    name: str, requested: RequestedEnvironment | None, unknown: str, *, is_here: bool, near: str = ""
 ) -> str:
     """Say why an environment lacks the module `name`, and what to do.
 
-    `unknown` says why nothing tells what is `requested`; `here`: the job runs in the packages of batchtwin; `near` is
-    a module of the code folder with a similar name.
+    `unknown` says why nothing tells what is `requested`; `is_here`: the job runs in batchtwin's own environment; `near`
+    is a module of the code folder with a similar name.
     """
     top = name.partition(".")[0]
-    meant = f"; did you mean {near}?" if near else ""
+    hint = f"; did you mean {near}?" if near else ""
     if requested is None:
         reason = f"environment: {unknown or 'nothing says what it holds'}"
-        return f"no module {top} {'here' if here else 'there'}; {reason}{meant}"
+        return f"no module {top} {'here' if is_here else 'there'}; {reason}{hint}"
     where = f"the deployment's environment ({requested.source})"
     listed = listed_as(name, requested)
     if not listed:
-        return f"no module {top}: {where} {not_listed(top)}{meant}"
+        return f"no module {top}: {where} {not_listed(top)}{hint}"
     listed = top if canonicalize_name(top) == listed else listed
-    if here:
+    if is_here:
         return f"no module {top} here: {where} lists {listed}; run in an environment of its own: --env venv"
     return f"no module {top}: {where} lists {listed}, and it is not installed where the job ran; install it there"
 
 
 def not_listed(top: str) -> str:
-    """Say that nothing listed brings a module, and what to add: the package, or that which brings it if none is known.
+    """Say that no listed package brings a module, and which one to add, if it is known.
 
-    Only of some modules is it known that their package has another name.
+    Only for some modules is it known that their package has another name.
     """
     if top in DISTRIBUTIONS:
         return f"does not list {DISTRIBUTIONS[top]}; add it there"
@@ -128,19 +128,19 @@ def not_listed(top: str) -> str:
 
 
 def listed_as(name: str, requested: RequestedEnvironment) -> str:
-    """Return the requested package whose name says that it brings a module; empty for none, and another may bring it.
+    """Return the requested package whose name suggests that it brings a module; empty for none.
 
     Raises:
         RequirementsFileError: a file that a line names cannot be read.
     """
     top = name.partition(".")[0]
-    known = [DISTRIBUTIONS.get(top, top), *OTHER_BUILDS.get(top, ())]
-    wanted = {canonicalize_name(text) for text in (*known, *(form.format(top) for form in FORMS))}
-    return next((listed for listed in names_listed(requested) if wanted & {listed, OTHER_NAME.get(listed)}), "")
+    distributions = [DISTRIBUTIONS.get(top, top), *OTHER_BUILDS.get(top, ())]
+    candidates = {canonicalize_name(text) for text in (*distributions, *(form.format(top) for form in FORMS))}
+    return next((listed for listed in names_listed(requested) if candidates & {listed, OTHER_NAME.get(listed)}), "")
 
 
 def names_listed(requested: RequestedEnvironment) -> Iterator[str]:
-    """Yield the canonical names of the packages that are requested.
+    """Yield the canonical names of the requested packages.
 
     Raises:
         RequirementsFileError: a file that a line names cannot be read.
@@ -150,7 +150,7 @@ def names_listed(requested: RequestedEnvironment) -> Iterator[str]:
 
 
 def is_listed(name: str, requested: RequestedEnvironment) -> bool:
-    """Whether what brings a module is requested by its own name; another package may bring it all the same.
+    """Whether a package of the module's own name is requested; another package may bring it all the same.
 
     Raises:
         RequirementsFileError: a file that a line names cannot be read.
@@ -164,7 +164,7 @@ def _minor(version: str) -> str | None:
 
 
 def _python_mismatch(text: str, installed: Installed) -> str | None:
-    """Only the minor version counts: a patch of Python keeps its promises."""
+    """Return how Python differs. Only the minor version counts: patches of Python are compatible."""
     spec = parse_spec(text)
     specifier = spec.specifier if spec else ""
     exact = re.match(r"==(\d+\.\d+)", specifier)
@@ -198,7 +198,7 @@ def _applies(requirement: Requirement, installed: Installed) -> bool:
 
 
 def _conda_mismatch(text: str, installed: Installed) -> str | None:
-    """A conda package is compared if a Python package of its name is installed; the rest is not Python's to know."""
+    """Return how a conda package differs from the Python package of its name; other packages cannot be compared."""
     spec = parse_spec(text)
     version = installed.version(spec.name) if spec else None
     if spec is None or version is None:

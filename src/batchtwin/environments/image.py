@@ -1,6 +1,6 @@
-"""The image of a deployment's environment, and of nothing else; batchtwin is brought to it when a job starts.
+"""The image of a deployment's environment, without batchtwin, which is mounted when a job starts.
 
-All that resolves, downloads or builds packages runs inside the engine's build, nothing of it on this machine.
+Packages are resolved, downloaded and built inside the engine's build, never on this machine.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from batchtwin.inputs.plan import content_hash
 from batchtwin_node.codec import value_object
 
 BASE_IMAGE = "python:3.11-slim-bookworm"
-# Package and file: what the build reads beside the recipe.
+# Package and file of what the build reads beside the recipe.
 FILES = {
     "Dockerfile": "batchtwin.environments.image_files",
     "make-environment.sh": "batchtwin.environments.image_files",
@@ -56,7 +56,7 @@ class Recipe:
     allow_builds: bool = False
 
     def files(self) -> dict[str, str]:
-        """Return what image_files/make-environment.sh reads, by file name."""
+        """Return the input files of image_files/make-environment.sh, by name."""
         requested = self.requested
         python = requested.python or "python"
         conda = {"name": "job", "channels": ["conda-forge"], "dependencies": [python, *requested.conda, "pip"]}
@@ -79,7 +79,7 @@ def _lines(lines: Sequence[str]) -> str:
 
 
 def _for_uv(python: str) -> str:
-    """Return conda's `python=3.8.5` as uv's `3.8`: the minor version counts. Ranges are the same for both."""
+    """Return conda's `python=3.8.5` as uv's `3.8`: the minor version counts. Ranges are the same in both."""
     version = python.split("::")[-1].removeprefix("python").strip()
     exact = re.match(r"=*\s*(\d+\.\d+)(\.[\d*]+)*(=.*)?$", version)
     return exact[1] if exact else version or "3"
@@ -93,12 +93,12 @@ def recipe_for(
     allow_builds: bool = False,
     registered: Registered | None = None,
 ) -> Recipe:
-    """Return what the deployment's image is made of: its `environment`, else the MLflow model's own requirements.
+    """Return the recipe of the deployment's image: from its `environment`, else from the MLflow model's requirements.
 
     `registered` looks up environments of a workspace.
 
     Raises:
-        ImageError: nothing here says what to install, or a requirement cannot be put into an image.
+        ImageError: nothing says what to install, or a requirement cannot be put into an image.
         BatchTwinError: a file that says it cannot be read.
     """
     requested, reason = requested_or_reason(deployment, folder, model, registered)
@@ -110,9 +110,9 @@ def recipe_for(
 
 
 def _check(requested: RequestedEnvironment) -> None:
-    """Raise ImageError on a line that names a file of this machine, or that holds a variable."""
+    """Raise ImageError for a line that names a file of this machine, or contains a variable."""
     for line in (*requested.pip, *requested.options):
-        # pip and uv would put in values of the build's own environment.
+        # pip and uv would insert values of the build's own environment.
         if variable := re.search(r"\$\{\w+\}", line):
             raise ImageError(f"{requested.source}: {line}: {variable[0]} is not expanded; write its value")
         if line.startswith("-"):
@@ -126,10 +126,10 @@ def _check(requested: RequestedEnvironment) -> None:
 
 
 def build_image(recipe: Recipe, engine: str, flags: Sequence[str] = ()) -> str:
-    """Build the image, unless one of this content is there, and return its tag.
+    """Build the image, unless one with this content exists, and return its tag.
 
     Raises:
-        ImageError: no engine, the requirements do not go together, or the engine refuses.
+        ImageError: there is no engine, the requirements contradict each other, or the engine refuses.
     """
     with tempfile.TemporaryDirectory(prefix="batchtwin-image-") as folder:
         context = Path(folder)
@@ -148,7 +148,7 @@ def build_image(recipe: Recipe, engine: str, flags: Sequence[str] = ()) -> str:
 
 
 def _add_uv(context: Path) -> None:
-    """Put this machine's uv into the build, so that base images without pip, or without Python, will do."""
+    """Put this machine's uv into the build, so that the base image needs neither pip nor Python."""
     from uv import find_uv_bin
 
     if sys.platform == "linux":
@@ -156,9 +156,9 @@ def _add_uv(context: Path) -> None:
 
 
 def _run(command: Sequence[str], *, quiet: bool = False) -> bool:
-    """Run a command and tell whether it succeeded; what it says goes to stderr, or nowhere."""
+    """Run a command and return whether it succeeded; its output goes to stderr, or nowhere."""
     environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
-    # An engine draws on a terminal. It must not end because nobody reads of the build.
+    # An engine draws on a terminal. The build must not fail because its output cannot be written.
     output: Any = subprocess.DEVNULL if quiet else sys.stderr if sys.stderr.isatty() else subprocess.PIPE
     try:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)  # noqa: S603

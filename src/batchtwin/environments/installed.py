@@ -1,4 +1,4 @@
-"""What an interpreter has installed: this one, or another one that is asked."""
+"""The packages of an interpreter: this one, or another one, which is run."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from batchtwin.errors import BatchTwinError
 from batchtwin_node.codec import value_object
 from batchtwin_node.script.imports import is_installed
 
-ASK = """\
+QUERY = """\
 import importlib.metadata as metadata, json, platform
 versions = {d.metadata["Name"]: d.version for d in metadata.distributions() if d.metadata["Name"]}
 print(json.dumps([platform.python_version(), versions]))
 """
-# Tells which of the modules that are its words are not there.
+# Prints which of the modules in its arguments are missing.
 FIND = """\
 import importlib.util, json, sys
 print(json.dumps([name for name in sys.argv[1:] if importlib.util.find_spec(name) is None]))
 """
 Answer = TypeVar("Answer")
-ASK_SECONDS = 60.0
-ANSWERS = "installed"
+QUERY_SECONDS = 60.0
+ANSWERS_FOLDER = "installed"
 
 
 class InterpreterError(BatchTwinError):
-    """An interpreter that is not there, or does not answer."""
+    """An interpreter that does not exist, or does not answer."""
 
 
 @value_object
@@ -58,8 +58,8 @@ class Installed:
         return self.versions.get(canonicalize_name(name))
 
 
-class Here(Mapping[str, str]):
-    """The distributions of this interpreter, each looked up when it is wanted."""
+class OwnDistributions(Mapping[str, str]):
+    """The distributions of this interpreter, each looked up on access."""
 
     def __getitem__(self, name: str) -> str:
         try:
@@ -68,19 +68,19 @@ class Here(Mapping[str, str]):
             raise KeyError(name) from None
 
     def __iter__(self) -> Iterator[str]:
-        return iter({canonicalize_name(found.metadata["Name"]) for found in metadata.distributions()})
+        return iter({canonicalize_name(distribution.metadata["Name"]) for distribution in metadata.distributions()})
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
 
 def installed_here() -> Installed:
-    """Return what this interpreter has."""
-    return Installed(platform.python_version(), Here())
+    """Return the packages of this interpreter."""
+    return Installed(platform.python_version(), OwnDistributions())
 
 
 def installed_in(python: Path) -> Installed:
-    """Return what another interpreter has; it is asked once, and again when something was installed.
+    """Return the packages of another interpreter. It is run once, and again after an installation.
 
     Raises:
         InterpreterError: it is not there, or does not answer.
@@ -88,12 +88,12 @@ def installed_in(python: Path) -> Installed:
     if str(python) == sys.executable:
         return installed_here()
     stamp = _stamp(python)
-    answer = cache_folder() / ANSWERS / f"{hashlib.sha256(str(python).encode()).hexdigest()[:20]}.json"
+    answer = cache_folder() / ANSWERS_FOLDER / f"{hashlib.sha256(str(python).encode()).hexdigest()[:20]}.json"
     with suppress(OSError, ValueError, TypeError, KeyError):
         content = json.loads(answer.read_bytes())
         if stamp and content["stamp"] == stamp:
             return Installed(content["python"], content["versions"])
-    installed = _ask(python)
+    installed = _query(python)
     if stamp:
         content = {"stamp": stamp, "python": installed.python, "versions": dict(installed.versions)}
         with suppress(OSError):  # a cache that cannot be written is no reason to stop
@@ -103,13 +103,13 @@ def installed_in(python: Path) -> Installed:
 
 
 def from_lock(python: str, lock: str) -> Installed:
-    """Return what the lines `name==version` of a lock say."""
+    """Return the packages in the lines `name==version` of a lock."""
     pairs = (line.strip().split("==") for line in lock.splitlines() if re.match(r"[\w.-]+==\S+$", line.strip()))
     return Installed(python, {canonicalize_name(name): version for name, version in pairs})
 
 
 def _stamp(python: Path) -> list[str]:
-    """What changes when something is installed; empty if nobody can know, as with packages of another environment."""
+    """Return a text that each installation changes; empty if unknown, as with packages of another environment."""
     prefix = python.parent.parent
     with suppress(OSError):
         if re.search(r"include-system-site-packages\s*=\s*true", (prefix / "pyvenv.cfg").read_text()):
@@ -120,8 +120,8 @@ def _stamp(python: Path) -> list[str]:
     return []
 
 
-def _ask(python: Path) -> Installed:
-    return _answer(python, (ASK,), _installed)
+def _query(python: Path) -> Installed:
+    return _answer(python, (QUERY,), _installed)
 
 
 def _installed(answer: Any) -> Installed:
@@ -130,7 +130,7 @@ def _installed(answer: Any) -> Installed:
 
 
 def _answer(python: Path, words: Sequence[str], read: Callable[[Any], Answer]) -> Answer:
-    """Run a program that prints JSON; `words` are its text and its arguments, `read` makes what they tell of it."""
+    """Run a program that prints JSON; `words` are its text and its arguments, `read` converts its output."""
     from batchtwin.environments.uv import variables
 
     try:
@@ -140,14 +140,14 @@ def _answer(python: Path, words: Sequence[str], read: Callable[[Any], Answer]) -
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=ASK_SECONDS,
+            timeout=QUERY_SECONDS,
             check=False,
         )
     except OSError as error:
         reason = error.strerror or str(error)
         raise InterpreterError(f"{python}: {reason}; --env takes the folder of a venv or conda environment") from None
     except subprocess.TimeoutExpired:
-        raise InterpreterError(f"{python}: does not answer within {ASK_SECONDS:g} seconds; is it a Python?") from None
+        raise InterpreterError(f"{python}: does not answer within {QUERY_SECONDS:g} seconds; is it a Python?") from None
     try:
         return read(json.loads(done.stdout))
     except (ValueError, TypeError, AttributeError):
@@ -157,7 +157,7 @@ def _answer(python: Path, words: Sequence[str], read: Callable[[Any], Answer]) -
 
 
 def missing_modules(python: Path | None, names: Sequence[str]) -> set[str]:
-    """Return those of these top-level modules that an interpreter (None: this one) does not have. Nothing is imported.
+    """Return which of these top-level modules an interpreter (None: this one) lacks. Nothing is imported.
 
     Raises:
         InterpreterError: it does not answer.

@@ -21,8 +21,8 @@ CHECK = "import sys; print('%d.%d' % sys.version_info[:2])"
 CHECK_SECONDS = 20.0
 INSTALL_SECONDS = 600.0
 CONDA_FOLDERS = ("miniconda3", "anaconda3", "miniforge3", "mambaforge", "micromamba", ".conda")
-# What was found last time, so that a shim or a slow `uv python find` is asked once.
-ANSWERS = "pythons.json"
+# Earlier results, so that a shim or a slow `uv python find` runs once.
+PATHS_FILE = "pythons.json"
 
 
 class NoPythonError(BatchTwinError):
@@ -30,52 +30,50 @@ class NoPythonError(BatchTwinError):
 
 
 def find_python(version: str, note: Callable[[str], None] = lambda _: None) -> Path:
-    """Return an interpreter of a minor version such as `3.8`, one that really runs.
-
-    `note` tells that one is downloaded.
+    """Return a working interpreter of a minor version such as `3.8`. `note` gets a sentence if one is downloaded.
 
     Raises:
         NoPythonError: there is none, and none can be installed.
     """
-    answers = _answers()
-    path = Path(answers.get(version, ""))
-    if version in answers and os.access(path, os.X_OK) and runs(path, version):
+    paths = _cached_paths()
+    path = Path(paths.get(version, ""))
+    if version in paths and os.access(path, os.X_OK) and runs(path, version):
         return path
     path = _search(version, note)
     with suppress(OSError):  # a cache that cannot be written is no reason to stop
         cache_folder().mkdir(parents=True, exist_ok=True, mode=0o700)
-        atomic.write_text(cache_folder() / ANSWERS, json.dumps({**_answers(), version: str(path)}), sync=False)
+        atomic.write_text(cache_folder() / PATHS_FILE, json.dumps({**_cached_paths(), version: str(path)}), sync=False)
     return path
 
 
-def _answers() -> dict[str, str]:
+def _cached_paths() -> dict[str, str]:
     try:
-        answers = json.loads((cache_folder() / ANSWERS).read_bytes())
+        content = json.loads((cache_folder() / PATHS_FILE).read_bytes())
     except (OSError, ValueError):
         return {}
-    return answers if isinstance(answers, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _search(version: str, note: Callable[[str], None]) -> Path:
     for path in candidates(version):
         if runs(path, version):
             return path
-    known = _uv("find", version)
-    if known is None:
+    installed = _uv("find", version)
+    if installed is None:
         note(f"Python {version} is not on this machine; uv downloads it")
         if _uv("install", version) is not None:
-            known = _uv("find", version)
-    if known is None or not runs(known, version):
+            installed = _uv("find", version)
+    if installed is None or not runs(installed, version):
         raise NoPythonError(
             f"Python {version} is not on this machine, and uv could not install it; install it "
             f"(`pyenv install {version}`, `uv python install {version}`, your system's package), "
             "or run in an image or here: --env image:TAG, --env here"
         )
-    return known
+    return installed
 
 
 def runs(path: Path, version: str) -> bool:
-    """Whether an interpreter runs and is of this minor version: a shim on PATH may be of none."""
+    """Whether an interpreter runs and has this minor version: a shim on PATH may have none."""
     try:
         done = subprocess.run(  # noqa: S603
             [str(path), "-I", "-S", "-c", CHECK],
@@ -91,7 +89,7 @@ def runs(path: Path, version: str) -> bool:
 
 
 def candidates(version: str) -> Iterator[Path]:
-    """Yield where an interpreter of a minor version may be, the best place first; nothing is run."""
+    """Yield paths where an interpreter of a minor version may be, the best first; nothing is run."""
     if version == HERE:
         yield Path(getattr(sys, "_base_executable", None) or sys.executable)
     pyenv = Path(os.environ.get("PYENV_ROOT") or user_folders.home() / ".pyenv") / "versions"
@@ -112,7 +110,7 @@ def _patch(path: Path) -> int:
 
 
 def _uv(verb: str, version: str) -> Path | None:
-    """Return what `uv python find` prints, or anything at all if `uv python install` succeeds."""
+    """Return the output of `uv python find`, or anything at all if `uv python install` succeeds."""
     allowed = {"UV_PYTHON_DOWNLOADS": os.environ.get("UV_PYTHON_DOWNLOADS", "manual")}
     words = ["--quiet"] if verb == "install" else ["--no-project"]
     try:

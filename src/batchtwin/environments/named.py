@@ -1,6 +1,6 @@
-"""Environments that a deployment names (`azureml:NAME:VERSION`): the files that say what is in them.
+"""Environments that a deployment names (`azureml:NAME:VERSION`), and the files that define them.
 
-First what the workspace has registered, then `environments.yml` beside the deployment, then the user's
+First the workspace's registrations, then `environments.yml` beside the deployment, then the user's
 (`~/.config/batchtwin/environments.yml`), then ours, with the curated names of Microsoft's documentation. Each file maps
 `azureml:NAME[:VERSION]` to a conda file or an image.
 """
@@ -20,30 +20,30 @@ from batchtwin.environments.requested import RequestedEnvironment, RequestedEnvi
 from batchtwin_node.codec import value_object
 
 FILE = "environments.yml"
-OURS = "curated.yml"
+CURATED_FILE = "curated.yml"
 
 
 @value_object
 class NamedEnvironment:
-    """What a name stands for: requirements, or an image; neither for a build context."""
+    """The definition of a name: requirements, or an image; neither for a build context."""
 
     requested: RequestedEnvironment | None = None
     image: str | None = None
 
 
-# What a workspace has registered under a reference; None if it has no such environment.
+# Looks up a reference in a workspace; None if it has no such environment.
 Registered = Callable[[str], NamedEnvironment | None]
 
 
 def look_up(reference: str, folder: Path, registered: Registered | None = None) -> NamedEnvironment | None:
-    """Return what a reference stands for; None if neither the workspace nor a file says it.
+    """Return the definition of a reference; None if neither the workspace nor a file has it.
 
     Raises:
         RequestedEnvironmentError: a mapping file, or the conda file that it names, cannot be read.
     """
-    known = registered(reference) if registered else None
-    if known is not None:
-        return known
+    environment = registered(reference) if registered else None
+    if environment is not None:
+        return environment
     for path in _mapping_files(folder):
         value = _value(path, reference)
         if value is not None:
@@ -52,9 +52,9 @@ def look_up(reference: str, folder: Path, registered: Registered | None = None) 
 
 
 def mapped_beside(reference: str, folder: Path) -> tuple[str | None, str | dict[str, Any] | None] | None:
-    """Return image and conda file (its path or its content) that `environments.yml` in `folder` has for a reference.
+    """Return image and conda file (its path or its content) for a reference in the `environments.yml` of `folder`.
 
-    None if the file does not say it, or is not there.
+    None if the file does not have it, or does not exist.
 
     Raises:
         RequestedEnvironmentError: the file, or the conda file that it names, cannot be read.
@@ -63,14 +63,14 @@ def mapped_beside(reference: str, folder: Path) -> tuple[str | None, str | dict[
     value = _value(path, reference) if path.is_file() else None
     if value is None:
         return None
-    _entry(value, reference, path)  # refuses what cannot be used
+    _entry(value, reference, path)  # refuses invalid entries
     fields = {"conda_file": value} if isinstance(value, str) else value
     conda = fields.get("conda_file")
     return fields.get("image"), str(folder / conda) if isinstance(conda, str) else conda
 
 
 def _value(path: Path, reference: str) -> Any:
-    """What a mapping file has for a reference: for its version, else for its name."""
+    """Return the entry of a mapping file for a reference: for its version, else for its name."""
     name, version = parts(reference)
     entries = {parts(str(key)): value for key, value in _read(path).items()}
     return entries.get((name, version), entries.get((name, None)))
@@ -86,7 +86,7 @@ def parts(reference: str) -> tuple[str, str | None]:
 
 
 def advice(reference: str) -> str:
-    """Say how to tell what is in an environment."""
+    """Say how to define an environment."""
     name, _ = parts(reference)
     return (
         f"register it (`batchtwin ml environment create`), or map it in {FILE} beside the deployment: "
@@ -96,7 +96,7 @@ def advice(reference: str) -> str:
 
 def _mapping_files(folder: Path) -> Iterator[Path]:
     users = user_folders.config() / "batchtwin"
-    paths = (folder / FILE, users / FILE, Path(str(files("batchtwin.environments") / OURS)))
+    paths = (folder / FILE, users / FILE, Path(str(files("batchtwin.environments") / CURATED_FILE)))
     return (path for path in paths if path.is_file())
 
 
@@ -116,7 +116,7 @@ def _entry(value: Any, reference: str, path: Path) -> NamedEnvironment:
         return NamedEnvironment(image=fields["image"])
     conda = fields.get("conda_file") if isinstance(fields, dict) else None
     if isinstance(conda, dict):
-        source = f"curated.yml of batchtwin: {reference}" if path.name == OURS else f"{path}: {reference}"
+        source = f"curated.yml of batchtwin: {reference}" if path.name == CURATED_FILE else f"{path}: {reference}"
         return NamedEnvironment(parse_conda(conda, source, path.parent))
     if isinstance(conda, str):
         return NamedEnvironment(read_conda(path.parent / conda))

@@ -1,4 +1,4 @@
-"""What a person says of the environment that a job is to run in."""
+"""The user's options for the environment of a job."""
 
 from __future__ import annotations
 

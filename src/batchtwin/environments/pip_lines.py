@@ -1,4 +1,4 @@
-"""Lines that pip reads: requirements and options, those of `-r` files among them, with paths that hold everywhere."""
+"""Lines that pip reads: requirements and options, with the lines of `-r` files, and with absolute paths."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from batchtwin_node.codec import value_object
 
 OPTION = re.compile(r"^(?P<name>--?[A-Za-z][A-Za-z-]*?)(?:\s+|=|(?<=^-[A-Za-z])(?=\S)|$)(?P<value>.*)$")
 SHORT = {"-r": "--requirement", "-c": "--constraint", "-e": "--editable", "-f": "--find-links", "-i": "--index-url"}
-# A path, or a file of this kind, is no name of a package.
+# A path, or a file of this kind, is no package name.
 LOCAL = re.compile(r"^(\.{1,2}(/|$)|/|file:|[^@;\s]+\.(whl|zip|tar\.gz|tgz)(\[|$|\s))")
-# Options of a requirement stand behind it.
+# Options of a requirement follow it.
 BEHIND = re.compile(r"\s+--(hash|global-option|config-settings?)\b.*$")
 Kind = Literal["requirement", "constraint", "option"]
 
@@ -29,9 +29,9 @@ class RequirementsFileError(BatchTwinError):
 
 @value_object
 class PipLine:
-    """A line as pip would read it anywhere: its paths are absolute. `path` is the file or folder that it names, if any.
+    """A line that pip reads the same anywhere: its paths are absolute. `path` is the file or folder in it, if any.
 
-    `written` is the line as its file has it. A `constraint` limits versions, and requests nothing.
+    `written` is the line in its file. A `constraint` limits versions, and requests nothing.
     """
 
     text: str
@@ -41,12 +41,12 @@ class PipLine:
 
     @property
     def requirement(self) -> Requirement | None:
-        """The requirement that it is; None for options, local packages and what nobody can read."""
+        """The requirement; None for options, local packages and invalid lines."""
         return requirement_of(self.text) if self.kind != "option" else None
 
     @property
     def name(self) -> str:
-        """The canonical name of the distribution, empty if the line does not say it."""
+        """The canonical name of the distribution, empty if the line has none."""
         requirement = self.requirement
         return canonicalize_name(requirement.name) if requirement else ""
 
@@ -57,7 +57,7 @@ class PipLine:
 
 
 def requirement_of(text: str) -> Requirement | None:
-    """Return a line's requirement, without the options behind it; None if it is none."""
+    """Return a line's requirement, without the options after it; None if it has none."""
     try:
         return Requirement(BEHIND.sub("", text))
     except InvalidRequirement:
@@ -73,7 +73,7 @@ def split_option(text: str) -> tuple[str, str]:
 
 
 def clean(lines: Iterable[str]) -> Iterator[str]:
-    """Yield the lines of a requirements file that say something: comments are gone, continued lines are joined."""
+    """Yield the lines of a requirements file without comments and empty lines; continued lines are joined."""
     text = "\n".join(lines).replace("\\\n", " ")
     for line in text.splitlines():
         stripped = re.sub(r"(^|\s)#.*$", "", line).strip()
@@ -100,7 +100,7 @@ def read(path: Path) -> list[str]:
 def expand(lines: Iterable[str], folder: Path) -> Iterator[PipLine]:
     """Yield lines with absolute paths, and those of `-r` files in their place; relative paths start from `folder`.
 
-    Constraints of `-c` files come as lines of their own, behind their option.
+    Constraints of `-c` files are lines of their own, after their option.
 
     Raises:
         RequirementsFileError: a file that a line names cannot be read.
@@ -115,7 +115,7 @@ def _expand(lines: Iterable[str], folder: Path, readers: tuple[Path, ...]) -> It
             continue
         name, value = split_option(line)
         if not value and name in SHORT.values():
-            raise RequirementsFileError(f"'{line}': names nothing; write what it is for behind it, or remove it")
+            raise RequirementsFileError(f"'{line}': has no value; add one, or remove the line")
         path = _local_path(value, folder)
         if path is None or name not in {"--requirement", "--constraint", "--editable", "--find-links"}:
             yield PipLine(line, "option", line)
@@ -141,7 +141,7 @@ def _requirement(line: str, folder: Path) -> PipLine:
 
 
 def _local_path(text: str, folder: Path) -> Path | None:
-    """The path that a value names; None for a URL."""
+    """Return the path in a value; None for a URL."""
     if text.startswith("file:"):
         return (folder / re.sub(r"^file:(//)?", "", text)).resolve()
     return None if "://" in text else (folder / Path(text).expanduser()).resolve()

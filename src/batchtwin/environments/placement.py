@@ -1,4 +1,4 @@
-"""Where a deployment runs: here, in an environment of its own, in one that is named, or in an image."""
+"""Where a deployment runs: here, in an environment of its own, in one that the user names, or in an image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from batchtwin.deployment.model import Model
 from batchtwin.deployment.schema import Deployment, InlineEnvironment
 from batchtwin.environments import named
 from batchtwin.environments.cache import Environment, cache_folder, load
-from batchtwin.environments.differences import doubts, may_be_silently_wrong, mismatches
+from batchtwin.environments.differences import may_be_silently_wrong, mismatches, saved_version_mismatches
 from batchtwin.environments.installed import Installed, from_lock, installed_in
 from batchtwin.environments.named import Registered
 from batchtwin.environments.options import EnvironmentOptions
@@ -29,22 +29,22 @@ from batchtwin.environments.requested import (
 from batchtwin.errors import UsageError
 from batchtwin_node.codec import value_object
 
-# Files of a model that Python's own machinery reads: their code objects are of one minor version of Python.
+# Files of a model that Python itself reads: their code objects are of one minor version of Python.
 PICKLES = {".pkl", ".pickle", ".joblib", ".cloudpickle"}
 # A reference of an image: NAME, HOST:PORT/NAME:TAG, NAME@sha256:DIGEST, or an id.
 IMAGE_TAG = re.compile(r"[A-Za-z0-9][\w./:@-]*", re.ASCII)
-# A requirement that brings a library which reads Parquet.
+# Requirements whose library reads Parquet.
 READS_PARQUET = re.compile(r"\s*(mlflow|pyarrow|fastparquet)(?![\w.-])", re.IGNORECASE)
 Note = Callable[[str], None]
 
 
 @value_object
 class Placement:
-    """The decision. `python` is the interpreter, None for this one; `image` the tag, if it is to be an image.
+    """The decision. `python` is the interpreter, None for this one; `image` the tag, if it is an image.
 
-    `differences` are sentences on what is not as requested where it runs; `warnings` are for the person. `would_build`
-    says what is to be made. `identity` is what a resumed job has to find again; of what is to be made, the beginning.
-    `environment` is the cached one, made as `requested`.
+    `differences` are sentences on how it differs from what is requested; `warnings` are for the user. `would_build`
+    says what is still to be made. `identity` is what a resumed job has to find again; of an environment still to be
+    made, its beginning. `environment` is the cached one, made from `requested`.
     """
 
     kind: Literal["here", "venv", "path", "image"]
@@ -59,14 +59,14 @@ class Placement:
 
     @property
     def reads_parquet(self) -> bool:
-        """Whether Parquet is surely read there: MLflow brings pyarrow, its skinny package does not."""
+        """Whether it surely reads Parquet: MLflow brings pyarrow, its skinny package does not."""
         if self.kind == "here":
             return find_spec("pyarrow") is not None
         lines = (*self.requested.pip, *self.requested.conda) if self.requested else ()
         return any(READS_PARQUET.match(line) for line in lines)
 
     def use(self) -> int | None:
-        """Keep the cached environment, if it is one, from being removed until the descriptor returned is closed.
+        """Protect the cached environment, if it is one, from removal until the returned descriptor is closed.
 
         Raises:
             UsageError: it was removed just now.
@@ -74,14 +74,14 @@ class Placement:
         return None if self.environment is None else self.environment.use()
 
     @property
-    def outlook(self) -> tuple[str, ...]:
-        """The warnings, and what is to be made: all that a person has to know before a job."""
+    def all_warnings(self) -> tuple[str, ...]:
+        """The warnings, and what is still to be made: all that a user has to know before a job."""
         build = f"environment: the first job makes one of its own: {self.would_build}"
         return (*self.warnings, *([build] if self.would_build else []))
 
     @property
     def text(self) -> str:
-        """Where it runs, in words."""
+        """Where it runs, as text."""
         if self.would_build:
             return f"one of its own, to be built: {self.would_build}"
         places = {"here": f"here, Python {HERE}", "image": f"image {self.image}"}
@@ -100,7 +100,7 @@ def place(
 ) -> Placement:
     """Decide, and make the environment if one of its own is needed and `may_build`.
 
-    `folder` is the YAML's. `note` tells of what is made. `registered` looks up environments of a workspace.
+    `folder` is the YAML's. `note` gets sentences on what is made. `registered` looks up environments of a workspace.
 
     Raises:
         BatchTwinError: the environment is refused, or cannot be made.
@@ -112,7 +112,7 @@ def place(
     requested, unknown = requested_or_reason(deployment, folder, model, registered)
     if options.strict and unknown:
         raise RequestedEnvironmentError(f"environment: {unknown}")
-    # An image that the YAML names says nothing of packages; whoever says where to run has decided about that.
+    # The packages of an image in the YAML are unknown; a user who says where to run has decided about that.
     unchecked = (f"environment: {unknown}",) if unknown and isinstance(deployment.environment, str) else ()
     if options.kind == "path":
         placement = _at_path(options, requested, model)
@@ -125,10 +125,10 @@ def place(
     if options.kind == "auto":
         if requested and (differences or (options.python and requested.minor(options.python) != HERE)):
             return _venv(requested, options, note, may_build, differences)
-        warnings = (f"environment: {unknown}; the job runs here",) if unknown else _doubts(requested)
+        warnings = (f"environment: {unknown}; the job runs here",) if unknown else _version_warnings(requested)
         return Placement("here", warnings=warnings, identity=f"here, Python {HERE}")
     _refuse_silently_wrong(requested, model, options, None)
-    warnings = (*unchecked, *_doubts(requested, None, differences))
+    warnings = (*unchecked, *_version_warnings(requested, None, differences))
     placement = Placement("here", differences=differences, warnings=warnings, identity=f"here, Python {HERE}")
     return _checked(placement, options)
 
@@ -136,21 +136,21 @@ def place(
 def requested_or_reason(
     deployment: Deployment, folder: Path, model: Model, registered: Registered | None = None
 ) -> tuple[RequestedEnvironment | None, str]:
-    """Return what is requested, or a sentence on why nothing here can tell; both empty if nothing is said.
+    """Return what is requested, or a sentence on why that is unknown; both are empty if nothing is requested.
 
     Raises:
         BatchTwinError: a file that says it cannot be read.
     """
     environment = deployment.environment
     if isinstance(environment, str):
-        known = named.look_up(environment, folder, registered)
-        if known is None:
+        definition = named.look_up(environment, folder, registered)
+        if definition is None:
             return None, f"'{environment}' cannot be checked: {named.advice(environment)}"
-        if known.requested is None and known.image is None:
+        if definition.requested is None and definition.image is None:
             return None, f"'{environment}' is a build context; build it and run in it: --env image:TAG"
-        if known.requested is None:
-            return None, f"'{environment}' is image {known.image}; run in it: --env image:{known.image}"
-        return with_model(known.requested, model.path), ""
+        if definition.requested is None:
+            return None, f"'{environment}' is image {definition.image}; run in it: --env image:{definition.image}"
+        return with_model(definition.requested, model.path), ""
     requested = requested_environment(deployment, folder, model.path)
     if requested is None and isinstance(environment, InlineEnvironment):
         if environment.image:
@@ -160,17 +160,17 @@ def requested_or_reason(
 
 
 def _checked(placement: Placement, options: EnvironmentOptions) -> Placement:
-    """Refuse differences with `strict`, else have them as warnings."""
+    """Refuse differences with `strict`, else return them as warnings."""
     texts = tuple(f"environment: {text}" for text in placement.differences)
     if texts and options.strict:
         raise RequestedEnvironmentError("\n".join(texts))
     return replace(placement, warnings=(*placement.warnings, *texts))
 
 
-def _doubts(
+def _version_warnings(
     requested: RequestedEnvironment | None, installed: Installed | None = None, differences: tuple[str, ...] = ()
 ) -> tuple[str, ...]:
-    texts = doubts(requested, installed, differences) if requested else []
+    texts = saved_version_mismatches(requested, installed, differences) if requested else []
     return tuple(f"environment: {text}" for text in texts)
 
 
@@ -191,7 +191,7 @@ def _at_path(options: EnvironmentOptions, requested: RequestedEnvironment | None
     _refuse_silently_wrong(requested, model, options, installed)
     differences = tuple(mismatches(requested, installed)) if requested else ()
     identity = f"{python}, Python {installed.python_minor}"
-    warnings = _doubts(requested, installed, differences)
+    warnings = _version_warnings(requested, installed, differences)
     return Placement(
         "path",
         python,
@@ -203,7 +203,7 @@ def _at_path(options: EnvironmentOptions, requested: RequestedEnvironment | None
 
 
 def _cached(path: Path) -> Environment | None:
-    """The environment of the cache that a path is: a job holds it, however it was named."""
+    """Return the environment of the cache at a path: a job holds it, however it was named."""
     environment = load(path) if path.parent == cache_folder() else None
     if environment is not None:
         environment.touch()
@@ -228,7 +228,7 @@ def _venv(
     if environment is None and not may_build:
         count = len(requested.pip_lines) + len(requested.conda_only)
         text = f"Python {python}, {count} requested packages ({requested.source})"
-        # That it cannot run here is no warning: it will run in what is requested.
+        # Not running here is no warning: it will run in the requested environment.
         identity = f"venv {key_of(requested, python)}"
         return Placement("venv", differences=differences, would_build=text, identity=identity)
     try:
@@ -239,7 +239,7 @@ def _venv(
     left_out = tuple(f"environment: {line} was left out" for line in environment.record.left_out)
     if left_out and options.strict:
         raise RequestedEnvironmentError("\n".join(left_out))
-    warnings = left_out + _doubts(requested, from_lock(environment.record.python, environment.lock))
+    warnings = left_out + _version_warnings(requested, from_lock(environment.record.python, environment.lock))
     identity = f"venv {environment.record.key} {digest}"
     return Placement(
         "venv",
@@ -252,7 +252,7 @@ def _venv(
 
 
 def _another_python(requested: RequestedEnvironment, python: str) -> str:
-    """Where conda.yaml and MLmodel disagree, the other one may be the one that can be built."""
+    """Where conda.yaml and MLmodel disagree, the other one may be possible to build."""
     from batchtwin.environments.requested import python_of_mlmodel
 
     other = python_of_mlmodel(requested.folder)
@@ -264,7 +264,7 @@ def _another_python(requested: RequestedEnvironment, python: str) -> str:
 def _refuse_silently_wrong(
     requested: RequestedEnvironment | None, model: Model, options: EnvironmentOptions, installed: Installed | None
 ) -> None:
-    """A pickled model under another minor version of Python may load, and give wrong numbers."""
+    """Refuse a pickled model under another minor version of Python: it may load, and give wrong numbers."""
     saved = may_be_silently_wrong(requested, installed)
     if options.force or saved is None or not model.flavors or not is_pickled(model.path):
         return
@@ -276,7 +276,7 @@ def _refuse_silently_wrong(
 
 
 def is_pickled(model: Path) -> bool:
-    """Whether a model has files that are pickles."""
+    """Whether a model has pickle files."""
     return (model.is_dir() and any(path.suffix in PICKLES for path in model.glob("*"))) or any(
         path.suffix in PICKLES for path in model.glob("*/*")
     )

@@ -1,4 +1,4 @@
-"""What a deployment asks of its Python environment, and the file that says so. One parser for conda files.
+"""The Python environment that a deployment requests, and the file that defines it. The one parser of conda files.
 
 The order is the service's [A]: the YAML's `environment`; else, for an MLflow model, its conda.yaml, else
 requirements.txt with python_env.yaml, else what MLmodel says of Python and of the library that made the model.
@@ -22,9 +22,9 @@ from batchtwin.environments.pip_lines import PipLine
 from batchtwin.errors import BatchTwinError
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
-# Of which a deployment's Python may be, the latest last.
+# The versions of Python for deployments, the latest last.
 MINORS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
-# Flavors of MLflow: the distribution that made the model, and the key that has its version.
+# Flavors of MLflow: the distribution that made the model, and the key of its version.
 LIBRARIES = {
     "sklearn": ("scikit-learn", "sklearn_version"),
     "xgboost": ("xgboost", "xgb_version"),
@@ -38,18 +38,18 @@ LIBRARIES = {
 
 
 class RequestedEnvironmentError(BatchTwinError):
-    """A conda file that cannot be read, or, on request, an environment that differs from what was requested."""
+    """An invalid conda file, or, if the user requests that, an environment that differs from the requested one."""
 
 
 @dataclass(frozen=True)
 class RequestedEnvironment:
-    """Requirements as pip and conda write them, and the file, `source`, that they come from.
+    """Requirements in the form of pip and conda, and `source`, the file that they come from.
 
-    `python` is as conda has it (`python=3.8.5`), None where nothing is said. `options` are lines of pip that are no
+    `python` is in conda's form (`python=3.8.5`), None if it is not named. `options` are lines of pip that are no
     requirements (`-r x`, `--find-links y`, `-e .`); relative paths in all lines start from `folder`. `channels` are
-    those of the conda file. `image` is the image that the environment is to be built on, or is.
-    `saved_with` has the versions of the libraries that saved the model, as `scikit-learn==1.5.2`, and `saved_python`
-    the version of Python, empty where nothing is known: what is requested may differ from both.
+    those of the conda file. `image` is the image to build on, or to use. `saved_with` has the versions of the libraries
+    that saved the model, as `scikit-learn==1.5.2`, and `saved_python` the version of Python, empty if unknown: the
+    requested versions may differ from both.
     """
 
     source: str
@@ -65,9 +65,9 @@ class RequestedEnvironment:
 
     @property
     def python_minor(self) -> str | None:
-        """`3.8` for `python=3.8.5`. Of a range: this Python's version if it is in there, else the latest that is.
+        """`3.8` for `python=3.8.5`. For a range: this Python's version if it fits, else the latest that does.
 
-        None if no minor version is named, or none of the range is known.
+        None if no minor version is named, or no known one fits the range.
         """
         if not self.python or not re.search(r"\d+\.\d+", self.python):
             return None
@@ -81,7 +81,7 @@ class RequestedEnvironment:
 
     @property
     def python_problem(self) -> str | None:
-        """Why no Python that deployments run under is what is requested; None if there is one, or any will do."""
+        """Why no known Python fits the request; None if one does, or any will do."""
         spec = parse_spec(self.python or "python")
         specifier = spec.specifier if spec else "?"
         if not specifier or minor_versions(specifier, MINORS):
@@ -89,18 +89,18 @@ class RequestedEnvironment:
         return f"{self.source}: '{self.python}': deployments run under Python {MINORS[0]} to {MINORS[-1]}"
 
     def minor(self, override: str | None = None) -> str:
-        """Return the minor version of Python that its environment gets: `override` (`3.8`), the requested, or ours."""
+        """Return the minor version of Python for its environment: `override` (`3.8`), the requested one, or ours."""
         match = re.fullmatch(r"(\d+\.\d+)(\.\w+)?", override or "")
         return (match[1] if match else override) or self.python_minor or HERE
 
     @property
     def pip_lines(self) -> tuple[str, ...]:
-        """The requirements for pip, conda packages with an obvious name on PyPI among them."""
+        """The requirements for pip, with conda packages whose name on PyPI is obvious."""
         return (*(line for text in self.conda if (line := _on_pypi(text))), *self.pip)
 
     @property
     def conda_only(self) -> tuple[str, ...]:
-        """The packages that only conda can give."""
+        """The packages that only conda has."""
         return tuple(text for text in self.conda if not _on_pypi(text))
 
     def expanded(self) -> Iterator[PipLine]:
@@ -113,12 +113,12 @@ class RequestedEnvironment:
 
 
 def requested_environment(deployment: Deployment, folder: Path, model: Path) -> RequestedEnvironment | None:
-    """Return what the deployment asks for; None if nothing here says it.
+    """Return the requested environment; None if nothing here defines it.
 
     `folder` is the YAML's, `model` the model's path.
 
     Raises:
-        RequestedEnvironmentError: a conda file is missing or is none.
+        RequestedEnvironmentError: a conda file is missing or invalid.
     """
     environment = deployment.environment
     if isinstance(environment, InlineEnvironment) and environment.conda_file is not None:
@@ -132,10 +132,10 @@ def requested_environment(deployment: Deployment, folder: Path, model: Path) -> 
 
 
 def of_model(model: Path) -> RequestedEnvironment | None:
-    """Return what the files of an MLflow model ask for; None if it has none of them.
+    """Return the environment that the files of an MLflow model request; None if it has none of them.
 
     Raises:
-        RequestedEnvironmentError: its conda.yaml is none.
+        RequestedEnvironmentError: its conda.yaml is invalid.
         RequirementsFileError: its requirements.txt is no text.
     """
     mlmodel = _MLmodel(model)
@@ -161,7 +161,7 @@ def of_model(model: Path) -> RequestedEnvironment | None:
 
 
 def with_model(requested: RequestedEnvironment, model: Path) -> RequestedEnvironment:
-    """Add what saved the model, as its MLmodel file says."""
+    """Add what saved the model, by its MLmodel file."""
     return _with_saved(requested, _MLmodel(model))
 
 
@@ -192,9 +192,9 @@ class _MLmodel:
     def libraries(self) -> Iterator[str]:
         """The libraries that saved the model, as requirements."""
         for flavor, (distribution, key) in LIBRARIES.items():
-            facts = self.flavors.get(flavor)
-            if isinstance(facts, dict) and facts.get(key):
-                yield f"{distribution}=={facts[key]}"
+            flavor_block = self.flavors.get(flavor)
+            if isinstance(flavor_block, dict) and flavor_block.get(key):
+                yield f"{distribution}=={flavor_block[key]}"
 
 
 def _yaml(path: Path) -> dict[str, Any]:
@@ -225,7 +225,7 @@ def read_conda(path: Path) -> RequestedEnvironment:
 
 
 def parse_conda(content: Any, source: str, folder: Path) -> RequestedEnvironment:
-    """Take the content of a conda environment file apart; relative paths in its lines start from `folder`.
+    """Parse the content of a conda environment file; relative paths in its lines start from `folder`.
 
     Raises:
         RequestedEnvironmentError: it has no list of dependencies.
@@ -243,8 +243,8 @@ def parse_conda(content: Any, source: str, folder: Path) -> RequestedEnvironment
     lines = [line for entry in entries if isinstance(entry, dict) for line in _pip_list(entry, source)]
     conda = tuple(text for text in texts if names[text] not in {"python", "pip"})
     channels = content.get("channels")
-    named = tuple(map(str, [channels] if isinstance(channels, str) else channels or ()))
-    return replace(_requested(source, next(iter(pythons), None), lines, conda, folder), channels=named)
+    channel_names = tuple(map(str, [channels] if isinstance(channels, str) else channels or ()))
+    return replace(_requested(source, next(iter(pythons), None), lines, conda, folder), channels=channel_names)
 
 
 def _pip_list(entry: dict[Any, Any], source: str) -> list[str]:
@@ -257,11 +257,11 @@ def _pip_list(entry: dict[Any, Any], source: str) -> list[str]:
     return _texts(lines, f"{source}: dependencies: pip")
 
 
-def _texts(entries: list[Any], where: str) -> list[str]:
-    """Check that all entries are texts: what YAML takes for something else would be left out or misread."""
+def _texts(entries: list[Any], key: str) -> list[str]:
+    """Check that all entries are texts: entries of other types would be left out or misread."""
     for entry in entries:
         if not isinstance(entry, str):
-            raise RequestedEnvironmentError(f"{where}: {str(entry)[:100]!r} is no text; write NAME or NAME=VERSION")
+            raise RequestedEnvironmentError(f"{key}: {str(entry)[:100]!r} is no text; write NAME or NAME=VERSION")
     return entries
 
 
@@ -275,6 +275,6 @@ def _requested(
 
 
 def _on_pypi(text: str) -> str | None:
-    """A conda package as pip would write it, if its name there is obvious."""
+    """Return a conda package's requirement for pip, if its name on PyPI is obvious."""
     spec = parse_spec(text)
     return spec.on_pypi if spec else None

@@ -1,4 +1,4 @@
-"""uv, which makes environments: how it is run, what it says, and pip's own configuration, which is handed on to it.
+"""uv, which makes environments: how it is run, its messages, and pip's configuration, which applies to it as well.
 
 Indexes, links, certificates and proxies of pip hold for uv too. Credentials in them are never logged.
 """
@@ -29,20 +29,20 @@ KEYS = {
     "proxy": "ALL_PROXY",
     "retries": "UV_HTTP_RETRIES",
 }
-# uv reads lists with commas in these, with spaces in the others.
+# uv splits lists at commas in these, at spaces in the others.
 WITH_COMMAS = {"UV_FIND_LINKS"}
-# Where these settings stand is part of what an environment is made from; a certificate is not.
+# The settings that decide what an environment contains; a certificate does not.
 OF_THE_KEY = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS", "UV_NO_INDEX", "UV_CONSTRAINT")
-# Variables that would make another interpreter this one's.
+# Variables that would make another interpreter behave as this one.
 OF_THIS_PYTHON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX", "__PYVENV_LAUNCHER__")
-# Options of pip that are words of uv's command, with what stands for them there.
+# Options of pip that are arguments of uv, with their names there.
 AS_WORDS = {"--pre": "--prerelease=allow", "--trusted-host": "--allow-insecure-host"}
 # Options of pip that uv reads in a file as pip does.
 IN_FILES = {
     *("--editable", "--constraint", "--requirement", "--index-url", "--extra-index-url", "--find-links"),
     *("--no-index", "--no-binary", "--only-binary", "--require-hashes"),
 }
-# Options of pip that change nothing of what is installed here.
+# Options of pip that do not change what is installed.
 WITHOUT_EFFECT = {
     *("--prefer-binary", "--disable-pip-version-check", "--no-cache-dir", "--upgrade", "-U", "--quiet", "-q"),
     *("--no-input", "--progress-bar", "--no-warn-script-location", "--timeout", "--retries", "--user"),
@@ -55,7 +55,7 @@ NETWORK = re.compile(
 
 
 class UvError(BatchTwinError):
-    """What uv said when it failed, without credentials."""
+    """uv's error message, without credentials."""
 
     @property
     def is_network(self) -> bool:
@@ -64,17 +64,17 @@ class UvError(BatchTwinError):
 
 
 def without_credentials(text: str) -> str:
-    """Return a text without the names and passwords that URLs in it have."""
+    """Return a text without user names and passwords in its URLs."""
     return re.sub(r"(\w://)[^/@\s'\"`]+@", r"\1", text)
 
 
 def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
-    """Run a program that makes environments, and return what it prints.
+    """Run a program that makes environments, and return its output.
 
-    It runs in the root folder: a pyproject.toml above the current one has settings for other environments.
+    It runs in the root folder: a pyproject.toml above the working folder has settings for other environments.
 
     Raises:
-        UvError: it failed, or is not there.
+        UvError: it failed, or does not exist.
     """
     try:
         done = subprocess.run(  # noqa: S603
@@ -88,7 +88,7 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None) ->
 
 
 def uv(words: Sequence[str]) -> str:
-    """Run uv. If the network fails, it may do without: all it needs may be in its cache.
+    """Run uv. If the network fails, run it offline: its cache may have everything.
 
     Raises:
         UvError: it failed, or is not installed.
@@ -120,13 +120,13 @@ def program() -> str:
 
 
 def variables() -> dict[str, str]:
-    """Return the variables that uv gets: this process's, and pip's configuration."""
+    """Return uv's variables: this process's, and pip's configuration."""
     machine = {**os.environ, **uv_variables(os.environ)}
     return {name: value for name, value in machine.items() if name not in OF_THIS_PYTHON}
 
 
 def uv_variables(machine: Mapping[str, str]) -> dict[str, str]:
-    """Return variables for uv that say what pip's configuration and PIP_* variables say; those that are set stay."""
+    """Return variables for uv with pip's configuration and its PIP_* variables; existing ones of uv stay."""
     result = {"UV_INDEX_STRATEGY": "unsafe-best-match", "UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never"}
     for key, value in pip_settings(machine).items():
         name = KEYS[key]
@@ -141,7 +141,7 @@ def _absolute(link: str) -> str:
 
 
 def pip_settings(machine: Mapping[str, str]) -> dict[str, str]:
-    """Return what pip is told, by pip's keys: files first, then variables, the last word wins."""
+    """Return pip's settings, by pip's keys: files first, then variables; the last one wins."""
     settings: dict[str, str] = {}
     for path in _files(machine):
         parser = configparser.RawConfigParser(strict=False)
@@ -166,12 +166,12 @@ def _files(machine: Mapping[str, str]) -> list[Path]:
     home = user_folders.home()
     system = [Path(folder) / "pip/pip.conf" for folder in machine.get("XDG_CONFIG_DIRS", "/etc/xdg").split(":")]
     user = Path(machine.get("XDG_CONFIG_HOME") or home / ".config") / "pip/pip.conf"
-    named = [Path(machine["PIP_CONFIG_FILE"])] if machine.get("PIP_CONFIG_FILE") else []
-    return [*system, Path("/etc/pip.conf"), home / ".pip/pip.conf", user, Path(sys.prefix) / "pip.conf", *named]
+    config_files = [Path(machine["PIP_CONFIG_FILE"])] if machine.get("PIP_CONFIG_FILE") else []
+    return [*system, Path("/etc/pip.conf"), home / ".pip/pip.conf", user, Path(sys.prefix) / "pip.conf", *config_files]
 
 
 def translate(options: Iterable[tuple[str, str]]) -> tuple[list[str], list[str], list[str]]:
-    """Sort options of pip, each a name and a value: lines of uv's file, words of its command, and what it cannot do."""
+    """Sort pip's options (name, value): lines of uv's file, arguments of its command, and what it cannot do."""
     lines, words, unknown = [], [], []
     for name, value in options:
         text = f"{name} {value}".strip()
@@ -184,8 +184,8 @@ def translate(options: Iterable[tuple[str, str]]) -> tuple[list[str], list[str],
     return lines, words, unknown
 
 
-def explain(error: UvError, source: str, names: Mapping[str, str]) -> str:
-    """Return uv's own words as one paragraph about `source`, with `names` put in for paths, and what to do."""
+def explain_uv_error(error: UvError, source: str, names: Mapping[str, str]) -> str:
+    """Return uv's message as one paragraph about `source`, with `names` in place of paths, and advice."""
     text = str(error)
     for path, name in names.items():
         text = text.replace(path, name)
@@ -200,5 +200,5 @@ def explain(error: UvError, source: str, names: Mapping[str, str]) -> str:
     if re.search(r"no-build|building (from )?source|building is disabled|no usable wheels", text, re.IGNORECASE):
         advice = "; a package has no wheel for this Python: --allow-builds builds it, which runs its code"
     elif error.is_network:
-        advice = "; is the network there? --env here runs without"
+        advice = "; is there a network connection? --env here needs none"
     return f"{source}: the environment cannot be made: {words[:2000]}{advice}"

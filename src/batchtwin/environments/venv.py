@@ -1,4 +1,4 @@
-"""A venv for what a deployment requests, made once by uv; by conda where only conda can."""
+"""A venv for the requested packages, made once by uv; by conda where only conda can."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import platform
 
 from batchtwin.environments import cache
-from batchtwin.environments.build import OVERRIDES, SEEDS, Build, EnvironmentBuildError, Note
+from batchtwin.environments.build import OVERRIDES, SEEDS, EnvironmentBuild, EnvironmentBuildError, Note
 from batchtwin.environments.cache import Environment
 from batchtwin.environments.pip_lines import PipLine, RequirementsFileError
 from batchtwin.environments.requested import MINORS, RequestedEnvironment
@@ -26,11 +26,11 @@ def environment_for(
     upgrade: bool = False,
     progress: Note = lambda _: None,
 ) -> Environment:
-    """Return the environment of a request; make it if it is not there. Of many at once, one makes it.
+    """Return the environment of a request, and make it if it is missing. Of several processes, one makes it.
 
-    `python` is a minor version such as `3.8`, and goes before the requested one; where neither is named, this one's.
+    `python` is a minor version such as `3.8`, and overrides the requested one; the default is this one's.
     `allow_builds` lets source packages run their code while they are built. `upgrade` resolves the lines again.
-    `progress` tells a sentence to the person.
+    `progress` takes sentences for the user.
 
     Raises:
         NoPythonError: there is no such Python.
@@ -42,7 +42,7 @@ def environment_for(
 
 
 def check_python(requested: RequestedEnvironment, override: str | None = None) -> None:
-    """See that deployments can run under the Python that is requested, or that `override` names instead.
+    """Check that deployments can run under the requested Python, or under `override`.
 
     Raises:
         EnvironmentBuildError: they cannot.
@@ -50,8 +50,8 @@ def check_python(requested: RequestedEnvironment, override: str | None = None) -
     if override is None:
         problem = requested.python_problem
     else:
-        known = requested.minor(override) in MINORS
-        problem = None if known else f"--python {override}: deployments run under Python {MINORS[0]} to {MINORS[-1]}"
+        is_known = requested.minor(override) in MINORS
+        problem = None if is_known else f"--python {override}: deployments run under Python {MINORS[0]} to {MINORS[-1]}"
     if problem:
         raise EnvironmentBuildError(f"{problem}; try another one: --python {MINORS[0]}")
 
@@ -74,7 +74,7 @@ def key_of(requested: RequestedEnvironment, python: str) -> str:
 
 
 def _identity(line: PipLine) -> list[str]:
-    """A line, and the content of what it names; where that lies does not matter."""
+    """Return a line, and the content of what it names, wherever that is."""
     try:
         return _identity_of(line)
     except OSError as error:
@@ -90,12 +90,12 @@ def _identity_of(line: PipLine) -> list[str]:
     if line.option[0] == "--find-links":
         entries = [(path.name, path.stat().st_size) for path in line.path.glob("*") if path.is_file()]
         return [text, repr(sorted(entries))]
-    is_content = line.path.is_file() or line.path.is_dir()  # what else there is, a pipe, may never end
+    is_content = line.path.is_file() or line.path.is_dir()  # anything else, such as a pipe, may never end
     return [text, content_hash(line.path) if is_content else ""]
 
 
 def existing(requested: RequestedEnvironment, python: str) -> Environment | None:
-    """Return the environment of a request, if it was made.
+    """Return the environment of a request, if it exists.
 
     Raises:
         RequirementsFileError: a file that a line names cannot be read.
@@ -112,19 +112,19 @@ def build(
     upgrade: bool = False,
     lock: str = "",
 ) -> Environment:
-    """Do what `environment_for` does, for a minor version of Python that is known.
+    """Do what `environment_for` does, for a known minor version of Python.
 
-    What is made has the versions of `lock`, the lock of an environment of the same request.
+    The environment gets the versions of `lock`, the lock of an environment of the same request.
 
     Raises:
-        BatchTwinError: as of `environment_for`.
+        BatchTwinError: as in `environment_for`.
     """
     key = key_of(requested, python)
     environment = None if upgrade else cache.load(cache.cache_folder() / key)
     if environment is None:
-        cache.limit()  # said wrongly, nothing is made
+        cache.limit()  # if the limit is invalid, nothing is made
         try:
-            environment = _made(key, Build(requested, python, key, note, allow_builds, lock), upgrade)
+            environment = _made(key, EnvironmentBuild(requested, python, key, note, allow_builds, lock), upgrade)
         except OSError as error:
             raise EnvironmentBuildError(_refused(error)) from None
         for removed in cache.make_room(environment):
@@ -133,7 +133,7 @@ def build(
     return environment
 
 
-def _made(key: str, builder: Build, upgrade: bool) -> Environment:
+def _made(key: str, builder: EnvironmentBuild, upgrade: bool) -> Environment:
     """Make an environment, unless another process does so first."""
     folder = cache.cache_folder()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -144,9 +144,9 @@ def _made(key: str, builder: Build, upgrade: bool) -> Environment:
 
 
 def _refused(error: OSError) -> str:
-    """What the file system said, and what may be done."""
-    place = error.filename or cache.cache_folder()
+    """Return the file system's error, with advice."""
+    path = error.filename or cache.cache_folder()
     return (
-        f"{place}: {error.strerror}: no environment can be made there; make room or give the right to write, choose "
+        f"{path}: {error.strerror}: no environment can be made there; make room or give the right to write, choose "
         f"another folder ({cache.FOLDER}), or run elsewhere: --env PATH"
     )

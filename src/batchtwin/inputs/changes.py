@@ -1,4 +1,4 @@
-"""Inputs that are not what they were when the job listed them."""
+"""Inputs that have changed since the job listed them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HASHED_FILES = 500
 
 
 @value_object
-class Change:
+class InputChange:
     """An input that has changed: its path, and a sentence that names it.
 
     `advice`: what to do if its content is the same, where nothing but its time shows a change.
@@ -30,9 +30,9 @@ class Change:
 
 
 def content_hashes(files: Sequence[InputFile], *, every: bool) -> dict[str, str]:
-    """Return the SHA-256 of inputs by path: of `every` input, else of inputs that are few and small, or of none.
+    """Return the SHA-256 of inputs by path: of `every` input, else only if inputs are few and small.
 
-    Files that are gone by now have none.
+    Files that no longer exist have none.
 
     Raises:
         BatchTwinError: a file cannot be read.
@@ -42,24 +42,24 @@ def content_hashes(files: Sequence[InputFile], *, every: bool) -> dict[str, str]
     return {file.path: content_hash(Path(file.path)) for file in files if os.path.isfile(file.path)}
 
 
-def change_of(file: InputFile, sha256: str | None) -> Change | None:
-    """Look at an input again: by size and time of change, or by content where that was hashed [R]."""
+def change_of(file: InputFile, sha256: str | None) -> InputChange | None:
+    """Return the change of an input: by size and time of change, or by content if that was hashed [R]."""
     try:
         info = os.stat(file.path)
     except OSError as error:
-        return Change(file.path, f"input {file.path}: {error.strerror}")
+        return InputChange(file.path, f"input {file.path}: {error.strerror}")
     if info.st_size != file.size:
-        return Change(file.path, f"input {file.path} has {info.st_size} bytes, {file.size} when the job began")
+        return InputChange(file.path, f"input {file.path} has {info.st_size} bytes, {file.size} when the job began")
     if sha256:
-        same = content_hash(Path(file.path)) == sha256
-        return None if same else Change(file.path, f"input {file.path} has changed")
+        is_same = content_hash(Path(file.path)) == sha256
+        return None if is_same else InputChange(file.path, f"input {file.path} has changed")
     if info.st_mtime_ns == file.mtime_ns:
         return None
-    return Change(file.path, f"input {file.path} was written since the job began", _advice(file))
+    return InputChange(file.path, f"input {file.path} was written since the job began", _advice(file))
 
 
 def _advice(file: InputFile) -> str:
-    """The command that gives a file back the time that the job knows; none for a year past 9999."""
+    """Return the command that restores a file's recorded time; none for a year past 9999."""
     seconds, nanoseconds = divmod(file.mtime_ns, 10**9)
     try:
         time = f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds:09}Z"
@@ -68,33 +68,33 @@ def _advice(file: InputFile) -> str:
     return f"if its content is the same: touch -m -d {time} {shlex.quote(file.path)}"
 
 
-class Watch:
-    """Looks at inputs again when their mini-batch has been scored, and tells each change once.
+class InputMonitor:
+    """Looks at inputs again when their mini-batch has been scored, and returns each change once.
 
-    `hashes` holds the SHA-256 of paths, where they are wanted; `known` are the changes of earlier runs of the job.
+    `hashes` holds the SHA-256 of paths, where they are kept; `changes` are those of earlier runs of the job.
     """
 
-    def __init__(self, hashes: Mapping[str, str], known: Iterable[Change]) -> None:
+    def __init__(self, hashes: Mapping[str, str], changes: Iterable[InputChange]) -> None:
         self._hashes = hashes
-        self.changes = {change.path: change for change in known}
-        self._looked_at: dict[str, tuple[tuple[int, int], Change | None]] = {}
+        self.changes = {change.path: change for change in changes}
+        self._seen_stamps: dict[str, tuple[tuple[int, int], InputChange | None]] = {}
 
-    def look(self, files: Iterable[InputFile]) -> list[Change]:
-        """Return what has changed of `files` and was not known."""
+    def look(self, files: Iterable[InputFile]) -> list[InputChange]:
+        """Return the new changes of `files`."""
         return self.add(change for file in files if (change := self._look_at(file)))
 
-    def add(self, changes: Iterable[Change]) -> list[Change]:
-        """Take over changes that somebody else has seen; return those that were not known."""
+    def add(self, changes: Iterable[InputChange]) -> list[InputChange]:
+        """Take over changes that were found elsewhere; return the new ones."""
         return list(self._new(changes))
 
-    def _new(self, changes: Iterable[Change]) -> Iterator[Change]:
+    def _new(self, changes: Iterable[InputChange]) -> Iterator[InputChange]:
         for change in changes:
             if change.path not in self.changes:
                 self.changes[change.path] = change
                 yield change
 
-    def _look_at(self, file: InputFile) -> Change | None:
-        """Without reading the file, unless its times say that it was written; then once, however many parts it has."""
+    def _look_at(self, file: InputFile) -> InputChange | None:
+        """Look at a file's times; if they have changed, read it once, however many parts it has."""
         try:
             info = os.stat(file.path)
         except OSError:
@@ -102,7 +102,7 @@ class Watch:
         stamp = info.st_size, info.st_mtime_ns
         if stamp == (file.size, file.mtime_ns):
             return None
-        before = self._looked_at.get(file.path)
+        before = self._seen_stamps.get(file.path)
         if before is None or before[0] != stamp:
-            before = self._looked_at[file.path] = stamp, change_of(file, self._hashes.get(file.path))
+            before = self._seen_stamps[file.path] = stamp, change_of(file, self._hashes.get(file.path))
         return before[1]

@@ -1,8 +1,8 @@
-"""Input that lies in a store: copied to a folder of this machine before `run()` gets its path, as a mount would.
+"""Input in a store: copied to a folder of this machine before `run()` gets its path, as a mount would be.
 
-The copies are made by a process of its own, under the interpreter of batchtwin: a store that hangs holds up nothing
-else, and the deployment's environment needs no driver of a store. `python -m batchtwin.inputs.fetch FOLDER THREADS`
-reads one URL per line and answers each with one JSON object.
+A process of its own makes the copies, under the interpreter of batchtwin: a store that hangs blocks nothing else, and
+the deployment's environment needs no driver of a store. `python -m batchtwin.inputs.fetch FOLDER THREADS` reads one URL
+per line and answers each with one JSON object.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from batchtwin_node.children import die_with_parent
 
 
 def make_own(folder: Path) -> None:
-    """Make a folder and the one above it, which others can neither read nor have made before.
+    """Make a folder and the one above it. Other users can neither read them nor have made them before.
 
     Raises:
-        CopyError: somebody else has, or it cannot be made.
+        CopyError: another user has, or it cannot be made.
     """
     advice = "name another folder for copies: BATCHTWIN_COPIES"
     try:
-        for place in (folder.parent, folder):
-            place.parent.mkdir(parents=True, exist_ok=True)
+        for path in (folder.parent, folder):
+            path.parent.mkdir(parents=True, exist_ok=True)
             with suppress(FileExistsError):
-                place.mkdir(mode=0o700)
-            if place.is_symlink() or (hasattr(os, "getuid") and place.stat().st_uid != os.getuid()):
-                raise CopyError(f"{place}: is not yours; {advice}")
+                path.mkdir(mode=0o700)
+            if path.is_symlink() or (hasattr(os, "getuid") and path.stat().st_uid != os.getuid()):
+                raise CopyError(f"{path}: belongs to another user; {advice}")
     except OSError as error:
         raise CopyError(f"{error.filename}: {error.strerror}; {advice}") from None
 
 
 def copy(folder: Path, url: str) -> str:
-    """Copy an object to `folder`, unless it is there, and return its path. The copy appears whole or not at all.
+    """Copy an object to `folder`, unless it is there, and return its path. The copy is whole or missing.
 
     Raises:
         RemoteError: the store does not give it.
@@ -50,13 +50,13 @@ def copy(folder: Path, url: str) -> str:
     make_own(folder)
     target = folder / name_of(url)
     if not target.exists():
-        atomic.remove_temporaries(target)  # of a try that was killed
+        atomic.remove_temporaries(target)  # of a killed try
         RemoteStore(url).fetch(target)
     return str(target)
 
 
 def answer(folder: Path, url: str) -> Mapping[str, str]:
-    """Return the copy's path, or what went wrong, as the object that crosses."""
+    """Return the object that answers: the copy's path, or what went wrong."""
     try:
         return {"url": url, "path": copy(folder, url)}
     except (RemoteError, CopyError) as error:
@@ -66,7 +66,7 @@ def answer(folder: Path, url: str) -> Mapping[str, str]:
 
 
 def main(folder: Path, threads: int, parent: int) -> None:
-    """Copy what the lines of standard input name, `threads` at a time."""
+    """Copy the objects in the lines of standard input, `threads` at a time."""
     die_with_parent(parent)
     lock = Lock()
 

@@ -13,7 +13,7 @@ from batchtwin.inputs.location import is_url, without_query
 from batchtwin_node.codec import value_object
 from batchtwin_node.readers import ending
 
-# A folder that holds a file of this name is known to be no input: nobody needs a warning of it.
+# A folder with a file of this name is known to be no input, and needs no warning.
 MARKER = ".not-input"
 MARKED = f"no input, as its {MARKER} says"
 
@@ -36,7 +36,7 @@ class InputFile:
 
     @property
     def is_remote(self) -> bool:
-        """Whether it lies in a store."""
+        """Whether it is in a store."""
         return is_url(self.path)
 
 
@@ -50,7 +50,7 @@ class LeftOut:
 
 @value_object
 class Inputs:
-    """What a job reads: `files` sorted by name (by code point), and what stands beside them.
+    """The input of a job: `files` sorted by name (by code point), and what is left out.
 
     `root` is a text if it is a URL.
     """
@@ -62,22 +62,22 @@ class Inputs:
 
     @property
     def is_remote(self) -> bool:
-        """Whether they lie in a store."""
+        """Whether the files are in a store."""
         return is_url(self.root)
 
     def warnings(self) -> list[str]:
-        """One sentence per reason for leaving something out, but for folders that are marked as no input."""
+        """One sentence per reason for leaving something out, except folders that are marked as no input."""
         kinds = Counter(entry.why for entry in self.left_out if entry.why != MARKED)
         first = {entry.why: entry.name for entry in reversed(self.left_out)}
-        return [_warning(why, count, first[why]) for why, count in kinds.items()]
+        return [_warning(reason, count, first[reason]) for reason, count in kinds.items()]
 
 
-def _warning(why: str, count: int, name: str) -> str:
-    return f"left out {name!r}: {why}" if count == 1 else f"left out {count} entries ({name!r} and others): {why}"
+def _warning(reason: str, count: int, name: str) -> str:
+    return f"left out {name!r}: {reason}" if count == 1 else f"left out {count} entries ({name!r} and others): {reason}"
 
 
 def list_inputs(path: Path | str) -> Inputs:
-    """List the items of a `uri_folder` or `uri_file` input, which lies here, or in a store if `path` is a URL.
+    """List the items of a `uri_folder` or `uri_file` input, on this machine, or in a store if `path` is a URL.
 
     Nested folders are not explored [A]. Hidden and empty files, pipes and devices are left out [+].
 
@@ -97,9 +97,9 @@ def list_inputs(path: Path | str) -> Inputs:
         raise InputError(f"{path}: no such file or folder; --input takes a folder of files, or one file") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    why = _refusal(info) or _unreadable(str(root))
-    if why:
-        raise InputError(f"{path}: {why}; --input takes a folder of files, or one file")
+    reason = _refusal(info) or _unreadable(str(root))
+    if reason:
+        raise InputError(f"{path}: {reason}; --input takes a folder of files, or one file")
     return Inputs(root, False, (InputFile(str(root), info.st_size, info.st_mtime_ns),))
 
 
@@ -126,7 +126,7 @@ def _list_folder(root: Path) -> Inputs:
 
 
 def _look_at(entry: os.DirEntry[str]) -> InputFile | LeftOut | None:
-    """An item, a reason to leave the entry out, or None for a folder."""
+    """Return an item, a reason to leave the entry out, or None for a folder."""
     if entry.name.startswith("."):
         return LeftOut(entry.name, "hidden")
     try:
@@ -135,9 +135,9 @@ def _look_at(entry: os.DirEntry[str]) -> InputFile | LeftOut | None:
         info = entry.stat()
     except OSError as error:
         return LeftOut(entry.name, f"cannot be read ({error.strerror}; a broken link?)")
-    why = _refusal(info)
-    if why:
-        return LeftOut(entry.name, why)
+    reason = _refusal(info)
+    if reason:
+        return LeftOut(entry.name, reason)
     if problem := _unreadable(entry.path):
         raise InputError(f"{entry.path!r}: {problem}")
     return InputFile(entry.path, info.st_size, info.st_mtime_ns)
@@ -150,7 +150,7 @@ def _refusal(info: os.stat_result) -> str | None:
 
 
 def _unreadable(path: str) -> str | None:
-    """What would fail the job later, in the middle."""
+    """Return what would fail the job later, while it runs."""
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -159,7 +159,7 @@ def _unreadable(path: str) -> str | None:
 
 
 def _nested(folders: Sequence[str]) -> list[LeftOut]:
-    """One entry for all sub-folders that are not marked: how many they are, how many files they hold at any depth.
+    """Return one entry for all sub-folders that are not marked: how many they are, and the files at any depth.
 
     Links to folders are counted, not followed: they may lead anywhere.
     """

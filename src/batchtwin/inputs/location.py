@@ -1,4 +1,4 @@
-"""What is a URL of a store, and no path; and what of it may be written down."""
+"""URLs of stores versus paths; and what of a URL may be written down."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from batchtwin.redaction import has_key, hide
 # The extra that brings a protocol's driver.
 EXTRAS = {"abfs": "abfs", "abfss": "abfs", "az": "abfs", "s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
 PROTOCOLS = (*EXTRAS, "http", "https", "memory")
-# What is behind the `?` of a web address may be its key; in stores it is a part of names.
+# The part after the `?` of a web address may be its key; in stores it belongs to names.
 QUERY = re.compile(r"(https?://[^\s?]*)\?\S*", re.IGNORECASE)
 
 
 def is_url(path: object) -> bool:
-    """Whether this is a URL, and no path."""
+    """Whether this is a URL, not a path."""
     return isinstance(path, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path) is not None
 
 
@@ -27,10 +27,10 @@ def is_store(path: str) -> bool:
 
 
 def parse_location(text: str) -> Path | str:
-    """Return what a person gave as a path, or as the URL that it is.
+    """Return a path or a URL from the user's text.
 
     Raises:
-        UsageError: the URL holds a key: it would be written to the ledger; or a reference of Azure ML.
+        UsageError: the URL holds a key, which would be written to the ledger; or it is a reference of Azure ML.
     """
     if is_reference(text):
         raise UsageError(
@@ -48,10 +48,10 @@ def parse_location(text: str) -> Path | str:
 
 
 def redact(text: str) -> str:
-    """A text with URLs in it as it may be printed: without what may be a key, and without what follows a `?`."""
+    """Return a text with URLs in it in printable form: without possible keys, and without the part after a `?`."""
     return QUERY.sub(r"\1?...", hide(text))
 
 
 def without_query(url: str) -> str:
-    """Return a web address without what follows its `?`; another URL, or a path, as it is."""
+    """Return a web address without the part after its `?`; another URL, or a path, unchanged."""
     return QUERY.sub(r"\1", url)

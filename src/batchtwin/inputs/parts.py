@@ -1,7 +1,7 @@
-"""One large file -> parts of so many rows (`--split-rows`), found at the speed of the disk and without pandas.
+"""One large file -> parts of so many rows (`--split-rows`), found at the speed of the disk, without pandas.
 
-A part of a CSV file is a range of bytes that begins and ends with a record; of a Parquet file it is row groups. What
-makes a part doubtful (a blank line, a lone carriage return, an open quote) is a reason not to split the file.
+A part of a CSV file is a range of bytes that begins and ends with a record; of a Parquet file it is row groups. A file
+with anything that makes its records uncertain (a blank line, a lone carriage return, an open quote) is not split.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from batchtwin_node.readers.columns import ABSENT_IF_EMPTY, NUMBERS
 from batchtwin_node.readers.signature import Signature
 
 BLOCK, LONGEST_HEADER = 1 << 20, 1 << 16
-# `auto`: bytes of a part at most and at least, and parts for each worker.
+# `auto`: the most and the fewest bytes of a part, and parts for each worker.
 LARGEST, SMALLEST, PARTS = 64 << 20, 8 << 20, 4
-# Fewer rows do not tell whether a model treats rows one by one.
+# With fewer rows nobody can tell whether a model treats rows one by one.
 FEWEST_ROWS = 100
 TYPES = frozenset(NUMBERS | {"string"})
 NO_SIGNATURE = (
@@ -29,11 +29,11 @@ Rows = int | Literal["auto"]
 
 
 class NotSplittableError(Exception):
-    """Why a file is scored whole, in words."""
+    """Why a file is scored whole, as text."""
 
 
-def refusal(inputs: str) -> str:
-    """Return why no table can be read in parts by this signature, JSON of MLmodel; an empty text if it can.
+def why_not_in_parts(inputs: str) -> str:
+    """Return why this signature, JSON of MLmodel, rules out parts; an empty text if it does not.
 
     A column without values in one part alone must mean the same as in the whole file.
     """
@@ -44,12 +44,12 @@ def refusal(inputs: str) -> str:
 
 
 def bytes_per_part(total: int, workers: int) -> int:
-    """Return how large a part is under `auto`, if there are `total` bytes for so many workers."""
+    """Return the size of a part under `auto`, if there are `total` bytes for so many workers."""
     return min(LARGEST, max(SMALLEST, total // (PARTS * workers)))
 
 
-def split(path: str, rows: Rows, part_bytes: int = LARGEST) -> tuple[FilePart, ...]:
-    """Return the parts of a file, each of `rows` rows but the last; `auto`: of about `part_bytes`. One part is none.
+def split_into_parts(path: str, rows: Rows, part_bytes: int = LARGEST) -> tuple[FilePart, ...]:
+    """Return the parts of a file, each of `rows` rows but the last; `auto`: of about `part_bytes`. () for a single one.
 
     Raises:
         NotSplittableError: it is scored whole; the text says why.
@@ -66,8 +66,8 @@ def split(path: str, rows: Rows, part_bytes: int = LARGEST) -> tuple[FilePart, .
 
 
 @dataclass
-class _Place:
-    """Where a scan of records is: `at` in bytes; `row` and `line` count what lies before."""
+class _Position:
+    """The position of a scan of records: `at` in bytes; `row` and `line` count what comes before."""
 
     at: int
     row: int = 0
@@ -79,7 +79,7 @@ def _csv_parts(path: str, rows: Rows, part_bytes: int) -> Iterator[FilePart]:
         header = stream.readline(LONGEST_HEADER)
         if not header.endswith(b"\n") or b'"' in header or not header.strip():
             raise NotSplittableError("its first line is no plain header")
-        begin = end = _Place(len(header))
+        begin = end = _Position(len(header))
         limit = rows if rows != "auto" else 0
         for end in _ends_of_records(_checked(iter(lambda: stream.read(BLOCK), b"")), len(header), limit, part_bytes):
             yield FilePart(begin.at, end.at - begin.at, begin.row, end.row - begin.row, begin.line, len(header))
@@ -87,7 +87,7 @@ def _csv_parts(path: str, rows: Rows, part_bytes: int) -> Iterator[FilePart]:
 
 
 def _checked(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Pass blocks on, and refuse what pandas does not take for a line each."""
+    """Yield blocks, and refuse what pandas does not read as one line each."""
     last = b"\n"
     for block in blocks:
         text = last + block
@@ -101,47 +101,47 @@ def _checked(blocks: Iterable[bytes]) -> Iterator[bytes]:
         raise NotSplittableError("it has carriage returns that end no line")
 
 
-def _ends_of_records(blocks: Iterable[bytes], start: int, rows: int, part_bytes: int) -> Iterator[_Place]:
-    """Yield the places after `rows` records each, or after the record that ends beyond `part_bytes`; the end last."""
-    place, cut = _Place(start), _Place(start)
+def _ends_of_records(blocks: Iterable[bytes], start: int, rows: int, part_bytes: int) -> Iterator[_Position]:
+    """Yield the positions after `rows` records each, or after the record that exceeds `part_bytes`; the end last."""
+    position, cut = _Position(start), _Position(start)
     is_quoted = False
     base, last = start, b"\n"
     for block in blocks:
         offset = 0
         while offset < len(block):
             if rows:
-                wanted, least = cut.row + rows - place.row, 0
+                rows_left, least = cut.row + rows - position.row, 0
             else:
-                wanted, least = 0, cut.at + part_bytes - base
-            end, ends, lines, is_quoted = _advance(block, offset, is_quoted, wanted, least)
-            place = _Place(base + end, place.row + ends, place.line + lines)
-            is_full = place.row - cut.row == rows if rows else place.at - cut.at >= part_bytes
+                rows_left, least = 0, cut.at + part_bytes - base
+            end, ends, lines, is_quoted = _scan(block, offset, is_quoted, rows_left, least)
+            position = _Position(base + end, position.row + ends, position.line + lines)
+            is_full = position.row - cut.row == rows if rows else position.at - cut.at >= part_bytes
             if is_full and not is_quoted and block[end - 1 : end] == b"\n":
-                yield place
-                cut = place
+                yield position
+                cut = position
             offset = end
         base += len(block)
         last = block[-1:]
     if is_quoted:
         raise NotSplittableError("a quote is never closed")
     if last != b"\n":
-        place = _Place(place.at, place.row + 1, place.line + 1)
-    if place.at > cut.at:
-        yield place
+        position = _Position(position.at, position.row + 1, position.line + 1)
+    if position.at > cut.at:
+        yield position
 
 
-def _advance(block: bytes, offset: int, is_quoted: bool, wanted: int, least: int) -> tuple[int, int, int, bool]:
-    """Go on in a block up to its end, to the end of record number `wanted`, or to one beyond the byte `least`.
+def _scan(block: bytes, offset: int, is_quoted: bool, rows: int, least: int) -> tuple[int, int, int, bool]:
+    """Go on in a block up to its end, to the end of record number `rows`, or to one beyond the byte `least`.
 
-    Returns where that is, the ends of records and of lines that were passed, and whether a quote is open there.
+    Returns the offset there, the number of ends of records and lines on the way, and whether a quote is open there.
     """
     is_plain = not is_quoted and block.find(b'"', offset) < 0
     if is_plain:
         ends = block.count(b"\n", offset)
-        if not (ends >= wanted if wanted else least < len(block)):
+        if not (ends >= rows if rows else least < len(block)):
             return len(block), ends, ends, False
-        if wanted:
-            end, passed = _nth(block, offset, wanted), wanted
+        if rows:
+            end, passed = _nth(block, offset, rows), rows
         else:
             end = block.find(b"\n", max(offset, least)) + 1 or len(block)
             passed = block.count(b"\n", offset, end)
@@ -162,7 +162,7 @@ def _advance(block: bytes, offset: int, is_quoted: bool, wanted: int, least: int
         at = newline + 1
         lines += 1
         passed += not is_quoted
-        if not is_quoted and (passed == wanted if wanted else at > least):
+        if not is_quoted and (passed == rows if rows else at > least):
             return at, passed, lines, False
     return len(block), passed, lines, is_quoted
 
@@ -178,7 +178,7 @@ def _parquet_parts(path: str, rows: Rows, part_bytes: int) -> Iterator[FilePart]
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
-        raise NotSplittableError("pyarrow is not installed beside batchtwin, which tells its row groups") from None
+        raise NotSplittableError("pyarrow, which finds its row groups, is not installed beside batchtwin") from None
     try:
         with pq.ParquetFile(path) as file:
             sizes = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]

@@ -1,4 +1,4 @@
-"""Deployment + files + model -> Plan: frozen, numbered mini-batches and the fingerprint of what they came from."""
+"""Deployment + files + model -> Plan: frozen, numbered mini-batches and the fingerprint of their source."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Parts = Mapping[str, tuple[FilePart, ...]]
 
 @value_object
 class MiniBatch:
-    """One call of `run()`: its number from 0 in plan order, and its items; `part` is what it takes of its only file."""
+    """One call of `run()`: its number from 0 in plan order, and its items; `part` is the part of its only file."""
 
     id: int
     files: tuple[InputFile, ...]
@@ -27,13 +27,13 @@ class MiniBatch:
 
     @property
     def weight(self) -> int:
-        """Which of two takes longer, roughly: within a factor of two, and below a MiB, they are equal. So are parts."""
+        """A rough measure of the duration: equal within a factor of two, below a MiB, and for parts."""
         return 1 if self.part is not None else (sum(file.size for file in self.files) >> 20).bit_length()
 
 
 @value_object
 class Plan:
-    """Everything that decides the result of a job. Two plans with one fingerprint give the same bytes.
+    """All that decides the result of a job. Two plans with one fingerprint give the same bytes.
 
     A part of a file is an item of its own.
     """
@@ -43,7 +43,7 @@ class Plan:
 
     @property
     def items(self) -> int:
-        """Number of input files, or parts of them."""
+        """Number of input files, or of their parts."""
         return sum(len(mini_batch.files) for mini_batch in self.mini_batches)
 
     @property
@@ -53,8 +53,7 @@ class Plan:
 
     @classmethod
     def make(cls, files: tuple[InputFile, ...], size: int, fingerprint: str, parts: Parts | None = None) -> Plan:
-        """Cut the input into mini-batches: consecutive chunks of `size` files [A]; files that have `parts`, by path,
-        part by part [+]."""
+        """Cut the input into mini-batches: consecutive chunks of `size` files [A]; `parts` of files one by one [+]."""
         chunks = enumerate(_chunks(files, size, parts or {}))
         return cls(fingerprint, tuple(MiniBatch(number, chunk, part) for number, (chunk, part) in chunks))
 
@@ -80,9 +79,9 @@ def content_hash(path: Path) -> str:
 
 
 def file_hashes(path: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file below `path`, or of one file, by its relative name; `__pycache__` aside.
+    """Return the SHA-256 of each file below `path`, or of one file, by its relative name, without `__pycache__`.
 
-    Linked folders count with what they hold. Of pipes, devices and broken links only the name counts.
+    Linked folders count with their content. Of pipes, devices and broken links only the name counts.
 
     Raises:
         BatchTwinError: a file or folder cannot be read.

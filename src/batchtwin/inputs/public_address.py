@@ -1,16 +1,16 @@
-"""Which IP addresses are of the public internet."""
+"""Which IP addresses belong to the public internet."""
 
 from __future__ import annotations
 
 import ipaddress
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-# Public addresses that are not: the platform of Azure's machines answers here.
+# An exception among public addresses: the platform of Azure's machines answers here.
 PLATFORM = frozenset({ipaddress.ip_address("168.63.129.16")})
-# Not of the public internet, and not known as that to every Python: protocol assignments (a metadata service answers
-# at 192.0.0.192), site-local addresses, NAT64 of a network's own, which may hold the IPv4 address anywhere.
+# Addresses outside of the public internet that not every Python knows as such: protocol assignments (a metadata service
+# answers at 192.0.0.192), site-local addresses, NAT64 of a network's own, which may hold the IPv4 address anywhere.
 SPECIAL = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "fec0::/10", "64:ff9b:1::/48")))
-# IPv6 addresses that lead to an IPv4 address, and which of their bits that is.
+# IPv6 addresses that contain an IPv4 address, and in which bits.
 EMBEDDED = (
     (ipaddress.ip_network("::ffff:0:0/96"), 0),
     (ipaddress.ip_network("::/96"), 0),
@@ -20,7 +20,7 @@ EMBEDDED = (
 
 
 def is_public(address: IPAddress) -> bool:
-    """Whether an address is one of the public internet, also if it leads to an IPv4 address."""
+    """Whether an address, and the IPv4 address that it contains, is of the public internet."""
     if isinstance(address, ipaddress.IPv6Address):
         for network, shift in EMBEDDED:
             if address in network:

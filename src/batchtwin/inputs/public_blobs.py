@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote, urlsplit
 from xml.etree import ElementTree
 
 from batchtwin.inputs.location import redact
-from batchtwin.inputs.public_web import PublicWeb, StatusError, WebError, checked
+from batchtwin.inputs.public_web import PublicWeb, StatusError, WebError, parse_web_url
 from batchtwin.redaction import has_key
 from batchtwin_node.codec import value_object
 
@@ -32,7 +32,7 @@ _DOCTYPE = b"<!DOCTYPE"
 
 @value_object
 class RemoteFile:
-    """A file to fetch: its bare name, its URL, and what its server calls its version, empty if it does not say."""
+    """A file to fetch: its bare name, its URL, and its server's version of it, empty if unknown."""
 
     name: str
     url: str
@@ -44,7 +44,7 @@ def is_remote_input(text: str) -> bool:
     return re.match(r"(https?|wasbs?|abfss?)://", text, re.IGNORECASE) is not None
 
 
-def web_address(text: str) -> str:
+def blob_address(text: str) -> str:
     """Return the web address of an input.
 
     Raises:
@@ -56,21 +56,21 @@ def web_address(text: str) -> str:
         match = _STORAGE.fullmatch(text)
         if match is None:
             raise WebError(f"{redact(text)}: must be SCHEME://CONTAINER@ACCOUNT.blob.core.windows.net/PATH")
-        place = "/".join(filter(None, (match["container"], (match["path"] or "").strip("/"))))
-        address = f"https://{match['account']}.blob.{match['suffix']}/{place}"
-    checked(address)
+        container_path = "/".join(filter(None, (match["container"], (match["path"] or "").strip("/"))))
+        address = f"https://{match['account']}.blob.{match['suffix']}/{container_path}"
+    parse_web_url(address)
     if has_key(address):
         raise WebError(f"{redact(address)}: holds a key; only public addresses are fetched: leave the key out")
     return address
 
 
 def fetch(web: PublicWeb, address: str, kind: str | None, root: Path) -> Path:
-    """Copy an input below `root` and return the file or folder; what was copied before in this version is taken again.
+    """Copy an input below `root` and return the file or folder; an earlier copy of this version is used again.
 
-    `kind` is uri_folder or uri_file, None for whichever is there.
+    `kind` is uri_folder or uri_file, None for either.
 
     Raises:
-        WebError: nothing is there, it is refused, or it is too much.
+        WebError: there is nothing, it is refused, or it is too large.
     """
     files = [] if kind == "uri_file" else _listed(web, address)
     if not files and kind == "uri_folder":
@@ -105,8 +105,8 @@ def _download(web: PublicWeb, file: RemoteFile, target: Path) -> None:
 
 
 def _key(address: str, files: list[RemoteFile]) -> str:
-    facts = "\0".join([address, *(f"{file.name}\0{file.version}" for file in files)])
-    return hashlib.sha256(facts.encode()).hexdigest()
+    versions = "\0".join([address, *(f"{file.name}\0{file.version}" for file in files)])
+    return hashlib.sha256(versions.encode()).hexdigest()
 
 
 def _name(address: str) -> str:
@@ -138,7 +138,7 @@ def _listed(web: PublicWeb, address: str) -> list[RemoteFile]:
 
 
 class _NoListingError(WebError):
-    """What answered is no blob service, or the container is not public."""
+    """The answer is not of a blob service, or the container is not public."""
 
 
 def _blobs(web: PublicWeb, container: str, prefix: str) -> Iterator[RemoteFile]:

@@ -1,7 +1,7 @@
-"""HTTP to public addresses only: for URLs that somebody else chose, such as the input that a client of `serve` names.
+"""HTTP to public addresses only: for URLs from others, such as the input that a client of `serve` names.
 
-The address is checked where the connection is made, so neither a name that resolves to a private network, nor a
-redirect, nor another spelling of 127.0.0.1 gets there. Proxies are not used: they would resolve the name themselves.
+The address is checked where the connection is made, so neither a name of a private network, nor a redirect, nor another
+spelling of 127.0.0.1 gets through. Proxies are not used: they would resolve the name themselves.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from batchtwin.inputs.public_address import IPAddress, is_public
 ALLOW_PRIVATE = "BATCHTWIN_ALLOW_PRIVATE"
 REDIRECTS = (301, 302, 303, 307, 308)
 BLOCK = 1 << 20
-# What a path or query keeps as it is written.
+# Characters of a path or query that stay unescaped.
 _IN_PATH = "%/:=&?~+!$,;'@()*[]"
 
 
 class WebError(InputError):
-    """A URL that is refused, cannot be reached, or gives more than is allowed."""
+    """A URL that is refused, cannot be reached, or gives too much."""
 
 
 class StatusError(WebError):
-    """An answer with another status than 200."""
+    """An answer with a status other than 200."""
 
     def __init__(self, url: str, status: int, reason: str) -> None:
         self.status = status
@@ -49,13 +49,13 @@ def _number(variable: str, default: int) -> int:
 
 @dataclass
 class Limits:
-    """What one input may take in all: bytes, seconds, redirects of a request, files. `seconds` count from now."""
+    """The limits of one input: bytes, seconds, redirects of a request, files. `seconds` count from now."""
 
     bytes: int = field(default_factory=lambda: _number("BATCHTWIN_DOWNLOAD_BYTES", 10 << 30))
     seconds: int = field(default_factory=lambda: _number("BATCHTWIN_DOWNLOAD_SECONDS", 3600))
     redirects: int = 5
     files: int = 100_000
-    # Of one answer of the network.
+    # Seconds for one read from the network.
     patience: float = 30.0
     began: float = field(default_factory=time.monotonic)
 
@@ -67,21 +67,21 @@ class Limits:
         """
         self.bytes -= count
         if self.bytes < 0:
-            raise WebError(f"{redact(url)}: is larger than is fetched; raise BATCHTWIN_DOWNLOAD_BYTES")
+            raise WebError(f"{redact(url)}: is larger than the limit; raise BATCHTWIN_DOWNLOAD_BYTES")
         self.check_time(url)
 
     def check_time(self, url: str) -> None:
-        """Look at the clock.
+        """Check the time limit.
 
         Raises:
             WebError: too much time has passed.
         """
         if self.left <= 0:
-            raise WebError(f"{redact(url)}: took longer than is waited; raise BATCHTWIN_DOWNLOAD_SECONDS")
+            raise WebError(f"{redact(url)}: took longer than the limit; raise BATCHTWIN_DOWNLOAD_SECONDS")
 
     @property
     def left(self) -> float:
-        """Seconds that are left."""
+        """Seconds that remain."""
         return self.seconds - (time.monotonic() - self.began)
 
 
@@ -91,7 +91,7 @@ def allows_private() -> bool:
 
 
 def refuse_private(host: str) -> None:
-    """Refuse a host that says by itself that it is private: an address, in any spelling, or localhost.
+    """Refuse a host whose name is a private address, in any spelling, or localhost.
 
     Raises:
         WebError: it is.
@@ -109,7 +109,7 @@ def refuse_private(host: str) -> None:
         raise _private(host, str(address))
 
 
-def checked(url: str) -> SplitResult:
+def parse_web_url(url: str) -> SplitResult:
     """Return the parts of an `http(s)` URL.
 
     Raises:
@@ -130,7 +130,7 @@ def checked(url: str) -> SplitResult:
 
 
 class PublicWeb:
-    """Gets what URLs name. With `allow_private`, addresses of this machine and of private networks too."""
+    """Gets URLs. `allow_private` permits addresses of this machine and of private networks."""
 
     def __init__(self, limits: Limits, allow_private: bool = False) -> None:
         self.limits = limits
@@ -177,7 +177,7 @@ class PublicWeb:
 
     @contextmanager
     def _request(self, url: str) -> Iterator[HTTPResponse]:
-        parts = checked(url)
+        parts = parse_web_url(url)
         self.limits.check_time(url)
         try:
             connection = self._connection(parts)
@@ -192,7 +192,7 @@ class PublicWeb:
             path += f"?{quote(parts.query, safe=_IN_PATH)}" if parts.query else ""
             connection.request("GET", path, headers={"Accept-Encoding": "identity", "x-ms-version": "2021-08-06"})
             response = connection.getresponse()
-            self.limits.check_time(url)  # headers that were cut read like whole ones
+            self.limits.check_time(url)  # truncated headers look like whole ones
         except (OSError, HTTPException, ValueError) as error:
             connection.close()
             raise WebError(f"{redact(url)}: {getattr(error, 'strerror', None) or error}") from None
@@ -225,17 +225,17 @@ def _abort(connection: HTTPConnection) -> None:
 
 
 class _Connection(HTTPConnection):
-    """A connection to an address that was checked."""
+    """A connection to a checked address."""
 
     allow_private = False
 
     def connect(self) -> None:
-        """Connect to the first address that answers, if all that the name resolves to are public."""
+        """Connect to the first address that answers, if all addresses of the name are public."""
         self.sock = connected(self.host, self.port, float(self.timeout or 30), self.allow_private)
 
 
 class _SecureConnection(HTTPSConnection):
-    """The same with TLS, for the name that the URL has."""
+    """The same with TLS, for the name in the URL."""
 
     allow_private = False
 
@@ -247,33 +247,33 @@ class _SecureConnection(HTTPSConnection):
 
 
 def connected(host: str, port: int, seconds: float, allow_private: bool) -> socket.socket:
-    """Return a socket that is connected to a host.
+    """Return a socket connected to a host.
 
     Raises:
         WebError: it is this machine, or in a private network.
         OSError: there is no such host, or it does not answer.
     """
-    addresses = [(kind, place) for kind, _, _, _, place in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-    for _, place in addresses:
-        if not allow_private and not is_public(ipaddress.ip_address(str(place[0]).partition("%")[0])):
-            raise _private(host, str(place[0]))
+    addresses = [(kind, address) for kind, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    for _, address in addresses:
+        if not allow_private and not is_public(ipaddress.ip_address(str(address[0]).partition("%")[0])):
+            raise _private(host, str(address[0]))
     problem = OSError("has no address")
-    for kind, place in addresses:
+    for kind, address in addresses:
         sock = socket.socket(kind, socket.SOCK_STREAM)
         try:
             sock.settimeout(seconds)
-            sock.connect(place)
+            sock.connect(address)
         except OSError as error:
             sock.close()
             problem = error
             continue
         if not allow_private and sock.getsockname()[0] == sock.getpeername()[0]:
             sock.close()
-            raise _private(host, str(place[0]))
+            raise _private(host, str(address[0]))
         return sock
     raise problem
 
 
 def _private(host: str, address: str) -> WebError:
-    shown = host if host == address else f"{host} ({address})"
-    return WebError(f"{shown}: is this machine or in a private network; --allow-private allows that")
+    name = host if host == address else f"{host} ({address})"
+    return WebError(f"{name}: is this machine or in a private network; --allow-private allows that")

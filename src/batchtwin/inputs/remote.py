@@ -15,30 +15,30 @@ from typing import Any
 from batchtwin import atomic
 from batchtwin.errors import InputError, OutputError
 from batchtwin.extras import install_command
-from batchtwin.inputs.changes import Change
+from batchtwin.inputs.changes import InputChange
 from batchtwin.inputs.listing import InputFile, Inputs, LeftOut
 from batchtwin.inputs.location import EXTRAS, PROTOCOLS, is_store, redact, without_query
 
-# What stores call the version of an object, the surest first.
+# Keys of an object's version in different stores, the most reliable first.
 VERSIONS = (
     *("ETag", "etag", "generation", "md5Hash", "Content-MD5", "Digest"),
     *("LastModified", "last_modified", "Last-Modified", "mtime", "updated", "created"),
 )
-# What only this machine can be the cause of.
+# Errors that only this machine can cause.
 OF_THIS_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
-HEADS = 500  # read at once
+HEADS = 500  # parallel reads
 
 
 class RemoteError(InputError):
-    """A URL whose store cannot be reached, or does not have what it names."""
+    """A URL whose store cannot be reached, or lacks the object."""
 
 
 class CopyError(OutputError):
-    """What a store gave cannot be written here: no fault of the file that was asked for."""
+    """A copy that cannot be written here, through no fault of the object."""
 
 
 class RemoteStore:
-    """The store of `url`; `at` is where it leads there.
+    """The store of `url`; `at` is the path in it.
 
     Raises:
         RemoteError: there is no such store, or its driver is not installed.
@@ -53,7 +53,7 @@ class RemoteStore:
             raise RemoteError(f"{redact(url)}: '::' puts one store into another; name one store alone")
         import fsspec
 
-        # It says on stderr what it guesses of a bucket.
+        # It guesses about a bucket on stderr.
         logging.getLogger("gcsfs").setLevel(logging.ERROR)
         try:
             with self.refusals(url):
@@ -65,24 +65,24 @@ class RemoteStore:
         self.is_web = protocol in {"http", "https"}
 
     def info(self) -> Mapping[str, Any]:
-        """Return what the store says of the place.
+        """Return the store's information about the path.
 
         Raises:
-            RemoteError: it has no such thing.
+            RemoteError: it does not exist.
         """
         with self.refusals(self.url):
             info: Mapping[str, Any] = self.files.info(self.at)
         return info
 
     def entries(self) -> list[Mapping[str, Any]]:
-        """Return what is directly in the folder."""
+        """Return the entries of the folder."""
         self.files.invalidate_cache()
         with self.refusals(self.url):
             entries: list[Mapping[str, Any]] = self.files.ls(self.at, detail=True)
         return entries
 
     def fetch(self, target: Path) -> None:
-        """Copy the object to a file, which appears whole or not at all.
+        """Copy the object to a file, which is whole or missing.
 
         Raises:
             RemoteError: the store does not give it.
@@ -97,28 +97,28 @@ class RemoteStore:
             part.unlink(missing_ok=True)
 
     def put(self, source: Path, name: str) -> None:
-        """Copy a file to `name` below the place. Stores of objects show it whole or not at all."""
+        """Copy a file to `name` below the path. Stores of objects show it whole or not at all."""
         with self.refusals(f"{self.url.rstrip('/')}/{name}"):
             self.files.put_file(str(source), f"{self.at.rstrip('/')}/{name}")
 
     def has(self, name: str) -> bool:
-        """Whether there is such a name below the place."""
+        """Whether `name` exists below the path."""
         self.files.invalidate_cache()
         with self.refusals(self.url):
             return bool(self.files.exists(f"{self.at.rstrip('/')}/{name}"))
 
     def remove(self, name: str) -> None:
-        """Remove a name below the place, with all below it, if it is there. `*` and the like are names, no patterns."""
+        """Remove a name below the path, with all below it, if it exists. `*` and the like are names, not patterns."""
         self.files.invalidate_cache()
-        place = f"{self.at.rstrip('/')}/{name}"
+        url = f"{self.at.rstrip('/')}/{name}"
         with self.refusals(f"{self.url.rstrip('/')}/{name}"):
-            for path in self.files.find(place) if self.files.exists(place) else ():
-                if path == place or path.startswith(f"{place}/"):
+            for path in self.files.find(url) if self.files.exists(url) else ():
+                if path == url or path.startswith(f"{url}/"):
                     self.files.rm_file(path)
 
     @contextmanager
     def open(self, name: str, size: int) -> Iterator[BufferedIOBase]:
-        """Open a name below the place to read, `size` bytes asked of the store at once."""
+        """Open a name below the path to read, `size` bytes per request."""
         with (
             self.refusals(f"{self.url.rstrip('/')}/{name}"),
             self.files.open(f"{self.at.rstrip('/')}/{name}", "rb", block_size=size) as stream,
@@ -127,7 +127,7 @@ class RemoteStore:
 
     @contextmanager
     def refusals(self, url: str) -> Iterator[None]:
-        """Say what a driver's error means, whatever its class: each has its own."""
+        """Translate the errors of drivers, of whatever class: each driver has its own."""
         try:
             yield
         except FileNotFoundError:
@@ -143,7 +143,7 @@ class RemoteStore:
 
 
 def version_of(info: Mapping[str, Any]) -> int:
-    """Return a number that changes when the object does, as far as its store tells; 0 if it tells nothing."""
+    """Return a number that changes with the object, if its store tells; 0 if not."""
     for key in VERSIONS:
         if (value := info.get(key)) is not None:
             text = value.isoformat() if isinstance(value, datetime) else str(value)
@@ -157,7 +157,7 @@ def list_remote(url: str) -> Inputs:
     On the web there are no folders: such a URL is one file.
 
     Raises:
-        RemoteError: the store cannot be reached, or has no such thing.
+        RemoteError: the store cannot be reached, or lacks the object.
         InputError: the folder holds no file to score.
     """
     store = RemoteStore(url)
@@ -188,7 +188,7 @@ def list_remote(url: str) -> Inputs:
 
 
 def heads(root: str, paths: Sequence[str], size: int) -> Iterator[bytes | str]:
-    """Yield the first `size` bytes of each object of one store, or why there are none: read by range, many at a time.
+    """Yield the first `size` bytes of each object of one store, or why there are none: many reads in parallel.
 
     Raises:
         RemoteError: the store of `root` cannot be reached.
@@ -204,29 +204,29 @@ def heads(root: str, paths: Sequence[str], size: int) -> Iterator[bytes | str]:
             yield f"cannot be read: {head}" if isinstance(head, Exception) else bytes(head)
 
 
-def changes(inputs: Inputs) -> Iterator[Change]:
-    """Name the files of a store that are not what they were: by size, and by what the store calls their version."""
+def changed_files(inputs: Inputs) -> Iterator[InputChange]:
+    """Name the files of a store that have changed: by size, and by the store's version of them."""
     try:
         now = {file.path: file for file in list_remote(str(inputs.root)).files}
     except InputError as error:
-        yield Change(str(inputs.root), f"input {error}")
+        yield InputChange(str(inputs.root), f"input {error}")
         return
     for file in inputs.files:
         current = now.get(file.path)
         if current is None:
-            yield Change(file.path, f"input {file.path}: there is no such file any more")
+            yield InputChange(file.path, f"input {file.path}: there is no such file any more")
         elif current.size != file.size:
             text = f"input {file.path} has {current.size} bytes, {file.size} when the job began"
-            yield Change(file.path, text)
+            yield InputChange(file.path, text)
         elif current.mtime_ns != file.mtime_ns:
-            yield Change(file.path, f"input {file.path} was written since the job began")
+            yield InputChange(file.path, f"input {file.path} was written since the job began")
 
 
 def name_of(path: str) -> str:
     """Return the last part of a store's path, as a bare file name.
 
     Raises:
-        RemoteError: it cannot be one here.
+        RemoteError: it is no valid file name here.
     """
     name = without_query(path).rstrip("/").rpartition("/")[2]
     if name in {"", ".", ".."} or "\0" in name:

@@ -1,4 +1,4 @@
-"""A folder (or file) of a store, such as a model -> a copy of it here, made once for each version."""
+"""A folder (or file) of a store, such as a model -> a local copy, made once for each version."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from batchtwin.inputs.remote import RemoteError, RemoteStore, name_of, version_o
 
 
 def fetch_folder(url: str, into: Path) -> Path:
-    """Return a copy of a folder (or file) of a store below `into`, made now if this version is not there.
+    """Return a copy of a folder (or file) of a store below `into`; make it unless this version exists.
 
     Raises:
         RemoteError: it cannot be fetched, is of the web, or holds a name that leads out of it.
@@ -46,7 +46,7 @@ def fetch_folder(url: str, into: Path) -> Path:
 
 
 def _objects(store: RemoteStore) -> dict[str, Mapping[str, Any]]:
-    """What there is to copy: the object itself, or all below, without the markers that some stores have for folders."""
+    """Return the objects to copy: the object itself, or all below, without some stores' markers for folders."""
     info = store.info()
     if info["type"] == "file":
         return {store.at: info}
@@ -72,6 +72,6 @@ def _fetch_into(store: RemoteStore, path: str, folder: Path) -> None:
         store.files.get_file(path, str(target))
 
 
-def cache_folder() -> Path:
-    """Where copies of remote models are kept: `batchtwin` in the user's cache folder."""
+def copies_cache() -> Path:
+    """Return the folder of the copies of remote models: `batchtwin` in the user's cache folder."""
     return user_folders.cache() / "batchtwin"

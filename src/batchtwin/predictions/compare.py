@@ -23,8 +23,8 @@ from typing import Any
 
 from batchtwin.errors import UsageError
 from batchtwin.predictions.comparison import Comparison, Difference, Kind
-from batchtwin.predictions.file import CompareError, Layout, head, layout_of, locate, notes, records, same_bytes
-from batchtwin.predictions.floats import Tolerance, split
+from batchtwin.predictions.file import CompareError, LineLayout, head, line_layout, locate, notes, records, same_bytes
+from batchtwin.predictions.floats import Tolerance, split_floats
 
 # Bytes of a bucket, and of one that is held in memory; rows that wait for a partner.
 BUCKET, LARGEST_BUCKET, WINDOW = 1 << 20, 1 << 23, 512
@@ -59,8 +59,8 @@ def compare(
     try:
         return _Search((locate(left), locate(right)), tolerance, most, in_order).run()
     except OSError as error:
-        why = error.strerror or "cannot be read"
-        raise CompareError(f"{error.filename}: {why}; give a predictions file or the output folder of a job") from None
+        text = f"{error.filename}: {error.strerror or 'cannot be read'}"
+        raise CompareError(f"{text}; give a predictions file or the output folder of a job") from None
     except sqlite3.OperationalError as error:
         raise CompareError(
             f"temporary folder: {error}; a comparison needs about as much temporary space as the two files have: "
@@ -86,8 +86,8 @@ class _Search:
     def __init__(self, paths: tuple[Path, Path], tolerance: Tolerance, most: int, in_order: bool) -> None:
         self.paths, self.tolerance, self.most, self.in_order = paths, tolerance, most, in_order
         self.heads = (head(paths[0]), head(paths[1]))
-        layouts = {layout_of(lines) for lines in self.heads} - {None}
-        self.layout = (layouts.pop() if len(layouts) == 1 else None) or Layout.LINES
+        layouts = {line_layout(lines) for lines in self.heads} - {None}
+        self.layout = (layouts.pop() if len(layouts) == 1 else None) or LineLayout.LINES
         self.bucket_key = self.layout.bucket_key
         self.counts: Counter[Kind] = Counter()
         self.malformed: Counter[int] = Counter()
@@ -96,12 +96,12 @@ class _Search:
 
     def run(self) -> Comparison:
         with closing(sqlite3.connect("", isolation_level=None)) as database:
-            same = same_bytes(*self.paths)
-            rows = (sum(map(len, records(self.paths[0], self.layout))),) * 2 if same else self._compare(database)
+            is_same = same_bytes(*self.paths)
+            rows = (sum(map(len, records(self.paths[0], self.layout))),) * 2 if is_same else self._compare(database)
         near = self.tolerance
         counts = self.counts["only left"], self.counts["only right"], self.counts["differs"]
         texts = tuple(self.placed or self._differences()), tuple(notes(self.heads, self.layout, self.malformed))
-        return Comparison(*self.paths, self.layout, near.rtol, near.atol, same, *rows, *counts, *texts)
+        return Comparison(*self.paths, self.layout, near.rtol, near.atol, is_same, *rows, *counts, *texts)
 
     def _compare(self, database: sqlite3.Connection) -> tuple[int, int]:
         """Count the differences; return the number of rows by side."""
@@ -133,7 +133,7 @@ class _Search:
         return rows
 
     def _has_pairs(self, rows: tuple[int, int]) -> bool:
-        """Whether rows without partner are taken for changed ones: where they have no names, and are as many."""
+        """Whether rows without a partner count as changed: they have no names, and both sides have as many."""
         return not self.layout.keyed and rows[0] == rows[1]
 
     def _by_place(self, limit: float) -> int | None:
@@ -172,7 +172,7 @@ class _Search:
         return total
 
     def _cancel(self, parts: sqlite3.Cursor) -> Iterator[tuple[Any, ...]]:
-        """Drop what both sides of a bucket have; compare the two rows of a key, and yield those that have a choice."""
+        """Drop what both sides of a bucket have; compare the two rows of a key; yield those that have a choice."""
         net: Counter[bytes] = Counter()
         size, is_whole = 0, True
         for side, data in parts:
@@ -197,14 +197,14 @@ class _Search:
 
     def _columns(self, record: bytes, net: int) -> tuple[Any, ...]:
         """Return what the table `row` holds."""
-        key, (texts, floats) = self.layout.key(record), split(record)
+        key, (texts, floats) = self.layout.key(record), split_floats(record)
         return key and b"%d,%b" % key[::-1], b"\0".join(texts), self.tolerance.position(floats), record, net
 
     def _unpaired(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[_Row]:
-        """Pair near rows of one key with the same texts, first come first served; yield those without a partner."""
+        """Pair near rows of one key with the same texts, in order; yield those without a partner."""
         waiting: deque[_Row] = deque()
         for *_, position, record, net in rows:
-            row = _Row(record, net, position, split(record)[1])
+            row = _Row(record, net, position, split_floats(record)[1])
             while waiting and (len(waiting) > WINDOW or waiting[0].position < position - self.tolerance.reach):
                 yield waiting.popleft()
             for other in waiting:
@@ -229,23 +229,23 @@ class _Search:
         del self.first[self.most :]
 
     def _differences(self) -> Iterator[Difference]:
-        """Look up in both files where the first differences stand, and how often."""
-        wanted = {record for difference in self.first for record in difference[3:5] if record is not None}
-        bucket_keys = set(map(self.bucket_key, wanted))
+        """Find in both files the lines of the first differences, and how often they occur."""
+        sought = {record for difference in self.first for record in difference[3:5] if record is not None}
+        bucket_keys = set(map(self.bucket_key, sought))
         lines: tuple[dict[bytes, int], ...] = ({}, {})
         copies: tuple[Counter[Any], ...] = (Counter(), Counter())
         for side, path in enumerate(self.paths):
-            for number, record in self._lines(path) if wanted else ():
+            for number, record in self._lines(path) if sought else ():
                 if self.bucket_key(record) in bucket_keys:
                     copies[side][self.layout.key(record)] += 1
-                    if record in wanted:
+                    if record in sought:
                         lines[side].setdefault(record, number)
         for key, _, kind, left, right, times in self.first:
             name, row = key or (None, -1)
-            places = lines[0].get(left), lines[1].get(right)
-            stands = (copies[0][key], copies[1][key]) if key else (None, None)
+            numbers = lines[0].get(left), lines[1].get(right)
+            counts = (copies[0][key], copies[1][key]) if key else (None, None)
             texts = _text(left), _text(right), _text(name)
-            yield Difference(kind, *texts, None if row < 0 else row, times, *places, *stands)
+            yield Difference(kind, *texts, None if row < 0 else row, times, *numbers, *counts)
 
 
 def _text(data: bytes | None) -> str | None:

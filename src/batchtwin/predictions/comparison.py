@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from batchtwin.predictions.file import Layout
+from batchtwin.predictions.file import LineLayout
 from batchtwin_node.codec import value_object
 from batchtwin_node.readers.bad_file import printable
 
@@ -17,10 +17,10 @@ Kind = Literal["differs", "only left", "only right"]
 
 @value_object
 class Difference:
-    """A row that differs, or that one side lacks; `times` where the same line stands so often without a partner.
+    """A row that differs, or that one side lacks; `times` if the same line occurs so often without a partner.
 
     `left` and `right` are the lines, `left_line` and `right_line` the numbers, from 1, of the first such lines.
-    `file` and `row` where rows have them; `left_copies` and `right_copies` say how often these stand there.
+    `file` and `row` where rows have them; `left_copies` and `right_copies` count the rows of that name.
     """
 
     kind: Kind
@@ -45,9 +45,9 @@ class Difference:
             return [f"{self.kind}{often}, {text}" for _, text in texts]
         copies = [self.left_copies or 0, self.right_copies or 0]
         left, right = ("once" if count == 1 else f"{count} times" for count in copies)
-        stands = f" (stands {left} left, {right} right)" if max(copies) > 1 else ""
+        counts = f" (stands {left} left, {right} right)" if max(copies) > 1 else ""
         name = shortened(self.file) + ("" if self.row is None else f" row {self.row}")
-        return [f"{name}, {self.kind}{often}{stands}", *(f"  {side} {text}" for side, text in texts)]
+        return [f"{name}, {self.kind}{often}{counts}", *(f"  {side} {text}" for side, text in texts)]
 
 
 @value_object
@@ -56,7 +56,7 @@ class Comparison:
 
     left: Path
     right: Path
-    layout: Layout
+    layout: LineLayout
     rtol: float
     atol: float
     same_bytes: bool
@@ -103,6 +103,6 @@ class Comparison:
 
 
 def shortened(text: str) -> str:
-    """Return one line of text that harms no terminal, cut in the middle where it is long."""
+    """Return one line of text that cannot act on a terminal, cut in the middle if it is long."""
     text = printable(text)
     return text if len(text) <= WIDTH else f"{text[: WIDTH // 2]} ... {text[-WIDTH // 2 :]}"

@@ -1,4 +1,4 @@
-"""Predictions files: where they are, how their lines are laid out, their records, and what names a row."""
+"""Predictions files: where they are, their layouts, their records, and the name of a row."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from batchtwin.predictions import SCORE
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAGIC = {b"PAR1": "a Parquet file", b"\x1f\x8b": "a gzip file", b"PK\x03\x04": "a zip file"}
 HEAD, BLOCK, LONGEST_LINE = 1 << 16, 1 << 20, 1 << 26
-# A quoted field with more lines than this is taken for a stray quote.
+# A quoted field with more lines than this counts as a stray quote.
 MOST_LINES = 1000
 FILE_NAME = re.compile(rb".*\.[A-Za-z][A-Za-z0-9]{0,9}", re.DOTALL)
 IMAGE_NAME = re.compile(rb".*\.(png|jpe?g|tiff|bmp|gif)", re.DOTALL | re.IGNORECASE)
@@ -34,8 +34,8 @@ class CompareError(BatchTwinError):
     """Two files cannot be compared: one is missing or not made of lines, or temporary files cannot be written."""
 
 
-class Layout(Enum):
-    """How the lines of a batch job's output are laid out. The value is the name for people."""
+class LineLayout(Enum):
+    """The layout of the lines of a batch job's output. The value is its name in messages."""
 
     ROWS = "row,prediction,file_name"
     IMAGES = "prediction,file_name"
@@ -45,29 +45,29 @@ class Layout(Enum):
     @property
     def keyed(self) -> bool:
         """Whether rows have names."""
-        return self in (Layout.ROWS, Layout.IMAGES)
+        return self in (LineLayout.ROWS, LineLayout.IMAGES)
 
     @property
     def by(self) -> str:
-        """What rows are paired by."""
+        """What pairs rows."""
         return {"ROWS": "by file and row", "IMAGES": "by file"}.get(self.name, "line by line")
 
     @property
     def separator(self) -> bytes:
-        """What separates fields that may be quoted; empty where a quote is a character like any other."""
-        return b"," if self.keyed else b" " if self is Layout.FRAME else b""
+        """What separates fields that may be quoted; empty where a quote is an ordinary character."""
+        return b"," if self.keyed else b" " if self is LineLayout.FRAME else b""
 
     @property
     def bucket_key(self) -> Callable[[bytes], bytes]:
-        """A quick function of a record that depends on nothing but its key, if it has one."""
+        """Return a quick hash of a record that depends only on its key, if it has one."""
         return {"ROWS": _first_and_last, "IMAGES": _last}.get(self.name, bytes)
 
     def key(self, record: bytes) -> Key | None:
         """Return the file and the row, -1 where a file is one row; None if the record has no name or is malformed."""
         fields = fields_of(record, b",")
-        if self is Layout.ROWS and len(fields) == 3 and fields[2] and ROW_NUMBER.fullmatch(fields[0]):
+        if self is LineLayout.ROWS and len(fields) == 3 and fields[2] and ROW_NUMBER.fullmatch(fields[0]):
             return fields[2], int(fields[0])
-        return (fields[1], -1) if self is Layout.IMAGES and len(fields) == 2 and fields[1] else None
+        return (fields[1], -1) if self is LineLayout.IMAGES and len(fields) == 2 and fields[1] else None
 
 
 def _first_and_last(record: bytes) -> bytes:
@@ -90,9 +90,9 @@ def locate(path: Path) -> Path:
         names = sorted(name for name in os.listdir(folder) if name[0] != ".") if folder.is_dir() else []
         if len(names) == 1 and (folder / names[0]).is_file():
             return folder / names[0]
-        what = f"{SCORE} holds {len(names)} files ({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})"
-        what = what if names else f"no predictions file in {SCORE} (a failed job has none)"
-        raise CompareError(f"{path}: {what}; name the file to compare")
+        problem = f"{SCORE} holds {len(names)} files ({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})"
+        problem = problem if names else f"no predictions file in {SCORE} (a failed job has none)"
+        raise CompareError(f"{path}: {problem}; name the file to compare")
     if not stat.S_ISREG(path.stat().st_mode):
         raise CompareError(f"{path}: is no regular file; give a predictions file or the output folder of a job")
     return path
@@ -102,7 +102,7 @@ def head(path: Path) -> list[bytes]:
     """Return the first lines.
 
     Raises:
-        CompareError: these are no lines of text.
+        CompareError: the file is no text.
         OSError: the file cannot be read.
     """
     data = next(blocks(path, HEAD), b"")
@@ -114,25 +114,26 @@ def head(path: Path) -> list[bytes]:
     return data.split(b"\n")[: data.count(b"\n") or 1] if data else []
 
 
-def layout_of(lines: list[bytes]) -> Layout | None:
-    """Return the layout that most of a file's first lines have; None without lines."""
+def line_layout(lines: list[bytes]) -> LineLayout | None:
+    """Return the layout of most of a file's first lines; None without lines."""
     if not lines:
         return None
     records, _ = _join(lines, b",", more=False)
-    for layout, name in ((Layout.ROWS, FILE_NAME), (Layout.IMAGES, IMAGE_NAME)):
+    for layout, name in ((LineLayout.ROWS, FILE_NAME), (LineLayout.IMAGES, IMAGE_NAME)):
         keys = [key for key in map(layout.key, records) if key and name.fullmatch(key[0])]
         if 2 * len(keys) > len(records):
             return layout
-    # A frame: most rows have as many fields, and all those with a quote: elsewhere a quote is a mere character.
+    # A frame: most rows have as many fields, and so have all those with a quote. Elsewhere a quote is an ordinary
+    # character.
     records, _ = _join(lines, b" ", more=False)
     widths = [len(fields_of(record, b" ")) for record in records]
     width, times = Counter(widths).most_common(1)[0]
     quoted = {count for count, record in zip(widths, records, strict=True) if b'"' in record}
-    return Layout.FRAME if width > 1 and 2 * times > len(widths) and quoted <= {width} else Layout.LINES
+    return LineLayout.FRAME if width > 1 and 2 * times > len(widths) and quoted <= {width} else LineLayout.LINES
 
 
 def _has_header(lines: list[bytes]) -> bool:
-    """Whether the first line looks like one: a row has digits, a header has none."""
+    """Whether the first line looks like a header: rows have digits, a header has none."""
     return [re.search(rb"\d", line) is not None for line in lines[:2]] == [False, True]
 
 
@@ -162,14 +163,14 @@ def header_of(lines: list[bytes], separator: str) -> list[str]:
     return fields if any(map(NUMBER.fullmatch, row)) and all(fields) and len({*fields}) == len(fields) else []
 
 
-def notes(heads: tuple[list[bytes], list[bytes]], layout: Layout, malformed: Counter[int]) -> Iterator[str]:
+def notes(heads: tuple[list[bytes], list[bytes]], layout: LineLayout, malformed: Counter[int]) -> Iterator[str]:
     """Say in words what explains many differences at once.
 
     `heads`: the first lines, by side; `layout`: that of both; `malformed`: rows without name and partner, by side.
     """
     for side, name in enumerate(("Left", "Right")):
         lines, others = heads[side], heads[1 - side]
-        own_layout = layout_of(lines)
+        own_layout = line_layout(lines)
         if not lines and others:
             yield f"{name} is empty."
         if not lines or not others:
@@ -187,7 +188,7 @@ def notes(heads: tuple[list[bytes], list[bytes]], layout: Layout, malformed: Cou
 
 
 def blocks(path: Path, size: int = BLOCK) -> Iterator[bytes]:
-    """Yield the bytes of a file, so many at a time.
+    """Yield the bytes of a file, in blocks.
 
     Raises:
         OSError: the file cannot be read.
@@ -206,25 +207,25 @@ def same_bytes(left: Path, right: Path) -> bool:
     return left.stat().st_size == right.stat().st_size and all(map(operator.eq, blocks(left), blocks(right)))
 
 
-def records(path: Path, layout: Layout) -> Iterator[list[bytes]]:
+def records(path: Path, layout: LineLayout) -> Iterator[list[bytes]]:
     """Yield the records, a block of them at a time. A quoted field may hold line ends.
 
     Raises:
         CompareError: a line is too long.
         OSError: the file cannot be read.
     """
-    held: list[bytes] = []
+    pending: list[bytes] = []
     rest = b""
     for data in chain(blocks(path), [b""]):
         text = rest + data
         *lines, rest = text.split(b"\n")
         if len(rest) > LONGEST_LINE:
-            what = f"a line of more than {LONGEST_LINE:,} bytes; expected the text lines of a predictions file"
-            raise CompareError(f"{path}: {what}")
+            problem = f"a line of more than {LONGEST_LINE:,} bytes; expected the text lines of a predictions file"
+            raise CompareError(f"{path}: {problem}")
         if rest and not data:
             lines.append(rest)
-        if layout.separator and (held or b'"' in text):
-            lines, held = _join(held + lines, layout.separator, more=bool(data))
+        if layout.separator and (pending or b'"' in text):
+            lines, pending = _join(pending + lines, layout.separator, more=bool(data))
         yield lines
 
 

@@ -1,4 +1,4 @@
-"""The floats in a record, and when two records are the same but for noise in their floats."""
+"""The floats in a record, and when two records are equal except for noise in their floats."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from functools import partial
 from batchtwin.errors import UsageError
 from batchtwin_node.codec import value_object
 
-# Whole numbers, words with digits and versions are text: the same to the byte or different.
+# Whole numbers, words with digits and versions are text, compared to the byte.
 FLOAT = re.compile(rb"(?<![\w.])([-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?)(?![\w.])")
 # JSON's names for what Python calls nan and inf.
 NAMED_FLOAT = re.compile(rb"\b(?:NaN|Infinity)\b")
 
 
-def split(record: bytes) -> tuple[list[bytes], list[float]]:
+def split_floats(record: bytes) -> tuple[list[bytes], list[float]]:
     """Return the texts of a record, and the floats between them."""
     if b"NaN" in record or b"Infinity" in record:
         record = NAMED_FLOAT.sub(lambda name: name[0][:3].lower(), record)
@@ -43,7 +43,7 @@ class Tolerance:
 
     def is_same(self, left: bytes, right: bytes) -> bool:
         """Whether two records have the same texts and near floats."""
-        (texts, floats), (other_texts, other_floats) = split(left), split(right)
+        (texts, floats), (other_texts, other_floats) = split_floats(left), split_floats(right)
         return texts == other_texts and self.is_near(floats, other_floats)
 
     def is_near(self, floats: Sequence[float], others: Sequence[float]) -> bool:
@@ -52,14 +52,14 @@ class Tolerance:
 
     @property
     def reach(self) -> float:
-        """The positions of near floats differ by at most this; the constant is what rounding adds."""
+        """The positions of near floats differ by at most this; the constant allows for rounding."""
         return 2 * (self.rtol / (1 - self.rtol) + 2e-12)
 
     def position(self, floats: Sequence[float]) -> float:
-        """Return one number for all floats, by which records are sorted so that near ones are neighbours.
+        """Return one number for all floats. Sorting records by it makes near ones neighbours.
 
-        It is a mean of logarithms, for `rtol` is a ratio; below `scale`, where `atol` counts, they are nearly linear.
-        The weights, from 1 to 2, tell records apart that have the same floats in another order.
+        It is a mean of logarithms, because `rtol` is a ratio; below `scale`, where `atol` counts, they are nearly
+        linear. The weights, from 1 to 2, tell apart records with the same floats in another order.
         """
         scale = min(max(self.atol / max(self.rtol, 1e-12), 1e-30), 1e300)
         total = 0.0

@@ -1,4 +1,4 @@
-"""A predictions file as a table with types: the lines hold texts, and these tell what they were."""
+"""A predictions file as a table with types: the lines are texts, and the types are inferred from them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchtwin.errors import BatchTwinError
-from batchtwin.predictions.file import Layout, fields_of, head, layout_of, records
+from batchtwin.predictions.file import LineLayout, fields_of, head, line_layout, records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,10 +23,10 @@ Columns = dict[str, "pd.Series[Any]"]
 
 
 class MissingPackageError(BatchTwinError):
-    """A package that batchtwin does not need itself is not installed here."""
+    """An optional package is not installed."""
 
-    def __init__(self, what: str, package: str) -> None:
-        super().__init__(f"{what}: needs {package}, which is not installed here; install it: pip install {package}")
+    def __init__(self, purpose: str, package: str) -> None:
+        super().__init__(f"{purpose}: needs {package}, which is not installed here; install it: pip install {package}")
 
 
 def read_table(path: Path, *, is_driver: bool = False, is_text: bool = False) -> pd.DataFrame:
@@ -45,16 +45,16 @@ def read_table(path: Path, *, is_driver: bool = False, is_text: bool = False) ->
         import pandas as pd
     except ModuleNotFoundError:
         raise MissingPackageError("predictions as a DataFrame", "pandas") from None
-    layout = Layout.ROWS if is_driver else layout_of(head(path)) or Layout.LINES
+    layout = LineLayout.ROWS if is_driver else line_layout(head(path)) or LineLayout.LINES
     lines = (line for block in records(path, layout) for line in block)
     if layout.keyed:
         return pd.DataFrame(_keyed(lines, is_exact=is_driver, is_text=is_text))
-    if layout is Layout.FRAME:
+    if layout is LineLayout.FRAME:
         rows = [[_text(field) for field in fields_of(line, b" ")] for line in lines]
         width = max(map(len, rows), default=0)
         padded = (row + [MISSING] * (width - len(row)) for row in rows)
-        return pd.DataFrame(dict(enumerate(map(typed, zip(*padded, strict=True)))))
-    return pd.DataFrame({"prediction": typed([_text(line) for line in lines])})
+        return pd.DataFrame(dict(enumerate(map(typed_column, zip(*padded, strict=True)))))
+    return pd.DataFrame({"prediction": typed_column([_text(line) for line in lines])})
 
 
 def _keyed(lines: Iterator[bytes], *, is_exact: bool, is_text: bool) -> Columns:
@@ -72,7 +72,7 @@ def _keyed(lines: Iterator[bytes], *, is_exact: bool, is_text: bool) -> Columns:
         names.append(name)
     texts = pd.Series([None if text == MISSING else text for text in predictions])
     columns = {
-        "prediction": texts if is_text else typed(predictions, is_exact=is_exact),
+        "prediction": texts if is_text else typed_column(predictions, is_exact=is_exact),
         "file_name": pd.Series(names, dtype=None if names else object),
     }
     if all(number is None for number in numbers) and numbers:
@@ -85,8 +85,8 @@ def _text(field: bytes) -> str:
     return field.decode(errors="backslashreplace")
 
 
-def typed(texts: Sequence[str], *, is_exact: bool = False) -> pd.Series[Any]:
-    """Return texts as a column of what they are texts of; with `is_exact`, only if Python writes it just so.
+def typed_column(texts: Sequence[str], *, is_exact: bool = False) -> pd.Series[Any]:
+    """Return texts as a column of the type that they mean; `is_exact`: only if Python writes it just so.
 
     So the texts `007` and `1.10` of a model stay texts, while a script may have formatted its numbers.
     """
@@ -120,7 +120,7 @@ def _is_exact_float(text: str) -> bool:
 
 
 def _decoded(texts: Sequence[str]) -> list[Any] | None:
-    """The JSON lists and objects that these texts are; None if one of them is something else."""
+    """Return the JSON lists and objects that these texts are; None if one of them is something else."""
     decode: Callable[[str], Any] = json.loads
     values = []
     for text in texts:

@@ -1,1 +1,1 @@
-"""`batchtwin init`: the files of a deployment of one's own, made for a model."""
+"""`batchtwin init`: the files of a user's own deployment, made for a model."""

@@ -1,4 +1,4 @@
-"""conda.yaml of a new deployment: what the model asks for, and what the service needs beside it."""
+"""conda.yaml of a new deployment: what the model requests, and what the service needs beside it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEAD = """\
 # What the deployment runs in, on a cluster and here{origin}.
 # azureml-core is what Azure ML needs beside a scoring script or a driver.
 """
-# A service that starts the script needs it; without a version it goes with whatever the model asks for.
+# The service needs it to start the script; without a version it fits whatever the model requests.
 SERVICE = "azureml-core"
 
 
@@ -24,7 +24,7 @@ def conda_text(model: Path, folder: Path, *, with_pillow: bool) -> str:
     """Return the text of conda.yaml in `folder`; relative paths of the model's own file start from there.
 
     Raises:
-        BatchTwinError: a file of the model that says what it needs cannot be read.
+        BatchTwinError: a file with the model's requirements cannot be read.
     """
     requested = of_model(model)
     origin = f": what {os.path.basename(requested.source)} of the model asks for" if requested else ""
@@ -48,7 +48,7 @@ def _content(requested: RequestedEnvironment | None, folder: Path, with_pillow: 
 
 
 def _pip(requested: RequestedEnvironment, folder: Path) -> Iterator[str]:
-    """Yield the lines for pip; those of `-r` files in their place, for the files stay where the model is."""
+    """Yield the lines for pip, with those of `-r` files in their place, because these files stay with the model."""
     for line in pip_lines.expand((*requested.pip, *requested.options), requested.folder):
         if line.kind != "constraint":
             relative = f"./{os.path.relpath(line.path, folder)}" if line.path else ""

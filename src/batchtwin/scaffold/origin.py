@@ -1,4 +1,4 @@
-"""Where the installed batchtwin comes from, so that a workflow can name its GitHub Action."""
+"""The source of the installed batchtwin, so that a workflow can name its GitHub Action."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def action() -> Action:
 
 
 def action_of(direct_url: str) -> Action:
-    """Return the action that the text of a direct_url.json points to."""
+    """Return the action that the text of a direct_url.json names."""
     with suppress(ValueError, TypeError, KeyError, AttributeError):
         content = json.loads(direct_url)
         match = re.search(r"github\.com[/:]([\w.-]+/[\w.-]+?)(\.git)?/?$", content["url"])
@@ -45,5 +45,5 @@ def action_of(direct_url: str) -> Action:
 
 
 def is_unfinished(workflow: str) -> bool:
-    """Whether a workflow still has to be told where batchtwin is."""
+    """Whether a workflow does not name batchtwin's repository yet."""
     return UNKNOWN in workflow

@@ -16,7 +16,7 @@ def png(height: int, width: int, channels: int, values: Sequence[int]) -> bytes:
 
     Raises:
         ValueError: there are more or fewer values, or one is out of range.
-        KeyError: PNG has no such number of channels.
+        KeyError: PNG does not support so many channels.
     """
     data = bytes(values)
     row = width * channels

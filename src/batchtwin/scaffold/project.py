@@ -1,4 +1,4 @@
-"""The files of a new deployment: which, with what in them, and how they get into their folder."""
+"""The files of a new deployment: their names, their content, and how they are written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from batchtwin.scaffold.origin import Action, action
 from batchtwin.scaffold.sample import NoSampleError, Sample, sample_of
 from batchtwin_node.codec import value_object
 
-# Names of deployments and endpoints, as the service takes them.
+# Names of deployments and endpoints that the service accepts.
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{1,30}[A-Za-z0-9]")
 SCRIPT = """\
 code_configuration:
@@ -30,22 +30,22 @@ PLAIN = Sample("sample.csv", b"first,second\n1,2\n", "of no meaning: replace it 
 
 @value_object
 class Scaffold:
-    """What was made: paths in their order, and sentences for the person."""
+    """What was made: paths in their order, and sentences for the user."""
 
     written: tuple[Path, ...]
     notes: tuple[str, ...]
 
 
 def make(folder: Path, model: str | Path | None, *, script: bool = False, name: str | None = None) -> Scaffold:
-    """Write the files of a deployment of `model` into `folder`. No file is written over another.
+    """Write the files of a deployment of `model` into `folder`. No file is overwritten.
 
     Without `model` it is the folder's own `model/`. With `script` the deployment brings a scoring script. `name` is
-    that of the deployment and the endpoint; by default it is made of the folder's name.
+    that of the deployment and the endpoint; by default it comes from the folder's name.
 
     Raises:
-        UsageError: a file is already there, a name cannot be one, or the model needs a scoring script.
+        UsageError: a file exists, a name is invalid, or the model needs a scoring script.
         ModelError: there is no such model, or it cannot be read.
-        BatchTwinError: a file of the model that says what it needs cannot be read.
+        BatchTwinError: a file with the model's requirements cannot be read.
     """
     folder = Path(os.path.normpath(folder))
     chosen = _model(folder, model)
@@ -64,14 +64,14 @@ def make(folder: Path, model: str | Path | None, *, script: bool = False, name: 
 
 
 def _advice(folder: Path, where: Action) -> Iterator[str]:
-    """What is left to do before GitHub runs the workflow."""
+    """Yield what to do before GitHub can run the workflow."""
     name = ".github/workflows/score.yml"
     if where.advice:
         yield f"{name}: {where.advice}"
-    place = Path(os.path.realpath(folder))
-    root = next((path for path in (place, *place.parents) if (path / ".git").exists()), place)
-    if root != place:
-        below = place.relative_to(root).as_posix()
+    real_folder = Path(os.path.realpath(folder))
+    root = next((path for path in (real_folder, *real_folder.parents) if (path / ".git").exists()), real_folder)
+    if root != real_folder:
+        below = real_folder.relative_to(root).as_posix()
         yield f"{name}: move it to {root / name}, and write {below}/ before its paths: GitHub reads it only there"
 
 
@@ -89,10 +89,10 @@ def _model(folder: Path, model: str | Path | None) -> Model:
 
 
 def _sample(model: Model, script: bool) -> tuple[Sample | None, list[str]]:
-    """The file to score, and what to say of it.
+    """Return the file to score, and a sentence on it.
 
     Raises:
-        BatchTwinError: only a scoring script can score the model, and none is wanted.
+        BatchTwinError: only a scoring script can score the model, and `script` is not set.
     """
     if not model.flavors or "python_function" not in model.flavors:
         if script:
@@ -125,8 +125,8 @@ def _contents(folder: Path, model: Model, sample: Sample | None, name: str, scri
         "conda.yaml": conda_text(model.path, folder.absolute(), with_pillow=is_image).encode(),
     }
     if script:
-        known = sample is not None and sample is not PLAIN
-        template = "score_files" if not known else "score_image" if is_image else "score_table"
+        has_sample = sample is not None and sample is not PLAIN
+        template = "score_files" if not has_sample else "score_image" if is_image else "score_table"
         contents["code/score.py"] = _text(f"{template}.py.txt").encode()
     if sample is not None:
         contents[f"data/{sample.name}"] = sample.content
@@ -135,9 +135,9 @@ def _contents(folder: Path, model: Model, sample: Sample | None, name: str, scri
 
 
 def _model_block(folder: Path, model: Model) -> str:
-    """The model by its path from the folder, as `az ml` wants it; links on the way are followed, the last one not."""
-    place = os.path.join(os.path.realpath(model.path.parent), model.path.name)
-    relative = os.path.relpath(place, os.path.realpath(folder))
+    """Return the model's path from the folder, as `az ml` needs it: all links but a final one are followed."""
+    model_path = os.path.join(os.path.realpath(model.path.parent), model.path.name)
+    relative = os.path.relpath(model_path, os.path.realpath(folder))
     kind = "mlflow_model" if model.flavors else "custom_model"
     return f"  path: {json.dumps(relative, ensure_ascii=False)}\n  type: {kind}\n"
 
@@ -165,18 +165,18 @@ def _name_of(folder: Path) -> str:
 
 
 def _write(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Write all files, or none if one is there.
+    """Write all files, or none if one exists.
 
     Raises:
-        UsageError: a file is there, or a file stands where a folder is to be.
+        UsageError: a file exists, or a file is in the place of a folder.
     """
     targets = {folder / path: content for path, content in contents.items()}
     if blocked := [str(parent) for parent in _parents(targets, folder) if parent.exists() and not parent.is_dir()]:
-        raise UsageError(f"{blocked[0]}: is a file, and a folder is to be there; choose another folder, or move it")
-    if taken := [str(target) for target in targets if os.path.lexists(target)]:
-        rest = "it" if len(taken) == 1 else "them"
+        raise UsageError(f"{blocked[0]}: is a file where a folder is needed; choose another folder, or move it")
+    if existing := [str(target) for target in targets if os.path.lexists(target)]:
+        rest = "it" if len(existing) == 1 else "them"
         raise UsageError(
-            f"{', '.join(taken)}: already there; init writes over no file: choose another folder, or move {rest}"
+            f"{', '.join(existing)}: already there; init writes over no file: choose another folder, or move {rest}"
         )
     for target, content in targets.items():
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -186,6 +186,6 @@ def _write(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def _parents(targets: Iterable[Path], folder: Path) -> list[Path]:
-    """The folders that files need, those above `folder` first."""
+    """Return the folders that files need, upper ones first."""
     inner = {parent for target in targets for parent in target.parents if folder in parent.parents}
     return [*reversed(folder.parents), folder, folder / "data", *sorted(inner)]

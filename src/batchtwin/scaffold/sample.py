@@ -14,13 +14,13 @@ from batchtwin_node.codec import value_object
 from batchtwin_node.readers.signature import ANY, Column, Tensor
 
 MOST_ROWS = 100
-# Beyond these a sample is no help, and may not fit into memory: a signature may ask for any size.
+# Limits: a signature may request any size, and a larger sample may not fit into memory.
 MOST_COLUMNS, MOST_PIXELS = 10_000, 4 << 20
-# The size of a picture where the signature leaves it open.
+# The size of a picture if the signature does not say.
 SIDE = 64
 FROM_EXAMPLE = "the input example of the model"
 MADE_UP = "made up by the types of the model's signature: replace it with data of your own"
-# Type of MLflow -> values for rows that are made up.
+# Type of MLflow -> values for made-up rows.
 VALUES: dict[str, tuple[Any, ...]] = {
     "long": (1, 2, 3),
     "integer": (1, 2, 3),
@@ -35,7 +35,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
 
 @value_object
 class Sample:
-    """A file: its name and content, where that comes from, and whether it is an image."""
+    """A file: its name and content, the source of its values, and whether it is an image."""
 
     name: str
     content: bytes
@@ -96,15 +96,15 @@ def _made_up(columns: Sequence[Column]) -> Sample:
 
 
 def _listed(names: Sequence[str], most: int = 10) -> str:
-    shown = ", ".join(name[:100] for name in names[:most])
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+    listed = ", ".join(name[:100] for name in names[:most])
+    return f"{listed} and {len(names) - most} more" if len(names) > most else listed
 
 
 def _names(columns: Sequence[Column], count: int) -> tuple[str, ...]:
-    """Columns without names are taken by their position, whatever they are called in a file."""
-    named = len(columns) == count
+    """Return names of columns. Columns without names go by position, whatever they are called in a file."""
+    has_names = len(columns) == count
     return tuple(
-        columns[number].name if named and columns[number].name else f"column_{number}" for number in range(count)
+        columns[number].name if has_names and columns[number].name else f"column_{number}" for number in range(count)
     )
 
 
@@ -153,7 +153,7 @@ def _table(tensor: Tensor, array: list[Any] | None) -> Sample:
 
 
 def _picture(tensor: Tensor, array: list[Any] | None) -> Sample:
-    """A picture of the shape asked for; channels may come first there, in a file they come last."""
+    """Return a picture of the required shape; channels may come first in the shape, and come last in a file."""
     batched = tensor.shape[:1] == (-1,)
     inner = tensor.shape[1:] if batched else tensor.shape
     first = len(inner) == 3 and inner[-1] not in COLOUR_TYPES and inner[0] in COLOUR_TYPES
@@ -185,8 +185,8 @@ def _size(tensor: Tensor, inner: tuple[int, ...]) -> tuple[int, int, int]:
 
 
 def _shape_text(tensor: Tensor) -> str:
-    shown = ", ".join(map(str, tensor.shape[:6]))
-    return f"({shown}{', ...' if len(tensor.shape) > 6 else ''})"
+    shape = ", ".join(map(str, tensor.shape[:6]))
+    return f"({shape}{', ...' if len(tensor.shape) > 6 else ''})"
 
 
 def _flat(array: Any) -> Iterator[Any]:
@@ -198,21 +198,21 @@ def _flat(array: Any) -> Iterator[Any]:
 
 
 def _whole(values: Sequence[Any]) -> list[int]:
-    """Pixels of an example, if they are numbers that a picture holds.
+    """Return the pixels of an example, if they are numbers that a picture can hold.
 
     Raises:
         ValueError: they are not.
     """
     if not all(isinstance(value, int) or (isinstance(value, float) and value.is_integer()) for value in values):
         raise ValueError("not whole numbers")
-    # Only zeros and ones are more likely scaled values than a dark picture.
+    # Zeros and ones alone are more likely scaled values than a dark picture.
     if values and max(values) <= 1:
         raise ValueError("scaled to 0 to 1")
     return [int(value) for value in values]
 
 
 def _shape(array: Any) -> tuple[int, ...]:
-    """The shape of nested lists, the first of any size."""
+    """Return the shape of nested lists; the first dimension may have any size."""
     shape: list[int] = []
     while isinstance(array, list):
         shape.append(len(array))

@@ -1,4 +1,4 @@
-"""What an MLmodel file says of the model's input: its signature, and the example that was saved with it."""
+"""The model's input in an MLmodel file: its signature, and the example that was saved with it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ MOST_SIDES, LARGEST_SIDE = 64, 1 << 62
 
 @value_object
 class Example:
-    """Rows of JSON values, each as long as there are `columns`; these are None if they have no names.
+    """Rows of JSON values, each as long as `columns`, which are None without names.
 
-    `array` is what was saved instead, if it is an array: nested lists.
+    `array` is the example instead, if it is an array: nested lists.
     """
 
     columns: tuple[str, ...] | None = None
@@ -29,7 +29,7 @@ class Example:
 
 
 def signature_of(mlmodel: Mapping[str, Any]) -> Signature | None:
-    """Return the signature of a model's input; None for none, or for one that nothing here can read."""
+    """Return the signature of a model's input; None for none, or for one that batchtwin cannot read."""
     block = mlmodel.get("signature")
     text = block.get("inputs") if isinstance(block, dict) else None
     with suppress(TypeError, KeyError, ValueError, AttributeError, OverflowError, RecursionError):
@@ -57,11 +57,11 @@ def _column(spec: dict[str, Any]) -> Column:
 
 
 def example_of(model: Path, mlmodel: Mapping[str, Any]) -> Example | None:
-    """Return the example that was saved with a model; None for none, or for one that is no table and no array."""
+    """Return the example that was saved with a model; None for none, or for one that is neither table nor array."""
     info = mlmodel.get("saved_input_example_info")
     if not isinstance(info, dict):
         return None
-    # A bare name, so that an MLmodel file of somebody else's points to no other file of this machine.
+    # Only a bare name: another user's MLmodel file must not name other files of this machine.
     path = model / Path(str(info.get("artifact_path", ""))).name
     with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
         if not path.is_file() or path.stat().st_size > LARGEST_EXAMPLE:

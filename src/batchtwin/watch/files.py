@@ -1,6 +1,6 @@
-"""What a job is made of, on this machine: the files, and which of them have changed. Looked at again and again.
+"""The files of a job on this machine, and which of them have changed. They are polled.
 
-Polling needs no package of its own and sees every file system; what notifies does not see those of a network.
+Polling needs no package and works on every file system; notifications do not come from network file systems.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from batchtwin.errors import BatchTwinError
 from batchtwin.inputs.location import is_url
 from batchtwin.inputs.plan import files_below
 
-# Time of change, size and inode: an editor that writes a new file and renames it may leave time and size.
+# Time of change, size and inode: an editor that writes a new file and renames it may keep time and size.
 Stamp = tuple[int, int, int]
 Snapshot = dict[str, Stamp]
-# A look takes at most a tenth of the time.
+# Polling takes at most a tenth of the time.
 LEAST_SECONDS, SHARE = 0.25, 10
-# Editors write a file in several steps: nothing may have changed for so long, and for that it waits so long.
+# Editors write a file in several steps: wait until nothing has changed for so long, but no longer than this.
 QUIET_SECONDS, LONGEST_SECONDS = 0.2, 10.0
-# What changes during so many runs, one after the other, is written by the job.
+# A file that changes in so many runs in a row is written by the job.
 RUNS = 3
 
 
@@ -41,22 +41,22 @@ class WatchedFiles:
         self.seconds = LEAST_SECONDS
 
     def follow(self, request: Request) -> None:
-        """Watch what a request names. What its YAML named before stays watched while the YAML cannot be read."""
-        named = list(_named_by_options(request))
+        """Watch the files of a request; those that its YAML named earlier too, while the YAML cannot be read."""
+        paths = list(_named_by_options(request))
         with suppress(BatchTwinError, OSError):
-            named += _named_by_yaml(request)
+            paths += _named_by_yaml(request)
             self._paths = {}
-        self._paths.update(dict.fromkeys(map(os.path.realpath, named)))
+        self._paths.update(dict.fromkeys(map(os.path.realpath, paths)))
 
     def snapshot(self) -> Snapshot:
-        """Return the stamps of all files; those that are not there are missing."""
+        """Return the stamps of all files that exist."""
         began = time.monotonic()
         stamps = dict(self._stamps())
         self.seconds = max(LEAST_SECONDS, SHARE * (time.monotonic() - began))
         return stamps
 
     def settled(self) -> Snapshot:
-        """Return the stamps once nothing changes any more."""
+        """Return the stamps once the files are stable."""
         until = time.monotonic() + LONGEST_SECONDS
         before = self.snapshot()
         while time.monotonic() < until:
@@ -68,26 +68,25 @@ class WatchedFiles:
         return before
 
     def after_run(self, before: Snapshot) -> tuple[Snapshot, list[str]]:
-        """Tell apart what people change during a run, which is a reason for another, and what the run itself writes.
+        """Separate users' changes during a run, which cause another one, from what the run itself writes.
 
-        A file, or a folder whose files come and go, that has changed during `RUNS` runs in a row is written by them.
-        What changes while no job runs always counts.
+        A file, or a folder whose files come and go, that has changed in `RUNS` runs in a row is written by them.
+        Changes while no job runs always count.
 
-        Returns:
-            `before`, with what the run has written as it is now; the names that have just become such.
+        Returns: `before`, with the present stamps of what the run has written; the names that are new among these.
         """
         now = self.snapshot()
         places = {path: _places(path, before, now) for path in changes(before, now)}
         self._written = Counter({place: self._written[place] + 1 for place in set().union(*places.values())})
-        own = {path for path in places if any(self._written[place] >= RUNS for place in places[path])}
-        others = {path: stamp for path, stamp in before.items() if path not in own}
-        return others | {path: now[path] for path in own & now.keys()}, sorted(
+        written = {path for path in places if any(self._written[place] >= RUNS for place in places[path])}
+        others = {path: stamp for path, stamp in before.items() if path not in written}
+        return others | {path: now[path] for path in written & now.keys()}, sorted(
             place for place, runs in self._written.items() if runs == RUNS
         )
 
     def _stamps(self) -> Iterator[tuple[str, Stamp]]:
         for top in self._paths:
-            # A file that goes away while it is looked at is not there.
+            # A file that disappears during the look does not exist.
             with suppress(OSError):
                 for name, path in files_below(Path(top)):
                     if self._counts(name, path):
@@ -96,7 +95,7 @@ class WatchedFiles:
                             yield path, (info.st_mtime_ns, info.st_size, info.st_ino)
 
     def _counts(self, name: str, path: str) -> bool:
-        """Hidden files and backups are an editor's; a file that is named itself counts whatever its name."""
+        """Whether a file counts: hidden files and backups are an editor's, unless the file itself is named."""
         parts = name.split(os.sep)
         is_editors = name != "." and (any(part.startswith(".") for part in parts) or name.endswith("~"))
         return not is_editors and not path.startswith(self._without)
@@ -108,14 +107,14 @@ def changes(before: Snapshot, now: Snapshot) -> list[str]:
 
 
 def _places(path: str, before: Snapshot, now: Snapshot) -> set[str]:
-    """Return by what a change is known in the next run: new files have new names, their folder stays."""
+    """Return the places by which a change is known in the next run: new files have new names, their folder stays."""
     return {path} if path in before and path in now else {path, os.path.dirname(path)}
 
 
-def names(paths: Collection[str], most: int = 3) -> str:
-    """Return files for people, by their place below the working folder."""
-    here = os.getcwd()
-    short = [os.path.relpath(path, here) if path.startswith(here + os.sep) else path for path in paths]
+def short_names(paths: Collection[str], most: int = 3) -> str:
+    """Return files for people, relative to the working folder."""
+    cwd = os.getcwd()
+    short = [os.path.relpath(path, cwd) if path.startswith(cwd + os.sep) else path for path in paths]
     more = f" and {len(short) - most} more" if len(short) > most else ""
     return ", ".join(short[:most]) + more
 
@@ -126,7 +125,7 @@ def _named_by_options(request: Request) -> Iterator[str]:
 
 
 def _named_by_yaml(request: Request) -> list[str]:
-    """Return what the deployment names, whether it is there or not.
+    """Return the paths in the deployment, whether they exist or not.
 
     Raises:
         BatchTwinError: the YAML cannot be read.

@@ -1,4 +1,4 @@
-"""Score, wait for a change, score again: each run in a folder of its own, the predictions beside those before."""
+"""Score, wait for a change, score again: each run in a folder of its own, compared with the one before."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from batchtwin.errors import CANCELED, BatchTwinError
 from batchtwin.interrupts import of_a_command
 from batchtwin.predictions.compare import compare
 from batchtwin.predictions.comparison import Comparison, shortened
-from batchtwin.watch.files import Snapshot, WatchedFiles, changes, names
+from batchtwin.watch.files import Snapshot, WatchedFiles, changes, short_names
 
-# Complete runs whose folders are kept, and the last one whatever became of it.
+# How many folders of complete runs are kept; the last run's is always kept.
 KEPT = 2
 
 
 class Screen(Protocol):
-    """What a person sees of it."""
+    """Shows rounds to the user."""
 
     def watch(self) -> Watch:
         """Return what shows a job."""
 
     def note(self, text: str) -> None:
-        """Tell a sentence."""
+        """Show a sentence."""
 
     def result(self, result: Result) -> None:
-        """Tell how a job ended."""
+        """Show how a job ended."""
 
     def error(self, error: Exception) -> None:
-        """Tell why there is no job."""
+        """Show why there is no job."""
 
 
 class Rounds:
-    """`request_for` makes the request of a run from its output folder, one below `root`; `files` is what is watched."""
+    """`request_for` makes the request of a run from its output folder, one below `root`; `files` are watched."""
 
     def __init__(self, request_for: Callable[[Path], Request], root: Path, files: WatchedFiles, screen: Screen) -> None:
         self._request_for = request_for
@@ -62,11 +62,11 @@ class Rounds:
                     return CANCELED
                 before, written = self._files.after_run(before)
                 if written:
-                    self._screen.note(f"Changed by each run, which no longer starts another: {names(written)}")
+                    self._screen.note(f"Changed by each run, which no longer starts another: {short_names(written)}")
                 self._screen.note(f"Waiting for a change of {len(before)} files; Ctrl-C ends.")
                 if not (changed := self._wait(before)):
                     return CANCELED
-                self._screen.note(f"\nChanged: {names(changed)}")
+                self._screen.note(f"\nChanged: {short_names(changed)}")
         except KeyboardInterrupt:
             return CANCELED
 
@@ -75,7 +75,7 @@ class Rounds:
         return self._root / f"run-{self._number}"
 
     def _run(self) -> tuple[Snapshot, Result | None]:
-        """Score once, if that is possible; return the files as they were before."""
+        """Score once, if possible; return the stamps from before."""
         self._number += 1
         before = self._files.snapshot()
         try:
@@ -86,13 +86,13 @@ class Rounds:
         except (BatchTwinError, OSError, sqlite3.Error) as error:
             self._screen.error(error)
             return before, None
-        self._screen.result(replace(result, advice=""))  # what goes on with it is the next run
+        self._screen.result(replace(result, advice=""))  # the next run goes on with it
         if result.ok:
             self._compare(result)
         return before, result
 
     def _compare(self, result: Result) -> None:
-        """Show what has changed since the last complete run, which this one is from now on."""
+        """Show what has changed since the last complete run; this run is then the last one."""
         if self._complete and result.predictions_file:
             number, earlier = self._complete[-1]
             try:
@@ -102,13 +102,13 @@ class Rounds:
         self._complete = [*self._complete, (self._number, result)][-KEPT:]
 
     def _remove_old(self) -> None:
-        kept = {self._folder, *(result.folder for _, result in self._complete)}
+        folders = {self._folder, *(result.folder for _, result in self._complete)}
         for folder in self._root.glob("run-*"):
-            if folder not in kept:
+            if folder not in folders:
                 safe_open.remove(folder, self._root, ignore_errors=True)
 
     def _wait(self, before: Snapshot) -> list[str]:
-        """Return what has changed since `before`, as soon as something has; nothing if a signal came."""
+        """Return what has changed since `before`, as soon as something has; empty if a signal came."""
         with of_a_command() as caught:
             while not caught:
                 if changes(before, self._files.snapshot()) and (changed := changes(before, self._files.settled())):
@@ -118,7 +118,7 @@ class Rounds:
 
 
 def difference(comparison: Comparison, number: int) -> str:
-    """Return in words how predictions differ from those of the run `number`."""
+    """Describe how predictions differ from those of the run `number`."""
     if comparison.equal:
         how = "to the byte" if comparison.same_bytes else f"floats within rtol {comparison.rtol:g}"
         return f"Predictions are as in run {number}: {comparison.right_rows} rows, the same {how}"
@@ -132,7 +132,7 @@ def difference(comparison: Comparison, number: int) -> str:
     return "\n".join(lines)
 
 
-def claim(output: Path) -> Path:
+def make_runs_folder(output: Path) -> Path:
     """Make the folder of the runs.
 
     Raises:

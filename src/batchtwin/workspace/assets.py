@@ -14,7 +14,7 @@ from batchtwin.deployment.model import read_model
 from batchtwin.deployment.reference import ANONYMOUS
 from batchtwin.errors import ModelError
 from batchtwin.workspace import snapshot
-from batchtwin.workspace.database.rows import asset_of, first, now
+from batchtwin.workspace.database.rows import asset_of, first, utc_now
 from batchtwin.workspace.database.store import Store
 from batchtwin.workspace.database.tables import assets
 from batchtwin.workspace.entities import NO_METADATA, Asset, Kind, Metadata
@@ -33,7 +33,7 @@ NOTHING: Mapping[str, Any] = {}
 
 
 class Assets:
-    """What is registered by name and version."""
+    """Registered things, by name and version."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -51,12 +51,12 @@ class Assets:
     ) -> Asset:
         """Register a copy of `path`, or a remote address.
 
-        Without `version` it becomes the next version, unless the newest version has this content already [R].
-        An existing version with this content gets the new description, tags and properties.
+        Without `version` it becomes the next version, unless the newest version already has this content [R]. An
+        existing version with this content gets the new description, tags and properties.
 
         Raises:
-            InvalidError: a name, type or path that cannot be.
-            ConflictError: this version is there with other content.
+            InvalidError: an invalid name, type or path.
+            ConflictError: this version exists with other content.
         """
         check_name(kind, name)
         if version is not None:
@@ -71,7 +71,7 @@ class Assets:
         }
         if path is None:
             if uri is None and kind != "environment":
-                raise InvalidError(f"{kind} {name}: give the path of what it holds")
+                raise InvalidError(f"{kind} {name}: a path is required")
             return self._register(draft, version, None)
         registered = self._registered_content(draft, version)
         if registered and snapshot.unchanged(self._store.root, path, registered):
@@ -82,7 +82,7 @@ class Assets:
             return self._register(draft, version, copy)
 
     def get(self, kind: Kind, name: str, version: str | None = None, label: str | None = None) -> Asset:
-        """Return one version; the newest that is not archived for the label `latest`, or with neither.
+        """Return one version; for the label `latest`, or without both, the newest that is not archived.
 
         Raises:
             NotFoundError: there is none.
@@ -114,7 +114,7 @@ class Assets:
         return list(newest.values())
 
     def next_version(self, kind: Kind, name: str) -> str:
-        """Return the version that the next one of this name gets, if it is given none."""
+        """Return the version that the next asset of this name gets by default."""
         with self._store.read() as connection:
             return _next(connection, kind, name)
 
@@ -135,7 +135,7 @@ class Assets:
         if version is not None:
             matches.append(assets.c.version == version)
         with self._store.write() as connection:
-            done = connection.execute(update(assets).where(*matches).values(archived=archived, changed=now()))
+            done = connection.execute(update(assets).where(*matches).values(archived=archived, changed=utc_now()))
             if not done.rowcount:
                 raise NotFoundError(kind, f"{name}:{version}" if version else name)
 
@@ -155,13 +155,13 @@ class Assets:
         return self.get(kind, parsed.name, parsed.version, parsed.label)
 
     def _registered_content(self, draft: Mapping[str, Any], version: str | None) -> str | None:
-        """The content hash of the version that may be the same."""
+        """Return the content hash of the version that may be the same."""
         with self._store.read() as connection:
             row = first(connection, _query(draft["kind"], draft["name"], version))
         return row["content_hash"] if row else None
 
     def _same(self, draft: Mapping[str, Any], version: str | None, content: str) -> Asset | None:
-        """The version that has this content, with the new metadata; None if there is none (any more)."""
+        """Return the version with this content, with the new metadata; None if there is none (any more)."""
         with self._store.write() as connection:
             row = first(connection, _query(draft["kind"], draft["name"], version))
             if row is None or row["content_hash"] != content or row["type"] != draft["type"]:
@@ -184,7 +184,7 @@ class Assets:
                     f"{kind} {name}:{version}: exists with other content; leave the version out for the next one"
                 )
             version = version or _next(connection, kind, name)
-            moment = now()
+            moment = utc_now()
             values = {**draft, "version": version, "content_hash": content, "created": moment, "changed": moment}
             if copy:
                 values["path"] = self._store.relative(copy.commit(root / FOLDERS[kind] / name / version))
@@ -241,13 +241,13 @@ def _describe(connection: Connection, row: RowMapping, draft: Mapping[str, Any])
     values = {name: draft[name] for name in columns if draft[name] and draft[name] != row[name]}
     if not values:
         return row
-    connection.execute(update(assets).where(assets.c.id == row["id"]).values(**values, changed=now()))
+    connection.execute(update(assets).where(assets.c.id == row["id"]).values(**values, changed=utc_now()))
     updated = first(connection, select(assets).where(assets.c.id == row["id"]))
     return updated or row
 
 
 def _content(draft: Mapping[str, Any], copy: Staged | None) -> str:
-    """The identity of a version: its files; for an environment also its image; for a remote address, that."""
+    """Return the identity of a version: its files; for an environment also its image; a remote address itself."""
     if copy and draft["kind"] != "environment":
         return copy.content_hash
     facts = [copy.content_hash if copy else None, draft["properties"]]

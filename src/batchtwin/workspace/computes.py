@@ -33,7 +33,7 @@ class Computes:
         """Create or update a compute cluster. Jobs run on this machine, whatever its size.
 
         Raises:
-            InvalidError: a name or number that cannot be.
+            InvalidError: an invalid name or number.
         """
         check_name("compute", name)
         if type.lower() != "amlcompute":
@@ -72,7 +72,7 @@ class Computes:
             return [compute_of(row) for row in rows]
 
     def delete(self, name: str) -> None:
-        """Forget a compute.
+        """Delete a compute.
 
         Raises:
             NotFoundError: there is none of this name.

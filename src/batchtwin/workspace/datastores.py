@@ -1,7 +1,7 @@
-"""Datastores: folders of the workspace that clients reach by name, as they reach blob storage in the cloud.
+"""Datastores: folders of the workspace that clients reach by name, like blob storage in the cloud.
 
-What the workspace keeps elsewhere is shared into them when somebody asks for it: by hard links where the file system
-can, so that it costs no space.
+What the workspace keeps elsewhere is shared into them on request: by hard links where the file system can, so that it
+costs no space.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ARTIFACTS = "workspaceartifactstore"
 OUTPUT = "score"
 # As the service has it [A].
 NAME = re.compile(r"[A-Za-z0-9_]+")
-# Where registered copies are shared, and which kind lies in which folder there.
+# Where registered copies are shared, and the folder of each kind.
 ASSETS = "assets"
 KINDS: dict[str, Kind] = {folder: kind for kind, folder in FOLDERS.items()}
 
@@ -43,12 +43,12 @@ class Datastores:
     def names(self) -> list[str]:
         """Return the names of the datastores, the default one first.
 
-        A folder that is made among them is a datastore, if its name can be one: the containers to which clients upload
-        code have a dash in theirs.
+        A new folder among them is a datastore, if its name can be one: the containers to which clients upload code have
+        a dash in theirs.
         """
         folders = self.root.iterdir() if self.root.is_dir() else ()
-        made = {folder.name for folder in folders if NAME.fullmatch(folder.name) and folder.is_dir()}
-        return [DEFAULT, ARTIFACTS, *sorted(made - {DEFAULT, ARTIFACTS})]
+        names = {folder.name for folder in folders if NAME.fullmatch(folder.name) and folder.is_dir()}
+        return [DEFAULT, ARTIFACTS, *sorted(names - {DEFAULT, ARTIFACTS})]
 
     def require(self, name: str) -> str:
         """Return the name of a datastore of this workspace.
@@ -61,7 +61,7 @@ class Datastores:
         return name
 
     def locate(self, text: str) -> Path:
-        """Return where the datastore path or job output that a reference names is on this machine; it need not exist.
+        """Return the path on this machine of the datastore path or job output in a reference; it need not exist.
 
         Raises:
             InvalidError: no reference to a path, or one that leads out of its datastore or output.
@@ -91,9 +91,9 @@ class Datastores:
         return folder
 
     def path(self, name: str, path: str) -> Path:
-        """Return where `path` of a datastore is on this machine; it need not exist.
+        """Return the path of `path` of a datastore on this machine; it need not exist.
 
-        A registered copy is shared first: lists show its path before a client asks for its content.
+        A registered copy is shared first: lists show its path before a client requests its content.
 
         Raises:
             InvalidError: it leads out of the datastore, also by a link.
@@ -106,63 +106,63 @@ class Datastores:
         return location
 
     def _share_at(self, parts: tuple[str, ...]) -> None:
-        """Share the registered copy that a path in the default datastore is about."""
+        """Share the registered copy at a path in the default datastore."""
         if len(parts) < 4 or parts[0] != ASSETS or parts[1] not in KINDS:
             return
         with suppress(NotFoundError):
             self.share_asset(self.assets.get(KINDS[parts[1]], parts[2], parts[3]))
 
     def asset_path(self, asset: Asset) -> str:
-        """Return the path that a registered copy has in the default datastore, once it is shared."""
+        """Return a registered copy's path in the default datastore, where it is shared."""
         name = asset.path.name if asset.path else ""
         return f"{ASSETS}/{FOLDERS[asset.kind]}/{asset.name}/{asset.version}/{name}"
 
     def share_asset(self, asset: Asset) -> str:
-        """Give a registered copy its path in the default datastore, and return that."""
-        place = self.asset_path(asset)
+        """Share a registered copy in the default datastore, and return its path there."""
+        path = self.asset_path(asset)
         if asset.path is not None:
-            _share(asset.path, self.make(DEFAULT) / place)
-        return place
+            _share(asset.path, self.make(DEFAULT) / path)
+        return path
 
     def output_path(self, job: JobRecord) -> str:
-        """Return the path that the output of a job has in the default datastore [A], once it is shared."""
+        """Return the path of a job's output in the default datastore [A], where it is shared."""
         return f"azureml/{job.name}/score/"
 
     def share_output(self, job: JobRecord) -> str:
-        """Give the output of a job that has ended its path in the default datastore, and return that."""
-        place = self.output_path(job)
+        """Share the output of an ended job in the default datastore, and return its path there."""
+        path = self.output_path(job)
         if job.status.is_final:
-            _share(OutputFolder(job.output).score, self.make(DEFAULT) / place)
-        return place
+            _share(OutputFolder(job.output).score, self.make(DEFAULT) / path)
+        return path
 
     def share_logs(self, job: JobRecord) -> str:
-        """Give the logs of a job their path in the datastore of artifacts [A], and return that."""
-        place = f"ExperimentRun/dcid.{job.name}"
+        """Share the logs of a job in the datastore of artifacts [A], and return their path there."""
+        name = f"ExperimentRun/dcid.{job.name}"
         if job.status.is_final:
             output = OutputFolder(job.output)
-            _share(output.logs, self.make(ARTIFACTS) / place / "logs")
+            _share(output.logs, self.make(ARTIFACTS) / name / "logs")
             if not output.report.is_symlink():
-                _share(output.report, self.make(ARTIFACTS) / place / output.report.name)
-        return f"{place}/"
+                _share(output.report, self.make(ARTIFACTS) / name / output.report.name)
+        return f"{name}/"
 
 
-def _below(root: Path, path: str, place: str) -> Path:
-    """Return the path below `root`, also if it is a link; `place` is what messages call that."""
+def _below(root: Path, path: str, uri_path: str) -> Path:
+    """Return the path below `root`, even if it is a link; messages call it `uri_path`."""
     parts = PurePosixPath(path).parts
     if {"..", "/"} & set(parts) or "\0" in path:
-        raise InvalidError(f"{path}: is no path in {place}")
+        raise InvalidError(f"{path}: is no path in {uri_path}")
     location = root.joinpath(*parts)
     try:
         leads_out = not location.resolve().is_relative_to(root.resolve())
     except OSError as error:
-        raise InvalidError(f"{path}: is no path in {place}: {error.strerror}") from None
+        raise InvalidError(f"{path}: is no path in {uri_path}: {error.strerror}") from None
     if leads_out:
-        raise InvalidError(f"{path}: leads out of {place}")
+        raise InvalidError(f"{path}: leads out of {uri_path}")
     return location
 
 
 def _share(source: Path, target: Path) -> None:
-    """Link a file, or the files of a folder, to `target`. Files that are linked already stay."""
+    """Link a file, or the files of a folder, to `target`. Existing links stay."""
     if not source.is_dir():
         if source.is_file():
             _link(source, target)

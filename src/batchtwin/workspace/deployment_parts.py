@@ -1,4 +1,4 @@
-"""What a deployment is made of: model, code and environment, registered where its YAML brings them along."""
+"""The parts of a deployment: model, code and environment, registered if its YAML brings them along."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Parts:
         """Return the model.
 
         Raises:
-            InvalidError: it cannot be used, or cannot be had.
+            InvalidError: it cannot be used, or cannot be read.
             NotFoundError: it is not registered.
         """
         model = spec.model
@@ -65,7 +65,7 @@ class Parts:
         """Return the code, None without a scoring script.
 
         Raises:
-            InvalidError: the script is not in it, or it cannot be had.
+            InvalidError: the script is not in it, or it cannot be read.
         """
         code = spec.code_configuration
         if code is None:
@@ -89,7 +89,7 @@ class Parts:
         return code
 
     def environment(self, spec: Deployment, folder: Path) -> Asset | None:
-        """Return the environment, None where none is asked for, or one of Azure's own that nothing here maps.
+        """Return the environment; None if none is requested, or it is one of Azure's own that nothing here defines.
 
         Raises:
             NotFoundError: it is not registered.

@@ -1,4 +1,4 @@
-"""Deployments: a deployment YAML and the assets that it names, at the versions that they have now."""
+"""Deployments: a deployment YAML and the assets that it names, at their present versions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from batchtwin.errors import DeploymentError
 from batchtwin.workspace.assets import NOTHING
 from batchtwin.workspace.computes import Computes
 from batchtwin.workspace.database import tables
-from batchtwin.workspace.database.rows import deployment_of, first, now, upsert
+from batchtwin.workspace.database.rows import deployment_of, first, upsert, utc_now
 from batchtwin.workspace.database.store import Store
 from batchtwin.workspace.deployment_parts import Parts
 from batchtwin.workspace.endpoints import Endpoints
@@ -45,14 +45,14 @@ class Deployments:
         name: str | None = None,
         set_default: bool = False,
     ) -> DeploymentRecord:
-        """Create a deployment, or put this one in its place [A: an upsert]. What its YAML brings along is registered.
+        """Create a deployment, or replace it [A: an upsert]. What its YAML brings along is registered.
 
-        `overrides` as in `Deployment.load`; `endpoint` and `name` go before the YAML's.
+        `overrides` as in `Deployment.load`; `endpoint` and `name` override the YAML's.
 
         Raises:
-            DeploymentError: the YAML cannot be used.
-            InvalidError: what it names does not go together.
-            NotFoundError: its endpoint, compute, model or environment is not there.
+            DeploymentError: the YAML is invalid.
+            InvalidError: its parts contradict each other.
+            NotFoundError: its endpoint, compute, model or environment does not exist.
         """
         from batchtwin.deployment.schema import Deployment
 
@@ -67,8 +67,8 @@ class Deployments:
         It may only name registered assets, no path of this machine.
 
         Raises:
-            InvalidError: it cannot be used.
-            NotFoundError: its endpoint, compute, model, code or environment is not there.
+            InvalidError: it is invalid.
+            NotFoundError: its endpoint, compute, model, code or environment does not exist.
         """
         from batchtwin.deployment.schema import Deployment
 
@@ -105,11 +105,11 @@ class Deployments:
             return deployment_of(row, connection, self._store.root)
 
     def warnings(self, deployment: DeploymentRecord) -> Sequence[str]:
-        """Say what is to be expected of its jobs: how the environment differs, mistakes in the script. Nothing runs.
+        """Return warnings about its jobs: how the environment differs, mistakes in the script. Nothing runs.
 
-        It is what `batchtwin plan` and the job itself tell.
+        `batchtwin plan` and the job itself give the same warnings.
         """
-        from batchtwin.workspace.jobs.outlook import warnings
+        from batchtwin.workspace.jobs.preview import warnings
 
         return warnings(deployment, self._store.root)
 
@@ -138,7 +138,7 @@ class Deployments:
             return [deployment_of(row, connection, self._store.root) for row in rows]
 
     def delete(self, endpoint: str, name: str) -> None:
-        """Delete a deployment; an endpoint whose default it was has none then [R].
+        """Delete a deployment; if it was its endpoint's default, there is no default then [R].
 
         Raises:
             NotFoundError: there is no such deployment.
@@ -149,12 +149,12 @@ class Deployments:
             if not done.rowcount:
                 raise NotFoundError("deployment", name)
             matches = (tables.endpoints.c.name == endpoint, tables.endpoints.c.default_deployment == name)
-            values = {"default_deployment": None, "changed": now()}
+            values = {"default_deployment": None, "changed": utc_now()}
             connection.execute(update(tables.endpoints).where(*matches).values(**values))
 
 
 def _require_registered(spec: Deployment) -> None:
-    """Refuse paths of this machine: a client that sends a deployment must not reach its files."""
+    """Refuse paths of this machine: a client that sends a deployment must not read its files."""
     if not isinstance(spec.model, str):
         raise InvalidError("model: must be registered; name its version")
     if spec.environment is not None and not isinstance(spec.environment, str):
@@ -164,7 +164,7 @@ def _require_registered(spec: Deployment) -> None:
 
 
 def _with_references(spec: Deployment, model: Asset, code: Asset | None, environment: Asset | None) -> str:
-    """The deployment as JSON, with `azureml:NAME:VERSION` for whatever it is made of."""
+    """Return the deployment as JSON, with `azureml:NAME:VERSION` for each of its parts."""
     data = spec.model_dump(mode="json", exclude_unset=True)
     data["model"] = model.reference
     if code:
@@ -185,4 +185,4 @@ def _id(connection: Connection, asset: Asset | None) -> int | None:
 
 def _set_default(connection: Connection, endpoint: str, name: str) -> None:
     matches = tables.endpoints.c.name == endpoint
-    connection.execute(update(tables.endpoints).where(matches).values(default_deployment=name, changed=now()))
+    connection.execute(update(tables.endpoints).where(matches).values(default_deployment=name, changed=utc_now()))

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from batchtwin.workspace.assets import NOTHING
 from batchtwin.workspace.database import tables
-from batchtwin.workspace.database.rows import endpoint_of, first, now, upsert
+from batchtwin.workspace.database.rows import endpoint_of, first, upsert, utc_now
 from batchtwin.workspace.database.store import Store
 from batchtwin.workspace.entities import Endpoint
 from batchtwin.workspace.errors import InvalidError, NotFoundError
@@ -33,10 +33,10 @@ class Endpoints:
         properties: Mapping[str, Any] = NOTHING,
         default_deployment: str | None = None,
     ) -> Endpoint:
-        """Create an endpoint, or give it these values. Without `default_deployment` the default stays.
+        """Create an endpoint, or update it. Without `default_deployment` the default stays.
 
         Raises:
-            InvalidError: a name that cannot be.
+            InvalidError: an invalid name.
             NotFoundError: it has no deployment of this name.
         """
         check_name("endpoint", name)
@@ -48,10 +48,10 @@ class Endpoints:
             return endpoint_of(upsert(connection, tables.endpoints, {"name": name}, values))
 
     def update(self, name: str, **changes: Any) -> Endpoint:
-        """Change `description`, `tags`, `properties` or `default_deployment` (None for none).
+        """Update `description`, `tags`, `properties` or `default_deployment` (None for none).
 
         Raises:
-            InvalidError: something else.
+            InvalidError: another key.
             NotFoundError: there is no such endpoint, or it has no deployment of this name.
         """
         unknown = sorted(changes.keys() - set(CHANGEABLE))
@@ -62,7 +62,7 @@ class Endpoints:
             if changes.get("default_deployment") is not None:
                 _require_deployment(connection, name, changes["default_deployment"])
             matches = tables.endpoints.c.name == name
-            connection.execute(update(tables.endpoints).where(matches).values(**changes, changed=now()))
+            connection.execute(update(tables.endpoints).where(matches).values(**changes, changed=utc_now()))
         return self.get(name)
 
     def get(self, name: str) -> Endpoint:

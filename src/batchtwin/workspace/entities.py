@@ -1,4 +1,4 @@
-"""What a workspace holds, as plain frozen values. Times are in UTC."""
+"""The content of a workspace, as plain frozen values. Times are in UTC."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ FINAL = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELED)
 
 @value_object
 class Metadata:
-    """What users note about a version of an asset."""
+    """A user's notes about a version of an asset."""
 
     description: str = ""
     tags: Mapping[str, Any] = field(default_factory=dict)
@@ -57,9 +57,9 @@ NO_METADATA = Metadata()
 class Asset:
     """One version of a model, of data, code or an environment.
 
-    `type` is mlflow_model or custom_model, uri_folder or uri_file; None for the other kinds. `path` is the copy that
-    the workspace keeps, under the name that the source had; None for what lies elsewhere (`properties["uri"]`) and
-    for an environment without a conda file.
+    `type` is mlflow_model or custom_model, uri_folder or uri_file; None for the other kinds. `path` is the workspace's
+    copy, under the name of the source; None for remote content (`properties["uri"]`) and for an environment without a
+    conda file.
     """
 
     kind: Kind
@@ -111,10 +111,10 @@ class Endpoint:
 
 @value_object
 class DeploymentRecord:
-    """A deployment and the assets that it is made of, at the versions that they had when it was created.
+    """A deployment and its assets, at the versions from when it was created.
 
-    `spec` names them, the code too, as `azureml:NAME:VERSION`. `environment` is None where the deployment asks for
-    none, or for one of Azure's own.
+    `spec` names them, the code too, as `azureml:NAME:VERSION`. `environment` is None if the deployment requests none,
+    or one of Azure's own.
     """
 
     endpoint: str
@@ -129,9 +129,9 @@ class DeploymentRecord:
 
 @value_object
 class JobRecord:
-    """A run of a deployment over one input. `output` is a folder as `batchtwin score` leaves it.
+    """A run of a deployment over one input. `output` is a folder as `batchtwin score` writes it.
 
-    `input` is `azureml:NAME:VERSION`, or the path of the copy that was made of a local file or folder.
+    `input` is `azureml:NAME:VERSION`, or the path of the copy of a local file or folder.
     """
 
     name: str
@@ -153,6 +153,6 @@ class JobRecord:
 
     @property
     def times(self) -> dict[str, str]:
-        """When it started and ended, as far as it has, as properties of a job show it [R]."""
+        """When it started and ended, if it has, as properties of a job show it [R]."""
         moments = {"StartTimeUtc": self.started, "EndTimeUtc": self.ended}
         return {name: f"{moment:%Y-%m-%d %H:%M:%S}" for name, moment in moments.items() if moment}

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from batchtwin.deployment.schema import InlineEnvironment
     from batchtwin.environments.named import NamedEnvironment
 
-# Names of environments that every workspace of the service has.
+# Names of environments in every workspace of the service.
 CURATED = "AzureML-"
 
 
 class Environments:
-    """Environments: registered like other assets, but from an image, a conda file's text or a build context."""
+    """Environments, registered like other assets, but from an image, a conda file's text or a build context."""
 
     def __init__(self, root: Path, assets: Assets) -> None:
         self._root = root
@@ -42,31 +42,31 @@ class Environments:
         """Register an image, with or without the text of a conda file, or a build context: a folder, or its address.
 
         Raises:
-            InvalidError: neither or both, or a name that cannot be.
+            InvalidError: neither or both, or an invalid name.
             RequestedEnvironmentError: the text is no conda file.
-            ConflictError: this version is there with other content.
+            ConflictError: this version exists with other content.
         """
         if bool(image) is (context is not None):
             raise InvalidError(f"environment {name}: needs an image (with or without a conda file), or a build context")
-        facts = {"image": image} if image else {"dockerfile_path": dockerfile} if dockerfile else {}
+        source = {"image": image} if image else {"dockerfile_path": dockerfile} if dockerfile else {}
         if isinstance(context, str):
-            facts, context = {**facts, "build": context}, None
+            source, context = {**source, "build": context}, None
         with tempfile.TemporaryDirectory(dir=self._root, prefix=".conda-") as scratch:
             path = context
             if conda is not None:
                 path = _checked(Path(scratch) / "conda.yaml", conda)
-            metadata = replace(metadata, properties=facts)
+            metadata = replace(metadata, properties=source)
             return self._assets.create("environment", name, path=path, version=version, metadata=metadata)
 
     def of_deployment(self, environment: str | InlineEnvironment | None, folder: Path) -> Asset | None:
         """Return the environment of a deployment whose YAML is in `folder`: the registered one, or that of the YAML.
 
-        None if it names none, or one of Azure's own that nothing here explains.
+        None if it names none, or one of Azure's own that nothing here defines.
 
         Raises:
-            InvalidError: a reference that cannot be.
+            InvalidError: an invalid reference.
             NotFoundError: the environment is not registered.
-            BatchTwinError: a file that says what is in it cannot be read.
+            BatchTwinError: a file that defines it cannot be read.
         """
         if environment is None:
             return None
@@ -76,7 +76,7 @@ class Environments:
         return asset if asset or _is_curated(environment) else self._assets.resolve("environment", environment)
 
     def _mapped(self, reference: str, folder: Path) -> Asset | None:
-        """What `environments.yml` beside the deployment has for a reference: its jobs run in another folder."""
+        """Return the entry for a reference in `environments.yml` beside the deployment, which jobs do not see."""
         from batchtwin.deployment.schema import InlineEnvironment
         from batchtwin.environments.image import BASE_IMAGE
         from batchtwin.environments.named import mapped_beside
@@ -110,8 +110,8 @@ class Environments:
                 "environment", environment.name, path=path, version=environment.version, metadata=metadata
             )
 
-    def named(self, reference: str) -> NamedEnvironment | None:
-        """Return what a reference of a deployment stands for; None if no such environment is registered.
+    def definition(self, reference: str) -> NamedEnvironment | None:
+        """Return the definition of a deployment's reference; None if no such environment is registered.
 
         Raises:
             RequestedEnvironmentError: the conda file cannot be read.
@@ -120,7 +120,7 @@ class Environments:
         return None if asset is None else named_environment(asset)
 
     def find(self, reference: str) -> Asset | None:
-        """Return the registered environment that a reference names, None if it is not there; None for a registry's."""
+        """Return the registered environment that a reference names; None if it does not exist, or is a registry's."""
         parsed = parse_reference(reference)
         if not isinstance(parsed, AssetReference) or parsed.registry is not None:
             return None
@@ -141,7 +141,7 @@ def _is_curated(environment: str) -> bool:
 
 
 def named_environment(asset: Asset) -> NamedEnvironment:
-    """Return what a registered environment is made of.
+    """Return the definition of a registered environment.
 
     Raises:
         RequestedEnvironmentError: its conda file cannot be read.

@@ -1,4 +1,4 @@
-"""What can be wrong with a request to a workspace. Exit codes as of `az ml`: not found 3, anything else 1 [R]."""
+"""Errors of requests to a workspace. Exit codes as in `az ml`: not found 3, anything else 1 [R]."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ NOT_FOUND = 3
 
 
 class NotFoundError(BatchTwinError):
-    """There is nothing of this kind with this name."""
+    """There is no such thing of this kind."""
 
     exit_code = NOT_FOUND
 
@@ -18,18 +18,18 @@ class NotFoundError(BatchTwinError):
         super().__init__(self.describe_error())
 
     def describe_error(self) -> str:
-        """What is missing, in words."""
+        """Name what is missing."""
         return f"{self.kind} '{self.name}': not found in this workspace"
 
 
 class UnknownDeploymentError(NotFoundError):
-    """An invocation names a deployment that its endpoint has not [A]."""
+    """An invocation names a deployment that its endpoint does not have [A]."""
 
     def __init__(self, name: str) -> None:
         super().__init__("deployment", name)
 
     def describe_error(self) -> str:
-        """The service's own text."""
+        """Return the service's own text."""
         return f"Deployment name {self.name} not found for this endpoint"
 
 
@@ -40,7 +40,7 @@ class ConflictError(BatchTwinError):
 
 
 class InvalidError(BatchTwinError):
-    """A value that cannot be taken."""
+    """An invalid value."""
 
     exit_code = FAILED
 
@@ -56,7 +56,7 @@ class NoRouteError(InvalidError):
 
 
 class InputTypeError(InvalidError):
-    """An input that a model deployment does not take [A]. `type_name` is the service's own, as LiteralJobInput."""
+    """An input type that a model deployment refuses [A]. `type_name` is the service's own, as LiteralJobInput."""
 
     def __init__(self, type_name: str) -> None:
         super().__init__(

@@ -23,12 +23,12 @@ _COMPUTE = (
     "2-32 letters, digits and '-', the first a letter, the last a letter or digit",
 )
 _JOB = (r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,254}", "1-255 letters, digits, '-', '_', the first a letter or digit")
-# An experiment is named as the service has it [A], but for a 256th character. It serves as a folder's name, too.
+# A valid experiment name as in the service [A], except a 256th character. It is a folder's name, too.
 _RULES = {"compute": _COMPUTE, "endpoint": _ENDPOINT, "deployment": _ENDPOINT, "job": _JOB, "experiment": _JOB}
 
 
 def check_name(kind: Named, name: str) -> str:
-    """Return `name` if it can be the name of such a thing; it then serves as a file name too.
+    """Return `name` if it is valid; it then is a valid file name too.
 
     Raises:
         InvalidError: saying what is allowed.
@@ -42,7 +42,7 @@ def check_name(kind: Named, name: str) -> str:
 
 
 def check_version(version: str) -> str:
-    """Return `version` if it can be one.
+    """Return `version` if it is valid.
 
     Raises:
         InvalidError: saying what is allowed.
@@ -53,7 +53,7 @@ def check_version(version: str) -> str:
 
 
 def asset_reference(kind: Kind | Literal["compute"], text: str) -> AssetReference:
-    """Read a reference to an asset or compute of this kind; `NAME` and `NAME:VERSION` are taken without prefix, too.
+    """Read a reference to an asset or compute of this kind; `NAME` and `NAME:VERSION` are also valid without prefix.
 
     Raises:
         InvalidError: no reference, or one to a resource of another kind.

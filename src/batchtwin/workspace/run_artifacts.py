@@ -1,4 +1,4 @@
-"""What an MLflow run of the workspace logged, by the addresses that a model is registered from [A].
+"""What an MLflow run of the workspace logged, by the addresses from which a model can be registered [A].
 
 Source: "Manage models registry" of Azure ML: `runs:/RUN/PATH`, and `azureml://jobs/RUN/outputs/artifacts/paths/PATH`.
 """
@@ -24,7 +24,7 @@ _RUNS = re.compile(r"runs:/+(?P<run>[A-Za-z0-9][A-Za-z0-9_-]{0,99})/(?P<path>.+)
 
 
 def parse_run_path(address: str) -> tuple[str, str] | None:
-    """Return the run and the path in it that an address names; None for an address of something else.
+    """Return the run and the path in it that an address names; None for another address.
 
     Raises:
         InvalidError: it leads out of the run.
@@ -48,7 +48,7 @@ def parse_run_path(address: str) -> tuple[str, str] | None:
 
 @contextmanager
 def run_artifacts(address: str, tracking: str) -> Iterator[Path | None]:
-    """Give a copy of what an address of a run names, for as long as the block lasts; None for another address.
+    """Yield a copy of what an address of a run names, until the end of the block; None for another address.
 
     Raises:
         InvalidError: the store `tracking` has no such run, or the run no such artifact, or MLflow is not installed.
@@ -62,7 +62,7 @@ def run_artifacts(address: str, tracking: str) -> Iterator[Path | None]:
 
 
 def _download(address: str, tracking: str, names: tuple[str, str], folder: str) -> Path:
-    """Have a process of its own fetch it: MLflow takes seconds to import, and its store is a setting of the process."""
+    """Fetch it in a separate process: MLflow takes seconds to import, and its store is a setting of the process."""
     variables = {
         "MLFLOW_TRACKING_URI": tracking,
         "MLFLOW_REGISTRY_URI": tracking,
@@ -78,7 +78,7 @@ def _download(address: str, tracking: str, names: tuple[str, str], folder: str) 
 
 
 def main(run: str, path: str, folder: str) -> str:
-    """Fetch `path` of a run to `folder/model`; return why not, empty if it is there."""
+    """Fetch `path` of a run to `folder/model`; return why that failed, empty if it did not."""
     try:
         from mlflow.artifacts import download_artifacts
         from mlflow.tracking import MlflowClient

@@ -1,6 +1,6 @@
 """Copies of what users name: whole or absent, read-only, and known by their content.
 
-What was uploaded to a datastore of the workspace is linked, not copied once more.
+Uploads in a datastore of the workspace are linked, not copied again.
 """
 
 from __future__ import annotations
@@ -20,47 +20,47 @@ from batchtwin.workspace.errors import InvalidError
 from batchtwin_node.codec import value_object
 
 STAGING = ".staging"
-# The folder of the datastores. The blob service replaces files there and never writes to one, so they can be linked.
+# The folder of the datastores. The blob service replaces files there and never changes one, so they can be linked.
 DATASTORES = "datastores"
 # The folder of the jobs.
 JOBS = "jobs"
-# What `os.link` says where files cannot be linked.
+# Errors of `os.link` where files cannot be linked.
 NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
 WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
 @value_object
 class Staged:
-    """A finished copy in a folder of its own that waits for its place: `folder / name`."""
+    """A finished copy in a folder of its own, ready to be moved to its place: `folder / name`."""
 
     folder: Path
     name: str
     content_hash: str
 
-    def commit(self, place: Path) -> Path:
-        """Move the folder to `place` and return the path of the copy; what is at `place` is removed first.
+    def commit(self, target: Path) -> Path:
+        """Move the folder to `target` and return the path of the copy; an existing folder at `target` is removed first.
 
-        A command that was killed before it could tell the database leaves such a folder.
+        Such a folder is left by a command that was killed before it could write to the database.
         """
-        place.parent.mkdir(parents=True, exist_ok=True)
-        if place.exists():
-            shutil.rmtree(place)
-        self.folder.rename(place)
-        return place / self.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists():
+            shutil.rmtree(target)
+        self.folder.rename(target)
+        return target / self.name
 
-    def commit_if_absent(self, place: Path) -> Path:
-        """Move the folder to `place`, which is named by the content, unless it is there already."""
-        place.parent.mkdir(parents=True, exist_ok=True)
+    def commit_if_absent(self, target: Path) -> Path:
+        """Move the folder to `target`, which is named by the content, unless it exists."""
+        target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self.folder.rename(place)
+            self.folder.rename(target)
         except OSError:
-            if not place.is_dir():
+            if not target.is_dir():
                 raise
-        return next(place.iterdir())
+        return next(target.iterdir())
 
 
 def source_of(path: Path) -> Path:
-    """Return the absolute path of what is to be copied; its last part is the name of the copy.
+    """Return the absolute path of a source; its last part is the name of the copy.
 
     Raises:
         InvalidError: no such path.
@@ -74,7 +74,7 @@ def source_of(path: Path) -> Path:
 def staged(root: Path, path: Path) -> Iterator[Staged]:
     """Copy a file or folder into the workspace at `root`, and remove the copy at the end unless it was committed.
 
-    `__pycache__`, pipes, devices and broken links are left out, and the workspace itself; links are followed.
+    Links are followed. `__pycache__`, pipes, devices, broken links and the workspace itself are left out.
 
     Raises:
         InvalidError: it is missing or cannot be read.
@@ -91,14 +91,14 @@ def staged(root: Path, path: Path) -> Iterator[Staged]:
             copy_file(str(source), str(copy))
         yield Staged(folder, source.name, content_hash(copy))
     except shutil.Error as error:
-        name, _, why = error.args[0][0]
-        raise InvalidError(f"{name}: cannot be copied: {why}") from None
+        name, _, reason = error.args[0][0]
+        raise InvalidError(f"{name}: cannot be copied: {reason}") from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def upload(root: Path, path: Path) -> Path:
-    """Keep a copy of local input; the same content under the same name is kept once. Return where it is.
+    """Keep a copy of local input, only once for the same content and name. Return its path.
 
     Raises:
         InvalidError: it is missing or cannot be read.

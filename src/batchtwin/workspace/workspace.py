@@ -36,7 +36,7 @@ class Workspace:
         self.jobs = Jobs(store, self.endpoints, self.deployments, Places(store.root, self.datastores))
 
     @classmethod
-    def open(cls, where: str | None = None) -> Self:
+    def open(cls, location: str | None = None) -> Self:
         """Open a workspace: a folder or a database URL; else BATCHTWIN_WORKSPACE; else `.batchtwin/` here.
 
         A missing workspace is created; its folder is private to its owner.
@@ -44,7 +44,7 @@ class Workspace:
         Raises:
             StoreError: it cannot be opened.
         """
-        return cls(Store.open(where))
+        return cls(Store.open(location))
 
     @property
     def root(self) -> Path:

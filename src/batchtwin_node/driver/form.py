@@ -1,7 +1,7 @@
-"""What of predictions may depend on other rows than their own: the types that a model's tables and arrays get.
+"""What in predictions may depend on other rows: the types of a model's tables and arrays.
 
 A `Series([1, None])` holds floats, and `Series([1])` a whole number, which has another text. Predictions of one form
-have the texts that they have elsewhere in the same form.
+have the same texts wherever that form occurs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def form_of(rows: Rows) -> Hashable:
-    """Return names and types of predictions, and what is remarkable about their values."""
+    """Return names and types of predictions, and what else their texts depend on."""
     import numpy as np
 
     if isinstance(rows, np.ndarray):
@@ -28,13 +28,13 @@ def form_of(rows: Rows) -> Hashable:
     return tuple(zip(map(str, rows.columns), map(_form, columns)))
 
 
-def is_plain(rows: Rows) -> bool:
-    """Tell whether these are numbers of one type: their form says all; of texts and columns it says little."""
+def is_plain_numbers(rows: Rows) -> bool:
+    """Whether these are numbers of one type: their form says all about them. About texts and columns it says little."""
     return not is_table(rows) and rows.dtype.kind in "biuf"
 
 
 def _form(values: np.ndarray[Any, Any]) -> tuple[str, Hashable]:
-    """Whether whole numbers may be floats only because of others, booleans numbers, and days times."""
+    """Return whether whole numbers may be floats only because of others, booleans numbers, and days times."""
     import numpy as np
 
     kind = values.dtype.kind
@@ -44,7 +44,7 @@ def _form(values: np.ndarray[Any, Any]) -> tuple[str, Hashable]:
     if kind in "iu":
         return values.dtype.name, bool(((values == 0) | (values == 1)).all())
     if kind in "mM":
-        known = values[~np.isnat(values)]
-        is_days = bool((known.astype(f"{kind}8[D]").astype(values.dtype) == known).all())
-        return values.dtype.name, (len(known) < len(values), is_days)
+        times = values[~np.isnat(values)]
+        is_days = bool((times.astype(f"{kind}8[D]").astype(values.dtype) == times).all())
+        return values.dtype.name, (len(times) < len(values), is_days)
     return kind, frozenset(map(type, values.ravel().tolist())) if kind == "O" else None

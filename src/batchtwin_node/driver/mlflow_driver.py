@@ -1,6 +1,6 @@
-"""The scoring script for those who wrote none: scores an MLflow model, `predict` once per file [A].
+"""The scoring script for models without one: scores an MLflow model, `predict` once per file [A].
 
-It is a script like any other: `init()` and `run(mini_batch)`, and it learns what it needs from the environment.
+It is a script like any other, with `init()` and `run(mini_batch)`, and reads its settings from the environment.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from batchtwin_node.errors import FileFailure
 from batchtwin_node.protocol import BadFile, FilePart
 from batchtwin_node.readers import read
 from batchtwin_node.readers.bad_file import BadFileError, NotInPartsError
-from batchtwin_node.readers.csv_batch import read_many, split
+from batchtwin_node.readers.csv_batch import read_many, split_files
 from batchtwin_node.readers.signature import Signature
 from batchtwin_node.script.results import Note, OutputLines, is_table
 from batchtwin_node.writers.predictions import image_lines, tabular_lines, text_module
 
 GARBAGE_OBJECTS = 50_000
 ONE_COLUMN = Note(
-    "the type hint of the model's predict asks for a list of single values: of a table with several columns MLflow "
-    "gives it one, the first, or, if it asks for texts, the first that begins with a text"
+    "the type hint of the model's predict requires a list of single values: MLflow passes only one column of a table, "
+    "the first one, or, if texts are required, the first one that begins with a text"
 )
 _model: Any = None
 _signature: Signature | None = None
@@ -38,14 +38,14 @@ _left_out_columns = False
 
 
 def preload() -> None:
-    """Import what reads, loads and writes before workers are forked: they share it."""
+    """Import what reads, loads and writes before workers are forked, so that they share it."""
     import mlflow.pyfunc  # noqa: F401
 
     text_module()
 
 
 def load(folder: str) -> None:
-    """Load the model, before workers are forked or in a worker. Nothing is predicted here."""
+    """Load the model, before workers are forked or in a worker. It predicts nothing."""
     global _model
     import mlflow.pyfunc
 
@@ -55,7 +55,7 @@ def load(folder: str) -> None:
 def init() -> None:
     """Load the model below AZUREML_MODEL_DIR and take the types of its input from its signature."""
     global _model, _signature, _quarantine, _coalesce
-    # pandas makes many objects and few cycles; the default (700) looks for them several times per file.
+    # pandas makes many objects and few cycles; by default (700) Python looks for them several times per file.
     gc.set_threshold(GARBAGE_OBJECTS)
     if _model is None:
         [folder] = (path.parent for path in Path(os.environ["AZUREML_MODEL_DIR"]).glob("*/MLmodel"))
@@ -68,7 +68,7 @@ def init() -> None:
 
 
 def run(mini_batch: list[str]) -> list[OutputLines | BadFile | Note]:
-    """Score each file; one element per file, and perhaps Notes."""
+    """Score each file; return one element per file, and perhaps Notes."""
     results: list[OutputLines | BadFile | Note]
     if _coalesce is not None:
         results = _coalesce(mini_batch)
@@ -84,15 +84,15 @@ def run_part(path: str, part: FilePart) -> list[OutputLines]:
     except (BadFileError, NotInPartsError):
         raise
     except Exception as error:
-        if is_refusal(error):  # the whole file tells in which row
+        if is_refusal(error):  # only the whole file tells the row
             raise NotInPartsError("MLflow refuses some of its data") from None
         raise FileFailure(path) from error
 
 
 def _data(paths: list[str]) -> Iterator[tuple[str, Any]]:
-    together = read_many(paths, _signature) if len(paths) > 1 else None
-    if together is not None:
-        yield from split(together)
+    batch = read_many(paths, _signature) if len(paths) > 1 else None
+    if batch is not None:
+        yield from split_files(batch)
     else:
         yield from ((path, _read(path)) for path in paths)
 
@@ -110,7 +110,7 @@ def _read(path: str) -> Any:
 
 
 def _refuse(error: BadFileError) -> BadFile:
-    """Raise, or, where bad files are put aside, return what is known of one."""
+    """Raise; where bad files are put aside, return a description instead."""
     if _quarantine:
         return error.bad_file
     raise error from None
@@ -132,7 +132,7 @@ def _score(path: str, data: Any) -> OutputLines | BadFile:
 def _lines(name: str, data: Any) -> OutputLines:
     if not is_table(data):
         return image_lines(_predict(data), name)
-    # Models do not like tables without rows; there is nothing to predict either [R].
+    # Models fail on tables without rows, and there is nothing to predict [R].
     lines = tabular_lines(_predict(data), name) if len(data) else OutputLines(b"", 0)
     return replace(lines, read=len(data))
 
@@ -145,7 +145,7 @@ def _predict(data: Any) -> Any:
 
 
 def _input(data: Any) -> Any:
-    """What the model gets: an image by its name, if it has one; a table with the names that MLflow has for columns."""
+    """Return the model's input: an image under its name, if it has one; a table with the column names of MLflow."""
     if _signature is None:
         return data
     if is_table(data):

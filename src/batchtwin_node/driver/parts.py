@@ -1,12 +1,12 @@
-"""Some rows of a file at a time (`--split-rows`), and whether that gives what the whole file would.
+"""Some rows of a file at a time (`--split-rows`), and the check that this gives what the whole file would.
 
-It does if the model treats rows one by one. For each part that is tried on some of its rows, in another order: a model
-that looks at the rows before or after, or at all of them, answers differently there. Of a small part these are all of
-its rows, in two halves: one of them lacks the largest, whatever the model looks for.
+It does if the model treats rows one by one. To check that, some rows of each part are predicted again in another order:
+a model that looks at the rows before or after, or at all of them, answers differently. Of a small part these are all
+rows, in two halves: one of them lacks the largest, whatever the model looks for.
 
-What all rows of a part have and those of another part lack, such as a missing value that makes floats of whole numbers,
-is seen where some of them are predicted together with the first rows of the file: either side would be written
-differently than by itself. So all parts have what the first rows have, and so has the whole file.
+All rows of a part may have something in common that another part lacks, such as a missing value that turns whole
+numbers into floats. To find that, some of them are predicted together with the first rows of the file: either side
+would then be written differently. So all parts agree with the first rows, and so does the whole file.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     Predict = Callable[[pd.DataFrame], object]
 
-# So many of a part's rows are predicted twice at most, in two halves.
+# The most rows of a part that are predicted again, in two halves.
 MOST_ROWS = 2000
-# Of the file: the first rows, which some of each part are predicted with.
+# How many first rows of the file some rows of each part are predicted with.
 FIRST_ROWS = 200
 NOT_ROW_WISE = "the model does not treat rows one by one"
 
@@ -43,7 +43,7 @@ def score_part(path: str, part: FilePart, signature: Signature | None, predict: 
 
     Raises:
         NotInPartsError: the whole file would not give these lines, or it is not known.
-        BadFileError: the file is not what the signature asks for.
+        BadFileError: the file is not what the signature requires.
     """
     frame = _read(path, part, signature)
     if len(frame) != part.rows:
@@ -59,7 +59,7 @@ def score_part(path: str, part: FilePart, signature: Signature | None, predict: 
 
 
 def _apart(frame: pd.DataFrame, predict: Predict) -> Rows:
-    """Predict a copy: the model may write to what it gets."""
+    """Predict a copy: the model may write to its input."""
     try:
         return rows_of(predict(frame.reset_index(drop=True).copy()))
     except Exception:
@@ -84,7 +84,7 @@ def _check_with_first_rows(
 def _first_rows(
     path: str, header: int, signature: Signature | None, predict: Predict
 ) -> tuple[pd.DataFrame, OutputLines]:
-    """Return the first rows of a file, and what they are by themselves."""
+    """Return the first rows of a file, and their lines when predicted alone."""
     length = _length_of_rows(path, header) if header else 1  # one row group
     frame = _read(path, FilePart(header, length, 0, 0, 2, header), signature).iloc[:FIRST_ROWS]
     return frame, tabular_lines(_apart(frame, predict), "")
@@ -122,5 +122,5 @@ def _read(path: str, part: FilePart, signature: Signature | None) -> pd.DataFram
     try:
         return parquet_file.read(path, signature, range(part.start, part.start + part.length))
     except BadFileError:
-        parquet_file.read(path, signature)  # tells the first such place in the whole file
+        parquet_file.read(path, signature)  # reports the first such place in the whole file
         raise NotInPartsError("only the whole file can be read") from None

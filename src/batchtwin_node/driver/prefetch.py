@@ -1,8 +1,8 @@
 """Large CSV files, read while the fork server still imports: a second core is idle then.
 
-Started with the pid of its node. PrefetchRequests come on its standard input, a line each. Each table is left in a
-file of its own, whole or not at all; a worker that finds none reads for itself. Nothing waits for this process, and
-what goes wrong in it, a bad file above all, is left to the worker, which reports it.
+Started with the pid of its node. PrefetchRequests come on its standard input, one per line. Each table goes to a file
+of its own, whole or not at all; a worker without one reads for itself. Prefetching blocks nothing, and leaves errors,
+such as bad files, to the worker, which reports them.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from batchtwin_node.readers.signature import Signature
 if TYPE_CHECKING:
     import pandas as pd
 
-# In a worker's environment: where the tables are.
+# In a worker's environment: the folder of the tables.
 FOLDER = "BATCHTWIN_AHEAD"
-# Types of columns that come back from an Arrow file as they went in.
+# Types of columns that an Arrow file gives back unchanged.
 TYPES = frozenset({"long", "integer", "double", "float", "string"})
 STAMP = b"batchtwin.stamp"
 
 
 def load(path: str) -> pd.DataFrame | None:
-    """Return the table of a file that was read ahead, once; None if there is none, or the file has changed since."""
+    """Return the prefetched table of a file, once; None if there is none, or the file has changed since."""
     folder = os.environ.get(FOLDER)
     if not folder or not has_arrow():
         return None
     import pyarrow as pa
 
-    place = _place(folder, path)
+    path_of_table = _place(folder, path)
     try:
-        with pa.memory_map(place) as source:
-            os.unlink(place)
+        with pa.memory_map(path_of_table) as source:
+            os.unlink(path_of_table)
             table = pa.ipc.open_file(source).read_all()
             if table.schema.metadata[STAMP] != _stamp(path):
                 return None
@@ -48,7 +48,7 @@ def load(path: str) -> pd.DataFrame | None:
         return None
 
 
-def keep(folder: str, path: str, signature: Signature) -> None:
+def store_table(folder: str, path: str, signature: Signature) -> None:
     """Read a file and leave its table for `load`.
 
     Raises:
@@ -62,22 +62,22 @@ def keep(folder: str, path: str, signature: Signature) -> None:
     stamp = _stamp(path)
     table = pa.Table.from_pandas(read(path, signature), preserve_index=False, nthreads=1)
     table = table.replace_schema_metadata({**table.schema.metadata, STAMP: stamp})
-    place = _place(folder, path)
-    partial = f"{place}.partial"
+    path_of_table = _place(folder, path)
+    partial = f"{path_of_table}.partial"
     try:
         with pa.OSFile(partial, "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
-        os.replace(partial, place)
+        os.replace(partial, path_of_table)
     except OSError:
         os.unlink(partial)
         raise
 
 
 def _writable(table: pd.DataFrame) -> pd.DataFrame:
-    """Copy what is still the mapped file: what predict gets may be written to, as what was read from a CSV may."""
+    """Copy columns that are still the mapped file: the model may write to its input, as to a table from a CSV."""
     kinds = table.dtypes.value_counts()
     for name, kind in table.dtypes.items():
-        if kinds[kind] == 1 and kind.kind in "if":  # several of one type were put together, and so copied
+        if kinds[kind] == 1 and kind.kind in "if":  # several of one type were joined, and so copied
             table[name] = table[name].to_numpy(copy=True)
     return table
 
@@ -92,9 +92,9 @@ def _stamp(path: str) -> bytes:
 
 
 def main(arguments: list[str]) -> None:
-    """Read one file after the other, until all are read or the node `arguments[0]` has had enough."""
+    """Read one file after the other, until all are read or the node `arguments[0]` stops this."""
     die_with_parent(int(arguments[0]))
-    os.nice(5)  # the fork server goes first
+    os.nice(5)  # the fork server has priority
     for line in sys.stdin.buffer:
         request = from_json(PrefetchRequest, line)
         signature = Signature.of_json(request.inputs, TYPES)
@@ -102,6 +102,6 @@ def main(arguments: list[str]) -> None:
             return
         for path in request.files:
             try:
-                keep(request.folder, path, signature)
+                store_table(request.folder, path, signature)
             except BadFileError:
                 continue

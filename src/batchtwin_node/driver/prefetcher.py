@@ -1,4 +1,4 @@
-"""The process that prefetches, seen from the node: which files are worth it, its start and its end."""
+"""The prefetching process, seen from its node: which files are worth it, its start and its end."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from batchtwin_node.lines import LineWriter
 from batchtwin_node.protocol import PrefetchRequest
 from batchtwin_node.readers import ending
 
-# Smaller files are read together by the worker; larger ones are not held twice, as file and as table.
+# Smaller files are read together by the worker; larger ones would be in memory twice, as file and as table.
 SMALLEST, LARGEST = 1 << 20, 1 << 25
-# Of text, in all; the tables of it take some three times as much.
+# The limit for all text; its tables take about three times as much.
 MOST = 1 << 27
-# Files that are looked at.
+# How many files are considered.
 FIRST = 1000
 
 
 def worth_reading(files: Iterable[tuple[str, int]], limit: int) -> tuple[list[str], int]:
-    """Return the paths of the first files that are worth reading ahead, of (path, size) pairs, and what is left.
+    """Return the paths of the first files that are worth reading ahead, of (path, size) pairs, and the remaining limit.
 
-    `limit`: bytes of files; what is left is 0 after a file that exceeds it.
+    `limit`: bytes of files; 0 remains after a file that exceeds it.
     """
     paths: list[str] = []
     for path, size in files:
@@ -38,7 +38,7 @@ def worth_reading(files: Iterable[tuple[str, int]], limit: int) -> tuple[list[st
 
 
 class Prefetcher:
-    """Reads files into `folder` while they become known. `inputs` is the JSON text of the model's signature.
+    """Reads files into `folder` as they become known. `inputs` is the JSON text of the model's signature.
 
     `cpus` is the number of CPUs: prefetching needs one that is idle.
     """
@@ -47,8 +47,8 @@ class Prefetcher:
         self._inputs = inputs
         self._folder = folder
         self._env = dict(env)
-        # Bytes of files that may still be read; None before there are any.
-        self._left = None if inputs and cpus > 1 else 0
+        # The remaining limit in bytes; None before the first files.
+        self._budget = None if inputs and cpus > 1 else 0
         self._known = 0
         self._child: Child | None = None
         self._requests: LineWriter | None = None
@@ -57,14 +57,14 @@ class Prefetcher:
         """Read the files, in this order, where that helps. The next call has the same files first, and more of them."""
         if self._requests is not None:
             self._requests.flush()
-        files = list(islice(paths, self._known, FIRST)) if self._left != 0 else []
+        files = list(islice(paths, self._known, FIRST)) if self._budget != 0 else []
         if not files:
             return
         self._known += len(files)
-        if self._left is None:
+        if self._budget is None:
             disk = os.statvfs(os.path.dirname(self._folder))
-            self._left = min(MOST, disk.f_bavail * disk.f_frsize // 10)
-        files, self._left = worth_reading(_sizes(files), self._left)
+            self._budget = min(MOST, disk.f_bavail * disk.f_frsize // 10)
+        files, self._budget = worth_reading(_sizes(files), self._budget)
         if files:
             requests = self._requests = self._requests or self._start()
             requests.put(to_json(PrefetchRequest(folder=self._folder, inputs=self._inputs, files=tuple(files))))
@@ -88,7 +88,7 @@ class Prefetcher:
         return LineWriter(write_end)
 
     def close(self) -> None:
-        """End it, whatever it is doing."""
+        """End the process, whatever it is doing."""
         if self._child is not None:
             self._child.kill()
             self._child = None
@@ -101,5 +101,5 @@ def _sizes(paths: Iterable[str]) -> Iterator[tuple[str, int]]:
     for path in paths:
         try:
             yield path, os.stat(path).st_size
-        except OSError:  # it has gone, or is not here
+        except OSError:  # it has ended, or is elsewhere
             continue

@@ -1,6 +1,6 @@
-"""Data that MLflow refuses, by the model's signature or type hint, before the model has seen them: which value it was.
+"""The value that MLflow refuses, by the model's signature or type hint, before the model has seen the data.
 
-MLflow's own messages hold the user's rows; none of them is repeated here but the one value.
+MLflow's own messages contain the user's rows; only the one value is repeated here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from batchtwin_node.codec import value_object
 from batchtwin_node.readers import ending
-from batchtwin_node.readers.bad_file import LONGEST, BadFileError, shown, summarize
+from batchtwin_node.readers.bad_file import LONGEST, BadFileError, quote, summarize
 from batchtwin_node.readers.csv_locate import first_refused, line_of
 from batchtwin_node.script.results import is_table
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
     Check = Callable[[pd.DataFrame], object]
 
-# Functions of MLflow, whatever its version, that compare data with a signature or a type hint.
+# MLflow's functions, in all versions, that check data against a signature or a type hint.
 CHECKS = frozenset({"_enforce_schema", "_validate_prediction_input", "_validate_model_input", "_convert_input"})
 DECORATOR = "mlflow.pyfunc.utils.data_validation"
 
 
 @value_object
 class _Cell:
-    """A value that is refused, and why.
+    """A refused value, and why.
 
-    `row` is None where a column is missing, `column` and `value` where it is a row as a whole.
+    `row` is None where a column is missing; `column` and `value` are None where it is a whole row.
     """
 
     row: int | None
@@ -57,7 +57,7 @@ def refusal_of(model: Any, path: str, data: Any, error: Exception) -> BadFileErr
 
 
 def is_refusal(error: Exception) -> bool:
-    """Tell whether MLflow raised it comparing data with what the model asks for: no frame above is of a model."""
+    """Whether MLflow raised the error while it checked data: no frame above is of a model."""
     frames: Iterator[tuple[FrameType, int]] = traceback.walk_tb(error.__traceback__)
     module = ""
     for frame, _ in frames:
@@ -72,7 +72,7 @@ def is_refusal(error: Exception) -> bool:
 
 
 def _reason(model: Any, error: Exception) -> str:
-    """What MLflow says in one line, without its rows: those are in the messages for type hints, and around others."""
+    """Return MLflow's reason in one line, without the user's rows, which its messages contain."""
     if is_from_type_hint(model):
         return f"they are not what the model's type hint asks for, {_cut(str(_type_hint(model)))}"
     inner = error.__context__ if str(error).startswith("Failed to enforce schema of data") else None
@@ -80,7 +80,7 @@ def _reason(model: Any, error: Exception) -> str:
 
 
 def is_from_type_hint(model: Any) -> bool:
-    """Tell whether a loaded model's signature was made of the type hint of its `predict`."""
+    """Whether a loaded model's signature was made of the type hint of its `predict`."""
     return bool(model.metadata.to_dict().get("is_signature_from_type_hint"))
 
 
@@ -94,7 +94,7 @@ def _first_cell(model: Any, data: pd.DataFrame) -> _Cell | None:
 
 
 def _of_signature(model: Any, data: pd.DataFrame) -> _Cell | None:
-    """Of several refused values the one in the first row counts."""
+    """Return the refused value in the first row."""
     first: _Cell | None = None
     for spec, name in _specs(model.metadata.get_input_schema(), data):
         column = data[[name]].iloc[: first.row if first else None]
@@ -106,15 +106,15 @@ def _of_signature(model: Any, data: pd.DataFrame) -> _Cell | None:
 
 
 def _refused(row: int, column: str, value: Any, expected: str, problem: str = "not of this type") -> _Cell:
-    """A cell with its value, which is cut where it is long, or without one where it is missing."""
+    """Return a cell with its value: cut if it is long, none if it is missing."""
     if value is None or (isinstance(value, float) and value != value):
         return _Cell(row, f"the value is missing; {expected}: fill it in", column)
     text = _cut(str(value))
-    return _Cell(row, f"{problem}: {shown(text)}; {expected}", column, text)
+    return _Cell(row, f"{problem}: {quote(text)}; {expected}", column, text)
 
 
 def _specs(schema: Any, data: pd.DataFrame) -> Iterator[tuple[Any, Any]]:
-    """What the signature asks of each column of the table that it names, or of the first ones."""
+    """Yield the spec of each column of the table that the signature names, or of the first ones."""
     if schema.has_input_names():
         yield from ((spec, spec.name) for spec in schema.inputs if spec.name in data.columns)
     elif not schema.is_tensor_spec() or len(data.columns) == 1:
@@ -128,14 +128,14 @@ def _kind(spec: Any) -> str:
 
 
 class _Accepting:
-    """A model that takes whatever has passed MLflow's check."""
+    """A model that accepts whatever has passed MLflow's check."""
 
     def predict(self, data: Any, params: Any = None) -> Any:
         return data
 
 
 def _check_of(spec: Any) -> Check:
-    """Return what compares a table of one column with one spec, and raises as MLflow does."""
+    """Return a function that checks a table of one column against one spec, and raises as MLflow does."""
     from mlflow.models import Model
     from mlflow.models.signature import ModelSignature
     from mlflow.pyfunc import PyFuncModel
@@ -149,7 +149,7 @@ def _check_of(spec: Any) -> Check:
 
 def _first_row(check: Check, table: pd.DataFrame, is_tensor: bool) -> int | None:
     def accepts(low: int, high: int) -> bool:
-        # Rows of a tensor have to be like each other: a row is refused for those before it.
+        # Rows of a tensor have to be alike: a row is refused because of those before it.
         part = table.iloc[0 if is_tensor else low : high].reset_index(drop=True)
         try:
             check(part)
@@ -185,7 +185,7 @@ def _of_type_hint(model: Any, data: pd.DataFrame) -> _Cell | None:
 
 
 def _record(data: pd.DataFrame, row: int) -> dict[Any, Any]:
-    """A row as MLflow gives it to type hints: None for NaN, lists for arrays."""
+    """Return a row as MLflow passes it to type hints: None for NaN, lists for arrays."""
 
     def plain(value: Any) -> Any:
         value = value.tolist() if type(value).__name__ == "ndarray" else value
@@ -200,18 +200,18 @@ def _record(data: pd.DataFrame, row: int) -> dict[Any, Any]:
 
 
 def _of_pydantic(element: Any, record: dict[Any, Any], row: int, expected: str) -> _Cell:
-    """What pydantic says first, of the field that it names."""
+    """Return pydantic's first error, and its field."""
     try:
         element.model_validate(record, strict=True)
     except Exception as error:
         errors: list[dict[str, Any]] = getattr(error, "errors", list)()
     else:
         errors = []
-    place = errors[0]["loc"] if errors else ()
-    if not place:
+    location = errors[0]["loc"] if errors else ()
+    if not location:
         return _Cell(row, f"the row is refused; {expected}")
-    column = str(place[0])
-    if place[0] not in record:
+    column = str(location[0])
+    if location[0] not in record:
         return _Cell(None, f"the column is missing; {expected}: add it", column)
     problem = _cut(summarize(ValueError(errors[0]["msg"])))
-    return _refused(row, column, record[place[0]], expected, problem)
+    return _refused(row, column, record[location[0]], expected, problem)

@@ -1,8 +1,8 @@
-"""The names of scikit-learn's estimators, kept beside it: asking for them imports all of it, which takes a second.
+"""The names of scikit-learn's estimators, kept beside it: listing them imports all of it, which takes a second.
 
-skops asks when it is imported, to know which types it may trust, and uses no more of them than module and name. They
-are kept as Python keeps bytecode: by the installer (`python -m batchtwin_node.driver.skops_startup`), or by the first
-process that had to ask, if it may write there.
+skops lists them on import, to know which types it may trust, and uses only their module and name. The list is kept as
+Python keeps bytecode: by the installer (`python -m batchtwin_node.driver.skops_startup`), or by the first process that
+needs it, if it may write there.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ Names = List[Tuple[str, str]]  # module, name
 
 
 def import_skops(folder: Path = FOLDER) -> None:
-    """Import `skops.io`, with the same lists of trusted types that it makes by itself.
+    """Import `skops.io`, with the lists of trusted types that it would make itself.
 
     Raises:
         ImportError: it is not installed.
     """
     if "skops.io" in sys.modules:
         return
-    names = _kept(folder)
+    names = _cached_names(folder)
     if names is not None:
         try:
             with _answering(names):
                 import_module("skops.io")
             return
-        except Exception:  # another skops may want more of an estimator than its name
+        except Exception:  # another version of skops may need more of an estimator than its name
             for module in [name for name in sys.modules if name.partition(".")[0] == "skops"]:
                 del sys.modules[module]
     import_module("skops.io")
     if not sys.dont_write_bytecode:
         with suppress(OSError):
-            keep(folder)
+            write_names(folder)
 
 
-def keep(folder: Path = FOLDER) -> Path:
-    """Ask scikit-learn, and write the names; return the file, which appears whole or not at all.
+def write_names(folder: Path = FOLDER) -> Path:
+    """Ask scikit-learn, and write the names; return the file, which is written whole or not at all.
 
     Raises:
         OSError: it cannot be written.
@@ -65,7 +65,7 @@ def _file(folder: Path) -> Path:
     return folder / f"estimators-{version('scikit-learn')}.json"
 
 
-def _kept(folder: Path) -> Names | None:
+def _cached_names(folder: Path) -> Names | None:
     try:
         return [(str(module), str(name)) for module, name in json.loads(_file(folder).read_bytes())]
     except (OSError, ValueError, TypeError):
@@ -74,7 +74,7 @@ def _kept(folder: Path) -> Names | None:
 
 @contextmanager
 def _answering(names: Names) -> Iterator[None]:
-    """Have `all_estimators` answer with classes that are nothing but a name in a module."""
+    """Make `all_estimators` return classes that have only a name and a module."""
     utils: Any = import_module("sklearn.utils")
     ask: Callable[..., Any] = utils.all_estimators
     utils.all_estimators = lambda: [(name, type(name, (), {"__module__": module})) for module, name in names]
@@ -85,5 +85,5 @@ def _answering(names: Names) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    with suppress(ImportError):  # an environment without scikit-learn has no use for it
-        keep()
+    with suppress(ImportError):  # an environment without scikit-learn does not need it
+        write_names()

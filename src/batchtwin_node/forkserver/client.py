@@ -1,7 +1,7 @@
-"""The fork server seen from its node: started early, asked to fork workers once it is ready.
+"""The fork server seen from its node: it starts early, and forks workers once it is ready.
 
-Workers forked from it have nothing to import and share what it has loaded. They become children of the node, not of
-the fork server, so that they are waited for, watched and killed like those that start by themselves.
+Forked workers have nothing to import, and share what it has loaded. They become children of the node, not of the fork
+server, so that the node waits for them, watches and kills them like workers that start alone.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ OFF = "BATCHTWIN_NO_FORK"
 
 
 class ForkServer:
-    """A fork server; or, where there can be none, the reason why.
+    """A fork server; or the reason why there can be none.
 
-    `settled` tells whether it is known if workers can be forked; `is_ready` whether they can, `why` why not.
-    `seconds` is how long its imports may take.
+    `settled`: it is known whether workers can be forked; `is_ready`: they can; `why`: why they cannot. `seconds` is how
+    long its imports may take.
     """
 
     def __init__(
@@ -45,18 +45,18 @@ class ForkServer:
         self._process: Child | None = None
         self.is_warm = False
         if config is None or os.environ.get(OFF) or not adopt_orphans():
-            self._give_up("not asked for, or not possible here")
+            self._give_up("not requested, or not possible here")
             return
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control, remote = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         out, err = os.memfd_create("stdout"), os.memfd_create("stderr")
-        with theirs:
+        with remote:
             process = subprocess.Popen(
-                command("forkserver.server", theirs.fileno(), os.getpid()),
+                command("forkserver.server", remote.fileno(), os.getpid()),
                 env=self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[remote.fileno()],
                 start_new_session=True,
             )
         self._process = Child(process.pid, process)
@@ -65,7 +65,7 @@ class ForkServer:
         self._control.settimeout(FORK_SECONDS)
         try:
             self._control.send(to_json(config).encode())
-        except OSError:  # it has died, which `look` notices
+        except OSError:  # it has died; `look` notices that
             pass
 
     @classmethod
@@ -79,7 +79,7 @@ class ForkServer:
 
     @property
     def fd(self) -> int | None:
-        """The descriptor that becomes readable when it is settled; None if it is."""
+        """The descriptor that becomes readable when the answer comes; None once it has."""
         return None if self.settled else self._control.fileno()
 
     def look(self) -> bool:
@@ -97,11 +97,11 @@ class ForkServer:
     def _receive(self) -> str:
         try:
             return self._control.recv(1 << 12).decode()
-        except OSError:  # it died before it had read what was sent
+        except OSError:  # it died before it had read the request
             return ""
 
     def fork(self, request: ForkRequest, descriptors: Sequence[int]) -> Child | None:
-        """Fork a worker that takes over task pipe, event pipe, stdout and stderr; None if that cannot be."""
+        """Fork a worker that takes over task pipe, event pipe, stdout and stderr; return None if that is impossible."""
         if not self.is_ready:
             return None
         rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
@@ -115,19 +115,19 @@ class ForkServer:
             return None
         return Child(pid)
 
-    def _give_up(self, why: str) -> None:
-        self.settled, self.is_ready, self.why = True, False, why
+    def _give_up(self, reason: str) -> None:
+        self.settled, self.is_ready, self.why = True, False, reason
         self.close()
 
-    def leave(self) -> None:
-        """Ask it to end, without waiting; workers that were forked from it live on. `close` follows."""
+    def request_end(self) -> None:
+        """Ask it to end, without waiting; workers that it forked live on. `close` follows."""
         if self._process is not None:
             self._control.close()
 
     def close(self) -> None:
-        """End it; workers that were forked from it live on."""
+        """End it; workers that it forked live on."""
         if self._process is not None:
-            self.leave()
+            self.request_end()
             if not self.is_ready:
                 self._process.kill()
             try:
@@ -142,7 +142,7 @@ def kill_group(child: Child) -> None:
     """Kill a worker and the processes of its group, and reap it."""
     alive = child.poll() is None
     try:
-        # Of a worker that ended by itself, what it started may be left.
+        # A worker that ended by itself may have left processes.
         os.killpg(child.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         pass

@@ -1,8 +1,8 @@
-"""The fork server: imports what workers need, once, loads the driver's model, and forks workers on demand.
+"""The fork server: the process that imports what workers need once, loads the driver's model, and forks workers.
 
 Started with a socket, CONTROL, and the pid of its node. On the socket it gets a ForkServerConfig and answers with one
-line, `ready` or why it must not be forked; then it answers each ForkRequest, which brings the worker's task pipe,
-event pipe, stdout and stderr, with a pid. Linux only.
+line, `ready` or why it must not be forked; then it answers each ForkRequest, which brings the worker's task pipe, event
+pipe, stdout and stderr, with a pid. Linux only.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 DRIVER = "batchtwin_node.driver.mlflow_driver"
 MESSAGE = 1 << 17
-# Threads of libraries that stop and start them around a fork by themselves (jemalloc, in pyarrow).
+# Threads that their libraries stop and start around a fork (jemalloc, in pyarrow).
 FORK_SAFE_THREADS = frozenset({"jemalloc_bg_thd"})
-# A thread that was joined is the system's for a moment longer: MLflow 2 looks for resources in one as it loads a model.
+# The system still lists a joined thread for a moment: MLflow 2 looks for resources in one as it loads a model.
 ENDING_SECONDS = 0.2
 # A forked worker with its number, and the descriptors of its two pipes.
 Forked = Tuple[ForkRequest, int, int]
@@ -55,7 +55,7 @@ def preload(config: ForkServerConfig) -> str:
             _import_skops(config, names)
             for name in names:
                 import_module(name)
-    except BaseException as error:  # the worker will meet it too, and reports it
+    except BaseException as error:  # the worker will fail on it too, and report it
         return f"an import or the model's loading failed: {type(error).__name__}"
     return _thread_verdict()
 
@@ -66,7 +66,7 @@ def load(config: ForkServerConfig) -> str:
         return READY
     try:
         import_module(DRIVER).load(config.model)
-    except BaseException as error:  # the worker will meet it too, and reports it
+    except BaseException as error:  # the worker will fail on it too, and report it
         return f"an import or the model's loading failed: {type(error).__name__}"
     return _thread_verdict()
 
@@ -74,14 +74,14 @@ def load(config: ForkServerConfig) -> str:
 def _thread_verdict() -> str:
     threads = _threads()
     if threads:
-        return f"what was imported or loaded runs threads of its own: {', '.join(threads)}"
+        return f"an import or the model runs threads: {', '.join(threads)}"
     return READY
 
 
 def _import_skops(config: ForkServerConfig, names: Iterable[str]) -> None:
-    """Import what MLflow will when it loads such a model.
+    """Import what MLflow imports when it loads such a model.
 
-    It comes first: to name NumPy's and SciPy's functions it looks for each in every module that is imported.
+    It comes first: to name NumPy's and SciPy's functions it searches every imported module.
     """
     if config.skops and any(name.partition(".")[0] == "mlflow" for name in names):
         try:
@@ -91,7 +91,7 @@ def _import_skops(config: ForkServerConfig, names: Iterable[str]) -> None:
 
 
 def _threads() -> list[str]:
-    """Name the threads that a fork would be without: their locks stay shut, OpenMP waits for its team."""
+    """Name the threads that a fork would lack: their locks would stay locked, and OpenMP would wait for its team."""
     deadline = time.monotonic() + ENDING_SECONDS
     names = _names_of_threads()
     while names and time.monotonic() < deadline:
@@ -112,14 +112,14 @@ def _names_of_threads() -> list[str]:
 
 
 def _may_set_threads(env: Mapping[str, str]) -> bool:
-    """Whether a forked worker can have the threads it should: libraries that are loaded have read the variables."""
+    """Whether a forked worker can get its own number of threads: loaded libraries have read the variables already."""
     if find_spec("threadpoolctl") is not None or "numpy" not in sys.modules:
         return True
     return all(value == os.environ.get(name) for name, value in env.items() if name.endswith("_NUM_THREADS"))
 
 
 def fork(request: ForkRequest, descriptors: tuple[int, int, int, int], control: socket.socket) -> int | None:
-    """Fork a worker that becomes the node's child, and return its pid; None in the worker itself."""
+    """Fork a worker that becomes the node's child, and return its pid; return None in the worker itself."""
     read, write = os.pipe()
     middle = os.fork()
     if middle:
@@ -144,15 +144,15 @@ def fork(request: ForkRequest, descriptors: tuple[int, int, int, int], control: 
 
 
 def _become(request: ForkRequest, out: int, err: int) -> None:
-    """Have the worker's own streams, session, folder, variables, threads and random numbers."""
-    for ours, theirs in ((1, out), (2, err)):
-        printed = os.dup(ours)
-        os.dup2(theirs, ours)
-        # What was printed on import is printed by every worker, as if each had imported by itself.
+    """Give the worker its own streams, session, folder, variables, threads and random numbers."""
+    for stream, source in ((1, out), (2, err)):
+        printed = os.dup(stream)
+        os.dup2(source, stream)
+        # Every worker prints what was printed on import, as if it had imported by itself.
         with os.fdopen(printed, "rb") as text:
             text.seek(0)
-            os.write(ours, text.read())
-        os.close(theirs)
+            os.write(stream, text.read())
+        os.close(source)
     os.setsid()
     os.chdir(request.folder)
     os.environ.update(request.env)
@@ -167,7 +167,7 @@ def _become(request: ForkRequest, out: int, err: int) -> None:
 
 
 def _set_threads(env: Mapping[str, str]) -> None:
-    """Libraries that are loaded already have read these variables, and were told one thread."""
+    """Set the threads of libraries that are loaded already: they have read the variables, which said one thread."""
     variables = {"openmp": "OMP_NUM_THREADS", "blas": "OPENBLAS_NUM_THREADS"}
     limits: dict[str, int] = {library: int(env[name]) for library, name in variables.items() if env.get(name)}
     if limits and find_spec("threadpoolctl") is not None:
@@ -177,7 +177,7 @@ def _set_threads(env: Mapping[str, str]) -> None:
 
 
 def exit_worker(code: int) -> NoReturn:
-    """End a forked worker as the interpreter would, without taking down every object that was imported."""
+    """End a forked worker as the interpreter would, without freeing every imported object."""
     try:
         threading._shutdown()  # type: ignore[attr-defined]
     except BaseException:  # noqa: S110 - a thread of the script
@@ -192,7 +192,7 @@ def exit_worker(code: int) -> NoReturn:
 
 
 def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
-    """As `socket.recv_fds`, which Python 3.8 lacks."""
+    """`socket.recv_fds`, which Python 3.8 lacks."""
     rights = array.array("i")
     data, ancillary, _, _ = control.recvmsg(MESSAGE, socket.CMSG_LEN(4 * rights.itemsize))
     for level, kind, descriptors in ancillary:
@@ -234,9 +234,9 @@ def serve_workers(control: socket.socket) -> NoReturn:
 def begin(
     control: socket.socket, config: ForkServerConfig, base: dict[str, str], warm: Dependencies | None = None
 ) -> NoReturn:
-    """Import what is not imported yet, load the model, say so, and serve. `base` is the environment of the imports.
+    """Import what is not imported yet, load the model, report, and serve. `base` is the environment of the imports.
 
-    Where that is wanted, processes stay: `warm` tells that the imports are done.
+    If the configuration says so, processes stay for later jobs: `warm` means that the imports are done.
     """
     dependencies = warm
     if config.keep is not None and warm is None:
@@ -266,7 +266,7 @@ def _stay(config: ForkServerConfig, dependencies: Dependencies, base: dict[str, 
 
 
 def main(arguments: list[str]) -> None:
-    """Be the fork server of a node."""
+    """Run the fork server of a node."""
     descriptor, parent = map(int, arguments)
     die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

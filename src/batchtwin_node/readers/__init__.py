@@ -1,7 +1,7 @@
 """file ending -> reader. A reader types the data by the model's signature while it reads.
 
-A new format is one function with `@reader(...)` and one test. What reads is imported by the reader that needs it,
-so that the controller can ask which endings there are.
+A new format is one function with `@reader(...)` and one test. Readers import their libraries themselves, so that the
+controller can list the endings without them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _READERS: dict[str, Reader] = {}
 
 
 def ending(path: str) -> str:
-    """The file's ending in lower case, with its dot, or an empty text."""
+    """Return the file's ending in lower case, with its dot, or an empty text."""
     return os.path.splitext(path)[1].lower()
 
 
@@ -39,7 +39,7 @@ def reader(*endings: str) -> Callable[[Reader], Reader]:
 
 
 def endings() -> tuple[str, ...]:
-    """Every ending that has a reader."""
+    """Return every ending that has a reader."""
     return tuple(_READERS)
 
 
@@ -47,7 +47,7 @@ def read(path: str, signature: Signature | None) -> Data:
     """Read one file, typed by `signature`: a table as a DataFrame (rows, columns), an image as an array.
 
     Raises:
-        BadFileError: the file cannot be read, or is not what the signature asks for.
+        BadFileError: the file cannot be read, or does not fit the signature.
     """
     function = _READERS.get(ending(path))
     if function is None:

@@ -1,4 +1,4 @@
-"""A file that cannot be scored as the model's signature says, and where exactly."""
+"""A file that does not fit the model's signature, and the exact place."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from batchtwin_node.readers.file_kind import HEAD, PARQUET, other_kind
 LONGEST = 200
 # Control characters that texts of several lines have.
 LINES = "\n\t"
-# Of names of columns: how many are listed, and how much of each.
+# How many names of columns are listed, and how much of each.
 LISTED, LONGEST_NAME = 10, 60
 # More names are not compared with a missing one: that would take longer than to read the file.
 MOST_COMPARED = 200
 
 
 class BadFileError(Exception):
-    """Raised by readers; the text of the service with column, row and value named [A, named +].
+    """Raised by readers; the text of the service, with column, row and value [A, named +].
 
-    `row` counts the file's records from 0, `line` is the line, from 1, on which that record begins.
-    The text is one line, whatever the file's name or content.
+    `row` counts the file's records from 0, `line` is the line, from 1, on which that record begins. The text is one
+    line, whatever the file's name or content.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class NotInPartsError(Exception):
 
 
 class UnsupportedTypeError(BadFileError):
-    """No reader knows the file's ending [A]."""
+    """There is no reader for the file's ending [A]."""
 
     def __init__(self, path: str, ending: str) -> None:
         self._set(BadFile(file=path, message=_message(path, f"File type '{ending}' is not supported.")))
@@ -63,13 +63,13 @@ def _where(column: str | None, row: int | None, line: int | None) -> str:
     lines = [f"line {line}"] * (line is not None)
     if places and lines:
         return f"{', '.join(places)} ({lines[0]}): "
-    return "".join(f"{place}: " for place in [", ".join(places), *lines] if place)
+    return "".join(f"{part}: " for part in [", ".join(places), *lines] if part)
 
 
 def printable(text: str, kept: str = "") -> str:
-    """Return a text that a terminal shows and does not obey: control characters are escaped, but for those `kept`.
+    """Return a text that cannot act on a terminal: control characters are escaped, except those in `kept`.
 
-    What turns the direction of writing, and what has no width, is escaped too.
+    Marks of writing direction and characters without width are escaped too.
     """
     if text.isprintable():
         return text
@@ -78,20 +78,20 @@ def printable(text: str, kept: str = "") -> str:
     )
 
 
-def shown(value: str) -> str:
-    """Return a value of a file as Python writes a text, cut where it is long."""
+def quote(value: str) -> str:
+    """Return a value of a file in quotes, cut where it is long."""
     return repr(_cut(value, LONGEST))
 
 
-def listed(names: Sequence[str], quote: Callable[[str], str] = repr) -> str:
+def listed(names: Sequence[str], form: Callable[[str], str] = repr) -> str:
     """Return names of columns as one readable line: the first ones, and how many there are."""
-    first = ", ".join(quote(_cut(name, LONGEST_NAME)) for name in names[:LISTED])
+    first = ", ".join(form(_cut(name, LONGEST_NAME)) for name in names[:LISTED])
     more = len(names) - LISTED
     return f"{first} and {more} more ({len(names)} in all)" if more > 0 else first
 
 
 def advice_on(missing: Sequence[str], names: Sequence[str], expected: Iterable[str] = ()) -> str:
-    """Say what to do about columns that are missing: names may differ a little, or the header may lack.
+    """Return advice on missing columns: names may differ slightly, or the header may be missing.
 
     `names` are those of the file, `expected` those that it may have.
     """
@@ -100,7 +100,7 @@ def advice_on(missing: Sequence[str], names: Sequence[str], expected: Iterable[s
     alike = {_bare(name): name for name in names}
     for name in missing:
         if _bare(name) in alike:
-            return f"names are compared as they are: {shown(alike[_bare(name)])} is not {shown(name)}"
+            return f"names are compared as they are: {quote(alike[_bare(name)])} is not {quote(name)}"
     if any(map(_is_number, names)) and not any(map(_is_number, missing)):
         return "the first line seems to hold values: add a line with the names of the columns above it"
     others = {name for name in names if len(name) <= LONGEST_NAME}.difference(expected)
@@ -109,13 +109,13 @@ def advice_on(missing: Sequence[str], names: Sequence[str], expected: Iterable[s
 
 
 def _meant(missing: Sequence[str], others: set[str]) -> Iterator[str]:
-    """Name missing columns beside those of a file that are called nearly so."""
+    """Yield missing columns, each with a similar name of the file."""
     from difflib import get_close_matches
 
     for name in missing[:LISTED]:
         for other in get_close_matches(name, sorted(others), n=1, cutoff=0.66):
             others = others - {other}
-            yield f"{shown(name)} by {shown(other)}"
+            yield f"{quote(name)} by {quote(other)}"
 
 
 def _bare(name: str) -> str:
@@ -135,24 +135,24 @@ def _cut(text: str, length: int) -> str:
 
 
 def summarize(error: BaseException) -> str:
-    """Return what an exception says, in one line."""
+    """Return the message of an exception in one line."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def unreadable_parquet(path: str, error: Exception) -> BadFileError:
-    """Return the error for a file that is no Parquet: what it is, or what the library says of it."""
+    """Return the error for a file that is no Parquet: its true format, or the library's message."""
     return BadFileError(path, f"not a readable Parquet file: {kind_of(path, PARQUET) or summarize(error)}")
 
 
-def kind_of(path: str, wanted: str) -> str | None:
-    """Say what a file is if it is not what it should be, CSV or PARQUET; None also where it cannot be looked at."""
+def kind_of(path: str, expected: str) -> str | None:
+    """Return the true format of a file that is not what it should be, CSV or PARQUET; None if it cannot be read."""
     try:
         with open(path, "rb") as stream:
-            return other_kind(stream.read(HEAD), wanted)
+            return other_kind(stream.read(HEAD), expected)
     except OSError:
         return None
 
 
 def unreadable(path: str, error: OSError) -> BadFileError:
-    """Return the error for a file that is gone, or that the system does not give."""
+    """Return the error for a file that is missing, or that the system refuses."""
     return BadFileError(path, f"cannot be read: {os.strerror(error.errno) if error.errno else summarize(error)}")

@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from batchtwin_node.readers.bad_file import shown
+from batchtwin_node.readers.bad_file import quote
 from batchtwin_node.readers.nullable import objects
 from batchtwin_node.readers.signature import Columns
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-# MLflow type -> the dtype that pandas gives a CSV column. Booleans are inferred, for they may be missing, and times are
-# converted afterwards. A binary column stays text, as MLflow lets it.
+# MLflow type -> the dtype of a CSV column. Booleans are inferred, because they may be missing; times are converted
+# afterwards. A binary column stays text, which MLflow allows.
 PANDAS = {
     "long": "int64",
     "integer": "int32",
@@ -28,14 +28,14 @@ PANDAS = {
     "datetime": "str",
     "binary": "str",
 }
-# What is read instead where pandas does not say that a number is too large for its type.
+# Wider types to read instead, where pandas does not report that a number is too large for its type.
 WIDER = {"integer": "long", "float": "double"}
 WHOLE = frozenset({"long", "integer"})
 NUMBERS = WHOLE | {"double", "float"}
 # Optional columns of these types without any value are left out: pandas could not give them their type.
 ABSENT_IF_EMPTY = WHOLE | {"boolean"}
 BOOLEANS = frozenset({"True", "TRUE", "true", "False", "FALSE", "false"})
-# As pandas reads numbers of a text, and what else it reads as a float. Python takes more: 1_000, other scripts' digits.
+# Numbers as pandas reads them, and what else it reads as a float. Python accepts more: 1_000, other scripts' digits.
 WHOLE_NUMBER = r"^[ \t-\r]*[+-]?[0-9]+[ \t-\r]*$"
 NUMBER = r"^[ \t-\r]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[ \t-\r]*$"
 NO_NUMBER = r"^[ \t-\r]*[+-]?(?i:inf|infinity|nan)[ \t-\r]*$"
@@ -46,11 +46,11 @@ RANGES = {
     "float": ("-3.4028235e+38", "3.4028235e+38"),
     "datetime": ("1677-09-21 00:12:43.145224193", "2262-04-11 23:47:16.854775807"),
 }
-# Of the range of times in nanoseconds: it begins and ends within these.
+# The range of times in nanoseconds begins and ends within these years.
 FIRST_YEAR, LAST_YEAR = 1677, 2262
 # Numbers as people write them: decimal commas, something between thousands, digits of another script.
 LOCAL_NUMBER = re.compile(r"[+-]?\d[\d.,'\u2019_\s]*")
-# Years, months, days; hours, minutes, seconds and a zone. As pandas 2 takes ISO 8601.
+# Years, months, days; hours, minutes, seconds and a zone: ISO 8601 as in pandas 2.
 ISO_8601 = re.compile(
     r"\s*\d{4}(-\d{1,2}(-\d{1,2})?|\d{2}(\d{2})?)?"
     r"([T ]\d{1,2}(:?\d{2}(:?\d{2}(\.\d+)?)?)?\s*(Z|[+-]\d{2}(:?\d{2})?)?)?\s*",
@@ -67,7 +67,7 @@ def pandas_version() -> int:
 
 
 def wraps_numbers() -> bool:
-    """Whether this pandas wraps or replaces numbers that are too large for their column's type, and says nothing."""
+    """Whether this pandas silently wraps or replaces numbers that are too large for their column's type."""
     return pandas_version() < 3
 
 
@@ -92,7 +92,7 @@ def convert(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
 
 
 def times(texts: pd.Series[str]) -> pd.Series[pd.Timestamp]:
-    """Read times in ISO 8601: day and month cannot be mistaken, whatever else the column holds.
+    """Read times in ISO 8601: day and month cannot be confused, whatever else the column holds.
 
     Raises:
         ValueError: one is no such time, or out of the range of nanoseconds.
@@ -102,13 +102,13 @@ def times(texts: pd.Series[str]) -> pd.Series[pd.Timestamp]:
     if pandas_version() < 2:
         for text in texts.dropna():
             if not ISO_8601.fullmatch(text):
-                raise ValueError(f"not a time in ISO 8601: {shown(text)}")
+                raise ValueError(f"not a time in ISO 8601: {quote(text)}")
         return pd.to_datetime(texts, utc=True).dt.tz_localize(None)
     return pd.to_datetime(texts, format="ISO8601", utc=True).dt.tz_localize(None).astype("datetime64[ns]")
 
 
 def _narrow(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
-    """Give whole numbers and floats, which were read as what is WIDER, their types."""
+    """Convert whole numbers and floats that were read in a WIDER type to their own."""
     import pandas as pd
 
     kinds = {column.type for column in columns}
@@ -168,7 +168,7 @@ def arrow_type(name: str) -> pa.DataType:
 
 
 def refusal(kind: str, value: str | None) -> str:
-    """Say why a value is refused, in the words that Python has for it where it has some."""
+    """Return why a value is refused, in Python's words where it has some."""
     expected = f"the model's signature asks for {kind} here"
     if value is None:
         return f"the value is missing; {expected}: fill it in"
@@ -177,13 +177,13 @@ def refusal(kind: str, value: str | None) -> str:
     if kind == "datetime":
         return _time_refusal(value, expected)
     advice = ": write true or false" if kind == "boolean" else ""
-    return f"not a {kind}: {shown(value)}; {expected}{advice}"
+    return f"not a {kind}: {quote(value)}; {expected}{advice}"
 
 
 def out_of_range(kind: str, value: str) -> str:
     """Say that a value is out of the range of its type."""
     low, high = RANGES[kind]
-    return f"{shown(value)} is out of range; the model's signature asks for {kind} here, which holds {low} to {high}"
+    return f"{quote(value)} is out of range; the model's signature asks for {kind} here, which holds {low} to {high}"
 
 
 def _number_refusal(kind: str, value: str, expected: str) -> str:
@@ -192,15 +192,15 @@ def _number_refusal(kind: str, value: str, expected: str) -> str:
         reason = "invalid literal for int() with base 10" if kind in WHOLE else "could not convert string to float"
         is_local = number is None and LOCAL_NUMBER.fullmatch(value.strip())
         advice = ": write it as 1234.5, with nothing between thousands" if is_local else ""
-        return f"{reason}: {shown(value)}; {expected}{advice}"
+        return f"{reason}: {quote(value)}; {expected}{advice}"
     low, high = map(Decimal, RANGES[kind])
     if not low <= number <= high:
         return out_of_range(kind, value)
-    return f"{shown(value)} is not exactly representable as {kind}; {expected}"
+    return f"{quote(value)} is not exactly representable as {kind}; {expected}"
 
 
 def decimal_of(value: str) -> Decimal | None:
-    """Return the number that pandas would see in a text; None if that is none, or none that can be counted."""
+    """Return the number that pandas would read from a text; None if it is none, or not finite."""
     if not re.match(NUMBER, value):
         return None
     try:
@@ -213,14 +213,14 @@ def _time_refusal(value: str, expected: str) -> str:
     if ISO_8601.fullmatch(value) and value.strip():
         year = int(value.strip()[:4])
         if not _is_of_the_calendar(value.strip()):
-            return f"no such date or time: {shown(value)}; {expected}"
+            return f"no such date or time: {quote(value)}; {expected}"
         if not FIRST_YEAR < year < LAST_YEAR:
             return out_of_range("datetime", value)
-    return f"not a time in ISO 8601, as 2024-01-31 12:30:00: {shown(value)}; {expected}"
+    return f"not a time in ISO 8601, as 2024-01-31 12:30:00: {quote(value)}; {expected}"
 
 
 def _is_of_the_calendar(text: str) -> bool:
-    """Tell whether there is such a day and such a time. `text` has the form of ISO_8601."""
+    """Whether such a day and such a time exist. `text` has the form of ISO_8601."""
     day, _, clock = text.replace("T", " ").partition(" ")
     parts = day.split("-") if "-" in day else [day[:4], day[4:6], day[6:8]]
     year, month, date = (int(part or 1) for part in [*parts, "", ""][:3])

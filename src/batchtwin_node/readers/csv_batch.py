@@ -1,4 +1,4 @@
-"""Small CSV files -> one table, read as one text: most of the time for a short file goes into starting to read it."""
+"""Small CSV files -> one table, read as one text: most of the time for a short file is the start of a read."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from batchtwin_node.readers.signature import Signature
 if TYPE_CHECKING:
     import pandas as pd
 
-    # A table, and the (path, rows) of the files that it is made of, in order.
+    # A table, and the (path, rows) of its files, in order.
     BatchTable = tuple[pd.DataFrame, list[tuple[str, int]]]
 
-# Of all files together.
+# The most bytes of all files together.
 MOST_BYTES = 1 << 24
 
 
 def read_many(paths: Sequence[str], signature: Signature | None) -> BatchTable | None:
-    """Read small CSV files of one header as one text; None where one of them needs a closer look.
+    """Read small CSV files with the same header as one text; return None if one of them needs a closer look.
 
-    A line is a row here: no quotes, no carriage returns, no blank lines, and only types that do not depend on the rest
+    Here a line is a row: no quotes, no carriage returns, no blank lines, and only types that do not depend on the rest
     of their column.
     """
     if signature is None or signature.records or any(ending(path) != ".csv" for path in paths):
@@ -34,10 +34,10 @@ def read_many(paths: Sequence[str], signature: Signature | None) -> BatchTable |
     if texts is None:
         return None
     header, bodies = texts
-    joined = b"".join([header, *bodies])
+    text_bytes = b"".join([header, *bodies])
     counts = [body.count(b"\n") for body in bodies]
     first = bodies[0].partition(b"\n")[0]
-    if first.count(b",") != header.count(b",") or BOOLEAN.search(joined):
+    if first.count(b",") != header.count(b",") or BOOLEAN.search(text_bytes):
         return None
     try:
         names = csv_file.names_in(header)
@@ -45,7 +45,7 @@ def read_many(paths: Sequence[str], signature: Signature | None) -> BatchTable |
         if columns is None or any(column.type not in NUMBERS | {"string"} for column in columns):
             return None
         with csv_file.strictly():
-            table = csv_file.typed(BytesIO(joined), columns, names)
+            table = csv_file.read_typed(BytesIO(text_bytes), columns, names)
     except csv_file.refusals():
         return None
     except BadFileError:
@@ -54,7 +54,7 @@ def read_many(paths: Sequence[str], signature: Signature | None) -> BatchTable |
 
 
 def _texts(paths: Sequence[str]) -> tuple[bytes, list[bytes]] | None:
-    """Return the header line that all files share, and what follows it in each."""
+    """Return the common header line, and the rest of each file."""
     header, bodies, left = b"", [], MOST_BYTES
     for path in paths:
         try:
@@ -73,16 +73,16 @@ def _texts(paths: Sequence[str]) -> tuple[bytes, list[bytes]] | None:
     return header, bodies
 
 
-def split(together: BatchTable) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield each file's path and table, its rows numbered from 0, as if it had been read by itself."""
+def split_files(batch: BatchTable) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield each file's path and table, with its rows numbered from 0, as if it had been read alone."""
     import pandas as pd
 
-    table, files = together
+    table, files = batch
     low = 0
     for path, count in files:
         part = table.iloc[low : low + count]
         if pandas_version() < 3:
-            part = part.copy()  # the model may write to it; later versions copy then
+            part = part.copy()  # the model may write to it; later versions copy on write
         part.index = pd.RangeIndex(count)
         low += count
         yield path, part

@@ -1,4 +1,4 @@
-"""What pandas does not look for in a CSV file: booleans among numbers, empty columns, rows that are too long."""
+"""What pandas does not check in a CSV file: booleans among numbers, empty columns, rows that are too long."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from decimal import Decimal
 from io import BytesIO
 from typing import IO, TYPE_CHECKING
 
-from batchtwin_node.readers.bad_file import BadFileError, shown
+from batchtwin_node.readers.bad_file import BadFileError, quote
 from batchtwin_node.readers.columns import BOOLEANS, NUMBERS, RANGES, decimal_of, refusal
 from batchtwin_node.readers.signature import ANY, Column, Columns
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BLOCK = 1 << 18
-# A file is tall beyond so many bytes for each column.
+# A file with more bytes per column is tall.
 BYTES_PER_COLUMN = 4096
-# From here on a double holds some whole numbers only; smaller ones are exact.
+# From here on doubles skip whole numbers; smaller ones are exact.
 INEXACT = 2**53
 BOOLEAN = re.compile("|".join(sorted(BOOLEANS)).encode())
 LONGEST_BOOLEAN = max(map(len, BOOLEANS))
-# Each boolean has one of them, numbers have none.
+# Letters of booleans that no number has.
 LETTERS = (b"u", b"U", b"l", b"L")
 
 
 def may_hold_booleans(path: str) -> bool:
-    """Whether a file has the text of a boolean anywhere. Most have none of its letters, which is seen at once."""
+    """Whether a file contains the text of a boolean. Most have none of its letters, which is a quick check."""
     block, end = bytearray(BLOCK), 0
     with open(path, "rb", buffering=0) as stream:
         while True:
@@ -37,9 +37,9 @@ def may_hold_booleans(path: str) -> bool:
             end += count
             if any(block.find(letter, 0, end) >= 0 for letter in LETTERS) and BOOLEAN.search(block, 0, end):
                 return True
-            kept = min(end, LONGEST_BOOLEAN - 1)
-            block[:kept] = block[end - kept : end]
-            end = kept
+            overlap = min(end, LONGEST_BOOLEAN - 1)
+            block[:overlap] = block[end - overlap : end]
+            end = overlap
 
 
 def without_empty_booleans(path: str, frame: pd.DataFrame, columns: Columns) -> Columns:
@@ -60,12 +60,12 @@ def without_empty_booleans(path: str, frame: pd.DataFrame, columns: Columns) -> 
 
 
 def _is_dropped_if_empty(column: Column) -> bool:
-    """MLflow refuses NaN in columns of booleans, and in optional ones of lists or objects."""
+    """Whether an empty column is dropped: MLflow refuses NaN in booleans, and in optional lists or objects."""
     return (column.type == "boolean" or (column.type == ANY and not column.required)) and not column.nullable
 
 
 def refuse_booleans_as_numbers(path: str, frame: pd.DataFrame, columns: Columns) -> None:
-    """pandas reads True and False as numbers, if numbers are asked for and a whole block of a column is such.
+    """Refuse True and False among numbers: pandas reads them as numbers if a whole block of a column has only those.
 
     MLflow does so only for doubles, some of them missing, the others all booleans.
 
@@ -95,12 +95,12 @@ def refuse_booleans_as_numbers(path: str, frame: pd.DataFrame, columns: Columns)
                 start += len(texts)
     refused = [column for column in suspects if column.name in first and column.name not in mixed - has_others]
     if refused:
-        column = min(refused, key=lambda each: first[each.name][0])
+        column = min(refused, key=lambda candidate: first[candidate.name][0])
         raise _bad_value(path, column.name, column.type, *first[column.name])
 
 
 def _columns_with_truths(frame: pd.DataFrame, columns: Columns) -> Columns:
-    """Return the columns of numbers with a value that True or False is read as."""
+    """Return the columns of numbers with a value that may have been True or False."""
     numbers = [column for column in columns if column.type in NUMBERS and not column.nullable]
     values = frame[[column.name for column in numbers]]
     has_truth = ((values == 0) | (values == 1)).any()
@@ -114,7 +114,7 @@ def _bad_value(path: str, name: str, kind: str, row: int, value: str | None) -> 
 
 
 def with_exact_numbers(source: str | IO[str] | IO[bytes], frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
-    """Have large whole numbers as they are written, in place. `source` is what the table was read from.
+    """Give large whole numbers their exact values, in place. `source` is what the table was read from.
 
     Raises:
         ValueError: one is no whole number, or out of range.
@@ -132,8 +132,9 @@ def with_exact_numbers(source: str | IO[str] | IO[bytes], frame: pd.DataFrame, c
 
 
 def may_be_rounded(frame: pd.DataFrame, columns: Columns) -> list[str]:
-    """Return the columns of whole numbers that pandas may have read as doubles, and rounded: of all values, if one is
-    written 1.0 or 1e0. Their large numbers are all such that doubles hold."""
+    """Return the columns of whole numbers that pandas may have read as doubles, and rounded: it does so with all values
+    if one is written 1.0 or 1e0. Their large numbers are all such that doubles hold.
+    """
     import numpy as np
 
     names = [column.name for column in columns if column.type == "long" and not column.nullable]
@@ -149,7 +150,7 @@ def may_be_rounded(frame: pd.DataFrame, columns: Columns) -> list[str]:
 
 
 def _exact(values: pd.Series[int], texts: pd.Series[str]) -> pd.Series[int]:
-    """Return whole numbers as they are written. Shapes: (n,), (n,).
+    """Return whole numbers with the values that are written. Shapes: (n,), (n,).
 
     Raises:
         ValueError: a large one is no whole number, or out of range.
@@ -161,13 +162,13 @@ def _exact(values: pd.Series[int], texts: pd.Series[str]) -> pd.Series[int]:
     for at in np.flatnonzero((exact >= INEXACT) | (exact <= -INEXACT)):
         number = decimal_of(texts.iloc[at])
         if number is None or not low <= number <= high or number != number.to_integral_value():
-            raise ValueError(f"not a whole number: {shown(texts.iloc[at])}")
+            raise ValueError(f"not a whole number: {quote(texts.iloc[at])}")
         exact[at] = int(number)
     return type(values)(exact, index=values.index)
 
 
-def is_plain(source: str | IO[str] | IO[bytes], width: int) -> bool:
-    """Whether each line of a file that is not tall is a record of `width` fields at most: pandas does not look then."""
+def has_plain_lines(source: str | IO[str] | IO[bytes], width: int) -> bool:
+    """Whether each line of a file that is not tall has at most `width` fields: pandas does not check that."""
     if isinstance(source, str):
         with open(source, "rb") as stream:
             return os.fstat(stream.fileno()).st_size < BYTES_PER_COLUMN * width and _are_plain(stream, width)

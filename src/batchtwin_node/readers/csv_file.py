@@ -1,4 +1,4 @@
-"""A CSV file -> a typed table. The fast path is one typed read; only a failure is looked into (csv_locate.py)."""
+"""A CSV file -> a typed table. The fast path is one typed read; only a failure is examined (csv_locate.py)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, Union
 from batchtwin_node.readers.bad_file import BadFileError, kind_of, summarize, unreadable
 from batchtwin_node.readers.columns import ABSENT_IF_EMPTY, NUMBERS, PANDAS, WIDER, convert, wraps_numbers
 from batchtwin_node.readers.csv_checks import (
-    is_plain,
+    has_plain_lines,
     may_hold_booleans,
     refuse_booleans_as_numbers,
     with_exact_numbers,
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 
 CHUNK_ROWS = 50_000
 LONGEST_HEADER = 1 << 22
-# A table is wide from so many columns; then this part of them has one type.
+# A table with so many columns is wide; then at least this share of them has one type.
 WIDE, MOST = 100, 0.8
 FEW = 20
 
 
 @lru_cache(maxsize=None)
 def refusals() -> tuple[type[Exception], ...]:
-    """Return what pandas raises for a text that is no table, or a value that is not of its type."""
+    """Return the errors that pandas raises for a text that is no table, or a value of another type."""
     import pandas as pd
 
     return ValueError, TypeError, OverflowError, pd.errors.ParserWarning, RuntimeWarning, csv.Error
@@ -49,7 +49,7 @@ def refusals() -> tuple[type[Exception], ...]:
 
 @lru_cache(maxsize=None)
 def _dtypes() -> dict[str, Dtype]:
-    """As objects: pandas takes longer to find out what a name means than to read a short column."""
+    """Return the dtypes as objects: pandas parses a dtype's name more slowly than it reads a short column."""
     import pandas as pd
 
     dtypes = {name: pd.api.types.pandas_dtype(text) for name, text in PANDAS.items()}
@@ -82,16 +82,16 @@ def read(path: str, signature: Signature | None) -> pd.DataFrame:
         kind = kind_of(path, CSV)
         raise (BadFileError(path, kind) if kind else error) from None
     except refusals() as error:
-        from batchtwin_node.readers.csv_locate import explain
+        from batchtwin_node.readers.csv_locate import explain_refusal
 
-        raise explain(path, columns, summarize(error)) from None
+        raise explain_refusal(path, columns, summarize(error)) from None
 
 
 def _names(path: str) -> Sequence[str]:
-    """Return the names of a file's columns. Files of one input mostly have one header: it is parsed once."""
+    """Return the names of a file's columns. Files of one input mostly share a header, which is parsed once."""
     with open(path, "rb") as stream:
         line = stream.readline(LONGEST_HEADER)
-    # Blank lines, quoted newlines and lone carriage returns are left to pandas.
+    # pandas handles blank lines, quoted newlines and lone carriage returns.
     if (
         line.strip()
         and line.endswith(b"\n")
@@ -127,46 +127,46 @@ def _head(path: str) -> pd.DataFrame:
 
 @contextmanager
 def strictly() -> Iterator[None]:
-    """Make errors of what pandas only warns of: rows cut to the header's length, numbers too large for their type."""
+    """Turn pandas' warnings into errors: rows cut to the header's length, numbers too large for their type."""
     import pandas as pd
 
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
         warnings.filterwarnings("error", ".* encountered in cast", RuntimeWarning)
-        # Of columns that nobody typed: pandas says that it saw numbers and texts.
+        # For columns without a type: pandas reports numbers and texts in one column.
         warnings.simplefilter("ignore", pd.errors.DtypeWarning)
         warnings.simplefilter("ignore", pd.errors.PerformanceWarning)
         yield
 
 
-def typed(source: str | IO[str] | IO[bytes], columns: Columns, header: Sequence[str] = ()) -> pd.DataFrame:
+def read_typed(source: str | IO[str] | IO[bytes], columns: Columns, header: Sequence[str] = ()) -> pd.DataFrame:
     """Read with types. `header`: all columns of the file.
 
-    Those beyond `columns` are read too: only so does pandas notice rows that are too long.
+    Those not in `columns` are read too: only then does pandas notice rows that are too long.
     """
     names = [column.name for column in columns]
     frame = _of_common_dtype(source, columns, header)
     if frame is None:
         frame = _of_own_dtypes(source, columns, header)
-    # Unlike `frame[names]`, pandas below 3 does not take this for a view, of whose changes it warns.
+    # Unlike `frame[names]`, pandas below 3 does not take this for a view, and does not warn of changes to it.
     frame = convert(frame if names == list(frame.columns) else frame.loc[:, names], columns)
     return with_exact_numbers(source, frame, columns)
 
 
 def _of_common_dtype(source: str | IO[str] | IO[bytes], columns: Columns, names: Sequence[str]) -> pd.DataFrame | None:
-    """Read a wide table whose columns mostly have one type of numbers: pandas takes twice as long if told each type.
+    """Read a wide table in which one type of numbers prevails: pandas takes twice as long if told each type.
 
-    Those of the other types are read by themselves. None if the table is another, or if that fails.
+    The other columns are read separately. None if the table is no such table, or if that fails.
     """
     import pandas as pd
 
     common = _common_type(columns, names)
     # A second read costs less than types of many columns, if the file is not tall.
-    if common is None or not is_plain(source, len(names)):
+    if common is None or not has_plain_lines(source, len(names)):
         return None
     others = tuple(column for column in columns if column.type != common or column.nullable)
-    same = {column.name for column in columns}.difference(column.name for column in others)
-    usecols = None if len(same) == len(names) else same.__contains__
+    majority = {column.name for column in columns}.difference(column.name for column in others)
+    usecols = None if len(majority) == len(names) else majority.__contains__
     try:
         frame = _in_one_block(pd.read_csv(source, index_col=False, usecols=usecols, dtype=_dtypes()[common]))
         if others:
@@ -181,14 +181,14 @@ def _of_common_dtype(source: str | IO[str] | IO[bytes], columns: Columns, names:
 
 
 def _in_one_block(frame: pd.DataFrame) -> pd.DataFrame:
-    """Put columns of one type into one array: pandas 3 reads each into its own, and all that follows is slow then."""
+    """Put columns of one type into one array: pandas 3 makes an array for each, which slows everything down."""
     import pandas as pd
 
     return pd.DataFrame(frame.to_numpy(), index=frame.index, columns=frame.columns, copy=False)
 
 
 def _joined(frame: pd.DataFrame, rest: pd.DataFrame, columns: Columns) -> pd.DataFrame:
-    """Put the columns of `rest` where they are asked for: few are inserted, for a whole new order takes longer."""
+    """Insert the columns of `rest` at their places: few are inserted, and a new order of all would take longer."""
     import pandas as pd
 
     if len(rest.columns) > FEW:
@@ -221,7 +221,7 @@ def _rewind(source: str | IO[str] | IO[bytes]) -> None:
 def _of_own_dtypes(source: str | IO[str] | IO[bytes], columns: Columns, names: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
 
-    # pandas gives `a.1`, the second column called `a`, the type that is asked for `a`.
+    # pandas gives `a.1`, the second column called `a`, the type that is requested for `a`.
     names_found = set(names)
     twins = {name: _dtypes()["string"] for name in names_found if name.rpartition(".")[0] in names_found}
     return pd.read_csv(source, index_col=False, dtype={**twins, **dtypes(columns)})
@@ -233,7 +233,7 @@ def typed_chunks(path: str, columns: Columns) -> TextFileReader:
 
 
 def text_chunks(path: str, columns: Columns, missing: bool) -> TextFileReader:
-    """Read the texts of the same chunks; `missing`: see missing values as such."""
+    """Read the texts of the same chunks; `missing`: recognise missing values."""
     return chunks(path, columns, "str", na_filter=missing)
 
 
@@ -256,9 +256,9 @@ def chunks(
 
 
 def dtypes(columns: Columns) -> dict[str, Dtype]:
-    """What pandas is told about the columns' types."""
-    known = _dtypes()
-    return {column.name: known["string" if column.nullable else column.type] for column in columns if _is_typed(column)}
+    """Return the dtypes for pandas."""
+    types = _dtypes()
+    return {column.name: types["string" if column.nullable else column.type] for column in columns if _is_typed(column)}
 
 
 def _is_typed(column: Column) -> bool:
@@ -266,23 +266,23 @@ def _is_typed(column: Column) -> bool:
 
 
 def _read_typed(path: str, names: Sequence[str], columns: Columns) -> pd.DataFrame:
-    """`names`: all columns of the file."""
+    """Read with types; `names` are all columns of the file."""
     try:
-        frame = typed(path, columns, names)
+        frame = read_typed(path, columns, names)
     except refusals():
-        kept = _without_empty(path, columns)
-        if kept == columns:
+        present = _without_empty(path, columns)
+        if present == columns:
             raise
-        columns = kept
-        frame = typed(path, columns, names)
-    kept = without_empty_booleans(path, frame, columns)
+        columns = present
+        frame = read_typed(path, columns, names)
+    present = without_empty_booleans(path, frame, columns)
     if not frame.empty and may_hold_booleans(path):
-        refuse_booleans_as_numbers(path, frame, kept)
-    return frame if kept == columns else frame[[column.name for column in kept]]
+        refuse_booleans_as_numbers(path, frame, present)
+    return frame if present == columns else frame[[column.name for column in present]]
 
 
 def _without_empty(path: str, columns: Columns) -> Columns:
-    """Drop optional columns without any value: empty is as good as absent, and MLflow takes only that [R]."""
+    """Drop optional columns without any value: for MLflow an empty column has to be absent [R]."""
     doubtful = tuple(
         column for column in columns if not column.required and column.type in ABSENT_IF_EMPTY and not column.nullable
     )

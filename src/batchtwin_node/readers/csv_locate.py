@@ -1,4 +1,4 @@
-"""What is wrong with a CSV file, and where: the slow look after the fast read has failed. Memory stays bounded."""
+"""What is wrong with a CSV file, and where: the slow search after the fast read has failed. Memory is bounded."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from batchtwin_node.codec import value_object
-from batchtwin_node.readers.bad_file import BadFileError, kind_of, shown
+from batchtwin_node.readers.bad_file import BadFileError, kind_of, quote
 from batchtwin_node.readers.columns import BOOLEANS, NUMBERS, convert, refusal
 from batchtwin_node.readers.csv_checks import may_be_rounded
-from batchtwin_node.readers.csv_file import refusals, strictly, text_chunks, typed, typed_chunks
+from batchtwin_node.readers.csv_file import read_typed, refusals, strictly, text_chunks, typed_chunks
 from batchtwin_node.readers.file_kind import CSV
 from batchtwin_node.readers.signature import Column, Columns
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-# In the words of pandas' parser.
+# Messages of pandas' parser.
 UNCLOSED, NO_COLUMNS = "EOF inside string", "No columns to parse"
 
 
@@ -38,19 +38,19 @@ class Record:
     texts: list[str]
 
 
-def explain(path: str, columns: Columns | None, text: str) -> BadFileError:
-    """Return why a file was refused: it is something else than CSV, the place that is wrong, or the parser's `text`."""
+def explain_refusal(path: str, columns: Columns | None, text: str) -> BadFileError:
+    """Return why a file was refused: its true format, the place that is wrong, or the parser's `text`."""
     kind = kind_of(path, CSV)
     if kind is not None:
         return BadFileError(path, f"{kind} ({text})" if NO_COLUMNS in text else kind)
-    fault = locate(path, columns)
+    fault = first_problem(path, columns)
     if fault is None and UNCLOSED in text:
         fault = _unclosed(path, text)
     return fault or BadFileError(path, text)
 
 
 def _unclosed(path: str, text: str) -> BadFileError | None:
-    """The last record holds all that follows the quote."""
+    """Return the error for a quote that is never closed: the last record holds all that follows it."""
     try:
         last = deque(records(path), maxlen=1)
     except csv.Error:
@@ -61,10 +61,10 @@ def _unclosed(path: str, text: str) -> BadFileError | None:
     return None
 
 
-def locate(path: str, columns: Columns | None) -> BadFileError | None:
-    """Find the first record that is no record, or the first value that its column's type refuses.
+def first_problem(path: str, columns: Columns | None) -> BadFileError | None:
+    """Find the first invalid record, or the first value that its column's type refuses.
 
-    None if it is neither's fault: the caller has the parser's own words.
+    None if both are fine: the caller has the parser's own message.
     """
     broken = _first_broken(path)
     if columns is not None and (broken is None or (broken.bad_file.row or 0) > 0):
@@ -85,7 +85,7 @@ def line_of(path: str, row: int) -> int | None:
 
 
 def records(path: str) -> Iterator[Record]:
-    """Split a file as pandas does: lines of nothing but blanks are no records."""
+    """Split a file as pandas does: lines of blanks only are no records."""
     last = ""
 
     def lines(stream: io.TextIOWrapper) -> Iterator[str]:
@@ -105,7 +105,7 @@ def records(path: str) -> Iterator[Record]:
 
 
 def _first_broken(path: str) -> BadFileError | None:
-    """Find the first record with bytes that are not UTF-8, or with more fields than the header has names."""
+    """Find the first record with bytes that are not UTF-8, or with more fields than the header."""
     header: list[str] = []
     longest = 0
     try:
@@ -118,7 +118,7 @@ def _first_broken(path: str) -> BadFileError | None:
                     column = header[at] if row is not None and at < len(header) else None
                     problem = f"not UTF-8: '{value}'; save the file as UTF-8{_in_windows_1252(text)}"
                     return BadFileError(path, problem, column=column, row=row, line=record.line, value=value)
-            # Empty fields beyond the header are let through if the first row has them too, as pandas does.
+            # Empty fields beyond the header are valid if the first row has them too, as in pandas.
             longest = len(header) if row is None else max(longest, len(record.texts)) if row == 0 else longest
             if len(record.texts) > longest or any(record.texts[len(header) :]):
                 problem = f"{len(record.texts)} fields, the header has {len(header)}: quote values that hold a comma"
@@ -129,7 +129,7 @@ def _first_broken(path: str) -> BadFileError | None:
 
 
 def _undecodable(text: str) -> str | None:
-    """Return the text with the bytes in question as \\xNN; None if there are none."""
+    """Return the text with the bytes that are not UTF-8 as \\xNN; None if there are none."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -138,12 +138,12 @@ def _undecodable(text: str) -> str | None:
 
 
 def _in_windows_1252(text: str) -> str:
-    """Say how a text reads in the encoding that files have which are not UTF-8, if it does."""
+    """Return a hint if the text is valid in the encoding of most files that are not UTF-8."""
     try:
         other = text.encode("utf-8", "surrogateescape").decode("cp1252")
     except UnicodeError:
         return ""
-    return f"; it may be Windows-1252, where this is {shown(other)}" if other.isprintable() else ""
+    return f"; it may be Windows-1252, where this is {quote(other)}" if other.isprintable() else ""
 
 
 def _first_wrong(path: str, columns: Columns) -> tuple[Column, int, str | None] | None:
@@ -161,15 +161,15 @@ def _first_wrong(path: str, columns: Columns) -> tuple[Column, int, str | None] 
                     return _in_chunk(texts.get_chunk(), columns, start)
                 chunk = texts.get_chunk()
                 doubtful = may_be_rounded(frame, columns) or _any_boolean(_numbers(chunk, columns))
-                if doubtful and (found := _in_chunk(chunk, columns, start)):
-                    return found
+                if doubtful and (wrong := _in_chunk(chunk, columns, start)):
+                    return wrong
                 start += len(chunk)
     except refusals():
         return None
 
 
 def _in_chunk(texts: pd.DataFrame, columns: Columns, start: int) -> tuple[Column, int, str | None] | None:
-    """`texts`: (rows, columns) as the file has them. Of several wrong values the one in the first row counts."""
+    """Find the wrong value in the first row. `texts`: (rows, columns) as the file has them."""
     first: tuple[Column, int, str | None] | None = None
     for column in _suspects(texts, columns):
         if first and first[1] == start:
@@ -183,7 +183,7 @@ def _in_chunk(texts: pd.DataFrame, columns: Columns, start: int) -> tuple[Column
 
 
 def _suspects(texts: pd.DataFrame, columns: Columns) -> Iterator[Column]:
-    """Yield the columns with a wrong value, in order. Wide tables mostly have few: halves without any are put aside."""
+    """Yield the columns with a wrong value, in order. Wide tables mostly have few, so columns are halved."""
     names = [column.name for column in columns]
     if _all_parse(texts[names], columns):
         return
@@ -211,12 +211,12 @@ def _parses(texts: pd.Series[str], column: Column, low: int, high: int) -> bool:
 
 
 def _all_parse(texts: pd.DataFrame, columns: Columns) -> bool:
-    """Ask the very parser that refused the file."""
+    """Whether the parser that refused the file accepts these values."""
     if _any_boolean(_numbers(texts, columns)):
         return False
     try:
         with strictly():
-            typed(_as_csv(texts), columns, list(texts.columns))
+            read_typed(_as_csv(texts), columns, list(texts.columns))
     except refusals():
         return False
     return True

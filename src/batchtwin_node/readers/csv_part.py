@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 def read(path: str, part: FilePart, signature: Signature) -> pd.DataFrame:
-    """Read a part. What is wrong is said of the first place in the whole file, whichever part is read first.
+    """Read a part. The error names the first bad place in the whole file, whichever part is read first.
 
     Raises:
         BadFileError: naming column, row and value where one is to blame.
-        NotInPartsError: only the whole file tells what it means.
+        NotInPartsError: it depends on the whole file.
     """
     try:
         header, data = _bytes(path, part)
@@ -38,16 +38,16 @@ def read(path: str, part: FilePart, signature: Signature) -> pd.DataFrame:
                 raise NotInPartsError("the model's signature leaves types to the whole file")
             if _first_width(data[len(header) :]) > len(names):
                 raise NotInPartsError("its rows have more fields than its header")
-            frame = csv_file.typed(BytesIO(data), columns, names)
+            frame = csv_file.read_typed(BytesIO(data), columns, names)
     except BadFileError as error:
         kind = kind_of(path, CSV)
         raise (BadFileError(path, kind) if kind else error) from None
     except csv_file.refusals() as error:
-        from batchtwin_node.readers.csv_locate import explain
+        from batchtwin_node.readers.csv_locate import explain_refusal
 
-        fault = explain(path, columns, summarize(error))
+        fault = explain_refusal(path, columns, summarize(error))
         if fault.bad_file.row is None:
-            csv_file.read(path, signature)  # tells what is wrong with the whole file, if anything is
+            csv_file.read(path, signature)  # raises what is wrong with the whole file, if anything is
             raise NotInPartsError("only the whole file can be read") from None
         raise fault from None
     if BOOLEAN.search(data):
@@ -56,7 +56,7 @@ def read(path: str, part: FilePart, signature: Signature) -> pd.DataFrame:
 
 
 def _first_width(data: bytes) -> int:
-    """The fields of the first line: by it pandas judges those that follow, in a part as in a file."""
+    """Return the number of fields of the first line: pandas judges the next ones by it, in a part as in a file."""
     line = data[: data.find(b"\n") + 1 or len(data)].decode("utf-8", "replace")
     return len(next(csv.reader([line]), []))
 
@@ -70,10 +70,10 @@ def _bytes(path: str, part: FilePart) -> tuple[bytes, bytes]:
 
 
 def _refuse_booleans(data: bytes, columns: Columns) -> None:
-    """pandas takes True and False for numbers, in columns of nothing else: the whole column has to be looked at."""
+    """Refuse True and False in numbers: pandas accepts them in columns of nothing else, so the whole column counts."""
     import pandas as pd
 
     numbers = {column.name for column in columns if column.type in NUMBERS}
     texts = pd.read_csv(BytesIO(data), index_col=False, dtype=str, usecols=numbers.__contains__)
     if texts.isin(list(BOOLEANS)).to_numpy().any():
-        raise NotInPartsError("it has True or False where numbers are asked for")
+        raise NotInPartsError("it has True or False where numbers are required")

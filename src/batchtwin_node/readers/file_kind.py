@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes, if that is not what its ending says; looked at when reading has failed."""
+"""The true format of a file, by its first bytes, if its ending does not fit; used after a read has failed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from codecs import getincrementaldecoder
 
 HEAD = 1 << 16
 CSV, PARQUET, IMAGE = "CSV", "Parquet", "an image"
-# How a file begins, what it is then, and what to do.
+# How a file begins, its format, and what to do.
 BEGINNINGS = (
     (b"\x1f\x8b", "a gzip file", "unpack it"),
     (b"PK\x03\x04", "a zip archive", "unpack it"),
@@ -50,36 +50,36 @@ NOT_UTF_8 = ", not UTF-8"
 SEPARATORS = {";": "';'", "\t": "tabs", "|": "'|'", "\x01": "the character 1, as Hive writes it"}
 TAR, TAR_AT = b"ustar", 257
 QUOTED = re.compile(r'"[^"]*"')
-# Bytes that no text has, and how many in a hundred make a file binary that is not UTF-8, or any file.
+# Bytes that no text has; and their percentage that makes a file binary if it is not UTF-8, or in any case.
 CONTROL = bytes({*range(32)} - set(b"\t\n\v\f\r\x1b"))
 BINARY, SURELY_BINARY = 10, 40
 
 
-def other_kind(head: bytes, wanted: str) -> str | None:
-    """Say what a file is whose first bytes are `head`, and what to do, if it is not what it should be.
+def other_kind(head: bytes, expected: str) -> str | None:
+    """Return the format of a file with the first bytes `head`, and what to do, if that is not what it should be.
 
-    `wanted` is CSV, PARQUET or IMAGE.
+    `expected` is CSV, PARQUET or IMAGE.
     """
     if not head.replace(BOM, b"", 1).strip():
         return "the file holds nothing but blanks" if head else "the file is empty"
     kind = _by_beginning(head) or _by_encoding(head) or _by_markup(head)
     if kind is not None:
-        what, advice = kind
-        if what == f"a {wanted} file" or (wanted == IMAGE and what.endswith("image")):
+        name, advice = kind
+        if name == f"a {expected} file" or (expected == IMAGE and name.endswith("image")):
             return None
-        return f"this is {what}: {advice}" if NOT_UTF_8 in what else f"this is {what}, not {wanted}: {advice}"
+        return f"this is {name}: {advice}" if NOT_UTF_8 in name else f"this is {name}, not {expected}: {advice}"
     if _is_binary(head):
-        return f"this is binary data, not {wanted}"
-    if wanted == PARQUET:
+        return f"this is binary data, not {expected}"
+    if expected == PARQUET:
         return "this is text, not Parquet: name it .csv if it is CSV"
-    if wanted == IMAGE:
+    if expected == IMAGE:
         return None
     separator = separator_of(head)
     return separator and f"separated by {separator}, the service reads commas: save it with commas"
 
 
 def _is_binary(head: bytes) -> bool:
-    """A text may have a stray control character."""
+    """Whether control characters are too many for a text, which may have a stray one."""
     share = (len(head) - len(head.translate(None, CONTROL))) * 100 // len(head)
     return share >= SURELY_BINARY or (share >= BINARY and not _is_utf_8(head))
 
@@ -93,30 +93,30 @@ def _is_utf_8(head: bytes) -> bool:
 
 
 def _by_beginning(head: bytes) -> tuple[str, str] | None:
-    for beginning, what, advice in BEGINNINGS:
+    for beginning, kind, advice in BEGINNINGS:
         if head.startswith(beginning):
-            office = [name for mark, name in OFFICE if mark in head] if what == "a zip archive" else []
-            return (office[0], "save its sheet as CSV") if office else (what, advice)
+            office = [name for mark, name in OFFICE if mark in head] if kind == "a zip archive" else []
+            return (office[0], "save its sheet as CSV") if office else (kind, advice)
     return ("a tar archive", "unpack it") if head[TAR_AT:].startswith(TAR) else None
 
 
 def _by_encoding(head: bytes) -> tuple[str, str] | None:
-    """UTF-16 has a mark at its beginning, or a zero in every other byte where its letters are Latin."""
+    """Return UTF-16 if the file has its mark at the beginning, or a zero in every other byte of Latin letters."""
     zeros = [head[at::2].count(0) * 2 for at in (0, 1)]
-    what = next((name for mark, name in TEXT_MARKS if head.startswith(mark)), None)
-    if what is None and max(zeros) > len(head) * 0.8 and min(zeros) < len(head) * 0.2:
-        what = "UTF-16 text"
-    return None if what is None else (what + NOT_UTF_8, "save it as UTF-8")
+    kind = next((name for mark, name in TEXT_MARKS if head.startswith(mark)), None)
+    if kind is None and max(zeros) > len(head) * 0.8 and min(zeros) < len(head) * 0.2:
+        kind = "UTF-16 text"
+    return None if kind is None else (kind + NOT_UTF_8, "save it as UTF-8")
 
 
 def _by_markup(head: bytes) -> tuple[str, str] | None:
     text = head[len(BOM) :] if head.startswith(BOM) else head
-    what = next((what for pattern, what in MARKUP if pattern.match(text)), None)
-    return None if what is None else (what, "save its table as CSV" if what == "JSON" else "look where it came from")
+    kind = next((kind for pattern, kind in MARKUP if pattern.match(text)), None)
+    return None if kind is None else (kind, "save its table as CSV" if kind == "JSON" else "look where it came from")
 
 
 def separator_of(head: bytes) -> str | None:
-    """Name what separates the fields if commas do not: the header has none, and both it and its first record others."""
+    """Return the separator if it is no comma: the header has none, and it and its first record have others."""
     lines = [line for line in head.decode("utf-8-sig", "replace").splitlines(keepends=True) if line.strip()]
     if len(head) >= HEAD and len(lines) == 2 and not lines[1].endswith(("\r", "\n")):
         lines.pop()  # the rest of it is not in the head

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Pixels: TypeAlias = np.ndarray[Any, Any]
 
 log = logging.getLogger(__name__)
-# Pillow's name of a format -> the endings that promise it. A camera's JPEG may turn out to be MPO.
+# Pillow's name of a format -> its endings. A camera's JPEG may turn out to be MPO.
 FORMATS: dict[str, tuple[str, ...]] = {
     "PNG": (".png",),
     "JPEG": (".jpg", ".jpeg"),
@@ -43,10 +43,10 @@ WIDE = frozenset({"I", "F"})
 def read(path: str, signature: Signature | None) -> Pixels:
     """Read an image: the first frame, as `uint8` of shape (height, width) or (height, width, channels).
 
-    With a TensorSpec it has the channels, the shape (leading -1: a batch of one) and the dtype asked for.
+    With a TensorSpec it has the channels, the shape (leading -1: a batch of one) and the dtype of the spec.
 
     Raises:
-        BadFileError: the file is no image that can be read, or the shape asked for cannot be reached.
+        BadFileError: the file is no readable image, or does not fit the shape.
     """
     import numpy as np
 
@@ -88,7 +88,7 @@ def _loaded(path: str) -> Image.Image:
             raise BadFileError(path, f"not an image, whatever its ending says{f': {kind}' if kind else ''}") from None
         except MemoryError:
             raise
-        except Exception as error:  # broken files make Pillow raise whatever its decoders do
+        except Exception as error:  # broken files make Pillow's decoders raise anything
             raise BadFileError(path, f"not a readable image: {summarize(error)}") from None
     return image
 
@@ -96,7 +96,7 @@ def _loaded(path: str) -> Image.Image:
 def _warn(path: str, image: Image.Image) -> None:
     name = os.path.basename(path)
     if ending(path) not in FORMATS.get(image.format or "", ()):
-        log.warning("%s: read as what it is, %s, whatever its ending says", name, image.format)
+        log.warning("%s: read as %s, whatever its ending says", name, image.format)
     frames = getattr(image, "n_frames", 1)
     # The second picture of an MPO file is a preview of the first.
     if frames > 1 and image.format != "MPO":
@@ -104,7 +104,7 @@ def _warn(path: str, image: Image.Image) -> None:
 
 
 def _channels(shape: Sequence[int], size: tuple[int, int]) -> int | None:
-    """Return the channels that a shape asks for; None if it leaves them to the image."""
+    """Return the channels that a shape requires; None if it leaves them to the image."""
     inner = _inner(shape)
     if len(inner) >= 3:
         return next((inner[at] for at in (-1, -3) if inner[at] in MODES), None)
@@ -119,7 +119,7 @@ def _inner(shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def _pixels(path: str, image: Image.Image, channels: int | None, dtype: np.dtype[Any]) -> Pixels:
-    """Return (height, width) or (height, width, channels); of one channel, as deep as the dtype can hold."""
+    """Return (height, width) or (height, width, channels); one channel is as deep as the dtype can hold."""
     import numpy as np
     from PIL import Image
 
@@ -134,7 +134,7 @@ def _pixels(path: str, image: Image.Image, channels: int | None, dtype: np.dtype
         image = image.convert("L")
     mode = MODES[channels] if channels else _own_mode(image)
     if image.mode == "P" and mode == "RGB":
-        image = image.convert("RGBA")  # which alone knows what transparent entries of the palette are
+        image = image.convert("RGBA")  # it alone knows the meaning of transparent entries of the palette
     try:
         return np.array(image.convert(mode))
     except ValueError as error:
@@ -146,7 +146,7 @@ def _own_mode(image: Image.Image) -> str:
 
 
 def _shaped(path: str, pixels: Pixels, tensor: Tensor) -> Pixels:
-    """Reshape pixels to a TensorSpec; where the channels come first there, so they do here."""
+    """Reshape pixels to a TensorSpec. Channels come first if they do there."""
     import numpy as np
 
     inner = _inner(tensor.shape)

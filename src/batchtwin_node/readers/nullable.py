@@ -1,4 +1,4 @@
-"""Columns whose values may be missing, as Python objects: pandas would make floats of numbers beside missing ones."""
+"""Columns with missing values, as Python objects: pandas would turn numbers beside missing ones into floats."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ WHOLE_NUMBER = re.compile(r"\s*[+-]?[0-9]+\s*", re.ASCII)
 
 
 def objects(texts: pd.Series[str], kind: str, times: Callable[[Any], Any]) -> pd.Series[Any]:
-    """Return what the texts of a CSV column mean, None where there is no text. Shapes: (n,), (n,).
+    """Return the values of the texts of a CSV column, None where there is no text. Shapes: (n,), (n,).
 
     `times` reads a column of times.
 
     Raises:
-        ValueError: a text does not mean a value of this kind.
+        ValueError: a text is no value of this kind.
     """
     if kind == "datetime":
         return with_none(times(texts))
@@ -41,7 +41,7 @@ def _series(values: list[Any], like: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Python's own number for numpy's; times are pandas' own."""
+    """Return Python's own number for numpy's; times stay pandas' own."""
     return value.item() if type(value).__module__ == "numpy" else value
 
 

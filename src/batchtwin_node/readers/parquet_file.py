@@ -59,10 +59,10 @@ def read(path: str, signature: Signature | None, groups: Sequence[int] | None = 
         raise unreadable(path, error) from None
     except (pa.ArrowException, OSError) as error:
         raise unreadable_parquet(path, error) from None
-    kept = [column for column in columns if not _is_as_good_as_absent(table[column.name], column)]
-    arrays = [_typed(path, table[column.name], column) for column in kept]
-    frame = _to_pandas(pa.table(arrays, names=[column.name for column in kept]))
-    for column, array in zip(kept, arrays):
+    present = [column for column in columns if not _is_as_good_as_absent(table[column.name], column)]
+    arrays = [_typed(path, table[column.name], column) for column in present]
+    frame = _to_pandas(pa.table(arrays, names=[column.name for column in present]))
+    for column, array in zip(present, arrays):
         if column.nullable:
             frame[column.name] = with_none(array.to_pandas(integer_object_nulls=True))
     return frame
@@ -106,7 +106,7 @@ def _is_as_good_as_absent(values: pa.ChunkedArray, column: Column) -> bool:
 
 
 def _typed(path: str, values: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
-    """Cast one column to its type, if that keeps what the values mean."""
+    """Cast one column to its type, if that keeps the meaning of its values."""
     import pyarrow as pa
     import pyarrow.compute as pc
     from pyarrow import types as of
@@ -132,13 +132,13 @@ def _typed(path: str, values: pa.ChunkedArray, column: Column) -> pa.ChunkedArra
     except (pa.ArrowException, ValueError):
         row = first_refused(len(values), _accepts(values, column.type)) or 0
         value = _text_of(values[row])
-        # A time of Arrow's is one, whatever Python can make of it.
+        # A time of Arrow's is valid, even if Python has none like it.
         explain = out_of_range if of.is_temporal(values.type) else refusal
         raise BadFileError(path, explain(column.type, value), column=column.name, row=row, value=value) from None
 
 
 def _text_of(value: pa.Scalar) -> str:
-    """Return a value as Python writes it; as the number that it is where Python has no such time."""
+    """Return a value as Python writes it; as a number if Python has no such time."""
     try:
         return str(value.as_py())
     except (ValueError, OverflowError):
@@ -171,42 +171,42 @@ def _is_bytes(kind: pa.DataType) -> bool:
     return bool(of.is_binary(kind) or of.is_large_binary(kind) or of.is_fixed_size_binary(kind))
 
 
-def _goes_through(kind: pa.DataType, wanted: str) -> bool:
-    """What MLflow takes as it is: for strings whatever pandas has as objects, for binary also texts."""
+def _goes_through(kind: pa.DataType, type_name: str) -> bool:
+    """Whether MLflow takes the type unchanged: for strings any pandas object, for binary also texts."""
     from pyarrow import types as of
 
-    if wanted == "string":
+    if type_name == "string":
         return bool(
             _is_bytes(kind) or of.is_decimal(kind) or of.is_date(kind) or of.is_time(kind) or of.is_nested(kind)
         )
-    return wanted == "binary" and (_is_text(kind) or _is_bytes(kind))
+    return type_name == "binary" and (_is_text(kind) or _is_bytes(kind))
 
 
-def _may_be(kind: pa.DataType, wanted: str) -> bool:
-    """Tell whether values of an Arrow type can mean values of an MLflow type at all."""
+def _may_be(kind: pa.DataType, type_name: str) -> bool:
+    """Whether values of an Arrow type can be values of an MLflow type at all."""
     from pyarrow import types as of
 
     if of.is_null(kind):
         return True
-    if wanted in NUMBERS:
+    if type_name in NUMBERS:
         return bool(of.is_integer(kind) or of.is_floating(kind) or of.is_decimal(kind) or _is_text(kind))
-    if wanted == "datetime":
+    if type_name == "datetime":
         return bool(of.is_timestamp(kind) or of.is_date(kind) or _is_text(kind))
-    return bool(of.is_boolean(kind)) if wanted == "boolean" else wanted == "string" and _is_text(kind)
+    return bool(of.is_boolean(kind)) if type_name == "boolean" else type_name == "string" and _is_text(kind)
 
 
-def _cast(values: pa.ChunkedArray, wanted: str) -> pa.ChunkedArray:
+def _cast(values: pa.ChunkedArray, type_name: str) -> pa.ChunkedArray:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    kind = arrow_type(wanted)
-    if wanted == "datetime" and _is_text(values.type):
+    kind = arrow_type(type_name)
+    if type_name == "datetime" and _is_text(values.type):
         return pa.chunked_array([pa.array(times(values.to_pandas()), kind)])
-    if wanted in NUMBERS and _is_text(values.type):
-        values = _plain_numbers(values, wanted)
+    if type_name in NUMBERS and _is_text(values.type):
+        values = _plain_numbers(values, type_name)
     cast = values.cast(kind)
-    # Arrow makes an infinity of a double that no float holds.
-    if wanted == "float" and pc.any(pc.is_inf(cast)).as_py() and _infinities(cast) != _infinities(values):
+    # Arrow turns a double that no float holds into infinity.
+    if type_name == "float" and pc.any(pc.is_inf(cast)).as_py() and _infinities(cast) != _infinities(values):
         raise ValueError("out of range")
     return cast
 
@@ -218,24 +218,24 @@ def _infinities(values: pa.ChunkedArray) -> int:
     return pc.sum(pc.is_inf(values.cast(pa.float64()))).as_py() or 0
 
 
-def _plain_numbers(values: pa.ChunkedArray, wanted: str) -> pa.ChunkedArray:
-    """Return texts that are numbers in a CSV file as Arrow reads them: it takes no blanks and no plus, but 0x1F."""
+def _plain_numbers(values: pa.ChunkedArray, type_name: str) -> pa.ChunkedArray:
+    """Return texts that are numbers in a CSV file in Arrow's form: it accepts no blanks and no plus, but 0x1F."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     texts = values.cast(pa.large_string())
-    pattern = WHOLE_NUMBER if wanted in WHOLE else f"{NUMBER}|{NO_NUMBER}"
+    pattern = WHOLE_NUMBER if type_name in WHOLE else f"{NUMBER}|{NO_NUMBER}"
     if pc.min(pc.match_substring_regex(texts, pattern=pattern)).as_py() is False:
         raise ValueError("not a number")
     return pc.replace_substring_regex(pc.utf8_trim_whitespace(texts), pattern=r"^\+", replacement="")
 
 
-def _accepts(values: pa.ChunkedArray, wanted: str) -> Callable[[int, int], bool]:
+def _accepts(values: pa.ChunkedArray, type_name: str) -> Callable[[int, int], bool]:
     import pyarrow as pa
 
     def accepts(low: int, high: int) -> bool:
         try:
-            _cast(values[low:high], wanted)
+            _cast(values[low:high], type_name)
         except (pa.ArrowException, ValueError):
             return False
         return True

@@ -1,4 +1,4 @@
-"""A Parquet file -> a typed table where there is no Arrow but fastparquet: the rules of parquet_file.py, in pandas."""
+"""A Parquet file -> a typed table by fastparquet, without Arrow: the rules of parquet_file.py, in pandas."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def read(path: str, signature: Signature | None) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        os.stat(path)  # fastparquet would call a file that is gone a folder without files
+        os.stat(path)  # fastparquet would call a missing file a folder without files
         file = fastparquet.ParquetFile(path)
         columns = signature.in_table(path, list(file.columns)) if signature else None
         if columns is None:
@@ -50,10 +50,10 @@ def read(path: str, signature: Signature | None) -> pd.DataFrame:
         raise
     except FileNotFoundError as error:
         raise unreadable(path, error) from None
-    except Exception as error:  # broken files make it raise whatever its decoders do
+    except Exception as error:  # broken files make its decoders raise anything
         raise unreadable_parquet(path, error) from None
-    kept = [column for column in columns if not _is_as_good_as_absent(frame[column.name], column)]
-    return pd.DataFrame({column.name: _typed(path, frame[column.name], column) for column in kept})
+    present = [column for column in columns if not _is_as_good_as_absent(frame[column.name], column)]
+    return pd.DataFrame({column.name: _typed(path, frame[column.name], column) for column in present})
 
 
 def _is_as_good_as_absent(values: pd.Series[Any], column: Column) -> bool:
@@ -63,7 +63,7 @@ def _is_as_good_as_absent(values: pd.Series[Any], column: Column) -> bool:
 
 
 def _typed(path: str, values: pd.Series[Any], column: Column) -> pd.Series[Any]:
-    """Cast one column to its type, if that keeps what the values mean."""
+    """Cast one column to its type, if that keeps the meaning of its values."""
     if column.type == ANY:
         return values
     if column.nullable:
@@ -108,65 +108,65 @@ def _family(values: pd.Series[Any]) -> str:
     return "text" if kinds == {str} else "bytes" if kinds == {bytes} else "other"
 
 
-def _goes_through(family: str, wanted: str) -> bool:
-    """What MLflow takes as it is: for strings whatever pandas has as objects, for binary also texts."""
-    return (wanted == "string" and family in {"bytes", "other"}) or (wanted == "binary" and family in {"text", "bytes"})
+def _goes_through(family: str, type_: str) -> bool:
+    """Whether MLflow takes the family unchanged: for strings any pandas object, for binary also texts."""
+    return (type_ == "string" and family in {"bytes", "other"}) or (type_ == "binary" and family in {"text", "bytes"})
 
 
-def _may_be(family: str, wanted: str, some_missing: bool) -> bool:
-    """Tell whether values of a family can mean values of an MLflow type at all."""
-    if family == "bool" and wanted == "double":
+def _may_be(family: str, type_: str, some_missing: bool) -> bool:
+    """Whether values of a family can be values of an MLflow type at all."""
+    if family == "bool" and type_ == "double":
         return some_missing  # as MLflow does, only then
     families = {"boolean": {"bool"}, "string": {"text"}, "datetime": {"time", "text"}}
-    allowed = {"number", "text"} if wanted in NUMBERS else families.get(wanted, set())
+    allowed = {"number", "text"} if type_ in NUMBERS else families.get(type_, set())
     return family == "nothing" or family in allowed
 
 
-def _cast(values: pd.Series[Any], wanted: str) -> pd.Series[Any]:
-    if wanted in NUMBERS:
-        return _numbers(values, wanted)
-    if wanted == "datetime":
+def _cast(values: pd.Series[Any], type_: str) -> pd.Series[Any]:
+    if type_ in NUMBERS:
+        return _numbers(values, type_)
+    if type_ == "datetime":
         if values.dtype == object:
             return times(values)
         naive = (
             values if getattr(values.dtype, "tz", None) is None else values.dt.tz_convert("UTC").dt.tz_localize(None)
         )
         return naive.astype("datetime64[ns]")
-    if wanted == "boolean":
+    if type_ == "boolean":
         return values.astype(object).where(values.notna(), None) if values.hasnans else values.astype(bool)
     return values
 
 
-def _numbers(values: pd.Series[Any], wanted: str) -> pd.Series[Any]:
+def _numbers(values: pd.Series[Any], type_: str) -> pd.Series[Any]:
     import numpy as np
     import pandas as pd
 
     if values.dtype == object:
-        numbers = np.array([np.nan if value is None else _number(value, wanted) for value in values])
+        numbers = np.array([np.nan if value is None else _number(value, type_) for value in values])
     else:
         numbers = values.to_numpy(dtype="float64", na_value=np.nan) if values.hasnans else values.to_numpy()
     with np.errstate(all="ignore"):
-        cast = numbers.astype(PANDAS[wanted])
-        # A large number without a sign comes back as it was, and is another one.
+        cast = numbers.astype(PANDAS[type_])
+        # A large unsigned number converts back to itself, and is another number.
         is_lost = (cast.astype(numbers.dtype) != numbers) | ((cast < 0) != (numbers < 0))
-    if wanted not in WHOLE and numbers.dtype.kind == "f":
+    if type_ not in WHOLE and numbers.dtype.kind == "f":
         is_lost = np.isinf(cast) & ~np.isinf(numbers)
     if is_lost.any():
         raise ValueError("out of range")
     return pd.Series(cast, index=values.index)
 
 
-def _number(value: Any, wanted: str) -> Any:
-    """Return the number that a text is in a CSV file: Python takes more for one."""
-    if isinstance(value, str) and not re.match(WHOLE_NUMBER if wanted in WHOLE else f"{NUMBER}|{NO_NUMBER}", value):
+def _number(value: Any, type_: str) -> Any:
+    """Return the number of a text as in a CSV file: Python accepts more."""
+    if isinstance(value, str) and not re.match(WHOLE_NUMBER if type_ in WHOLE else f"{NUMBER}|{NO_NUMBER}", value):
         raise ValueError("not a number")
-    return int(value) if wanted in WHOLE else float(value)
+    return int(value) if type_ in WHOLE else float(value)
 
 
-def _accepts(values: pd.Series[Any], wanted: str) -> Callable[[int, int], bool]:
+def _accepts(values: pd.Series[Any], type_: str) -> Callable[[int, int], bool]:
     def accepts(low: int, high: int) -> bool:
         try:
-            _cast(values.iloc[low:high], wanted)
+            _cast(values.iloc[low:high], type_)
         except (ValueError, OverflowError):
             return False
         return True

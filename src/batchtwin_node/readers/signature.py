@@ -1,4 +1,4 @@
-"""What a model's signature says about its input, free of MLflow: columns, arrays, or nothing."""
+"""A model's signature for its input, without MLflow: columns, arrays, or nothing."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ANY = "any"
-# Types whose missing values pandas writes in ways of its own, NaN beside True, NaT, or a float for a whole number.
+# Types whose missing values pandas writes in its own ways: NaN beside True, NaT, or a float for a whole number.
 NONE_IF_MISSING = frozenset({"boolean", "datetime"})
 WHOLE = frozenset({"long", "integer"})
-# What a table's columns are if the signature asks for an array of this dtype.
+# The type of a table's columns if the signature requires an array of this dtype.
 OF_DTYPE = {"float64": "double", "float32": "float", "int64": "long", "int32": "integer", "bool": "boolean"}
 
 
@@ -25,8 +25,8 @@ OF_DTYPE = {"float64": "double", "float32": "float", "int64": "long", "int32": "
 class Column:
     """One ColSpec: `type` is MLflow's name for it (long, integer, double, float, boolean, string, ...).
 
-    Types that are not scalar (arrays, objects, maps) are `any`: they are left to MLflow. Values of a `nullable` column
-    may be missing, and are Python objects then: None is missing.
+    Types that are not scalar (arrays, objects, maps) are `any`: MLflow checks them. Values of a `nullable` column may
+    be missing, and are Python objects then: None is missing.
     """
 
     name: str
@@ -52,8 +52,8 @@ class Tensor:
 class Signature:
     """Either columns or tensors. Columns that are not `named` are the first ones of a file, by position.
 
-    Columns of `records` are the fields of what a type hint asks for: a model gets whole tables. `numbers` holds the
-    names that are numbers for MLflow: names are texts here.
+    Columns of `records` are the fields of a type hint: the model gets whole tables. `numbers` holds the names that
+    MLflow has as numbers: names are texts here.
     """
 
     columns: Columns = ()
@@ -64,7 +64,7 @@ class Signature:
 
     @classmethod
     def of(cls, schema: Any, from_type_hint: bool = False) -> Signature | None:
-        """Take over an MLflow input schema; None for none. `from_type_hint`: it was made of a type hint."""
+        """Convert an MLflow input schema; None for none. `from_type_hint`: it was made of a type hint."""
         if schema is None:
             return None
         names = [spec.name for spec in schema.inputs]
@@ -79,23 +79,23 @@ class Signature:
 
     @classmethod
     def of_json(cls, inputs: str, types: Collection[str]) -> Signature | None:
-        """Take over the text that MLmodel has for it, if it is named columns of these `types`; else None."""
+        """Convert MLmodel's text for it, if it has named columns of these `types`; else None."""
         try:
             columns = tuple(_column(spec) for spec in json.loads(inputs))
         except (TypeError, KeyError, ValueError, AttributeError):
             return None
-        known = all(
+        is_supported = all(
             isinstance(column.name, str) and isinstance(column.type, str) and column.type in types for column in columns
         )
-        return cls(columns) if columns and known else None
+        return cls(columns) if columns and is_supported else None
 
     def in_table(self, path: str, names: Sequence[str]) -> Columns | None:
-        """Return what to read from a table whose columns are `names`; None if MLflow is to judge the whole table.
+        """Return what to read from a table whose columns are `names`; None if MLflow is to check the whole table.
 
-        Columns that the signature does not ask for are left out, as MLflow does.
+        Columns that the signature does not name are left out, as in MLflow.
 
         Raises:
-            BadFileError: a required column is missing, or the table does not have the shape asked for.
+            BadFileError: a required column is missing, or the table does not have the required shape.
         """
         if self.tensors:
             return _as_array(path, names, self.tensors)
@@ -110,17 +110,17 @@ class Signature:
 
     @property
     def takes_one_column(self) -> bool:
-        """Whether MLflow gives a model no more than one column of a table, for its type hint asks for that."""
+        """Whether MLflow passes a model only one column of a table, because its type hint requires that."""
         return self.records and not self.named
 
     def renamed(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Give columns whose names are numbers for MLflow those names. Shapes: (rows, columns)."""
+        """Give columns the numbers that MLflow has as their names. Shapes: (rows, columns)."""
         return table.rename(columns={str(name): name for name in self.numbers}) if self.numbers else table
 
     def _record_columns(self, names: Sequence[str]) -> Iterator[Column]:
-        """What a type hint says of a table's columns: MLflow gives the model all of them, or, without fields, one.
+        """Return a table's columns by a type hint: MLflow passes the model all of them, or, without fields, one.
 
-        That is the first one, but for texts: the first one that begins with a text, as pandas reads the table.
+        That is the first one; for texts the first one that begins with a text, as pandas reads the table.
         """
         fields = {column.name: column for column in self.columns}
         if not self.named and (len(names) == 1 or self.columns[0].type != "string"):
@@ -129,7 +129,7 @@ class Signature:
 
 
 def _fields(spec: Any) -> Iterator[Column]:
-    """The fields of an Object; of any other type the one column that it asks for."""
+    """Return the fields of an Object; for any other type the one column that it requires."""
     if not _is_object(spec):
         yield _field("", _type(spec.type), True)
         return
@@ -138,7 +138,7 @@ def _fields(spec: Any) -> Iterator[Column]:
 
 
 def _field(name: str, kind: str, required: bool) -> Column:
-    """A missing value is None for type hints, which refuse it themselves; an empty column is not an absent one."""
+    """Return a field: type hints get None for a missing value; an empty column is not an absent one."""
     nullable = kind in NONE_IF_MISSING or (kind in WHOLE and not required)
     return Column(name, kind, required=kind == ANY or required, nullable=nullable)
 
@@ -162,7 +162,7 @@ def _column(spec: dict[str, Any]) -> Column:
 
 
 def _is_required(spec: Any) -> bool:
-    """MLflow 2 had the word `optional` at first, MLflow 1 neither."""
+    """Whether a field is required: MLflow 2 had the word `optional` at first, MLflow 1 neither."""
     return bool(getattr(spec, "required", not getattr(spec, "optional", False)))
 
 
@@ -181,7 +181,7 @@ def _named(path: str, header: Sequence[str], columns: Columns) -> Columns:
 
 
 def _as_array(path: str, names: Sequence[str], tensors: tuple[Tensor, ...]) -> Columns | None:
-    """A table is an array of shape (rows, columns), or (rows,) if it has one column; or arrays of a column each."""
+    """Return a table as an array (rows, columns), or (rows,) for one column; or as an array for each column."""
     [tensor, *others] = tensors
     if others or tensor.name is not None:
         return _of_columns(path, names, tensors)
@@ -189,15 +189,15 @@ def _as_array(path: str, names: Sequence[str], tensors: tuple[Tensor, ...]) -> C
         kind = OF_DTYPE.get(tensor.dtype)
         return tuple(Column(name, kind) for name in names) if kind else None
     if len(names) == 1:
-        return None  # of lists, perhaps
+        return None  # perhaps of lists
     problem = f"the model's signature asks for an array of shape {tensor.shape}"
     raise BadFileError(path, f"{problem}; the file is a table of shape (-1, {len(names)})")
 
 
 def _of_columns(path: str, names: Sequence[str], tensors: tuple[Tensor, ...]) -> Columns | None:
-    """Scalars of a CSV file are of their tensor's type: MLflow would cut 1.5 to a whole number, and a missing one too.
+    """Read a CSV file's scalars in their tensor's type: MLflow would cut 1.5 to a whole number, and a missing one too.
 
-    None if MLflow is to judge the table: it is Parquet, which has types, or there are arrays in it.
+    None if MLflow is to check the table: it is Parquet, which has types, or has arrays in it.
     """
     kinds = [OF_DTYPE.get(tensor.dtype) if tensor.shape in {(-1,), (-1, 1)} else None for tensor in tensors]
     columns = [Column(_text(tensor.name), kind) for tensor, kind in zip(tensors, kinds) if kind]

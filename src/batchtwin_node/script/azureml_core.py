@@ -1,8 +1,8 @@
-"""What scripts of the first SDK ask of `azureml.core`: the run, and the path of the deployment's model.
+"""What scripts of the first SDK need of `azureml.core`: the run, and the path of the deployment's model.
 
 Source: azureml-core 1.61 (`Run.get_context`, `_OfflineRun`, `Model.get_model_path`). Off the service its run is an
-offline one, which prints what is logged and has neither experiment nor parent. Here it is the run of the job: the
-installed azureml-core gives it, or a stand-in where the deployment's environment lists azureml-core and it is missing.
+offline one, which prints what is logged and has neither experiment nor parent. Here it is the run of the job, from the
+installed azureml-core, or from a stand-in where the deployment's environment lists azureml-core and it is missing.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Experiment:
 
     @property
     def workspace(self) -> Any:
-        """Not here.
+        """Not available here.
 
         Raises:
             RuntimeError: always.
@@ -45,7 +45,7 @@ class Experiment:
         raise RuntimeError(NO_WORKSPACE)
 
 
-class JobRun:
+class CurrentRun:
     """The run of the job. What is logged goes where MLflow's calls go: metrics, tags and files of the job's run."""
 
     @property
@@ -64,8 +64,8 @@ class JobRun:
         return Experiment(os.environ.get(EXPERIMENT_VARIABLE, ""))
 
     @property
-    def parent(self) -> JobRun:
-        """The job that was invoked; here both are one."""
+    def parent(self) -> CurrentRun:
+        """The job that was invoked; here both are the same."""
         return self
 
     def log(self, name: str, value: Any, description: str = "", step: Optional[int] = None) -> None:
@@ -121,44 +121,44 @@ class JobRun:
             if file.is_file():
                 self.upload_file(f"{name}/{file.relative_to(path).as_posix()}", str(file))
 
-    def get_context(self, *arguments: Any, **words: Any) -> JobRun:
+    def get_context(self, *arguments: Any, **words: Any) -> CurrentRun:
         """This run."""
         return self
 
     def flush(self, timeout_seconds: int = 300) -> None:
-        """Nothing waits to be written."""
+        """Do nothing: everything is written already."""
 
     def complete(self) -> None:
-        """The job ends by itself."""
+        """Do nothing: the job ends by itself."""
 
     def _write(self, kind: str, name: str, text: str, mode: str) -> None:
-        place = self._place(kind, name)
-        if place is not None:
-            with place.open(mode, encoding="utf-8") as stream:
+        target = self._place(kind, name)
+        if target is not None:
+            with target.open(mode, encoding="utf-8") as stream:
                 stream.write(text)
 
     def _place(self, kind: str, name: str) -> Optional[Path]:
-        """The file of a name in the worker's store; None where it cannot be had, which is no reason to fail."""
+        """Return the path of a name in the worker's store; None if there is none, which is no reason to fail."""
         parts = Path(str(name)).parts
         store = tracking.store_of_run()
         if store is None or not parts or ".." in parts or parts[0] == "/":
             print(f"batchtwin: {kind} {name!r} is not kept")
             return None
-        place = store / kind / Path(*parts)
+        target = store / kind / Path(*parts)
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
         except OSError:
             return None
-        return place
+        return target
 
 
-def get_context(*arguments: Any, **words: Any) -> JobRun:
-    """As `Run.get_context()`."""
+def get_context(*arguments: Any, **words: Any) -> CurrentRun:
+    """Like `Run.get_context()`."""
     return _RUN
 
 
 def get_model_path(model_name: str, version: Any = None, _workspace: Any = None) -> str:
-    """As `Model.get_model_path(NAME)`: the path of the deployment's model, as AZUREML_MODEL_DIR has it.
+    """Like `Model.get_model_path(NAME)`: the path of the deployment's model, as in AZUREML_MODEL_DIR.
 
     Raises:
         Exception: `ModelNotFoundException` of azureml-core where that is installed: it is another model.
@@ -179,11 +179,11 @@ def _not_found() -> Callable[[str], Exception]:
     return getattr(exceptions, "ModelNotFoundException", FileNotFoundError)
 
 
-_RUN = JobRun()
+_RUN = CurrentRun()
 
 
 def install() -> None:
-    """Have `azureml.core` answer for this job: the installed one, or the stand-in if the controller wants that."""
+    """Connect `azureml.core` with this job: the installed one, or the stand-in if the controller says so."""
     if RUN_MODULE in sys.modules or MODEL_MODULE in sys.modules:
         _complete(sys.modules.get(RUN_MODULE))
         _complete(sys.modules.get(MODEL_MODULE))
@@ -230,7 +230,7 @@ class _Loader:
         self._loader = loader
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> Any:
-        """As its own loader."""
+        """Create the module as its own loader does."""
         return self._loader.create_module(spec)
 
     def exec_module(self, module: types.ModuleType) -> None:
@@ -243,8 +243,8 @@ class _Loader:
 
 
 def _stand_in() -> None:
-    """Put modules in the place of azureml.core, with `Run` and `Model` only."""
-    run = type("Run", (JobRun,), {"get_context": staticmethod(get_context)})
+    """Put stand-in modules in the place of azureml.core, with `Run` and `Model` only."""
+    run = type("Run", (CurrentRun,), {"get_context": staticmethod(get_context)})
     model = type("Model", (), {"get_model_path": staticmethod(get_model_path)})
     contents: Dict[str, Dict[str, Any]] = {
         "azureml": {},

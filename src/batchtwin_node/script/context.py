@@ -1,6 +1,6 @@
 """The second argument of `run(mini_batch, context)`, and which scripts get one.
 
-Source: the parallel run step hands its mini-batch context to a `run` of two arguments. Microsoft's scripts read
+Source: the parallel run step passes its mini-batch context to a `run` of two arguments. Microsoft's scripts read
 `minibatch_index` (azureml-assets, component batch_score; promptflow), `global_row_index_lower_bound` (promptflow) and
 `partition_key_value` (azureml-examples), which only data cut by a key has.
 """
@@ -33,7 +33,7 @@ class MiniBatchContext:
 
 
 def takes_context(run: Callable[..., object]) -> bool:
-    """Whether `run` has a second argument that has to be given, or that is called a context."""
+    """Whether `run` has a second argument that is required, or that is named like a context."""
     try:
         parameters = list(inspect.signature(run).parameters.values())
     except (TypeError, ValueError):

@@ -36,7 +36,7 @@ class ScriptError(NodeError):
 
 
 @value_object
-class EntryScript:
+class LoadedScript:
     """A loaded scoring script: `run` takes the files and the number of a mini-batch.
 
     `init` and `shutdown` do nothing where the script has none. `run_part(path, part)` is the MLflow driver's.
@@ -48,7 +48,7 @@ class EntryScript:
     run_part: Callable[[str, FilePart], object] | None = None
 
     @classmethod
-    def load(cls, script: tuple[str, str] | None) -> EntryScript:
+    def load(cls, script: tuple[str, str] | None) -> LoadedScript:
         """Import a script given as (code folder, path in it), or the MLflow driver for None.
 
         The code folder goes to the front of `sys.path`, so that siblings import [A]. Whatever the script raises
@@ -81,7 +81,7 @@ def _nothing() -> None:
 
 
 def _import(folder: Path, name: str) -> Any:
-    """`sub/x.py` is module `sub.x` [A], even where a module of that name has been imported already."""
+    """Import the script: `sub/x.py` is module `sub.x` [A], even if a module of that name has been imported already."""
     dotted = ".".join(_parts(name))
     sys.modules.pop(dotted, None)
     module = importlib.import_module(dotted)
@@ -91,16 +91,16 @@ def _import(folder: Path, name: str) -> Any:
 
 
 def check(folder: Path, name: str) -> None:
-    """Check a script without running it: it is a module of the folder that compiles, and has a `run` that takes the
-    files [A, early +].
+    """Check a script without running it: it is a module of the folder that compiles, with a `run` for the files [A,
+    early +].
 
     Raises:
         ScriptError: naming file and line.
     """
     path = folder / name
     if not folder.is_dir():
-        what = "is no folder" if folder.exists() else "no such code folder"
-        raise ScriptError(f"{folder}: {what}; see code_configuration.code in the deployment", "code")
+        problem = "is no folder" if folder.exists() else "no such code folder"
+        raise ScriptError(f"{folder}: {problem}; see code_configuration.code in the deployment", "code")
     _check_place(folder, name)
     try:
         tree = ast.parse(path.read_bytes(), filename=str(path))
@@ -111,12 +111,12 @@ def check(folder: Path, name: str) -> None:
         text = f"{path}: no such scoring script; see code_configuration in the deployment"
         raise ScriptError(text, "scoring_script") from None
     except SyntaxError as error:
-        place = f"{path}:{error.lineno}" if error.lineno else f"{path}"
-        raise ScriptError(f"{place}: syntax error: {error.msg}") from None
+        location = f"{path}:{error.lineno}" if error.lineno else f"{path}"
+        raise ScriptError(f"{location}: syntax error: {error.msg}") from None
     except (OSError, ValueError, RecursionError) as error:
         raise ScriptError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if _is_open(tree):
-        return  # run() may come from elsewhere; the import will tell
+        return  # run() may come from elsewhere; the import will show
     _check_arity(path, tree.body, "init", (0,))
     if not _check_arity(path, tree.body, "run", (1, 2)):
         raise ScriptError(f"{path}: {NO_RUN}")
@@ -144,7 +144,7 @@ def _parts(name: str) -> tuple[str, ...]:
 
 
 def _is_open(tree: ast.AST) -> bool:
-    """Tell whether names of a module may be bound at its top by what its text does not show."""
+    """Whether the module's top may bind names that its text does not show."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
             return True
@@ -156,7 +156,7 @@ def _is_open(tree: ast.AST) -> bool:
 
 
 def _check_arity(path: Path, body: Sequence[ast.stmt], name: str, arguments: tuple[int, ...]) -> bool:
-    """Tell whether `name` is bound at the module's top; refuse a function that cannot take `arguments`."""
+    """Whether `name` is bound at the module's top. Refuses a function that cannot take `arguments`."""
     bound = False
     for node in body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name:

@@ -1,4 +1,4 @@
-"""Which file of a mini-batch a script was at when it raised: by the variables of its frames, only if they are clear."""
+"""Which file of a mini-batch a script was at when it raised: by the variables of its frames, if they are clear."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import PosixPath, WindowsPath
 from types import FrameType, TracebackType
 from typing import Any, FrozenSet, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
-# The variables of these are what they go through.
+# Functions whose variables are what they iterate over.
 COMPREHENSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"})
-# Of a function's code: its variables are its own, in no mapping of the script's.
+# Flags of a function's code: its variables are its own, in no mapping of the script's.
 OPTIMIZED = 1
 Loop = (ast.For, ast.AsyncFor, ast.While)
 Function = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -23,7 +23,7 @@ _traceback_of = BaseException.__dict__["__traceback__"].__get__
 def file_at(error: BaseException, files: Sequence[str], folder: str) -> Optional[Tuple[str, str]]:
     """Return the one of `files` that the code in `folder` was at, and how that is known; None if it is not clear.
 
-    Neither an exception nor code of the script comes of it: only texts and paths of the standard library are compared.
+    This raises nothing and runs no code of the script: it compares only texts and paths of the standard library.
     """
     try:
         return _search(_traceback_of(error), frozenset(files), os.path.realpath(folder) + os.sep)
@@ -38,7 +38,7 @@ def _search(trace: Optional[TracebackType], files: FrozenSet[str], top: str) -> 
         trace = trace.tb_next
     times = Counter(id(frame) for frame, _ in entries)
     for frame, line in reversed(entries):
-        # A frame that went on after the exception, and raised it again, may be at another file by now.
+        # A frame that went on after the exception, and raised it again, may have moved to another file.
         if times[id(frame)] > 1 or not _is_function_in(top, frame):
             continue
         values = {name: path for name, value in frame.f_locals.items() if (path := _path(value)) in files}
@@ -70,9 +70,9 @@ def _place(frame: FrameType, line: int) -> str:
 
 
 def _current_names(frame: FrameType, line: int) -> Iterator[Set[str]]:
-    """Yield the variables that hold what a frame works on at a line, the nearest ones first.
+    """Yield the variables that a frame works on at a line, the nearest first.
 
-    Those of the loops that the line is in, then the parameters. Others may be left over from a loop before.
+    First those of the loops around the line, then the parameters. Others may be left over from an earlier loop.
     """
     code = frame.f_code
     if code.co_name in COMPREHENSIONS:
@@ -97,7 +97,7 @@ def _current_names(frame: FrameType, line: int) -> Iterator[Set[str]]:
 
 @lru_cache(maxsize=32)
 def _function_of(file: str, name: str, first_line: int) -> Optional[ast.AST]:
-    """The syntax tree of a function; None where its file is another one by now."""
+    """Return the syntax tree of a function; None if its file has changed."""
     for node in ast.walk(ast.parse("".join(linecache.getlines(file)))):
         if isinstance(node, Function) and node.name == name:
             if min(part.lineno for part in (node, *node.decorator_list)) == first_line:
@@ -106,7 +106,7 @@ def _function_of(file: str, name: str, first_line: int) -> Optional[ast.AST]:
 
 
 def _own_nodes(node: ast.AST) -> Iterator[ast.AST]:
-    """What is below a node, without the functions in it."""
+    """Yield what is below a node, without the functions in it."""
     for child in ast.iter_child_nodes(node):
         yield child
         if not isinstance(child, (*Function, ast.Lambda, ast.ClassDef)):

@@ -1,4 +1,4 @@
-"""What a scoring script will import, read from its text: nothing of it is run."""
+"""What a scoring script will import, read from its text: nothing is run."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Import:
 def imported_by(folder: Path, script: str) -> list[str]:
     """Return the installed modules that a script and its siblings import at their top, in order.
 
-    Modules of the code folder are not among them, nor is what stands in a `try`, an `if` or a function, nor what is
-    not installed: the script itself will meet that.
+    Left out are modules of the code folder, imports in a `try`, an `if` or a function, and what is not installed: the
+    script itself fails on that.
     """
     names = dict.fromkeys(statement.name for statement in top_imports(folder, script))
     return [name for name in names if is_installed(name)]
@@ -32,12 +32,12 @@ def imported_by(folder: Path, script: str) -> list[str]:
 
 def top_imports(folder: Path, script: str) -> Iterator[Import]:
     """Yield what a script and its siblings import at their top from outside of the code folder, installed or not."""
-    todo, seen = [folder / script], set()
+    todo, visited = [folder / script], set()
     while todo:
         path = todo.pop(0)
-        if path in seen:
+        if path in visited:
             continue
-        seen.add(path)
+        visited.add(path)
         for statement in _imports(path):
             file = module_file(folder, statement.name)
             if file is None:
@@ -47,20 +47,20 @@ def top_imports(folder: Path, script: str) -> Iterator[Import]:
 
 
 def changes_path(folder: Path, script: str) -> bool:
-    """Whether the text of a script, or of a sibling that it imports, speaks of where modules are looked for."""
+    """Whether the text of a script, or of a sibling that it imports, changes where modules are searched."""
     files = {folder / script, *(statement.file for statement in top_imports(folder, script))}
     return any(word in _read(file) for file in files for word in (b"sys.path", b"addsitedir", b"meta_path"))
 
 
 def lies_elsewhere(folder: Path, script: str, name: str) -> str:
-    """Say where a module lies that is looked for in the code folder: beside the script, below, or above; else ''."""
+    """Say where a module lies that is searched in the code folder: beside the script, below, or above; else ''."""
     top = name.partition(".")[0]
     beside = (folder / script).parent
     below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    for place in [beside, *below, folder.parent]:
-        path = next((path for path in (place / f"{top}.py", place / top / "__init__.py") if path.is_file()), None)
-        if path is not None and place != folder:
-            shown = path if place == folder.parent else path.relative_to(folder)
+    for parent in [beside, *below, folder.parent]:
+        path = next((path for path in (parent / f"{top}.py", parent / top / "__init__.py") if path.is_file()), None)
+        if path is not None and parent != folder:
+            shown = path if parent == folder.parent else path.relative_to(folder)
             return f"no module {top}: {shown} is not in the code folder {folder} itself, where modules are looked for"
     return ""
 
@@ -92,7 +92,7 @@ def _imports(path: Path) -> Iterator[Import]:
 
 
 def module_file(folder: Path, name: str) -> Path | None:
-    """The file of a module of the code folder, which comes before whatever is installed under that name."""
+    """Return the file of a module of the code folder, which hides an installed one of that name."""
     top, *_ = name.split(".")
     if not (folder / top).is_dir() and not (folder / f"{top}.py").exists():
         return None
@@ -102,7 +102,7 @@ def module_file(folder: Path, name: str) -> Path | None:
 
 def is_installed(name: str) -> bool:
     """Whether the module, or the package that it is in, can be imported by this interpreter."""
-    # Only the top is asked for: to look further would import it.
+    # Only the top is looked up: to look further would import it.
     try:
         return find_spec(name.split(".")[0]) is not None
     except (ImportError, ValueError):

@@ -1,4 +1,4 @@
-"""What experience says will go wrong in a scoring script, found without running it."""
+"""Likely mistakes in a scoring script, found without running it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 # Names that a module has, beside those of `builtins`.
 OF_MODULES = frozenset({"__file__", "__path__", "__class__", "__annotations__", "__cached__", "__builtins__"})
-# A script that uses these may have names that nobody sees in its text.
+# A script that uses these may have names that its text does not show.
 HIDES_NAMES = frozenset({"globals", "exec", "eval", "vars", "setattr", "modules", "builtins", "__dict__"})
-# Calls that do not come back.
+# Calls that never return.
 ENDS_PROCESS = frozenset({"exit", "quit", "_exit", "abort", "kill", "execv", "execve", "raise_signal"})
 
 
 def lint(path: Path, model: str = "") -> list[str]:
-    """Return a sentence, with file and line, for each thing that looks wrong. The script compiles.
+    """Return a sentence, with file and line, for each likely mistake. The script compiles.
 
     `model` is the name of the deployment's model, empty for one without a name.
     """
@@ -49,7 +49,7 @@ def _findings(path: Path, model: str) -> list[Finding]:
 
 
 class Scopes:
-    """Names by scope. `known` are those that the module has, also by `global` in a function alone."""
+    """Names by scope. `known` are those of the module, even if only a function binds them by `global`."""
 
     def __init__(self, module: symtable.SymbolTable) -> None:
         self.module = module
@@ -59,13 +59,13 @@ class Scopes:
         self.known = {symbol.get_name() for symbol in (*filter(_is_bound, module.get_symbols()), *by_functions)}
 
     def own(self, name: str) -> set[str]:
-        """The names that a function binds for itself alone, without its parameters."""
+        """Return the local names of a function, without its parameters."""
         symbols = self.functions[name].get_symbols() if name in self.functions else []
         bound = (symbol for symbol in symbols if symbol.is_local() and not symbol.is_parameter())
         return {symbol.get_name() for symbol in bound if _is_bound(symbol)}
 
     def read(self, table: symtable.SymbolTable) -> set[str]:
-        """The names of the module that a scope, or one in it, reads."""
+        """Return the names of the module that a scope, or one in it, reads."""
         symbols = (*table.get_symbols(), *_below(table))
         return {symbol.get_name() for symbol in symbols if symbol.is_global() and symbol.is_referenced()}
 
@@ -88,7 +88,7 @@ def _missing_functions_of_mlflow(tree: ast.Module) -> Iterator[Finding]:
 
 
 def _what_only_the_service_has(tree: ast.Module, model: str) -> Iterator[tuple[int, str]]:
-    """What scripts of the first SDK ask of the workspace."""
+    """Yield uses of the workspace in scripts of the first SDK: only the service has one."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr == "workspace" and isinstance(node.value, ast.Attribute):
             if node.value.attr == "experiment":
@@ -101,7 +101,7 @@ def _what_only_the_service_has(tree: ast.Module, model: str) -> Iterator[tuple[i
 
 
 def _dotted(node: ast.expr) -> str:
-    """Return a name with dots as it is written, and an empty text for any other expression."""
+    """Return a dotted name as it is written, and an empty text for any other expression."""
     if isinstance(node, ast.Name):
         return node.id
     inner = _dotted(node.value) if isinstance(node, ast.Attribute) else ""
@@ -117,7 +117,7 @@ def _generators(functions: dict[str, Function]) -> Iterator[Finding]:
 
 
 def _wrong_results(tree: ast.Module, functions: dict[str, Function]) -> Iterator[Finding]:
-    """Results of run() that are certainly text, or certainly nothing. A decorator or a second `run` may mend them."""
+    """Yield results of run() that are certainly text, or nothing. A decorator or a second `run` may change them."""
     run = functions.get("run")
     bindings = [node for node in _own_nodes(tree) if _binds_run(node)]
     nodes = list(_own_nodes(run))
@@ -157,7 +157,7 @@ def _is_text(value: ast.expr) -> bool:
 
 
 def _may_end(run: ast.FunctionDef) -> bool:
-    """Whether a function may come to an end: not if it closes with what raises, loops for good or ends the process."""
+    """Whether a function may return: not if it ends with a raise or an endless loop, or ends the process."""
     inner = list(_own_nodes(run))
     if any(isinstance(node, ast.Return) for node in inner):
         return True
@@ -168,7 +168,7 @@ def _may_end(run: ast.FunctionDef) -> bool:
 
 
 def _own_nodes(function: Function | ast.Module | None) -> Iterator[ast.AST]:
-    """The nodes of a function or module without those of functions and classes in it."""
+    """Yield the nodes of a function or module without those of functions and classes in it."""
     waiting: list[ast.AST] = list(function.body) if function else []
     while waiting:
         node = waiting.pop()
@@ -178,7 +178,7 @@ def _own_nodes(function: Function | ast.Module | None) -> Iterator[ast.AST]:
 
 
 def _lost_names(functions: dict[str, Function], scopes: Scopes) -> Iterator[Finding]:
-    """Names that init() sets without `global`, and another function reads: they are gone when init() returns."""
+    """Yield names that init() sets without `global`, and another function reads: they are gone when init() returns."""
     assigned = scopes.own("init") - scopes.known
     for name, table in scopes.functions.items():
         if name != "init" and "init" in functions:
@@ -188,15 +188,18 @@ def _lost_names(functions: dict[str, Function], scopes: Scopes) -> Iterator[Find
 
 
 def _locals_before_assignment(functions: dict[str, Function], scopes: Scopes) -> Iterator[Finding]:
-    """Module names that a function both reads first and assigns: Python takes them for locals."""
+    """Yield module names that a function first reads and then assigns: Python takes them for locals."""
     for name, function in functions.items():
         firsts: dict[str, tuple[bool, int]] = {}
         for read, is_read, line in _uses(function.body):
             firsts.setdefault(read, (is_read, line))
-        for lost in sorted(scopes.own(name) & scopes.known):
-            is_read, line = firsts.get(lost, (False, 0))
+        for assigned in sorted(scopes.own(name) & scopes.known):
+            is_read, line = firsts.get(assigned, (False, 0))
             if is_read:
-                yield line, f"{name}() reads '{lost}' before it assigns it; add `global {lost}`, or use another name"
+                yield (
+                    line,
+                    f"{name}() reads '{assigned}' before it assigns it; add `global {assigned}`, or use another name",
+                )
 
 
 def _uses(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, bool, int]]:
@@ -219,7 +222,7 @@ def _uses(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, bool, int]]:
 
 
 def _evaluated(node: ast.AST) -> list[ast.AST]:
-    """The parts of a node in the order of evaluation: what is assigned comes before what it is assigned to."""
+    """Yield the parts of a node in the order of evaluation: the value comes before its target."""
     parts = list(ast.iter_child_nodes(node))
     if isinstance(node, (ast.Assign, ast.NamedExpr, ast.AnnAssign)):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
@@ -230,14 +233,14 @@ def _evaluated(node: ast.AST) -> list[ast.AST]:
 
 
 def _unknown_names(tree: ast.Module, functions: dict[str, Function], scopes: Scopes) -> Iterator[Finding]:
-    """Names that are read and that nothing binds: neither the module, nor `global` in a function, nor Python."""
+    """Yield names that are read and never bound: by the module, by `global` in a function, or by Python."""
     if hides_names(tree):
         return
     bound = scopes.known | {*dir(builtins)} | OF_MODULES
-    lost = scopes.own("init") if "init" in functions else set()
+    local_names = scopes.own("init") if "init" in functions else set()
     excused = _excused(tree)
     for name, table in scopes.functions.items():
-        unknown = scopes.read(table) - bound - (lost if name != "init" else set())
+        unknown = scopes.read(table) - bound - (local_names if name != "init" else set())
         for node in ast.walk(functions[name]) if unknown and name in functions else ():
             if isinstance(node, ast.Name) and node.id in unknown and node not in excused:
                 unknown.discard(node.id)
@@ -257,7 +260,7 @@ def hides_names(tree: ast.Module) -> bool:
 
 
 def _excused(tree: ast.Module) -> set[ast.AST]:
-    """The nodes whose names need not be bound: annotations, and what a `try` catches."""
+    """Yield the nodes whose names need not be bound: annotations, and what a `try` catches."""
     excused: set[ast.AST] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Try) and any(_catches_names(handler) for handler in node.handlers):

@@ -1,4 +1,4 @@
-"""What `run()` may return, and the bytes that it becomes."""
+"""What `run()` may return, and its encoding as bytes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class WrongTypeError(TypeError):
-    """`run()` returned something else than a list or a DataFrame [A], with a word on how to mend it [+]."""
+    """`run()` returned something other than a list or a DataFrame [A]; the text says how to fix it [+]."""
 
     def __init__(self, result: object) -> None:
         name = type(result).__name__
@@ -40,10 +40,10 @@ def _remedy(name: str) -> str:
 
 @value_object
 class OutputLines:
-    """An element of a result list that is several finished output lines at once: one input file's.
+    """Several finished output lines in one element of a result list: those of one input file.
 
-    `data` is UTF-8 text of `rows` lines, each with its newline; `read` is the number of rows that the file had, if
-    that is another.
+    `data` is UTF-8 text of `rows` lines, each with its newline; `read` is the number of rows of the file, if it
+    differs.
     """
 
     data: bytes
@@ -53,7 +53,7 @@ class OutputLines:
 
 @value_object
 class Note:
-    """An element of a result list that is no output: a sentence for the person who runs the job."""
+    """An element of a result list that is no output: a sentence for the user."""
 
     text: str
 
@@ -77,9 +77,9 @@ class EncodedBatch:
 
 
 def encode(result: object, items: int, append_row: bool) -> EncodedBatch:
-    """Turn the return value of `run()` for `items` files into bytes and counts.
+    """Encode the return value of `run()` for `items` files, and count.
 
-    Succeeded items are min(len(result), items) [A]. Without `append_row` only the counting is done.
+    Succeeded items are min(len(result), items) [A]. Without `append_row` it only counts.
 
     Raises:
         WrongTypeError: `result` is neither a list, a tuple nor a DataFrame.
@@ -101,8 +101,8 @@ def encode(result: object, items: int, append_row: bool) -> EncodedBatch:
 
 
 def is_table(result: object) -> TypeGuard[pd.DataFrame]:
-    """Tell whether this is a DataFrame, without importing pandas."""
-    # A DataFrame exists only if somebody has imported pandas.
+    """Whether a value is a DataFrame, without importing pandas."""
+    # A DataFrame can exist only if pandas is imported.
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(result, pandas.DataFrame)
 
@@ -127,9 +127,9 @@ def _encode_list(result: Sequence[object], append_row: bool) -> EncodedBatch:
 
 
 def _encode_frame(result: pd.DataFrame, append_row: bool) -> EncodedBatch:
-    """One space as separator, no header, no index, even in a file called predictions.csv [A]."""
+    """Encode a frame: one space as separator, no header, no index, even in a file called predictions.csv [A]."""
     if not append_row:
         return EncodedBatch()
-    # The ends of lines are the system's; the word for them has changed in pandas 1.5.
+    # Line ends would be the system's; pandas 1.5 renamed the argument.
     text = result.to_csv(None, sep=" ", header=False, index=False)
     return EncodedBatch(data=text.encode(), rows=len(result))

@@ -1,4 +1,4 @@
-"""Names that a scoring script imports from files of its code folder, and that these do not have: nothing is run."""
+"""Names that a scoring script imports from files of its code folder that do not define them. Nothing is run."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _parsed(path: Path) -> ast.Module:
 
 
 def _names_of(path: Path) -> set[str] | None:
-    """The names that a module binds; None if its text does not tell."""
+    """Return the names that a module binds; None if its text does not show them all."""
     try:
         names = Scopes(symtable.symtable(path.read_text("utf-8-sig"), str(path), "exec")).known
         return None if hides_names(_parsed(path)) or "__getattr__" in names else names

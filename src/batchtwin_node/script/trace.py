@@ -1,4 +1,4 @@
-"""The traceback of a script's exception, as its author knows it: no frames of the runtime above it, none of imports."""
+"""The traceback of a script's exception, without the frames of the runtime and of imports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ IMPORTLIB = os.path.join("importlib", "__init__.py")
 
 
 def trace_of(error: BaseException) -> str:
-    """Return the traceback of an exception, and of those that it came from."""
+    """Return the traceback of an exception, and of its causes."""
     whole = traceback.TracebackException.from_exception(error)
     if isinstance(error, (ScriptError, WrongTypeError)):
         return "".join(whole.format_exception_only())  # raised by the runtime, about the script: no line of it runs
@@ -23,7 +23,7 @@ def trace_of(error: BaseException) -> str:
 
 
 def place_in(folder: str, error: BaseException) -> str:
-    """Return `file:line` of the last line in `folder` that led to an exception; empty if none of it is there."""
+    """Return `file:line` of the last line in `folder` that led to an exception; empty if there is none."""
     top = os.path.realpath(folder) + os.sep
     if isinstance(error, SyntaxError) and error.filename and os.path.realpath(error.filename).startswith(top):
         return f"{error.filename}:{error.lineno}"
@@ -35,18 +35,18 @@ def _is_in(top: str, path: str) -> bool:
     return os.path.realpath(path).startswith(top)
 
 
-def _strip(whole: traceback.TracebackException, seen: set[int]) -> None:
-    """Take frames out, in place, of an exception, its causes and what it was raised in. Not every one may go."""
-    if id(whole) in seen:
+def _strip(whole: traceback.TracebackException, visited: set[int]) -> None:
+    """Remove frames, in place, of an exception, its causes and its contexts; at least one frame stays."""
+    if id(whole) in visited:
         return
-    seen.add(id(whole))
-    kept = [frame for frame in whole.stack if not _is_import(frame.filename)]
-    ours = [frame.filename.startswith(PACKAGE) for frame in kept]
-    if not all(ours):
-        whole.stack[:] = kept[ours.index(False) :]
+    visited.add(id(whole))
+    frames = [frame for frame in whole.stack if not _is_import(frame.filename)]
+    is_runtime = [frame.filename.startswith(PACKAGE) for frame in frames]
+    if not all(is_runtime):
+        whole.stack[:] = frames[is_runtime.index(False) :]
     for other in (whole.__cause__, whole.__context__, *(getattr(whole, "exceptions", None) or ())):
         if other is not None:
-            _strip(other, seen)
+            _strip(other, visited)
 
 
 def _is_import(path: str) -> bool:

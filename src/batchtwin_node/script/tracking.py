@@ -1,7 +1,7 @@
-"""What a script logs with MLflow goes to a file store of its worker; the controller reads it from there.
+"""What a script logs with MLflow: a file store for each worker, which the controller reads.
 
-MLflow 1.26 to 3 write the same files, so the script's MLflow may be of another age than the one that shows the run. A
-store of a worker's own needs no network, and two workers never write the same file.
+MLflow 1.26 to 3 write the same files, so the script's MLflow may be older than the one that shows the run. A store for
+each worker needs no network, and no file has two writers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Dict, Optional
 
-# Set by the controller: the id of the run, `NAME` or `-NAME`; with `-` no run is under way when the script starts.
+# Set by the controller: the id of the run, `NAME` or `-NAME`; with `-` no run is active when the script starts.
 RUN_VARIABLE = "BATCHTWIN_MLFLOW_RUN"
 # Set by the node: the folder of the worker's store.
 STORE_VARIABLE = "BATCHTWIN_MLFLOW_STORE"
@@ -24,9 +24,9 @@ RUN_FOLDERS = ("metrics", "params", "tags", "artifacts")
 
 
 def start() -> None:
-    """Make the store of this worker, and name it to MLflow, if the job wants that and MLflow is here.
+    """Make the store of this worker, and set it as MLflow's, if the job has one and MLflow is installed.
 
-    What the file system refuses is no reason to fail: MLflow then tells the script.
+    If the file system refuses, MLflow itself reports that to the script.
     """
     run, folder = os.environ.get(RUN_VARIABLE), os.environ.get(STORE_VARIABLE)
     if not run or not folder or find_spec("mlflow") is None:
@@ -45,29 +45,29 @@ def start() -> None:
 
 
 def store_of_run() -> Optional[Path]:
-    """Return the folder of the job's run in this worker's store, made if it is missing; None if there is no store."""
+    """Return the folder of the job's run in this worker's store, made if missing; None without a store."""
     run, folder = os.environ.get(RUN_VARIABLE, "").lstrip("-"), os.environ.get(STORE_VARIABLE)
     if not run or not folder:
         return None
-    place = Path(folder, EXPERIMENT, run)
+    folder_of_run = Path(folder, EXPERIMENT, run)
     try:
-        if not place.is_dir():
+        if not folder_of_run.is_dir():
             make_store(Path(folder), run)
     except OSError:
         return None
-    return place
+    return folder_of_run
 
 
 def make_store(folder: Path, run: str) -> None:
-    """Make a store with the default experiment and one run that is under way.
+    """Make a store with the default experiment and one active run.
 
     Raises:
         OSError: the file system refuses.
     """
     experiment, now = folder / EXPERIMENT, int(time.time() * 1000)
-    place = experiment / run
+    folder_of_run = experiment / run
     for name in RUN_FOLDERS:
-        (place / name).mkdir(parents=True, exist_ok=True)
+        (folder_of_run / name).mkdir(parents=True, exist_ok=True)
     _write(
         experiment,
         {
@@ -80,9 +80,9 @@ def make_store(folder: Path, run: str) -> None:
         },
     )
     _write(
-        place,
+        folder_of_run,
         {
-            "artifact_uri": (place / "artifacts").as_uri(),
+            "artifact_uri": (folder_of_run / "artifacts").as_uri(),
             "end_time": None,
             "entry_point_name": "",
             "experiment_id": EXPERIMENT,
@@ -102,5 +102,5 @@ def make_store(folder: Path, run: str) -> None:
     )
 
 
-def _write(folder: Path, facts: Dict[str, object]) -> None:
-    (folder / "meta.yaml").write_text(json.dumps(facts), encoding="utf-8")  # JSON is YAML
+def _write(folder: Path, content: Dict[str, object]) -> None:
+    (folder / "meta.yaml").write_text(json.dumps(content), encoding="utf-8")  # JSON is YAML

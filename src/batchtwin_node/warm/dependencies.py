@@ -1,7 +1,7 @@
-"""What a preload depended on: the files that it read, and what of it cannot be shared by jobs.
+"""What a preload depended on: the files that it read, and what jobs cannot share.
 
-Python's own audit events tell which files were opened and which folders were listed; the modules that are loaded, the
-libraries that are mapped and the folders that are searched complete the list.
+Python's audit events show which files were opened and which folders were listed; loaded modules, mapped libraries and
+the folders of the path complete the list.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Any, NamedTuple
 from batchtwin_node.children import open_descriptors
 from batchtwin_node.warm.files import Files
 
-# A clock of a file system may be behind by so much.
+# The clock of a file system may be behind by so much.
 SLACK_NS = 20_000_000
-# How the kernel lists memory whose file is not there any more, and memory that never had one.
+# How the kernel lists memory whose file was deleted, and memory that never had a file.
 DELETED, NEVER_FILES = " (deleted)", ("/memfd:", "/anon_hugepage")
 
 
 class Dependencies:
-    """Notes what is read from now on, until `close`; and again after `go_on` or `reopen`.
+    """Records what is read, until `close`; and again after `go_on` or `reopen`.
 
     `stayed` are the processes that stay already.
     """
@@ -54,7 +54,7 @@ class Dependencies:
 
     def _note_opened(self, path: Any, mode: Any, flags: int) -> None:
         is_made = flags & (os.O_TRUNC | os.O_EXCL) or flags & os.O_ACCMODE == os.O_WRONLY
-        # Of bytecode, the text that it was made from is what counts; Python looks at it itself.
+        # The source of bytecode is what counts; Python compares the two itself.
         if not is_made and not (str(path).endswith(".pyc") and "__pycache__" in str(path)):
             self._note(path)
 
@@ -65,24 +65,24 @@ class Dependencies:
             self._opened.add(os.path.realpath(text) if text.startswith(("/proc/", "/dev/")) else text)
 
     def go_on(self) -> None:
-        """Note again after `close`, in the same process."""
+        """Record again after `close`, in the same process."""
         self._is_noting = True
 
     def reopen(self) -> None:
-        """Note again, in a process that was forked from one whose files are settled."""
+        """Record again, in a fork of a process whose files were examined."""
         self._since = time.time_ns()
         self._open_before = open_descriptors()
         self.go_on()
 
     def close(self) -> str:
-        """Note nothing more for now; return why no later job may use this process, as far as that is known."""
+        """Stop recording; return why no later job may use this process, as far as that is known."""
         self._is_noting = False
         return self._obstacle or _children(self.stayed)
 
-    def settle(self, model: str | None, code: str | None) -> str:
-        """Look at all files; return why no later job may use this process, or nothing.
+    def examine(self, model: str | None, code: str | None) -> str:
+        """Look at all files; return why no later job may use this process; empty if one may.
 
-        Of the `code` folder only the text was looked at, for its imports; each job has that looked at again.
+        Only the text of the `code` folder was read, for its imports; each job has that compared again.
         """
         changed = self.changed()
         if changed:
@@ -103,14 +103,14 @@ class Dependencies:
         return _memory_obstacle(mapped) or self._open_obstacle()
 
     def _open_obstacle(self) -> str:
-        """Say what is open that jobs would share: a connection, or a file that is read from its place."""
+        """Name an open descriptor that jobs would share: a connection, or a file with a position."""
         for descriptor in open_descriptors() - self._open_before:
             if not stat.S_ISCHR(os.fstat(descriptor).st_mode):
                 return f"it left {os.readlink(f'/proc/self/fd/{descriptor}')} open"
         return ""
 
     def changed(self) -> str:
-        """Return the first file that is not what it was; nothing if all are."""
+        """Return the first file that has changed; empty if none has."""
         return self._files.changed()
 
 
@@ -122,7 +122,7 @@ class Mapping(NamedTuple):
 
 
 def of_modules() -> Iterator[str]:
-    """Give the files and folders of the modules that are loaded."""
+    """Yield the files and folders of the loaded modules."""
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
         if isinstance(file, str):
@@ -142,7 +142,7 @@ def _mapped() -> Iterator[Mapping]:
 
 
 def _memory_obstacle(mapped: list[Mapping]) -> str:
-    """Say what is mapped that jobs would share, or whose file is not that any more."""
+    """Name memory that jobs would share, or whose file has changed."""
     for path, rights in mapped:
         if "w" in rights and "s" in rights:
             return f"it shares memory: {path or 'without a name'}"
@@ -154,7 +154,7 @@ def _memory_obstacle(mapped: list[Mapping]) -> str:
 
 
 def of_python() -> Iterator[str]:
-    """Give the files of this Python, and the folders that it searches for modules."""
+    """Yield the files of this Python, and the folders that it searches for modules."""
     yield sys.executable
     yield os.path.join(sys.prefix, "pyvenv.cfg")
     for folder in sys.path:
@@ -173,10 +173,10 @@ def _of_folder(folder: str | None) -> Iterator[str]:
             yield from (os.path.join(root, name) for name in files)
 
 
-def _children(known: set[int]) -> str:
-    """Say if a process was started that still runs, other than those that are `known`."""
+def _children(expected: set[int]) -> str:
+    """Report a process that was started and still runs, other than those that are `expected`."""
     try:
         with open(f"/proc/self/task/{os.getpid()}/children") as stream:
-            return "it started a process" if set(map(int, stream.read().split())) - known else ""
+            return "it started a process" if set(map(int, stream.read().split())) - expected else ""
     except OSError:  # a kernel without this file
         return ""

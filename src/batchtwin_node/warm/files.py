@@ -1,12 +1,12 @@
-"""Files and folders as they were at one moment, and whether they still are.
+"""Files and folders at one moment, and whether they have changed since.
 
-A file is known by device, inode, size, and the time of its last change. One that is written in place and gets its time
-back (`cp -p`, `rsync --inplace --times`) has all of them as before; but the kernel notes the time of the last change of
-its inode (ctime), which nobody can set. That is no proof of another content: every job makes hard links to its model's
-files, and uv to the files of an environment. So a ctime that has moved is a reason to look closer.
+A file is known by device, inode, size, and the time of its last change. A file that is written in place and gets its
+time back (`cp -p`, `rsync --inplace --times`) keeps all of them; but the kernel records the last change of its inode
+(ctime), which nobody can set. A new ctime does not prove new content: every job makes hard links to its model's files,
+and uv to the files of an environment. So a new ctime is a reason to look closer.
 
 What shows the state of the machine is no file: devices, pipes, sockets, and what the kernel makes up (/proc, /sys).
-That is told by what they are, not by their names.
+These are recognised by what they are, not by their names.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ import stat
 from collections.abc import Iterable
 from typing import NamedTuple
 
-# File systems whose files the kernel, or a program in its place, makes up as they are read.
+# File systems whose files are made up as they are read, by the kernel or by a program.
 MADE_UP = frozenset(
     "proc sysfs cgroup cgroup2 devpts bpf binfmt_misc configfs debugfs efivarfs fusectl mqueue nsfs pstore rpc_pipefs"
     " securityfs selinuxfs tracefs fuse.lxcfs fuse.sysboxfs".split()
 )
 
 
-# Of files whose content is compared, so many bytes are read together: all, or pieces of equal distance of large ones.
+# How many bytes of a file are compared: all of a small one, pieces at equal distances of a large one.
 MOST_BYTES, PIECE, SMALL = 1 << 26, 1 << 16, 1 << 20
 
 
 class Stamp(NamedTuple):
-    """What one look at a file or folder tells: `changed` is its ctime, `links` the number of its names."""
+    """One look at a file or folder: `changed` is its ctime, `links` the number of its names."""
 
     device: int
     inode: int
@@ -70,7 +70,7 @@ def _facts(about: os.stat_result) -> tuple[int, int, int, int, int]:
 
 
 def digest(path: str, step: int) -> bytes:
-    """Return a hash of a file's content: of pieces at multiples of `step`, and of the last; nothing if it cannot be."""
+    """Return a hash of a file's content, at multiples of `step` and at the end; empty if it cannot be read."""
     total = hashlib.sha256()
     try:
         with open(path, "rb", buffering=0) as stream:
@@ -83,9 +83,9 @@ def digest(path: str, step: int) -> bytes:
 
 
 class Files:
-    """What is known of these paths; one that leads nowhere has to lead nowhere later too.
+    """The state of these paths; one that leads nowhere has to lead nowhere later too.
 
-    Of the files of `compared`, the content is compared when their ctime has moved. Of others a moved ctime is a change,
+    If the ctime of a file in `compared` has changed, its content is compared. For others a new ctime is a change,
     unless the number of links to the file has changed too.
     """
 
@@ -98,43 +98,43 @@ class Files:
             kind = about and stat.S_IFMT(about.st_mode)
             if about is None or (kind in (stat.S_IFREG, stat.S_IFDIR) and about.st_dev not in made_up):
                 self._known[path] = _stamp(about)
-        files = {path: known for path, known in self._known.items() if known and not known.is_folder}
-        contents = {known[:2]: (path, known.size) for path, known in files.items() if path in compared}
+        files = {path: stamp for path, stamp in self._known.items() if stamp and not stamp.is_folder}
+        contents = {stamp[:2]: (path, stamp.size) for path, stamp in files.items() if path in compared}
         large = sum(size for _, size in contents.values() if size > SMALL)
         self._step = PIECE * max(large, MOST_BYTES) // MOST_BYTES
-        self._contents = {place: self._digest(path, size) for place, (path, size) in contents.items()}
+        self._contents = {inode: self._digest(path, size) for inode, (path, size) in contents.items()}
 
     def _digest(self, path: str, size: int) -> bytes:
         return digest(path, self._step if size > SMALL else PIECE)
 
     def changed_since(self, moment: int) -> str:
-        """Return the first file that had changed after a moment, in nanoseconds; nothing if none had."""
-        for path, known in self._known.items():
-            if known and not known.is_folder:
-                last = known.modified if known[:2] in self._contents else max(known.modified, known.changed)
+        """Return the first file that had changed after a moment, in nanoseconds; empty if none had."""
+        for path, stamp in self._known.items():
+            if stamp and not stamp.is_folder:
+                last = stamp.modified if stamp[:2] in self._contents else max(stamp.modified, stamp.changed)
                 if last > moment:
                     return path
         return ""
 
     def changed(self) -> str:
-        """Return the first file or folder that is not what it was; nothing if all are."""
-        for path, known in self._known.items():
+        """Return the first file or folder that has changed; empty if none has."""
+        for path, stamp in self._known.items():
             about = _look(path)
-            if about is None or known is None:
-                if about is not None or known is not None:
+            if about is None or stamp is None:
+                if about is not None or stamp is not None:
                     return path
-            elif known[:5] != _facts(about):
+            elif stamp[:5] != _facts(about):
                 now = _stamp(about)
-                if now is None or not self._is_same(path, known, now):
+                if now is None or not self._is_same(path, stamp, now):
                     return path
                 self._known[path] = now
         return ""
 
-    def _is_same(self, path: str, known: Stamp, now: Stamp) -> bool:
-        """Whether a file is the same although its ctime may have moved."""
-        if known[:4] != now[:4] or known.is_folder or now.is_folder:
+    def _is_same(self, path: str, before: Stamp, now: Stamp) -> bool:
+        """Whether a file is the same although its ctime may have changed."""
+        if before[:4] != now[:4] or before.is_folder or now.is_folder:
             return False
         content = self._contents.get(now[:2])
         if content is None:
-            return now.links != known.links
+            return now.links != before.links
         return content != b"" and content == self._digest(path, now.size)

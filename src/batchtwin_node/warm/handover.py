@@ -1,6 +1,6 @@
-"""What is forked from a warm server for a job: a node, and the node's fork server, with all imports done.
+"""What a warm server forks for a job: a node, and the node's fork server, with all imports done.
 
-Both are the job's own: they have its folder, its environment and its streams, and nothing that belongs to another job.
+Both are the job's own: they have its folder, its environment and its streams, and nothing of another job.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from batchtwin_node.warm.server import Inheritance
 def become_node(
     job: StartJob, server: Inheritance, streams: Sequence[int], connection: socket.socket, alive: int
 ) -> NoReturn:
-    """Be the node of a job to its end. `streams` are standard input, output and error, and the working folder.
+    """Run the node of a job to its end. `streams` are standard input, output and error, and the working folder.
 
     `alive` stays open as long as the node lives.
     """
@@ -35,14 +35,14 @@ def become_node(
         os.fchdir(streams[3])
         owned = [*streams[:3], connection.fileno()]
         _close_all_but({*server.known, *owned, alive})
-        supervise(0, owned)  # a server that is killed takes no job with it
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        supervise(0, owned)  # if the server is killed, its jobs live on
+        node_end, server_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         node = os.getpid()
         pid = os.fork()
         if not pid:
-            _close_all_but({*server.known, theirs.fileno()})
-            _become_fork_server(job, server, theirs, node)
-        theirs.close()
+            _close_all_but({*server.known, server_end.fileno()})
+            _become_fork_server(job, server, server_end, node)
+        server_end.close()
         os.environ.clear()
         os.environ.update(job.env)
         for descriptor in (1, 2):
@@ -50,14 +50,14 @@ def become_node(
         connection.setblocking(True)
         sockets.send(connection, to_json(Started()))
         connection.close()
-        run(streams[0], streams[1], lambda _, env, seconds: ForkServer.adopt(Child(pid), ours, env, seconds))
+        run(streams[0], streams[1], lambda _, env, seconds: ForkServer.adopt(Child(pid), node_end, env, seconds))
     except BaseException:
         os._exit(1)
     os._exit(0)
 
 
 def _become_fork_server(job: StartJob, server: Inheritance, control: socket.socket, node: int) -> NoReturn:
-    """Be the fork server of the job: what it has printed, and its environment, are its own."""
+    """Run the fork server of the job, with its own output and environment."""
     from batchtwin_node.forkserver.server import begin
 
     show_descriptors()
@@ -79,11 +79,11 @@ def _become_fork_server(job: StartJob, server: Inheritance, control: socket.sock
     begin(control, replace(server.config, model=job.model, keep=job.keep), env, server.dependencies)
 
 
-def _close_all_but(kept: Iterable[int]) -> None:
-    """Close what belongs to the server, or to other jobs."""
+def _close_all_but(descriptors: Iterable[int]) -> None:
+    """Close descriptors of the server and of other jobs."""
     for name in os.listdir("/proc/self/fd"):
-        if int(name) not in kept:
+        if int(name) not in descriptors:
             try:
                 os.close(int(name))
-            except OSError:  # the one that listed the folder
+            except OSError:  # the descriptor that listed the folder
                 pass

@@ -1,4 +1,4 @@
-"""What crosses between a controller and a warm server: one packet each, with descriptors beside it."""
+"""Messages between a controller and a warm server: one packet each, with descriptors beside it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import ClassVar, Dict, Optional, Tuple
 
 from batchtwin_node.codec import value_object
 
-# Of a packet. A longer text is in a file in memory, whose descriptor comes first.
+# Bytes of a packet. A longer text is in a file in memory, whose descriptor comes first.
 PACKET = 1 << 12
 # Sockets of servers in their folder.
 ENDING = ".sock"
@@ -14,10 +14,10 @@ ENDING = ".sock"
 
 @value_object
 class Keep:
-    """How a fork server stays: the folder of its socket, the socket's `name`, and `title`, what it is for in words.
+    """How a fork server stays: the folder of its socket, the socket's `name`, and `title`, a description for people.
 
-    `imports` is the name of the one that stays before the model is loaded, for jobs with other models; empty for none.
-    It ends after `seconds` without a job; of more than `servers` servers, those that were not used for longest end.
+    `imports` is the name of the server that stays before the model is loaded, for jobs with other models; empty for
+    none. The server ends after `seconds` without a job. Of more than `servers` servers, those unused for longest end.
     """
 
     folder: str
@@ -30,11 +30,11 @@ class Keep:
 
 @value_object
 class StartJob:
-    """A job needs a node. It comes as a text in a file in memory, with the descriptors of the node's standard input,
-    output and error, and of its working folder.
+    """A job needs a node. The text is in a file in memory, with the descriptors of the node's standard input, output
+    and error, and of its working folder.
 
-    `env` is the environment of the node, `variables` are the deployment's own. A server that has no model loads
-    `model`, and stays as `keep` says.
+    `env` is the environment of the node, `variables` are the deployment's own. A server without a model loads `model`,
+    and stays as `keep` says.
     """
 
     TYPE: ClassVar[str] = "start"
@@ -47,13 +47,13 @@ class StartJob:
 
 @value_object
 class Stop:
-    """End when no job is left; take no other."""
+    """End when no job is left; accept no other."""
 
     TYPE: ClassVar[str] = "stop"
 
 
 @value_object
-class Tell:
+class GetState:
     """Answer with State."""
 
     TYPE: ClassVar[str] = "tell"
@@ -61,14 +61,14 @@ class Tell:
 
 @value_object
 class Started:
-    """The answer of the node itself: the kernel says which process sent it."""
+    """The answer of the node itself: the kernel adds which process sent it."""
 
     TYPE: ClassVar[str] = "started"
 
 
 @value_object
 class Refused:
-    """The server is of no use for this job, and ends."""
+    """The server cannot serve this job, and ends."""
 
     TYPE: ClassVar[str] = "refused"
     why: str
@@ -76,7 +76,7 @@ class Refused:
 
 @value_object
 class State:
-    """What a server is: `size` is its share of memory in bytes, `idle` the seconds since its last job ended."""
+    """The state of a server: `size` is its share of memory in bytes, `idle` the seconds since its last job ended."""
 
     TYPE: ClassVar[str] = "state"
     title: str
@@ -96,5 +96,5 @@ class Ended:
     returncode: int
 
 
-TO_SERVER = {kind.TYPE: kind for kind in (StartJob, Stop, Tell)}
+TO_SERVER = {kind.TYPE: kind for kind in (StartJob, Stop, GetState)}
 FROM_SERVER = {kind.TYPE: kind for kind in (Started, Refused, State, Ended)}

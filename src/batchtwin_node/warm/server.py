@@ -1,7 +1,6 @@
-"""The warm server: a fork of a fork server that has imported all, and stays. For each job it forks a node.
+"""The warm server: a fork of a fork server with all imports done, which stays. For each job it forks a node.
 
-It runs nothing of a job and keeps nothing of it: what it reads of a request goes to the process that it forks. Nothing
-that a client does makes it wait.
+It runs nothing of a job and keeps nothing of it: requests go to the process that it forks. No client can block it.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ from batchtwin_node.protocol import SHUTDOWN_SECONDS, ForkServerConfig
 from batchtwin_node.script.imports import imported_by
 from batchtwin_node.warm import sockets
 from batchtwin_node.warm.dependencies import Dependencies
-from batchtwin_node.warm.messages import TO_SERVER, Ended, Keep, Refused, StartJob, State, Stop, Tell
+from batchtwin_node.warm.messages import TO_SERVER, Ended, GetState, Keep, Refused, StartJob, State, Stop
 
-# A node whose controller is gone ends by itself; one that cannot is killed after so many seconds.
+# A node whose controller is gone ends by itself; if it does not, it is killed after so many seconds.
 ORPHAN_SECONDS = SHUTDOWN_SECONDS + 5.0
 # How often the files are looked at while no job runs.
 LOOK_SECONDS = 60.0
-# What a start takes besides its text: the text itself, standard input, output and error, and the working folder.
+# Descriptors of a start: the text itself, standard input, output and error, and the working folder.
 DESCRIPTORS = 5
 LONGEST_START = 1 << 26
 ANSWER_SECONDS = 1.0
@@ -39,8 +38,8 @@ ANSWER_SECONDS = 1.0
 def stay(config: ForkServerConfig, dependencies: Dependencies, base: dict[str, str], control: socket.socket) -> None:
     """Fork a process that stays as a warm server; `base` is the environment that this one was started with.
 
-    It returns in the caller only, where nothing is noted any more; `control` is the caller's. What goes wrong in the
-    other process ends that alone.
+    It returns in the caller only, where recording has stopped; `control` is the caller's. An error in the other process
+    ends only that one.
     """
     if dependencies.close() or config.keep is None:
         return
@@ -51,7 +50,7 @@ def stay(config: ForkServerConfig, dependencies: Dependencies, base: dict[str, s
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
-    except OSError:  # of processes or memory there is no more: the job has to do with what there is
+    except OSError:  # no process or memory is left: the job has to do without
         return
     if pid:
         dependencies.stayed.add(pid)
@@ -63,7 +62,7 @@ def stay(config: ForkServerConfig, dependencies: Dependencies, base: dict[str, s
         gc.enable()
         os.setsid()
         os.chdir("/")
-        if not dependencies.settle(config.model, config.script and config.script[0]):
+        if not dependencies.examine(config.model, config.script and config.script[0]):
             hide_descriptors()
             Server(Inheritance(config, dependencies, base, open_descriptors(), name), keep).serve()
     except BaseException:  # noqa: S110 - later jobs start by themselves
@@ -73,9 +72,9 @@ def stay(config: ForkServerConfig, dependencies: Dependencies, base: dict[str, s
 
 @value_object
 class Inheritance:
-    """What a server has for the processes of its jobs: what was imported, and in which environment.
+    """What a server passes to the processes of its jobs: its imports, and their environment.
 
-    `known` are the descriptors that imports left open, `name` is the name that a process of a job has.
+    `known` are the descriptors that imports left open, `name` is the name of a job's process.
     """
 
     config: ForkServerConfig
@@ -85,7 +84,7 @@ class Inheritance:
     name: str
 
 
-class Job:
+class ForkedNode:
     """A node that was forked: its pid, the connection to its controller, and a pipe that ends with it."""
 
     def __init__(self, pid: int, alive: int, connection: socket.socket) -> None:
@@ -95,7 +94,7 @@ class Job:
 
 
 class Server:
-    """Listens in the folder of `keep`. Its own descriptors are those that its processes do not inherit."""
+    """Listens in the folder of `keep`. Its processes do not inherit its own descriptors."""
 
     def __init__(self, inheritance: Inheritance, keep: Keep) -> None:
         config, self._dependencies = inheritance.config, inheritance.dependencies
@@ -104,13 +103,13 @@ class Server:
         self._folder = sockets.open_private(keep.folder)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._selector = selectors.DefaultSelector()
-        self._jobs: dict[socket.socket, Job] = {}
+        self._jobs: dict[socket.socket, ForkedNode] = {}
         self._served = 0
-        self._idle_since = self._looked = time.monotonic()
+        self._idle_since = self._last_look = time.monotonic()
         self._is_stopping = False
 
     def serve(self) -> None:
-        """Serve until it is told to stop, is idle for too long, or is of no use any more."""
+        """Serve until it is told to stop, is idle for too long, or is outdated."""
         self._listen()
         while self._jobs or not self._is_stopping:
             for key, _ in self._selector.select(self._patience()):
@@ -119,7 +118,7 @@ class Server:
         self._withdraw()
 
     def _listen(self) -> None:
-        """Take the place of a server of the same name, and send those away that are too many."""
+        """Replace a server of the same name, and stop those over the limit."""
         name = f".{os.getpid()}"
         self._listener.bind(sockets.address(self._folder, name))
         self._listener.listen(16)
@@ -133,7 +132,7 @@ class Server:
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
 
     def _stop(self, name: str) -> None:
-        """Have another server end; what is left of one that is gone is removed."""
+        """Stop another server; remove what a dead one left."""
         try:
             with sockets.connect(self._folder, name, ANSWER_SECONDS) as connection:
                 sockets.send(connection, to_json(Stop()))
@@ -149,7 +148,7 @@ class Server:
                 os.unlink(self._keep.name, dir_fd=self._folder)
 
     def _retire(self) -> None:
-        """Take no more jobs; end with the last one."""
+        """Accept no more jobs; end with the last one."""
         if not self._is_stopping:
             self._is_stopping = True
             self._withdraw()
@@ -163,18 +162,18 @@ class Server:
         return self._idle_since + self._keep.seconds - time.monotonic()
 
     def _look(self) -> None:
-        """End nodes that do not end by themselves; end this process if it is of no use any more."""
+        """Kill nodes that do not end by themselves; end this process if it is outdated."""
         now = time.monotonic()
         for job in self._jobs.values():
             if job.deadline and now > job.deadline:
-                # Its supervisor kills the node first; the next time it is killed itself.
+                # The first kill is for its supervisor to kill the node; the second is for the node itself.
                 os.kill(job.pid, signal.SIGKILL if job.is_told else signal.SIGTERM)
                 job.is_told, job.deadline = True, now + SHUTDOWN_SECONDS
         if not self._jobs and not self._is_stopping:
             if self._left() <= 0:
                 self._retire()
-            elif now - self._looked > LOOK_SECONDS:
-                self._looked = now
+            elif now - self._last_look > LOOK_SECONDS:
+                self._last_look = now
                 if self._dependencies.changed():
                     self._retire()
 
@@ -203,20 +202,20 @@ class Server:
 
     def _handle(self, connection: socket.socket, message: Any, descriptors: list[int]) -> None:
         if isinstance(message, StartJob) and len(descriptors) == DESCRIPTORS:
-            why = self._why_not(message)
-            if why:
+            reason = self._why_not(message)
+            if reason:
                 self._retire()
-                sockets.send(connection, to_json(Refused(why)))
+                sockets.send(connection, to_json(Refused(reason)))
             else:
                 self._start(connection, message, descriptors)
-        elif isinstance(message, Tell):
+        elif isinstance(message, GetState):
             sockets.send(connection, to_json(self._state()))
         elif isinstance(message, Stop):
             self._retire()
             self._forget(connection)
 
     def _why_not(self, job: StartJob) -> str:
-        """Say what is not as it was when all was imported."""
+        """Say what has changed since the imports."""
         if self._is_stopping:
             return "it is about to end"
         changed = self._dependencies.changed()
@@ -252,7 +251,7 @@ class Server:
             become_node(job, self._inheritance, descriptors[1:], connection, end)
         os.close(end)
         self._served += 1
-        self._jobs[connection] = Job(pid, alive, connection)
+        self._jobs[connection] = ForkedNode(pid, alive, connection)
         self._selector.register(alive, selectors.EVENT_READ, lambda: self._on_end(connection))
         with suppress(OSError):
             os.utime(self._keep.name, dir_fd=self._folder)
@@ -269,7 +268,7 @@ class Server:
         self._idle_since = time.monotonic()
 
     def _forget(self, connection: socket.socket) -> None:
-        """Close a connection; its node, if it has one, is about to end too."""
+        """Close a connection; its node, if it has one, ends with it."""
         if connection.fileno() < 0:
             return
         if connection in self._jobs:
@@ -282,7 +281,7 @@ class Server:
 
 
 def _text(data: bytes, descriptors: list[int]) -> bytes:
-    """Return what a packet says: with descriptors it stands in the file of the first."""
+    """Return the text of a packet: if it has descriptors, the text is in the file of the first."""
     if not descriptors:
         return data
     size = os.fstat(descriptors[0]).st_size
@@ -290,7 +289,7 @@ def _text(data: bytes, descriptors: list[int]) -> bytes:
 
 
 def _share_of_memory() -> int:
-    """Return the bytes of this process; what is shared is divided by those that share it."""
+    """Return this process's memory in bytes; shared memory is divided by its users."""
     try:
         with open("/proc/self/smaps_rollup", encoding="ascii") as lines:
             sizes = [int(line.split()[1]) for line in lines if line.startswith("Pss:")]

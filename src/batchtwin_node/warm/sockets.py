@@ -1,4 +1,4 @@
-"""The private folder with the sockets of warm servers, and how both sides of a connection know each other."""
+"""The private folder with the sockets of warm servers, and how both sides of a connection identify each other."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ MOST_DESCRIPTORS = 8
 
 
 class NotPrivateError(OSError):
-    """The folder is not this user's alone."""
+    """Other users have access to the folder."""
 
 
 def open_private(folder: str, make: bool = False) -> int:
-    """Return a descriptor of a folder that only this user can look into.
+    """Return a descriptor of a folder that only this user can enter.
 
     Raises:
         NotPrivateError: it is another user's, or others may enter it.
@@ -66,10 +66,10 @@ def names(folder: int) -> list[str]:
 
 
 def connect(folder: int, name: str, seconds: float) -> socket.socket:
-    """Connect to a server of this user; every later wait on the socket takes at most `seconds`.
+    """Connect to a server of this user; later waits on the socket take at most `seconds`.
 
     Raises:
-        OSError: none listens there, or it is another user's.
+        OSError: no server listens there, or it is another user's.
     """
     about = os.stat(name, dir_fd=folder, follow_symlinks=False)
     if not stat.S_ISSOCK(about.st_mode) or about.st_uid != os.geteuid():

@@ -1,1 +1,1 @@
-"""Predictions to lines of the output."""
+"""Predictions -> lines of the output."""

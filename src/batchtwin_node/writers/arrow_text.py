@@ -1,6 +1,6 @@
-"""Texts of whole columns at once, in Arrow. `plain_text` gives the same texts without it.
+"""Whole columns as text at once, in Arrow. `plain_text` gives the same texts without Arrow.
 
-Texts are an array of `large_string` here. Their numbers are written as Python's `str` writes them.
+Texts are an array of `large_string` here. Numbers are written as Python's `str` writes them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-# From here on, up to (fractions, whole numbers), neither Python, numpy nor Arrow writes an exponent.
+# Between these limits (fractions, whole numbers) neither Python, numpy nor Arrow writes an exponent.
 SMALLEST = 1e-4
 LARGEST = {"float64": (1e9, 1e15), "float32": (1e6, 1e6)}
 
@@ -66,7 +66,7 @@ def json_scalars(values: np.ndarray[Any, Any]) -> pa.Array:
 
 
 def _floats(values: np.ndarray[Any, Any]) -> pa.Array:
-    """Shortest digits that give the same number again, in Arrow where it writes them as Python does."""
+    """Write the shortest digits that give the same number again, in Arrow where it writes them as Python does."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc

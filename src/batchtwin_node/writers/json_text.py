@@ -1,4 +1,4 @@
-"""Predictions -> JSON that every reader takes: what is not a number, or not finite, is null."""
+"""Predictions -> JSON that every reader accepts: null for what is no number, or not finite."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def json_text(value: Any) -> str:
 
 
 def is_composite(value: object) -> bool:
-    """Tell whether a value is more than a scalar, and so JSON in its field. `value`: as `array_in` returns it."""
+    """Whether a value is more than a scalar, and so JSON in its field. `value`: as `array_in` returns it."""
     if isinstance(value, (dict, set, frozenset, *LISTS)):
         return True
     import numpy as np
@@ -34,7 +34,7 @@ def is_composite(value: object) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """numpy and pandas values as JSON knows them; anything else as its text."""
+    """Return numpy and pandas values as JSON values; anything else as its text."""
     if value is None or isinstance(value, (bool, str)) or type(value) is int:
         return value
     if type(value) is float:
@@ -43,7 +43,7 @@ def _plain(value: Any) -> Any:
         return {_key(key): _plain(element) for key, element in value.items()}
     if isinstance(value, LISTS):
         return [_plain(element) for element in value]
-    if isinstance(value, (set, frozenset)):  # in an order that is the same each time
+    if isinstance(value, (set, frozenset)):  # in an order that is always the same
         return sorted(map(_plain, value), key=_encode)
     fields = _fields(value)
     return _of_library(value) if fields is None else _plain(fields)
@@ -54,7 +54,7 @@ def _key(key: Any) -> str:
 
 
 def _fields(value: Any) -> dict[str, Any] | None:
-    """The fields of a pydantic model or a dataclass by name; None for anything else."""
+    """Return the fields of a pydantic model or a dataclass by name; None for anything else."""
     if isinstance(value, type):
         return None
     if hasattr(value, "model_dump"):

@@ -1,4 +1,4 @@
-"""What `arrow_text` does, for environments without pyarrow: the same texts, one by one. Texts are a list here."""
+"""`arrow_text` for environments without pyarrow: the same texts, one by one. Texts are a list here."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def first(texts: list[str]) -> str:
 
 def scalar_texts(values: np.ndarray[Any, Any]) -> list[str]:
     """Return `str(value)` for each boolean, integer or float. Shapes: (n,), (n,)."""
-    # numpy writes its doubles as Python does, and takes ten times as long.
+    # numpy writes its doubles as Python does, ten times more slowly.
     return list(map(str, values.tolist() if values.dtype.kind in "biu" or values.dtype.name == "float64" else values))
 
 

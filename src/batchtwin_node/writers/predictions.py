@@ -1,7 +1,7 @@
 """What a model's `predict` returns -> the MLflow driver's output lines.
 
-Columns of numbers become text in Arrow, a block of rows at a time; only texts and objects are taken one by one.
-Without pyarrow everything is, and the lines are the same.
+Columns of numbers become text in Arrow, a block of rows at a time; only texts and objects are converted one by one.
+Without pyarrow all are, with the same lines.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     Rows = Union[pd.DataFrame, np.ndarray[Any, Any]]
 
 BLOCK_ROWS = 1 << 16
-# What has one element per row; and what of it is one value.
+# Types with one element per row; and types that are one value.
 LISTS = (Sequence, Iterator, KeysView, ValuesView, ItemsView)
 BYTES = (str, bytes, bytearray, memoryview)
 
 
 @lru_cache(maxsize=None)
 def text_module() -> Any:
-    """Return what makes texts of whole columns: `arrow_text`, or `plain_text` where there is no pyarrow."""
+    """Return the module that writes whole columns: `arrow_text`, or `plain_text` where there is no pyarrow."""
     if not has_arrow():
         return plain_text
     import_module("pyarrow.compute")
@@ -67,7 +67,7 @@ def image_lines(predictions: object, file_name: str) -> OutputLines:
 
 
 def rows_of(predictions: object) -> Rows:
-    """Return what has one element, or one row, per prediction: a DataFrame, or an array without needless axes."""
+    """Return predictions with one element, or one row, each: a DataFrame, or an array without needless axes."""
     import numpy as np
     import pandas as pd
 
@@ -103,14 +103,14 @@ def _of_dict(predictions: dict[Any, Any]) -> Rows:
     columns = {name: _column(value) for name, value in values.items() if _is_many(value)}
     if len(columns) < len(predictions) or len({len(column) for column in columns.values()}) != 1:
         return objects([predictions])
-    # pandas 3 makes texts of objects where it is not told not to; not every text can be one of its.
+    # pandas 3 would make its own texts of objects; not every text can be one.
     table = pd.DataFrame({at: pd.Series(column, dtype=column.dtype) for at, column in enumerate(columns.values())})
     table.columns = pd.Index(list(columns), dtype=object)
     return table
 
 
 def _column(value: Any) -> np.ndarray[Any, Any]:
-    """One element per row; a row of an array or a table is one element."""
+    """Return one element per row; a row of an array or a table is one element."""
     import pandas as pd
 
     rows = rows_of(value)
@@ -127,20 +127,20 @@ def _is_many(value: object) -> bool:
 
 
 def _of_list(values: list[Any]) -> np.ndarray[Any, Any]:
-    """Return an array of numbers if they are all of one type; otherwise of what they are."""
+    """Return an array of numbers if they are all of one type; otherwise an array of objects."""
     import numpy as np
 
     if len(set(map(type, values))) == 1 and isinstance(values[0], (bool, int, float, np.generic, np.ndarray)):
         if len(set(map(_kind, values))) == 1:
             array = np.asarray(values)
-            # Of large whole numbers numpy would make floats.
+            # numpy would turn large whole numbers into floats.
             if array.dtype.kind in ("iu" if type(values[0]) is int else "biuf"):
                 return array
     return objects(values)
 
 
 def _kind(value: Any) -> object:
-    """Values of one kind can be together in an array of numbers."""
+    """Return the kind of a value: values of one kind can share an array of numbers."""
     import numpy as np
 
     return np.shape(value), getattr(value, "dtype", None)
@@ -177,7 +177,7 @@ def _texts(texts: list[str]) -> Any:
 
 
 def writable(text: str) -> str:
-    """Return a text that can be written as UTF-8: half a surrogate pair is written as its escape."""
+    """Return a text that can be written as UTF-8: half a surrogate pair becomes its escape."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 

@@ -1,4 +1,4 @@
-"""What is in a column or an array of predictions, whatever versions of numpy and pandas made it."""
+"""The values in a column or an array of predictions, for any version of numpy and pandas."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-# Python's own types, which hold nothing of a library's but in their elements.
+# Python's own types, which hold objects of libraries only as elements.
 PLAIN = frozenset({type(None), bool, int, float, str, bytes, dict, list, tuple})
 
 
 def is_missing(value: Any) -> bool:
-    """Tell whether a scalar is None, NaN, NaT, NA or masked."""
+    """Whether a scalar is None, NaN, NaT, NA or masked."""
     import numpy as np
     import pandas as pd
 
@@ -29,16 +29,16 @@ def is_missing(value: Any) -> bool:
 
 
 def array_of(values: pd.Series[Any]) -> np.ndarray[Any, Any]:
-    """Return the values of a column as they are: pandas would make floats of integers if some are missing."""
+    """Return the unchanged values of a column: pandas would turn integers into floats if some are missing."""
     import pandas as pd
 
     nullable = isinstance(values.dtype, pd.api.extensions.ExtensionDtype) and values.hasnans
-    # One by one: as an array of objects, floats of 32 bits would become Python's own, which are longer.
+    # One by one: in an array of objects, floats of 32 bits would become Python's own, which are longer.
     return objects(list(values)) if nullable else values.to_numpy()
 
 
 def objects(values: list[Any]) -> np.ndarray[Any, Any]:
-    """Return an array that holds the values as they are. Shape: (n,)."""
+    """Return an array with the unchanged values. Shape: (n,)."""
     import numpy as np
 
     array = np.empty(len(values), dtype=object)
@@ -69,7 +69,7 @@ def time_text(value: Any) -> str | None:
 
 
 def _of_numpy(value: np.datetime64) -> str:
-    """As pandas writes the same time: numpy ends with zeros, and writes a day alone where that is its unit."""
+    """Return numpy's time as pandas writes it: numpy ends with zeros, and writes a day alone where that is its unit."""
     whole, _, fraction = _digits(value).partition(".")
     if not fraction.strip("0"):
         return whole
@@ -88,9 +88,9 @@ def _digits(value: np.datetime64) -> str:
 
 
 def array_in(value: Any) -> Any:
-    """Return an array or a table of numpy or pandas for what another library holds; anything else as it is.
+    """Return an array or a table of numpy or pandas for other libraries' ones; anything else unchanged.
 
-    Masked elements are None. A tensor that has a gradient, or is of another device, gives its numbers.
+    Masked elements are None. A tensor with a gradient, or of another device, gives its numbers.
     """
     if type(value) in PLAIN:
         return value
@@ -138,7 +138,7 @@ def _unmasked(array: np.ma.MaskedArray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _of_tensor(tensor: Any) -> Any:
-    """Return a tensor of torch as an array: numpy takes none with a gradient, and has no bfloat16."""
+    """Return a torch tensor as an array: numpy takes none with a gradient, and has no bfloat16."""
     import numpy as np
 
     tensor = tensor.detach().cpu()

@@ -56,8 +56,8 @@ def run(python: Path | str, server: Server, project: Project, name: str) -> subp
 def result(process: subprocess.Popen[str]) -> dict[str, str]:
     out, err = process.communicate(timeout=DEADLINE)
     assert process.returncode == 0, err[-3000:]
-    told: dict[str, str] = json.loads(out.splitlines()[-1])
-    return told
+    answer: dict[str, str] = json.loads(out.splitlines()[-1])
+    return answer
 
 
 @pytest.mark.sdk("two clients", "at the same time")
@@ -71,9 +71,9 @@ def test_two_clients_at_once(server: Server, tmp_path: Path) -> None:
         project.script = f"def run(files): return [open(file).read().strip() for file in files]  # {name}"
         project.write()
         clients.append(run(sys.executable, server, project, name))
-    told = [result(each) for each in clients]
-    assert [each["predictions"] for each in told] == ["0\n1\n", "0\n1\n2\n"]
-    assert told[0]["job"] != told[1]["job"]
+    answers = [result(each) for each in clients]
+    assert [each["predictions"] for each in answers] == ["0\n1\n", "0\n1\n2\n"]
+    assert answers[0]["job"] != answers[1]["job"]
 
 
 @pytest.mark.sdk("azure-ai-ml 1.28.1", "from registration to download")
@@ -83,10 +83,10 @@ def test_an_old_sdk(server: Server, project: Project) -> None:
     project.files(2)
     project.script = "def run(files): return [open(file).read().strip() for file in files]"
     project.write()
-    told = result(run(OLD_SDK, server, project, "old-sdk"))
-    assert told["version"] == "1.28.1"
-    assert told["predictions"] == "0\n1\n"
-    assert told["failure"] == "job 'none': not found in this workspace"
+    answer = result(run(OLD_SDK, server, project, "old-sdk"))
+    assert answer["version"] == "1.28.1"
+    assert answer["predictions"] == "0\n1\n"
+    assert answer["failure"] == "job 'none': not found in this workspace"
 
 
 FROM_CONFIG = """
@@ -99,10 +99,10 @@ print(client.workspace_name, client.datastores.get_default().name)
 
 @pytest.mark.sdk("`MLClient.from_config()`", 'after `eval "$(batchtwin env)"`, in any folder')
 def test_env_is_enough_for_from_config(server: Server, tmp_path: Path) -> None:
-    own = tmp_path / "own"
-    own.mkdir()
-    (own / "sitecustomize.py").write_text("import sys\nprint('own startup', file=sys.stderr)\n")
-    path = os.pathsep.join([str(own), os.environ.get("PYTHONPATH", "")])
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text("import sys\nprint('own startup', file=sys.stderr)\n")
+    path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
     shell = f"""
         set -eu
         eval "$('{COMMAND}' env)"; eval "$('{COMMAND}' env)"

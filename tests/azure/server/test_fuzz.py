@@ -162,8 +162,8 @@ class Line:
 def routes(routers: Any) -> list[tuple[str, str]]:
     """Method and path of what the server knows, the workspace's name filled in."""
     home = {"subscription": "s", "group": "g", "workspace": "w"}
-    found = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
-    pairs = [(method, route.path) for route in found for method in sorted(route.methods or ())]
+    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+    pairs = [(method, route.path) for route in routes for method in sorted(route.methods or ())]
     return [(method, _fill(path, home)) for method, path in pairs]
 
 
@@ -305,6 +305,6 @@ def test_no_request_breaks_the_server(face: str, ready: Server, record_property:
             check(sent, answer, body)
     finally:
         line.close()
-        said = f"BATCHTWIN_FUZZ_SEED={SEED}: {count.total()} requests, {dict(sorted(count.items()))}"
-        record_property("said", said)
+        note = f"BATCHTWIN_FUZZ_SEED={SEED}: {count.total()} requests, {dict(sorted(count.items()))}"
+        record_property("note", note)
     assert ready.call("GET", "/batchEndpoints").status == 200

@@ -75,8 +75,8 @@ def test_the_path_of_data(deployed: Sdk) -> None:
     created = data.create_or_update(Data(name=name, path=str(deployed.project.inputs)))
     with deployed.server.workspace() as workspace:
         workspace.assets.create("data", f"{name}-listed", path=deployed.project.inputs)
-    for found in (created, next(iter(data.list(f"{name}-listed")))):
-        job = deployed.invoke(input=data_input(found.path))
+    for asset in (created, next(iter(data.list(f"{name}-listed")))):
+        job = deployed.invoke(input=data_input(asset.path))
         assert deployed.server.end(job) == "Completed"
         assert deployed.server.predictions(job) == "0\n1\n2\n"
 
@@ -226,8 +226,8 @@ def test_the_endpoint_in_any_case(deployed: Sdk) -> None:
     endpoints, deployments = deployed.client.batch_endpoints, deployed.client.batch_deployments
     job = endpoints.invoke(endpoint_name=name, input=data_input(str(deployed.project.inputs))).name
     assert deployed.server.end(job) == "Completed"
-    for found in (endpoints.list_jobs(name), deployments.list_jobs(name, name="First")):
-        assert job in [each.name for each in found]
+    for listed in (endpoints.list_jobs(name), deployments.list_jobs(name, name="First")):
+        assert job in [each.name for each in listed]
 
 
 @pytest.mark.refused("`batch_endpoints.invoke`", "input on this machine or in a private network, in any spelling")
@@ -269,9 +269,9 @@ def test_a_literal_is_refused(deployed: Sdk) -> None:
 @pytest.mark.refused("`batch_endpoints.invoke`", "no input, or more than one")
 @pytest.mark.parametrize("inputs", [{}, {"a": "", "b": ""}])
 def test_a_model_deployment_takes_one_input(deployed: Sdk, inputs: dict[str, str]) -> None:
-    given = {name: data_input(str(deployed.project.inputs)) for name in inputs}
+    inputs_given = {name: data_input(str(deployed.project.inputs)) for name in inputs}
     with refused() as caught:
-        deployed.invoke(input=None, inputs=given)
+        deployed.invoke(input=None, inputs=inputs_given)
     assert caught.value.status_code == 400
     assert "input" in str(caught.value)
 

@@ -68,12 +68,12 @@ def test_download_all(deployed: Sdk, done: str, target: Path) -> None:
 @pytest.mark.sdk("`jobs.list`, `batch_endpoints.list_jobs`, `batch_deployments.list_jobs`", "newest first")
 def test_jobs_are_listed(deployed: Sdk, done: str) -> None:
     client, name = deployed.client, deployed.name
-    for found in (
+    for job_seen in (
         client.jobs.list(),
         client.batch_endpoints.list_jobs(name),
         client.batch_deployments.list_jobs(name, name="first"),
     ):
-        assert done in [job.name for job in found]
+        assert done in [job.name for job in job_seen]
 
 
 @pytest.mark.sdk("`jobs.stream`", "a job that failed raises `JobException`, with the first real cause")

@@ -78,11 +78,11 @@ def test_output_below_the_id_of_a_datastore(deployed: Sdk, data: str, type: str,
 @pytest.mark.sdk("`repeatability-request-id`", "a request that is sent twice starts one job")
 def test_the_same_request_id_is_one_job(deployed: Sdk, data: str) -> None:
     headers = {"repeatability-request-id": f"{deployed.name}-once"}
-    path, asked = f"/batchEndpoints/{deployed.name}/jobs", body(f"azureml:{data}:1")
-    first = deployed.server.call("POST", path, asked, headers).data["name"]
-    assert deployed.server.call("POST", path, asked, headers).data["name"] == first
-    asked["properties"]["MiniBatchSize"] = 2
-    assert deployed.server.call("POST", path, asked, headers).status == 409
+    path, request = f"/batchEndpoints/{deployed.name}/jobs", body(f"azureml:{data}:1")
+    first = deployed.server.call("POST", path, request, headers).data["name"]
+    assert deployed.server.call("POST", path, request, headers).data["name"] == first
+    request["properties"]["MiniBatchSize"] = 2
+    assert deployed.server.call("POST", path, request, headers).status == 409
     assert deployed.server.end(first) == "Completed"
 
 
@@ -105,16 +105,16 @@ def test_no_such_deployment(deployed: Sdk, data: str) -> None:
 def test_output_goes_to_datastores_only(deployed: Sdk, data: str) -> None:
     for place in ("/tmp/x", "file:///tmp/x", "https://example.com/x", "azureml://datastores/x/paths/../../y"):  # noqa: S108
         output = {"score": {"JobOutputType": "UriFolder", "Uri": place}}
-        asked = body(f"azureml:{data}:1", OutputData=output)
-        answer = deployed.server.call("POST", f"/batchEndpoints/{deployed.name}/jobs", asked)
+        request = body(f"azureml:{data}:1", OutputData=output)
+        answer = deployed.server.call("POST", f"/batchEndpoints/{deployed.name}/jobs", request)
         assert answer.status == 400, place
         assert answer.error
 
 
 @pytest.mark.refused("`retrySettings`", "a timeout of zero, which the SDK leaves out")
 def test_a_timeout_of_zero(deployed: Sdk, data: str) -> None:
-    asked = body(f"azureml:{data}:1", RetrySettings={"timeout": "PT0S"})
-    answer = deployed.server.call("POST", f"/batchEndpoints/{deployed.name}/jobs", asked)
+    request = body(f"azureml:{data}:1", RetrySettings={"timeout": "PT0S"})
+    answer = deployed.server.call("POST", f"/batchEndpoints/{deployed.name}/jobs", request)
     assert answer.status == 400
     assert "settings.retry_settings.timeout: 0 is out of range" in answer.error
 
@@ -122,8 +122,8 @@ def test_a_timeout_of_zero(deployed: Sdk, data: str) -> None:
 @pytest.mark.refused("`PUT` of a deployment", "a timeout of zero, which the SDK leaves out")
 def test_a_deployment_with_a_timeout_of_zero(deployed: Sdk) -> None:
     path = f"/batchEndpoints/{deployed.name}/deployments"
-    asked = deployed.server.call("GET", f"{path}/first").data
-    asked["properties"]["retrySettings"]["timeout"] = "PT0S"
-    answer = deployed.server.call("PUT", f"{path}/zero", asked)
+    resource = deployed.server.call("GET", f"{path}/first").data
+    resource["properties"]["retrySettings"]["timeout"] = "PT0S"
+    answer = deployed.server.call("PUT", f"{path}/zero", resource)
     assert answer.status == 400
     assert "settings.retry_settings.timeout: 0 is out of range" in answer.error

@@ -133,8 +133,8 @@ def test_check_asks_no_proxy(untouched: Server) -> None:
     with socket.create_server(("127.0.0.1", 0)) as proxy:
         proxy.setblocking(False)
         address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
-        asked = {"http_proxy": address, "https_proxy": address, "no_proxy": "", "NO_PROXY": ""}
-        done = batchtwin("env", "--check", env={"BATCHTWIN_WORKSPACE": str(untouched.folder), **asked})
+        variables = {"http_proxy": address, "https_proxy": address, "no_proxy": "", "NO_PROXY": ""}
+        done = batchtwin("env", "--check", env={"BATCHTWIN_WORKSPACE": str(untouched.folder), **variables})
         assert (done.code, done.out) == (0, f"{untouched.connection.origin}: reachable\n")
         with pytest.raises(BlockingIOError):
             proxy.accept()
@@ -182,9 +182,9 @@ def test_it_listens_on_loopback_only(untouched: Server) -> None:
 
 def test_what_goes_without_tls_stays_on_loopback(start: Callable[..., Server]) -> None:
     server = start("--port", "0", "--host", "0.0.0.0")  # noqa: S104 - to be seen
-    found = {each.laddr for each in psutil.Process(server.process.pid).net_connections() if each.status == "LISTEN"}
+    addresses = {each.laddr for each in psutil.Process(server.process.pid).net_connections() if each.status == "LISTEN"}
     connection = server.connection
-    assert found == {("0.0.0.0", connection.https_port), ("127.0.0.1", connection.http_port)}  # noqa: S104
+    assert addresses == {("0.0.0.0", connection.https_port), ("127.0.0.1", connection.http_port)}  # noqa: S104
     assert server.call("GET", "").status == 200
 
 

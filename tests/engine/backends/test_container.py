@@ -90,15 +90,15 @@ def command(prepared: Prepared, engine: str, **more: object) -> list[str]:
 
 def mounts(words: list[str]) -> dict[str, tuple[str, bool]]:
     """Place in the container -> (source, whether it is writable), read as the engine reads it."""
-    found = {}
+    targets = {}
     for word, text in itertools.pairwise(words):
         if word == "--mount":
             [fields] = csv.reader([text])
             named = dict(field.partition("=")[::2] for field in fields)
             assert named["type"] == "bind"
-            assert named["dst"] not in found, f"{named['dst']} is mounted twice"
-            found[named["dst"]] = (named["src"], "readonly" not in named)
-    return found
+            assert named["dst"] not in targets, f"{named['dst']} is mounted twice"
+            targets[named["dst"]] = (named["src"], "readonly" not in named)
+    return targets
 
 
 def test_nothing_is_allowed_that_a_job_does_not_need(prepared: Prepared, engine: str) -> None:
@@ -127,10 +127,10 @@ def test_memory_and_processes_are_bounded(prepared: Prepared, engine: str) -> No
 
 def test_only_what_workers_write_is_writable(prepared: Prepared, project: Project, engine: str) -> None:
     job, folder = project.folder / "job", project.folder
-    found = mounts(command(prepared, engine))
-    assert found.pop(NODE_FOLDER)[1] is False
+    mounted = mounts(command(prepared, engine))
+    assert mounted.pop(NODE_FOLDER)[1] is False
     writable = ("scratch", "segments", "named-outputs/score", "logs/user")
-    assert found == {str(job / name): (str(job / name), True) for name in writable} | {
+    assert mounted == {str(job / name): (str(job / name), True) for name in writable} | {
         str(path): (str(path), False) for path in (job / "azureml-models", folder / "inputs", folder / "code")
     }
 
@@ -167,9 +167,9 @@ def test_what_links_among_the_input_lead_to_is_there_too(project: Project, engin
     project.files(1)
     (project.inputs / "chain.txt").symlink_to(hop / "data")
     (project.inputs / "beside.txt").symlink_to("00.txt")
-    found = mounts(command(prepared_for(project), engine))
-    assert found[str(hop / "data")] == (str(store / "data"), False)
-    assert not [place for place in found if place.startswith(f"{project.inputs}/")]
+    mounted = mounts(command(prepared_for(project), engine))
+    assert mounted[str(hop / "data")] == (str(store / "data"), False)
+    assert not [place for place in mounted if place.startswith(f"{project.inputs}/")]
 
 
 @pytest.mark.parametrize("where", ["code", "model"])
@@ -248,8 +248,8 @@ def test_a_job_gives_the_same_bytes_and_is_resumed_in_the_same_image_only(
 ) -> None:
     project.script = SCRIPT
     project.files(3)
-    here = project.score()
-    there = project.score("--overwrite", "--env", f"image:{image}", "--engine", engine)
-    assert there.code == 0, there.err
-    assert there.predictions == here.predictions
-    assert not (there.output / "azureml-models").exists()
+    local = project.score()
+    contained = project.score("--overwrite", "--env", f"image:{image}", "--engine", engine)
+    assert contained.code == 0, contained.err
+    assert contained.predictions == local.predictions
+    assert not (contained.output / "azureml-models").exists()

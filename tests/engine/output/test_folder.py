@@ -79,14 +79,14 @@ def test_without_a_file_name_nothing_is_assembled(tmp_path: Path) -> None:
 
 
 def test_clearing_removes_only_what_a_job_makes(folder: OutputFolder) -> None:
-    mine = [folder.root / "mine.txt", folder.root / "named-outputs/other"]
-    for path in mine:
+    kept = [folder.root / "mine.txt", folder.root / "named-outputs/other"]
+    for path in kept:
         path.touch()
     (folder.score / "predictions.csv").touch()
     (folder.root / "failures.jsonl").touch()
     folder.clear()
     folder.make()
-    assert all(path.exists() for path in mine)
+    assert all(path.exists() for path in kept)
     assert list(folder.score.iterdir()) == []
     assert not (folder.root / "failures.jsonl").exists()
 

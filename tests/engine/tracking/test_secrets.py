@@ -125,8 +125,8 @@ def test_a_caller_of_the_api_sees_no_secret(
     monkeypatch.setenv("BATCHTWIN_MLFLOW", "off")
     notes: list[str] = []
     result = batchtwin.score(project.write(), project.inputs, output=project.folder / "job", progress=True)
-    told = [*capfd.readouterr(), *notes, result.cause, str(result.data()), str(result.failures), repr(result)]
-    assert not result.ok and not any(SECRET in text for text in told)
+    texts = [*capfd.readouterr(), *notes, result.cause, str(result.data()), str(result.failures), repr(result)]
+    assert not result.ok and not any(SECRET in text for text in texts)
 
 
 @pytest.mark.parametrize("words", [("job", "list"), ("--debug", "job", "list"), ("model", "list", "-o", "json")])

@@ -111,10 +111,10 @@ def test_a_local_store_of_the_users_gets_one_run(
     uri = request.getfixturevalue(store)
     done = track(project, uri)
     assert done.code == 0, done.err
-    (found,) = shown(uri, tmp_path)
-    assert (found["params"]["kind"], found["points"]["size/bytes"], found["who"]) == ("echo", 4, "me")
-    assert {"notes/note.txt", "report.html", "head-predictions.csv"} == set(found["files"])
-    assert found["status"] == "FINISHED"
+    (run,) = shown(uri, tmp_path)
+    assert (run["params"]["kind"], run["points"]["size/bytes"], run["who"]) == ("echo", 4, "me")
+    assert {"notes/note.txt", "report.html", "head-predictions.csv"} == set(run["files"])
+    assert run["status"] == "FINISHED"
     assert not (done.output / "logs/user/mlflow").exists()
 
 
@@ -122,9 +122,9 @@ def test_runs_that_the_script_starts_go_into_the_one_run(project: Project, tmp_p
     project.script = OWN_RUNS
     done = track(project, folder, "--workers", "1")
     assert done.code == 0, done.err
-    (found,) = shown(folder, tmp_path)
-    assert (found["points"]["count"], found["points"]["inner"]) == (4, 4)
-    assert "file" in found["params"]
+    (run,) = shown(folder, tmp_path)
+    assert (run["points"]["count"], run["points"]["inner"]) == (4, 4)
+    assert "file" in run["params"]
     assert "3 values did not fit in one run" in done.err
 
 
@@ -265,7 +265,7 @@ def test_a_script_may_choose_a_store_of_its_own(project: Project, tmp_path: Path
     project.script = SCRIPT.replace("def run", f"mlflow.set_tracking_uri({uri!r})\n\ndef run")
     done = project.score("--workers", "1")
     assert (done.code, "MLflow: " in done.err) == (0, False), done.err
-    assert [found["params"] for found in shown(uri, tmp_path)] == [{"kind": "echo"}]
+    assert [run["params"] for run in shown(uri, tmp_path)] == [{"kind": "echo"}]
 
 
 def test_autologging_goes_to_the_run(project: Project, tmp_path: Path, folder: str) -> None:
@@ -282,10 +282,10 @@ def test_autologging_goes_to_the_run(project: Project, tmp_path: Path, folder: s
     project.settings = {"mini_batch_size": 4}
     done = project.score(env={"MLFLOW_TRACKING_URI": folder})
     assert done.code == 0, done.err
-    (found,) = shown(folder, tmp_path)
-    assert found["params"]["C"] == "0.5"
-    assert "training_accuracy_score" in found["points"]
-    assert [name for name in found["files"] if name.endswith("MLmodel")]
+    (run,) = shown(folder, tmp_path)
+    assert run["params"]["C"] == "0.5"
+    assert "training_accuracy_score" in run["points"]
+    assert [name for name in run["files"] if name.endswith("MLmodel")]
 
 
 def test_the_run_has_the_id_of_the_job(alone: Finished) -> None:
@@ -398,15 +398,15 @@ def large(stores: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Finis
 
 
 def test_an_artifact_that_is_too_large_is_left_out_and_kept(large: tuple[Finished, dict[str, Any]]) -> None:
-    done, found = large
+    done, run = large
     assert "1 artifact left out, for the files of a run may have 4 GiB in all: holes" in done.err
-    assert "notes/note.txt" in found["files"] and not any("holes" in name for name in found["files"])
+    assert "notes/note.txt" in run["files"] and not any("holes" in name for name in run["files"])
     assert list((done.output / "logs/user/mlflow").rglob("holes"))
 
 
 def test_datasets_are_inputs_of_the_run(large: tuple[Finished, dict[str, Any]]) -> None:
-    done, found = large
-    assert found["datasets"] == {"scored": {"mlflow.data.context": "scoring", "site": "1"}}
+    done, run = large
+    assert run["datasets"] == {"scored": {"mlflow.data.context": "scoring", "site": "1"}}
     assert "1 dataset" in done.err
 
 

@@ -18,7 +18,7 @@ from batchtwin_node.driver.coalesce import Coalescer
 from batchtwin_node.protocol import BadFile
 from batchtwin_node.readers import csv_file
 from batchtwin_node.readers.bad_file import BadFileError
-from batchtwin_node.readers.csv_batch import read_many, split
+from batchtwin_node.readers.csv_batch import read_many, split_files
 from batchtwin_node.readers.signature import Column, Signature
 from batchtwin_node.script.results import Note, OutputLines
 from batchtwin_node.writers.predictions import tabular_lines
@@ -52,7 +52,7 @@ def test_files_read_as_one_are_as_if_read_one_by_one(
     single = [csv_file.read(path, SIGNATURE) for path in paths]
     assert [(path, len(frame)) for path, frame in zip(paths, single, strict=True)] == files
     pd.testing.assert_frame_equal(table, pd.concat(single, ignore_index=True))
-    for (_, part), frame in zip(split(together), single, strict=True):
+    for (_, part), frame in zip(split_files(together), single, strict=True):
         pd.testing.assert_frame_equal(part, frame)
 
 

@@ -142,7 +142,7 @@ def test_a_model_that_is_not_row_wise_is_found_out(tmp_path: Path, table: pd.Dat
     table.to_csv(path, index=False)
     signature = Signature((Column("x", "double"), Column("s", "string")))
     with pytest.raises(NotInPartsError, match="does not treat rows one by one"):
-        for part in parts.split(str(path), parts.FEWEST_ROWS):
+        for part in parts.split_into_parts(str(path), parts.FEWEST_ROWS):
             score_part(str(path), part, signature, NOT_ROW_WISE[how])
 
 
@@ -168,7 +168,7 @@ def test_types_that_differ_by_part_do_no_harm_where_texts_are_the_same(
     else:
         table.to_parquet(path, row_group_size=100)
     signature = Signature((Column("x", "double"), Column("s", "string")))
-    pieces = parts.split(str(path), parts.FEWEST_ROWS)
+    pieces = parts.split_into_parts(str(path), parts.FEWEST_ROWS)
     lines = b"".join(score_part(str(path), part, signature, ROW_WISE[how]).data for part in pieces)
     assert lines == tabular_lines(ROW_WISE[how](table), path.name).data
 
@@ -269,7 +269,7 @@ def test_a_plan_says_where_parts_would_help(split: Project) -> None:
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["--workers", "1"], "would not help: a.csv has 100 % of the bytes, and whole it is one worker's, but"),
+        (["--workers", "1"], "would not help: a.csv has 100 % of the bytes, and one worker scores it whole, but"),
         (["--workers", "2", "--bad-files", "quarantine"], "not available: a.csv has 100 % of the bytes"),
     ],
 )

@@ -49,7 +49,7 @@ def written(path: Path, text: str) -> str:
 def test_the_table_is_the_same(rows: list[str], optional: bool, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("ahead")
     path = written(folder / "a.csv", f"n,x,s,{'o' if optional else 'z'}\n" + "".join(rows))
-    ahead.keep(str(folder), path, SIGNATURE)
+    ahead.store_table(str(folder), path, SIGNATURE)
     with pytest.MonkeyPatch.context() as context:
         context.setenv(ahead.FOLDER, str(folder))
         table = ahead.load(path)
@@ -63,7 +63,7 @@ def test_the_table_is_the_same(rows: list[str], optional: bool, tmp_path_factory
 
 def test_a_table_is_taken_once(folder: Path, tmp_path: Path) -> None:
     path = written(tmp_path / "a.csv", "n,x,s\n1,2,a\n")
-    ahead.keep(str(folder), path, SIGNATURE)
+    ahead.store_table(str(folder), path, SIGNATURE)
     assert ahead.load(path) is not None
     assert ahead.load(path) is None
     assert not list(folder.iterdir())
@@ -71,7 +71,7 @@ def test_a_table_is_taken_once(folder: Path, tmp_path: Path) -> None:
 
 def test_a_file_that_has_changed_is_read_again(folder: Path, tmp_path: Path) -> None:
     path = written(tmp_path / "a.csv", "n,x,s\n1,2,a\n")
-    ahead.keep(str(folder), path, SIGNATURE)
+    ahead.store_table(str(folder), path, SIGNATURE)
     os.utime(path, (1, 1))
     assert ahead.load(path) is None
 
@@ -97,9 +97,9 @@ def test_a_table_that_cannot_be_written_leaves_nothing(folder: Path, tmp_path: P
 def test_a_bad_file_is_left_to_the_worker(folder: Path, tmp_path: Path) -> None:
     texts = {"a": "n,x,s\n1,2,a\n", "b": "n,x,s\n1,not a number,a\n", "c": "n,x\n1,2\n", "d": "n,x,s\n4,5,d\n"}
     paths = {name: written(tmp_path / f"{name}.csv", text) for name, text in texts.items()}
-    asked = PrefetchRequest(folder=str(folder), inputs=INPUTS, files=tuple(paths.values()))
+    request = PrefetchRequest(folder=str(folder), inputs=INPUTS, files=tuple(paths.values()))
     words = bootstrap.command("driver.prefetch", os.getpid())
-    subprocess.run(words, input=to_json(asked).encode(), check=True)
+    subprocess.run(words, input=to_json(request).encode(), check=True)
     assert {name: ahead.load(path) is not None for name, path in paths.items()} == {
         "a": True,
         "b": False,

@@ -55,12 +55,12 @@ def plain(told: Callable[..., Told]) -> Told:
 
 
 def test_the_lists_are_those_of_skops_itself(told: Callable[..., Told], plain: Told, tmp_path: Path) -> None:
-    estimators.keep(tmp_path)
-    lists, everything, asked = told(tmp_path)
+    estimators.write_names(tmp_path)
+    lists, everything, has_asked = told(tmp_path)
     assert plain[1], "skops asks for all"
     assert not everything
     assert lists == plain[0]
-    assert asked == plain[2]
+    assert has_asked == plain[2]
 
 
 @pytest.mark.parametrize("kept", [None, "{", '[["a"]]', "[]x"])
@@ -69,7 +69,7 @@ def test_without_names_it_is_asked_and_they_are_kept(
 ) -> None:
     folder = tmp_path / "share"
     if kept is not None:
-        estimators.keep(folder).write_text(kept)
+        estimators.write_names(folder).write_text(kept)
     assert told(folder) == plain
     [file] = folder.iterdir()
     assert len(json.loads(file.read_text())) > 100

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from batchtwin_node.readers.bad_file import BadFileError, UnsupportedTypeError, shown
+from batchtwin_node.readers.bad_file import BadFileError, UnsupportedTypeError, quote
 from batchtwin_node.readers.columns import arrow_type, convert, refusal, times
 from batchtwin_node.readers.signature import Column, Signature, Tensor
 
@@ -137,5 +137,5 @@ def test_bad_file_is_one_line() -> None:
 
 
 def test_long_values_are_cut() -> None:
-    assert shown("x" * 200) == repr("x" * 200)
-    assert shown("x" * 201) == repr("x" * 200 + "...")
+    assert quote("x" * 200) == repr("x" * 200)
+    assert quote("x" * 201) == repr("x" * 200 + "...")

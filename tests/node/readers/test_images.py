@@ -43,10 +43,10 @@ def tensor(*shape: int, dtype: str = "uint8") -> Signature:
 
 
 def array(path: str, signature: Signature | None = None) -> Array:
-    found = read(path, signature)
-    assert isinstance(found, np.ndarray)
-    assert found.flags.writeable, "models may work in place"
-    return found
+    pixels = read(path, signature)
+    assert isinstance(pixels, np.ndarray)
+    assert pixels.flags.writeable, "models may work in place"
+    return pixels
 
 
 def bad(path: str, signature: Signature | None = None) -> str:
@@ -59,9 +59,9 @@ def bad(path: str, signature: Signature | None = None) -> str:
 
 @pytest.mark.parametrize("name", ["a.png", "a.PNG", "a.tiff", "a.bmp", "a.gif", "a.jpg", "a.jpeg", "A.JpEg"])
 def test_every_ending(save: Save, name: str, caplog: pytest.LogCaptureFixture) -> None:
-    found = array(save(np.full((3, 4), 100, dtype=np.uint8), name))
-    assert (found.dtype, found.shape[:2]) == (np.uint8, (3, 4))
-    assert (found == 100).all()
+    pixels = array(save(np.full((3, 4), 100, dtype=np.uint8), name))
+    assert (pixels.dtype, pixels.shape[:2]) == (np.uint8, (3, 4))
+    assert (pixels == 100).all()
     assert caplog.messages == []
 
 
@@ -78,15 +78,15 @@ def test_every_ending(save: Save, name: str, caplog: pytest.LogCaptureFixture) -
     ],
 )
 def test_without_signature(save: Save, mode: str, shape: tuple[int, ...]) -> None:
-    found = array(save(Image.new(mode, (4, 3), 1)))
-    assert (found.dtype, found.shape) == (np.uint8, shape)
+    pixels = array(save(Image.new(mode, (4, 3), 1)))
+    assert (pixels.dtype, pixels.shape) == (np.uint8, shape)
 
 
 @pytest.mark.parametrize(("mode", "name"), [("CMYK", "a.jpg"), ("CMYK", "a.tiff"), ("YCbCr", "a.tiff")])
 def test_other_colours_become_rgb(save: Save, mode: str, name: str) -> None:
-    found = array(save(Image.fromarray(np.full((3, 4, 3), 200, np.uint8)).convert(mode), name))
-    assert found.shape == (3, 4, 3)
-    assert (abs(found.astype(int) - 200) < 5).all()
+    pixels = array(save(Image.fromarray(np.full((3, 4, 3), 200, np.uint8)).convert(mode), name))
+    assert pixels.shape == (3, 4, 3)
+    assert (abs(pixels.astype(int) - 200) < 5).all()
 
 
 def test_palette_with_alpha_keeps_it() -> None:
@@ -114,8 +114,8 @@ def test_sixteen_bits(save: Save) -> None:
     assert array(path, tensor(-1, 1, 3, 1)).ravel().tolist() == [0, 1, 255]
     assert array(path, tensor(-1, 1, 3, 3))[0, 0].tolist() == [[0] * 3, [1] * 3, [255] * 3]
     for dtype in ("uint16", "float32"):
-        found = array(path, tensor(-1, 1, 3, 1, dtype=dtype))
-        assert (str(found.dtype), found.ravel().tolist()) == (dtype, [0, 257, 65535])
+        pixels = array(path, tensor(-1, 1, 3, 1, dtype=dtype))
+        assert (str(pixels.dtype), pixels.ravel().tolist()) == (dtype, [0, 257, 65535])
 
 
 def test_thirty_two_bits(save: Save) -> None:
@@ -173,9 +173,9 @@ def test_channels_that_come_first(save: Save, shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "float64", "int64"])
 def test_dtypes(save: Save, dtype: str) -> None:
-    found = array(save(GREY), tensor(-1, 3, 4, 1, dtype=dtype))
-    assert str(found.dtype) == dtype
-    assert found.max() == 220
+    pixels = array(save(GREY), tensor(-1, 3, 4, 1, dtype=dtype))
+    assert str(pixels.dtype) == dtype
+    assert pixels.max() == 220
 
 
 @pytest.mark.parametrize(
@@ -198,8 +198,8 @@ def frames(*values: int) -> list[Image.Image]:
 @pytest.mark.parametrize("name", ["a.gif", "a.png", "a.tiff"])
 def test_first_frame_of_several(save: Save, name: str, caplog: pytest.LogCaptureFixture) -> None:
     first, *rest = frames(10, 20, 30)
-    found = array(save(first, name, save_all=True, append_images=rest))
-    assert (found == 10).all()
+    pixels = array(save(first, name, save_all=True, append_images=rest))
+    assert (pixels == 10).all()
     assert caplog.record_tuples == [
         ("batchtwin_node.readers.images", logging.WARNING, f"{name}: only the first of its 3 frames is scored")
     ]
@@ -208,8 +208,8 @@ def test_first_frame_of_several(save: Save, name: str, caplog: pytest.LogCapture
 def test_preview_of_a_camera_is_no_frame(save: Save, caplog: pytest.LogCaptureFixture) -> None:
     first, *rest = (Image.new("RGB", (4, 3), (value,) * 3) for value in (10, 200))
     path = Path(save(first, "a.mpo", save_all=True, append_images=rest))
-    found = array(str(path.rename(path.with_suffix(".jpg"))))
-    assert found.max() < 20
+    pixels = array(str(path.rename(path.with_suffix(".jpg"))))
+    assert pixels.max() < 20
     assert caplog.messages == []
 
 
@@ -218,9 +218,9 @@ def test_content_counts_not_the_ending(
     save: Save, tmp_path: Path, content: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = save(np.full((3, 4, 3), 100, np.uint8), f"a.{content}")
-    found = array(str(Path(path).rename(tmp_path / "b.png")))
-    assert found.shape == (3, 4, 3)
-    assert caplog.messages == [f"b.png: read as what it is, {content.upper()}, whatever its ending says"]
+    pixels = array(str(Path(path).rename(tmp_path / "b.png")))
+    assert pixels.shape == (3, 4, 3)
+    assert caplog.messages == [f"b.png: read as {content.upper()}, whatever its ending says"]
 
 
 def test_text_is_no_image(save: Save) -> None:
@@ -275,5 +275,5 @@ def test_models_of_tables(save: Save) -> None:
 def test_models_of_several_inputs(save: Save) -> None:
     two = Signature(tensors=(Tensor((-1, 3, 4, 1), "uint8", "image"), Tensor((-1, 1), "uint8", "age")))
     assert bad(save(GREY), two) == "the model's signature asks for 2 inputs ('image', 'age'), not one"
-    one = Signature(tensors=(Tensor((-1, 3, 4, 1), "uint8", "image"),))
-    assert array(save(GREY), one).shape == (1, 3, 4, 1)
+    signature = Signature(tensors=(Tensor((-1, 3, 4, 1), "uint8", "image"),))
+    assert array(save(GREY), signature).shape == (1, 3, 4, 1)

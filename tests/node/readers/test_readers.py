@@ -62,9 +62,9 @@ def asked(*columns: tuple[str, str] | tuple[str, str, bool]) -> Signature:
 
 
 def data(path: str, signature: Signature | None) -> Frame:
-    found = read(path, signature)
-    assert isinstance(found, pd.DataFrame)
-    return found
+    frame = read(path, signature)
+    assert isinstance(frame, pd.DataFrame)
+    return frame
 
 
 def bad(path: str, signature: Signature | None) -> BadFileError:
@@ -102,7 +102,7 @@ def test_nothing_is_prefetched_without_pyarrow(
 ) -> None:
     monkeypatch.setenv(prefetch.FOLDER, str(tmp_path))
     path = csv("x\n1\n")
-    prefetch.keep(str(tmp_path), path, asked(("x", "long")))
+    prefetch.store_table(str(tmp_path), path, asked(("x", "long")))
     request.getfixturevalue("no_arrow")
     assert prefetch.load(path) is None
 
@@ -191,9 +191,9 @@ def test_csv_names_column_row_and_value(csv: Write, kind: str, value: str, text:
     path = csv(Frame({"other": "a", "the column": texts}).to_csv(index=False))
     error = bad(path, asked(("the column", kind)))
     assert f"Exception: column 'the column', row {row} (line {row + 2}): {text}" in str(error)
-    found = error.bad_file
-    assert (found.column, found.row, found.line) == ("the column", row, row + 2)
-    assert found.value == (None if value in {"", "NA"} else value)
+    bad_file = error.bad_file
+    assert (bad_file.column, bad_file.row, bad_file.line) == ("the column", row, row + 2)
+    assert bad_file.value == (None if value in {"", "NA"} else value)
 
 
 def test_truth_among_numbers_is_the_first_wrong_value(csv: Write) -> None:
@@ -613,6 +613,6 @@ def test_any_bad_value_is_named_exactly(drawing: st.DataObject) -> None:
         patch.setattr(csv_file, "CHUNK_ROWS", drawing.draw(st.sampled_from([2, 5, 50_000])))
         path = f"{folder}/data.csv"
         Frame({"note": notes, "x": texts}).to_csv(path, index=False)
-        found = bad(path, asked(("note", "string"), ("x", kind))).bad_file
-    assert (found.column, found.row, found.value) == ("x", at, value or None)
-    assert found.line == 2 + at + sum(len(re.findall("\n", note)) for note in notes[:at])
+        bad_file = bad(path, asked(("note", "string"), ("x", kind))).bad_file
+    assert (bad_file.column, bad_file.row, bad_file.value) == ("x", at, value or None)
+    assert bad_file.line == 2 + at + sum(len(re.findall("\n", note)) for note in notes[:at])

@@ -97,10 +97,10 @@ def test_the_run_is_that_of_the_job(project: Project, tmp_path: Path, packages: 
     """Whether azureml-core is installed (as it is here), or only listed in the deployment's environment."""
     env = environment(tmp_path, packages) if packages is not None else None
     done = score(project, listed=True, env=env, name="MODEL")
-    told = answers(done)
-    assert (told["id"], told["parent"]) == (told["job"], "job")
-    assert (told["experiment"], told["same"]) == ("test-endpoint", True)
-    assert (Path(told["model"]).name, told["holds"]) == ("model", ["weights.txt"])
+    answer = answers(done)
+    assert (answer["id"], answer["parent"]) == (answer["job"], "job")
+    assert (answer["experiment"], answer["same"]) == ("test-endpoint", True)
+    assert (Path(answer["model"]).name, answer["holds"]) == ("model", ["weights.txt"])
     assert "the job logged 3 metrics, 1 artifact" in done.err
 
 

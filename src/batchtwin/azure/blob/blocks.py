@@ -16,7 +16,7 @@ MOST_BLOCKS = 50_000
 
 
 def put_block(files: BlobFiles, container: str, name: str, key: str, sink: Sink) -> None:
-    """Keep what the sink holds as a block of a blob that may not be there yet; `key` is from `block_key`.
+    """Keep the sink's content as a block of a blob that may not exist yet; `key` is from `block_key`.
 
     Raises:
         BlobError: 404, there is no such container.
@@ -30,10 +30,10 @@ def put_block(files: BlobFiles, container: str, name: str, key: str, sink: Sink)
 def commit_blocks(
     files: BlobFiles, container: str, name: str, keys: Sequence[str], properties: BlobProperties, condition: Condition
 ) -> Blob:
-    """Make the blocks the content of a blob, and drop all blocks of it.
+    """Make the blocks the content of a blob, and drop all its blocks.
 
     Raises:
-        BlobError: 400, a block is not there or named twice, or there are too many; what `BlobFiles.commit` raises.
+        BlobError: 400, a block is missing or named twice, or there are too many; and those of `BlobFiles.commit`.
     """
     if len(keys) > MOST_BLOCKS or len(set(keys)) < len(keys):
         raise BlobError(400, "InvalidBlockList", f"A list must name at most {MOST_BLOCKS} blocks, each once.")

@@ -1,6 +1,6 @@
 """Containers are folders and blobs are files in them. The workspace and jobs read them from the disk.
 
-A blob is never changed in place: new content is a new file that replaces the old one. So files may be hard-linked.
+A blob is never changed in place: a new file with the new content replaces the old one. So files may be hard-linked.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from batchtwin.azure.blob.properties import Blob, BlobProperties, PropertiesFold
 STAGING = ".staging"
 BLOCKS = ".blocks"
 PROPERTIES = ".details"
-# Azure Storage drops uncommitted blocks after a week, too.
+# After a week, as in Azure Storage.
 ABANDONED_SECONDS = 7 * 24 * 3600
 _CHUNK = 1 << 20
 
-# Gets the existing blob, and raises BlobError if it must not be changed.
+# Gets the existing blob, and raises BlobError if it must not change.
 Condition = Callable[[Blob | None], None]
 
 
@@ -59,7 +59,7 @@ class Sink:
         self.path.unlink(missing_ok=True)
 
     def _append(self, data: bytes | bytearray) -> None:
-        # When the disk fills up, a write takes fewer bytes than it got; only the next write raises.
+        # On a full disk a write takes fewer bytes than it got; only the next write raises.
         rest = memoryview(data)
         while rest:
             rest = rest[self._file.write(rest) :]
@@ -72,7 +72,7 @@ class BlobFiles:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._properties = PropertiesFolder(root / PROPERTIES)
-        # One change at a time: what a condition was checked against is what is changed.
+        # One change at a time: the blob does not change between the check of a condition and the change.
         self._lock = threading.Lock()
         self.blocks = root / BLOCKS
         (root / STAGING).mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ class BlobFiles:
         self._sweep()
 
     def create_container(self, container: str) -> bool:
-        """Make a container; False if it is there."""
+        """Make a container; False if it exists."""
         try:
             (self._root / container).mkdir()
         except FileExistsError:
@@ -127,7 +127,7 @@ class BlobFiles:
         return self._blob(container, name, path, status)
 
     def open(self, container: str, name: str) -> tuple[Blob, BinaryIO]:
-        """Return a blob with its open file: the content stays the same whatever happens to the blob meanwhile.
+        """Return a blob with its open file: the content stays the same even if the blob changes.
 
         Raises:
             BlobError: 404, there is no such blob or container.
@@ -140,12 +140,12 @@ class BlobFiles:
         return self._blob(container, name, blob.path, os.fstat(file.fileno())), file
 
     def may_read(self, container: str, path: Path) -> bool:
-        """Whether a path, its links followed, lies in the container."""
+        """Whether a path, with its links followed, is in the container."""
         return path.resolve().is_relative_to((self._root / container).resolve())
 
     @contextmanager
     def sink(self) -> Iterator[Sink]:
-        """A temporary file; it is removed at the end unless it was settled."""
+        """Yield a temporary file; it is removed at the end unless it was committed."""
         sink = Sink(self._root / STAGING / uuid.uuid4().hex)
         try:
             yield sink
@@ -153,10 +153,10 @@ class BlobFiles:
             sink.close()
 
     def commit(self, container: str, name: str, sink: Sink, properties: BlobProperties, condition: Condition) -> Blob:
-        """Make what the sink holds the content of a blob, with its properties: both or neither.
+        """Make the sink's content and these properties those of a blob: both or neither.
 
         Raises:
-            BlobError: what `condition` raises; 404 without container; 409 where a file cannot be.
+            BlobError: those of `condition`; 404 without container; 409 where no file can be.
         """
         with self._lock:
             path = self.folder(container) / name
@@ -173,10 +173,10 @@ class BlobFiles:
             return new
 
     def change(self, container: str, name: str, metadata: dict[str, str], condition: Condition) -> Blob:
-        """Give a blob other metadata.
+        """Replace a blob's metadata.
 
         Raises:
-            BlobError: what `condition` raises; 404 without blob or container.
+            BlobError: those of `condition`; 404 without blob or container.
         """
         with self._lock:
             old = self.get(container, name)
@@ -186,10 +186,10 @@ class BlobFiles:
             return new
 
     def delete(self, container: str, name: str, condition: Condition) -> None:
-        """Remove a blob, and the folders that it leaves empty.
+        """Remove a blob, and the folders that are empty then.
 
         Raises:
-            BlobError: what `condition` raises; 404 without blob or container; 409 if a link leads to it.
+            BlobError: those of `condition`; 404 without blob or container; 409 if a link leads to it.
         """
         with self._lock:
             old = self.get(container, name)
@@ -203,7 +203,7 @@ class BlobFiles:
                 above.rmdir()
 
     def _make_room(self, container: str, name: str, path: Path) -> None:
-        """Make the folders above a file that is to be changed; never where a link leads out."""
+        """Make the folders above a file that is about to change, but not behind a link that leads out."""
         inside = (self._root / container).resolve()
         nearest = next(folder for folder in path.parents if folder.exists())
         if not nearest.is_dir() or not nearest.resolve().is_relative_to(inside) or path.is_dir():

@@ -16,7 +16,7 @@ METADATA = "x-ms-meta-"
 METADATA_BYTES = 8192
 # Content headers that an upload sets by `x-ms-blob-{name}` and that a download returns.
 _CONTENT = ("content-type", "content-encoding", "content-language", "content-disposition", "cache-control")
-# Headers of features that are not imitated. Ignoring them would change what the request does.
+# Headers of features that are not imitated. To ignore them would change the meaning of the request.
 _UNKNOWN = re.compile(
     r"x-ms-(copy-source.*|source-.*|lease-id|if-tags|encryption-.*|structured-body|content-crc64|tags|access-tier|"
     r"immutability-policy-.*|legal-hold)"
@@ -36,7 +36,7 @@ def refuse_unknown(headers: Mapping[str, str]) -> None:
 
 
 def properties(headers: Mapping[str, str], content_type: str = "", md5: bytes | None = None) -> BlobProperties:
-    """Return the properties of an upload. A header goes before `content_type` and `md5`, the checksum of the content.
+    """Return the properties of an upload. A header overrides `content_type` and `md5`, the checksum of the content.
 
     Raises:
         BlobError: 400, a header cannot be used.
@@ -55,7 +55,7 @@ def metadata(headers: Mapping[str, str]) -> dict[str, str]:
     """Return the user's metadata, with names in lower case.
 
     Raises:
-        BlobError: 400, a name is no identifier, or it is too much.
+        BlobError: 400, a name is no identifier, or there is too much.
     """
     values = {
         name[len(METADATA) :].lower(): value for name, value in headers.items() if name.lower().startswith(METADATA)
@@ -73,7 +73,7 @@ def metadata(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def check_content_md5(headers: Mapping[str, str], md5: bytes) -> None:
-    """Compare the checksum that came with a body with its own; that for the blob goes before that for the body.
+    """Compare a body's checksum with the client's; that for the blob overrides that for the body.
 
     Raises:
         BlobError: 400, they differ.
@@ -101,7 +101,7 @@ def byte_range(headers: Mapping[str, str], size: int) -> tuple[int, int] | None:
     """Return the first byte and the end (exclusive) of the requested range; None for all.
 
     Raises:
-        BlobError: 400, it is none; 416, it begins after the end.
+        BlobError: 400, it is invalid; 416, it begins after the end.
     """
     text = headers.get("x-ms-range") or headers.get("range")
     if not text:
@@ -121,21 +121,21 @@ def check_read(headers: Mapping[str, str], blob: Blob) -> None:
     """Check the conditions of a request that reads.
 
     Raises:
-        BlobError: 412; 304 if it was not changed, with its ETag; 400 for what is no date.
+        BlobError: 412; 304 if it has not changed, with its ETag; 400 for an invalid date.
     """
     _check_unchanged(headers, blob)
     others = headers.get("if-none-match")
     since = _date(headers, "if-modified-since")
     if _matches(others, blob) if others else since is not None and blob.modified <= since:
-        same = {"etag": blob.etag, "last-modified": blob.last_modified}
-        raise BlobError(304, "ConditionNotMet", "Not changed.", same)
+        current = {"etag": blob.etag, "last-modified": blob.last_modified}
+        raise BlobError(304, "ConditionNotMet", "Not changed.", current)
 
 
 def check_write(headers: Mapping[str, str], blob: Blob | None) -> None:
     """Check the conditions of a request that writes; `blob` is the existing one.
 
     Raises:
-        BlobError: 409 if nothing should be there; 412; 400 for what is no date.
+        BlobError: 409 if no blob should exist; 412; 400 for an invalid date.
     """
     if blob is None:
         if headers.get("if-match"):
@@ -151,9 +151,9 @@ def check_write(headers: Mapping[str, str], blob: Blob | None) -> None:
 
 
 def _check_unchanged(headers: Mapping[str, str], blob: Blob) -> None:
-    wanted = headers.get("if-match")
+    etags = headers.get("if-match")
     since = _date(headers, "if-unmodified-since")
-    if (wanted and not _matches(wanted, blob)) or (since is not None and blob.modified > since):
+    if (etags and not _matches(etags, blob)) or (since is not None and blob.modified > since):
         raise condition_not_met()
 
 

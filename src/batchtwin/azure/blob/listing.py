@@ -26,7 +26,7 @@ class ListRequest:
 
 @value_object
 class Page:
-    """Blobs, and prefixes as text, in order; `next` is the name that the next page begins with, or empty."""
+    """Blobs, and prefixes as text, in order; `next` is the first name of the next page, or empty."""
 
     entries: tuple[Blob | str, ...]
     next: str
@@ -60,7 +60,7 @@ def _grouped(names: Iterator[str], request: ListRequest) -> Iterator[str]:
 
 
 def _names(files: BlobFiles, container: str, request: ListRequest) -> Iterator[str]:
-    """The names that begin with the prefix, by code point; of folders that the delimiter closes, name and '/'."""
+    """Yield the names with the prefix, by code point; for folders that the delimiter closes, name and '/'."""
     top = files.folder(container)
     above = request.prefix.rpartition("/")[0]
     if above and not is_blob(above):
@@ -78,7 +78,7 @@ class _Walk:
     request: ListRequest
 
     def below(self, folder: Path, name: str, entered: frozenset[str]) -> Iterator[str]:
-        """The names in a folder, which is called `name` with a '/' at its end; links are never entered in circles."""
+        """Yield the names in a folder, whose own name `name` ends with a '/'. Links are not followed in circles."""
         real = os.path.realpath(folder)
         if real in entered:
             return
@@ -97,7 +97,7 @@ class _Walk:
         return sorted((child, is_folder) for child, is_folder in names if self._wanted(child, is_folder))
 
     def _wanted(self, child: str, is_folder: bool) -> bool:
-        """Whether there can be something to list: within the prefix, not before the marker, readable."""
+        """Whether there can be something to list: with the prefix, not before the marker, readable."""
         prefix, marker = self.request.prefix, self.request.marker
         if not child.startswith(prefix) or not is_blob(child.rstrip("/")):
             return False

@@ -9,7 +9,7 @@ import re
 from batchtwin.azure.blob.errors import BlobError
 
 _CONTAINER = re.compile(r"(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
-# Control characters, and what neither XML nor UTF-8 can carry.
+# Control characters, and characters that XML or UTF-8 cannot hold.
 _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff\ufffe\uffff]")
 _BLOB_CHARACTERS = 1024
 _PART_BYTES = 255
@@ -32,7 +32,7 @@ def check_container(name: str) -> str:
 
 
 def check_blob(name: str) -> str:
-    """Return `name` if a blob can have it: it then is a relative path that stays below its container.
+    """Return `name` if a blob can have it: it is then a relative path below its container.
 
     Raises:
         BlobError: 400, saying what is wrong.

@@ -42,8 +42,8 @@ class Blob:
     @property
     def etag(self) -> str:
         """The entity tag, in quotes. It changes with content and metadata."""
-        seen = f"{self.mtime_ns} {self.size} {self.properties.changed_ns}"
-        return f'"0x{hashlib.sha256(seen.encode()).hexdigest()[:16].upper()}"'
+        version = f"{self.mtime_ns} {self.size} {self.properties.changed_ns}"
+        return f'"0x{hashlib.sha256(version.encode()).hexdigest()[:16].upper()}"'
 
     @property
     def modified(self) -> datetime:
@@ -73,7 +73,7 @@ class PropertiesFolder:
             return BlobProperties()
 
     def write(self, blob: Blob) -> None:
-        """Keep the properties of a blob, whole or not at all."""
+        """Write the properties of a blob, whole or not at all."""
         file = self._file(blob.container, blob.name, blob.size, blob.mtime_ns)
         file.parent.mkdir(parents=True, exist_ok=True)
         atomic.write_text(file, json.dumps(asdict(blob.properties)), sync=False)

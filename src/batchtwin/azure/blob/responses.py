@@ -20,7 +20,7 @@ from batchtwin.azure.blob.properties import CONTENT_TYPE, Blob
 from batchtwin.azure.blob.sas import VERSION
 
 _CHUNK = 1 << 20
-# The most that the service computes a range's MD5 of.
+# The largest range whose MD5 the service computes.
 _MD5_BYTES = 4 << 20
 _NAMES_TOO_LONG = {errno.ENAMETOOLONG}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -28,7 +28,7 @@ _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def stamp(response: Response, request_headers: Mapping[str, str]) -> Response:
-    """Add the headers of every answer."""
+    """Add the headers of every response."""
     response.headers["x-ms-version"] = request_headers.get("x-ms-version", VERSION)
     response.headers["x-ms-request-id"] = str(uuid.uuid4())
     response.headers["x-content-type-options"] = "nosniff"
@@ -38,7 +38,7 @@ def stamp(response: Response, request_headers: Mapping[str, str]) -> Response:
 
 
 def refusal(error: BlobError, method: str) -> Response:
-    """Return the answer that says why not."""
+    """Return the response for an error."""
     headers = {**error.headers, "x-ms-error-code": error.code}
     if error.status == 304 or method == "HEAD":
         return Response(status_code=error.status, headers=headers)
@@ -46,7 +46,7 @@ def refusal(error: BlobError, method: str) -> Response:
 
 
 def of_system(error: OSError) -> BlobError:
-    """Return the refusal for what the file system refused."""
+    """Return the error for a refusal of the file system."""
     reason = error.strerror or type(error).__name__
     if error.errno in _NAMES_TOO_LONG:
         return BlobError(400, "InvalidResourceName", f"The name is too long for this file system: {reason}.")
@@ -58,24 +58,24 @@ def of_system(error: OSError) -> BlobError:
 
 
 def created(blob: Blob, headers: Mapping[str, str] | None = None) -> Response:
-    """Return the answer to a write."""
+    """Return the response to a write."""
     return Response(
         status_code=201, headers={**_version(blob), **(headers or {}), "x-ms-request-server-encrypted": "false"}
     )
 
 
 def changed(blob: Blob) -> Response:
-    """Return the answer to a change of metadata."""
+    """Return the response to a change of metadata."""
     return Response(status_code=200, headers=_version(blob))
 
 
 def properties(blob: Blob) -> Response:
-    """Return the answer to HEAD: the headers of the whole blob, and no body."""
+    """Return the response to HEAD: the headers of the whole blob, and no body."""
     return Response(status_code=200, headers=_headers(blob) | {"content-length": str(blob.size)})
 
 
 async def content(blob: Blob, file: BinaryIO, request_headers: Mapping[str, str]) -> Response:
-    """Return the bytes that a GET asks for, all or a range; the file is closed when they are sent.
+    """Return the bytes of a GET, all or a range; the file is closed when they are sent.
 
     Raises:
         BlobError: 400 or 416, the range cannot be sent.

@@ -33,7 +33,7 @@ def router(root: Path, sas: Sas, put_bytes: int = PUT_BYTES) -> APIRouter:
     """Return the routes of a blob service, to be mounted under the name of its account.
 
     A container is a folder in `root`, a blob a file in it. A request needs a token of `sas` for its container. One PUT
-    takes `put_bytes` at most; larger blobs come in blocks.
+    takes at most `put_bytes`; larger blobs come in blocks.
     """
     service = _BlobService(BlobFiles(root), sas, put_bytes)
     routes = APIRouter(include_in_schema=False)
@@ -65,7 +65,7 @@ class _BlobService:
         self._files = files
         self._sas = sas
         self._put_bytes = put_bytes
-        # Method, what it is about and `comp`, to what a token must allow and what is done.
+        # (method, kind, `comp`) -> (permission, handler).
         self._operations: dict[tuple[str, str, str], tuple[str, Callable[[_Call], Awaitable[Response]]]] = {
             ("PUT", "container", ""): ("c", self._create_container),
             ("GET", "container", "list"): ("l", self._list),
@@ -79,7 +79,7 @@ class _BlobService:
         }
 
     async def answer(self, request: Request) -> Response:
-        """Answer a request, a refusal in the service's own form."""
+        """Answer a request; errors have the service's own form."""
         try:
             response = await self._answer(request)
         except BlobError as error:
@@ -159,7 +159,7 @@ class _BlobService:
         if kind != "BlockBlob":
             raise header_refused("x-ms-blob-type", kind[:80], "BlockBlob")
         headers = call.request.headers
-        # Before the body is taken: a refusal that is known early spares an upload.
+        # Before the body is read: an early refusal saves an upload.
         call.may_write(await run_in_threadpool(self._files.look, call.container, call.blob))
         with self._files.sink() as sink:
             await self._receive(call, sink)
@@ -199,7 +199,7 @@ class _BlobService:
         return Response(status_code=202)
 
     async def _receive(self, call: _Call, sink: Sink) -> None:
-        """Take the body of a request into the sink, a megabyte at a time."""
+        """Read the body of a request into the sink, a megabyte at a time."""
         _length(call, self._put_bytes)
         buffer = bytearray()
         async for chunk in call.request.stream():
@@ -212,7 +212,7 @@ class _BlobService:
 
 
 def _is_utf8(path: bytes) -> bool:
-    """Whether a percent-encoded path is text; the HTTP server decodes it with replacement characters if it is not."""
+    """Whether a percent-encoded path is text; the HTTP server replaces invalid characters."""
     try:
         unquote_to_bytes(path).decode()
     except UnicodeDecodeError:

@@ -44,7 +44,7 @@ class Sas:
         """Whether `query` holds a valid token of this server for this container that allows `permission`."""
         signed = {name: query.get(name, "") for name in _SIGNED}
         signature = query.get("sig", "").encode(errors="replace")
-        # First, so that nothing of a forged token is parsed.
+        # First, so that no forged token is parsed.
         if not hmac.compare_digest(signature, self._signature(container, signed).encode()):
             return False
         end = datetime.strptime(signed["se"], _TIME).replace(tzinfo=UTC)

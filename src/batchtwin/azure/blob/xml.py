@@ -91,8 +91,8 @@ def _key(node: Element) -> str:
     return block_key((node.text or "").strip())
 
 
-def _no_list(what: str) -> BlobError:
-    return BlobError(400, "InvalidXmlDocument", f"Block list: {what}.")
+def _no_list(reason: str) -> BlobError:
+    return BlobError(400, "InvalidXmlDocument", f"Block list: {reason}.")
 
 
 def _printable(text: str) -> str:

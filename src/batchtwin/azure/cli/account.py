@@ -1,6 +1,6 @@
-"""What scripts ask of `az` before they work: who is logged in, where, with which extension. Here the answer is fixed.
+"""Commands of `az` that scripts call first: who is logged in, where, with which extension. Here the answer is fixed.
 
-They let a script that was written for the cloud run with an `az` that is `exec batchtwin "$@"`.
+With them, a script for the cloud runs with an `az` that is `exec batchtwin "$@"`.
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ def get(key: Annotated[str, option(help="As in defaults.group.", nargs="?")] = "
     section, _, name = key.partition(".")
     if name and (section != "defaults" or name not in DEFAULTS):
         raise CommandError(f"Configuration '{key}' is not set.")
-    found = [_default(default) for default in DEFAULTS]
-    return _default(name) if name else found if section else {"defaults": found}
+    defaults = [_default(default) for default in DEFAULTS]
+    return _default(name) if name else defaults if section else {"defaults": defaults}
 
 
 def _default(name: str) -> dict[str, Any]:

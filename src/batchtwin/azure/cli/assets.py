@@ -10,7 +10,7 @@ from batchtwin.azure.cli import options
 from batchtwin.azure.cli import views as shapes
 from batchtwin.azure.cli.command import CommandError
 from batchtwin.azure.cli.documents import DataDocument, EnvironmentDocument, ModelDocument
-from batchtwin.azure.cli.files import REMOTE, Source, given_pairs, located, pairs
+from batchtwin.azure.cli.files import REMOTE, Source, given_pairs, pairs, yaml_path
 from batchtwin.azure.cli.options import option
 from batchtwin.deployment.reference import AssetReference, is_reference, parse_reference
 from batchtwin.errors import UsageError
@@ -60,8 +60,8 @@ def create_data(
 
 
 def _flags(path: str | None, tags: list[str] | None, **others: object) -> dict[str, object]:
-    here = located(path, Path.cwd()) if path else None
-    return {"path": here, "tags": given_pairs("--tags", tags), **others}
+    local_path = yaml_path(path, Path.cwd()) if path else None
+    return {"path": local_path, "tags": given_pairs("--tags", tags), **others}
 
 
 def _create(
@@ -83,7 +83,7 @@ def _create(
 
 
 def _local(workspace: Workspace, path: str) -> Path | None:
-    """Return the file or folder on this machine; None for an address that is only noted."""
+    """Return the file or folder on this machine; None for an address that is only recorded."""
     if not is_reference(path):
         return None if REMOTE.match(path) else Path(path)
     if isinstance(parse_reference(path), AssetReference):
@@ -184,13 +184,13 @@ def create_environment(
     sets: options.Set = None,
 ) -> dict[str, Any]:
     """Create an environment: an image with a conda file or without one, or a build context."""
-    here = Path.cwd()
-    build = {"path": located(build_context, here)} if build_context else None
+    folder = Path.cwd()
+    build = {"path": yaml_path(build_context, folder)} if build_context else None
     if build and dockerfile_path:
         build["dockerfile_path"] = dockerfile_path
     flags = {
         **{"name": name, "version": version, "image": image, "build": build, "os_type": os_type},
-        **{"conda_file": located(conda_file, here) if conda_file else None},
+        **{"conda_file": yaml_path(conda_file, folder) if conda_file else None},
         **{"description": description, "tags": given_pairs("--tags", tags)},
     }
     source = Source.read(file, pairs("--set", sets), flags)

@@ -1,5 +1,4 @@
-"""What a command of `az` is, what it says and how it ends: errors with exit codes, warnings, the question before a
-deletion."""
+"""What a command of `az` is: its errors with exit codes, its warnings, the question before a deletion."""
 
 from __future__ import annotations
 
@@ -15,13 +14,13 @@ from batchtwin.workspace.errors import NotFoundError
 from batchtwin_node.codec import value_object
 from batchtwin_node.readers.bad_file import LINES, printable
 
-# What `az` calls "resource not found".
+# The exit code of `az` for "resource not found".
 NOT_FOUND = 3
 
-# Whether a command was told --only-show-errors.
+# Whether the command has --only-show-errors.
 only_errors: ContextVar[bool] = ContextVar("only_errors", default=False)
 
-# How that is created which another command needs, and the commands that need something.
+# How to create what another command needs, and the commands that need something.
 CREATE = {
     "compute": "compute create --type AmlCompute",
     "endpoint": "batch-endpoint create",
@@ -33,7 +32,7 @@ NEEDING = ("create", "update", "invoke")
 
 
 class CommandError(BatchTwinError):
-    """What ends a command of `az`, with the exit code that `az` has for it."""
+    """Ends a command of `az`, with the exit code of `az`."""
 
     def __init__(self, text: str, exit_code: int = FAILED) -> None:
         self.exit_code = exit_code
@@ -41,7 +40,7 @@ class CommandError(BatchTwinError):
 
 
 def how_to_create(error: BatchTwinError, command: str) -> str:
-    """Name the command that creates what `command`, as `ml batch-deployment create`, lacks; empty for other errors."""
+    """Return the command that creates what `command` lacks; empty for other errors."""
     if not isinstance(error, NotFoundError) or error.kind not in CREATE or not command.endswith(NEEDING):
         return ""
     name = quote(error.name.partition(":")[0])
@@ -52,9 +51,9 @@ def how_to_create(error: BatchTwinError, command: str) -> str:
 class Command:
     """A command: its function in the module of its group.
 
-    `ignored` are documented options that have no meaning on this machine: `"--long -s"` with a value (a warning says
-    so), `ignored_flags` those without. A first parameter `workspace` of the function is the opened workspace. What it
-    returns, plain data or None, is printed as `--query` and `-o` ask. `confirmed` asks before, unless `--yes` is given.
+    `ignored` are documented options that have no meaning on this machine: `"--long -s"` with a value (a warning names
+    them), `ignored_flags` those without. A first parameter `workspace` of the function is the opened workspace. What it
+    returns, plain data or None, is printed by `--query` and `-o`. `confirmed` asks first, unless `--yes` is given.
     """
 
     function: str
@@ -65,7 +64,7 @@ class Command:
 
 @value_object
 class Group:
-    """Commands whose functions are in one module of this package, which is imported for these commands only."""
+    """Commands whose functions are in one module of this package, imported for these commands only."""
 
     module: str
     help: str
@@ -73,18 +72,18 @@ class Group:
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print text for people. Control characters, which names, logs and messages of others may have, are escaped."""
+    """Print text for people. Control characters are escaped: names, logs and messages of others may contain them."""
     print(printable(text, LINES), file=sys.stderr if err else sys.stdout, flush=True)
 
 
 def warn(text: str) -> None:
-    """Say on stderr what the user should know, unless only errors are wanted."""
+    """Print a warning on stderr, unless the user wants only errors."""
     if not only_errors.get():
         say(f"WARNING: {text}", err=True)
 
 
 def confirm(arguments: Mapping[str, Any]) -> bool:
-    """Ask whether a command with these arguments is meant.
+    """Ask the user to confirm a command with these arguments.
 
     Raises:
         CommandError: there is no terminal to ask on.

@@ -1,6 +1,6 @@
-"""`batchtwin ml ...`: the words and flags of `az ml`, on the local workspace.
+"""`batchtwin ml ...`: the commands and flags of `az ml`, on the local workspace.
 
-Each group's functions stand in a module of its own; `parser` makes commands of them, `views` says what they print.
+Each group's functions are in a module of its own; `parser` makes commands of them, `views` prints their results.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from batchtwin.azure.cli.command import Command, CommandError, Group
-from batchtwin.azure.unsupported import sentence
+from batchtwin.azure.unsupported import unsupported_reason
 from batchtwin.errors import REFUSED, UsageError
 from batchtwin.extras import install_command
 
-# What the extra `workspace` brings.
+# Packages of the extra `workspace`.
 NEEDED = ("jmespath", "knack", "psutil", "sqlalchemy")
 
-# Documented, and without a meaning here. `REGISTRY`: of registries; `MACHINES`: about machines that are not here.
+# Documented, and without a meaning here. `REGISTRY`: about registries; `MACHINES`: about machines of the cloud.
 NO_WAIT = ("--no-wait",)
 REGISTRY = ("--registry-name",)
 SECRETS = ("--include-secrets",)
@@ -24,7 +24,7 @@ MACHINES = (
     *("--ssh-key-value", "--ssh-public-access-enabled -p", "--subnet", "--user-assigned-identities -i"),
     *("--user-object-id", "--user-tenant-id", "--vnet-name"),
 )
-# All commands, by group; what scripts ask of `az` before they use it is in `account`.
+# All commands, by group; `account` has the commands that scripts call before `az ml`.
 GROUPS: Mapping[str, Group] = {
     "ml": Group("", "Manage Azure Machine Learning resources, in the local workspace."),
     "ml model": Group(
@@ -155,7 +155,7 @@ def run(words: Sequence[str]) -> int:
         CommandError: what ended the command, or a part of Azure ML that does not run here.
         SystemExit: help was asked for.
     """
-    if words[:1] == ["ml"] and (text := sentence(words[1:])):
+    if words[:1] == ["ml"] and (text := unsupported_reason(words[1:])):
         raise CommandError(text, REFUSED)
     try:
         from batchtwin.azure.cli.parser import Az

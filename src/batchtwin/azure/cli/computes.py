@@ -40,16 +40,16 @@ def create(
         "description": description,
         "tags": given_pairs("--tags", tags),
     }
-    asked = Source.read(file, pairs("--set", sets), flags).check(ComputeDocument)
-    made = workspace.computes.create(
-        asked.name,
-        size=asked.size,
-        min_instances=asked.min_instances,
-        max_instances=asked.max_instances,
-        idle_time=asked.idle_time_before_scale_down,
-        type=asked.type,
+    document = Source.read(file, pairs("--set", sets), flags).check(ComputeDocument)
+    compute = workspace.computes.create(
+        document.name,
+        size=document.size,
+        min_instances=document.min_instances,
+        max_instances=document.max_instances,
+        idle_time=document.idle_time_before_scale_down,
+        type=document.type,
     )
-    return shapes.compute(made)
+    return shapes.compute(compute)
 
 
 def show(workspace: Workspace, name: options.ComputeName) -> dict[str, Any]:
@@ -63,8 +63,8 @@ def list_all(
     type: Annotated[str | None, option("--type", help="Only of this type.")] = None,
 ) -> list[dict[str, Any]]:
     """List the compute targets."""
-    found = [shapes.compute(compute) for compute in workspace.computes.list()]
-    return [shown for shown in found if type is None or shown["type"] == type.lower()][:max_results]
+    computes = [shapes.compute(compute) for compute in workspace.computes.list()]
+    return [row for row in computes if type is None or row["type"] == type.lower()][:max_results]
 
 
 def delete(workspace: Workspace, name: options.ComputeName) -> None:

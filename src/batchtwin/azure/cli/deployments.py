@@ -26,17 +26,17 @@ def create(
     sets: options.Set = None,
 ) -> dict[str, Any]:
     """Create a deployment, or give one that exists new settings."""
-    made = workspace.deployments.create(
+    record = workspace.deployments.create(
         file, overrides(sets, False), endpoint=endpoint_name, name=name, set_default=set_default
     )
-    return _shown(workspace, made)
+    return _shown(workspace, record)
 
 
-def _shown(workspace: Workspace, made: DeploymentRecord) -> dict[str, Any]:
-    """What is printed of a deployment that was created; what is to be expected of its jobs is told as warnings."""
-    for warning in workspace.deployments.warnings(made):
+def _shown(workspace: Workspace, record: DeploymentRecord) -> dict[str, Any]:
+    """Print warnings about the jobs of a new deployment; return what is printed of it."""
+    for warning in workspace.deployments.warnings(record):
         warn(warning)
-    return shapes.deployment(made)
+    return shapes.deployment(record)
 
 
 def show(workspace: Workspace, name: options.DeploymentName, endpoint_name: options.OfEndpoint) -> dict[str, Any]:
@@ -59,28 +59,30 @@ def update(
     remove: options.Remove = None,
     force_string: options.ForceString = False,
 ) -> dict[str, Any]:
-    """Update a deployment: from a file, or what it is with some properties changed."""
+    """Update a deployment: from a file, or with some properties changed."""
     refuse_add(add)
-    given = Source.read(file).data
-    name, endpoint_name = name or given.get("name"), endpoint_name or given.get("endpoint_name")
+    data = Source.read(file).data
+    name, endpoint_name = name or data.get("name"), endpoint_name or data.get("endpoint_name")
     if not name or not endpoint_name:
         raise UsageError("the following arguments are required: --name/-n, --endpoint-name/-e, or a file with both")
     now = workspace.deployments.get(str(endpoint_name).lower(), str(name).lower())
     with TemporaryDirectory() as folder:
         path = file or _written(now, Path(folder), remove or [])
         try:
-            made = workspace.deployments.create(path, overrides(sets, force_string), endpoint=endpoint_name, name=name)
+            record = workspace.deployments.create(
+                path, overrides(sets, force_string), endpoint=endpoint_name, name=name
+            )
         except DeploymentError as error:
             if file:
                 raise
-            # The file is ours: what is wrong with it comes from the options.
+            # The file is ours: its errors come from the options.
             wrong = [f"--set {problem.key}: {problem.text}" for problem in error.problems]
             raise UsageError("\n".join(wrong)) from error
-    return _shown(workspace, made)
+    return _shown(workspace, record)
 
 
 def _written(deployment: DeploymentRecord, folder: Path, remove: list[str]) -> Path:
-    """Write what a deployment is as a file that makes it again."""
+    """Write a deployment as a file that makes it again."""
     data = deployment.spec.model_dump(mode="json", exclude_unset=True) | {"type": "model"}
     if deployment.code:
         data["code_configuration"]["code"] = str(deployment.code.path)

@@ -1,7 +1,7 @@
-"""The YAML files of `az ml ... create -f`, apart from deployments: what may stand in them.
+"""The YAML files of `az ml ... create -f`, except deployments: what they may contain.
 
 Source: the marshmallow schemas of azure-ai-ml 1.35.2 (`load_batch_endpoint`, `load_data`, `load_model`,
-`load_compute`). `read_only` is what `az ... show` prints, and what a file may hold again.
+`load_compute`). `read_only` are keys that `az ... show` prints, and that a file may contain again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Defaults(StrictModel):
 
 
 class EndpointDocument(StrictModel):
-    """endpoint.yml. What the service alone decides is checked and not used."""
+    """endpoint.yml. Keys for the service alone are checked and not used."""
 
     read_only = frozenset({"$schema"})
     name: Name
@@ -60,7 +60,7 @@ class ModelDocument(InlineModel):
 
 
 class EnvironmentDocument(InlineEnvironment):
-    """An environment; as in a deployment, but by name. What is for online endpoints is not looked at."""
+    """An environment; as in a deployment, but by name. Keys for online endpoints are not checked."""
 
     read_only = SHOWN | InlineEnvironment.read_only | {"auto_delete_setting"}
     name: Text
@@ -68,7 +68,7 @@ class EnvironmentDocument(InlineEnvironment):
 
 
 class ComputeDocument(StrictModel):
-    """A cluster. What is not about its size has no meaning on this machine, and is not looked at."""
+    """A cluster. Keys that are not about its size have no meaning on this machine, and are not checked."""
 
     read_only = SHOWN | {"created_on", "provisioning_errors", "resource_id"}
     name: Text
@@ -109,7 +109,7 @@ def _as_path(value: Any) -> Any:
 
 
 class InvocationDocument(StrictModel):
-    """inputs.yml of `batch-endpoint invoke -f`. A text in the place of an input or output is its path."""
+    """inputs.yml of `batch-endpoint invoke -f`. A text instead of an input or output is its path."""
 
     inputs: dict[str, Annotated[JobInputDocument, BeforeValidator(_as_path)]] = Field(default_factory=dict)
     outputs: dict[str, Annotated[JobOutputDocument, BeforeValidator(_as_path)]] = Field(default_factory=dict)

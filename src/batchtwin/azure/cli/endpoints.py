@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from batchtwin.azure.cli import options
 from batchtwin.azure.cli import views as shapes
 from batchtwin.azure.cli.documents import EndpointDocument, InvocationDocument, JobInputDocument, JobOutputDocument
-from batchtwin.azure.cli.files import Source, changed, located, pairs
+from batchtwin.azure.cli.files import Source, pairs, with_changes, yaml_path
 from batchtwin.azure.cli.options import option
 from batchtwin.deployment.reference import is_reference
 from batchtwin.errors import UsageError
@@ -25,7 +25,7 @@ from batchtwin.workspace.datastores import DEFAULT
 from batchtwin.workspace.jobs.invocation import Invocation
 from batchtwin.workspace.workspace import Workspace
 
-# Keys of `--set` that are of the job, and of its output.
+# Keys of `--set` for the job, and for its output.
 OF_THE_JOB = ("job_name", "experiment_name")
 OF_THE_DATASET = ("output_dataset.datastore_id", "output_dataset.path")
 
@@ -37,15 +37,13 @@ def create(
     sets: options.Set = None,
 ) -> dict[str, Any]:
     """Create an endpoint, or give one that exists new settings."""
-    asked = Source.read(file, pairs("--set", sets), {"name": name}).check(EndpointDocument)
-    made = workspace.endpoints.create(
-        asked.name,
-        description=asked.description,
-        tags=asked.tags,
-        properties=asked.properties,
-        default_deployment=asked.defaults.deployment_name,
-    )
-    return shapes.endpoint(made)
+    document = Source.read(file, pairs("--set", sets), {"name": name}).check(EndpointDocument)
+    return shapes.endpoint(workspace.endpoints.create(document.name, **_values(document)))
+
+
+def _values(document: EndpointDocument) -> dict[str, Any]:
+    default = document.defaults.deployment_name
+    return {**document.model_dump(include={"description", "tags", "properties"}), "default_deployment": default}
 
 
 def show(workspace: Workspace, name: options.EndpointName) -> dict[str, Any]:
@@ -71,23 +69,16 @@ def update(
     force_string: options.ForceString = False,
 ) -> dict[str, Any]:
     """Update the description, tags, properties or defaults of an endpoint."""
-    given = Source.read(file).data
-    name = name or given.get("name")
+    values = Source.read(file).data
+    name = name or values.get("name")
     if name is None:
         raise UsageError("the following arguments are required: --name/-n, or --file/-f with a name")
     routed = [f"defaults.{pair}" for pair in defaults or ()]
     now = shapes.endpoint(workspace.endpoints.get(name.lower()))
     now.pop("resourceGroup")
-    data = changed(now | given | {"name": name}, [*(sets or ()), *routed], add, remove, force_string)
-    asked = Source(None, data).check(EndpointDocument)
-    made = workspace.endpoints.update(
-        asked.name,
-        description=asked.description,
-        tags=asked.tags,
-        properties=asked.properties,
-        default_deployment=asked.defaults.deployment_name,
-    )
-    return shapes.endpoint(made)
+    data = with_changes(now | values | {"name": name}, [*(sets or ()), *routed], add, remove, force_string)
+    document = Source(None, data).check(EndpointDocument)
+    return shapes.endpoint(workspace.endpoints.update(document.name, **_values(document)))
 
 
 def delete(workspace: Workspace, name: options.EndpointName) -> None:
@@ -148,7 +139,7 @@ def complete(flags: Invocation, file: Path | None, sets: Sequence[str]) -> Invoc
     """Return what the flags say, completed by `--set` and the file: input, output and settings of this job.
 
     Raises:
-        DeploymentError: the file has what cannot be.
+        DeploymentError: the file is invalid.
         UsageError: more than one input or output.
     """
     split = pairs("--set", sets)
@@ -163,7 +154,7 @@ def complete(flags: Invocation, file: Path | None, sets: Sequence[str]) -> Invoc
     output = (flags.output_path, None) if flags.output_path else _only_output(document.outputs, folder)
     if output[0] is None:
         output = (_dataset(split), "uri_folder")
-    own = {*nested, *OF_THE_JOB, *OF_THE_DATASET}
+    known_keys = {*nested, *OF_THE_JOB, *OF_THE_DATASET}
     return replace(
         flags,
         input=input,
@@ -172,12 +163,12 @@ def complete(flags: Invocation, file: Path | None, sets: Sequence[str]) -> Invoc
         output_type=output[1] if output[0] else None,
         job_name=flags.job_name or split.get("job_name"),
         experiment=flags.experiment or split.get("experiment_name"),
-        overrides={key.removeprefix("compute."): text for key, text in split.items() if key not in own},
+        overrides={key.removeprefix("compute."): text for key, text in split.items() if key not in known_keys},
     )
 
 
 def _dataset(sets: Mapping[str, str]) -> str | None:
-    """The output as older pages write it: `output_dataset.datastore_id=ID output_dataset.path=PATH`."""
+    """Return the output in the form of older pages: `output_dataset.datastore_id=ID output_dataset.path=PATH`."""
     store, path = (sets.get(key) for key in OF_THE_DATASET)
     if not path:
         return None
@@ -191,17 +182,17 @@ def _only_input(inputs: dict[str, JobInputDocument], kind: str | None, folder: P
         raise UsageError(f"a model deployment takes one input; given are {', '.join(sorted(inputs))}")
     for job_input in inputs.values():
         if job_input.path is not None:
-            return located(job_input.path, folder), job_input.type or kind
+            return yaml_path(job_input.path, folder), job_input.type or kind
         return _literal(job_input.default), job_input.type or "string"
     return None, kind
 
 
 def _only_output(outputs: dict[str, JobOutputDocument], folder: Path) -> tuple[str | None, str | None]:
-    """Return place and type of the one output. Its name is the user's own [A], as that of the input."""
+    """Return place and type of the one output. Its name is the user's choice [A], like that of the input."""
     if len(outputs) > 1:
         raise UsageError(f"a model deployment has one output; given are {', '.join(sorted(outputs))}")
     for job_output in outputs.values():
-        path = located(job_output.path, folder) if job_output.path else None
+        path = yaml_path(job_output.path, folder) if job_output.path else None
         return path, job_output.type
     return None, None
 

@@ -1,4 +1,4 @@
-"""What a command is given: a YAML file, then `--set`, then its own flags; a later one wins."""
+"""The input of a command: a YAML file, then `--set`, then its own flags; a later one wins."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from batchtwin.deployment.yaml_file import Key, YamlFile
 from batchtwin.errors import DeploymentError, Problem, UsageError
 from batchtwin_node.codec import value_object
 
-# A key of `--set` with a value behind an equals sign, and one without.
+# A key of `--set` with a value after an equals sign, and one without.
 PAIR = re.compile(r"[A-Za-z_][\w.-]*=")
 DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[\w-]+)+")
 REMOTE = re.compile(r"[a-z][a-z0-9+.-]*:/", re.IGNORECASE)
@@ -28,7 +28,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @value_object
 class Source:
-    """Values for an entity: `file` is where most come from, if there is one; `data` is what they come to."""
+    """Values for an entity: `file` is where most come from, if there is one; `data` is the result."""
 
     file: YamlFile | None
     data: dict[str, Any]
@@ -49,13 +49,13 @@ class Source:
         for dotted, text in (sets or {}).items():
             put(data, dotted, value_of(text))
         if data.get("path") and isinstance(data["path"], str):
-            data["path"] = located(data["path"], path.absolute().parent if path else Path.cwd())
+            data["path"] = yaml_path(data["path"], path.absolute().parent if path else Path.cwd())
         data |= {key: value for key, value in (flags or {}).items() if value is not None}
         return cls(file, data)
 
     @property
     def folder(self) -> Path:
-        """Where relative paths start."""
+        """The folder where relative paths start."""
         return self.file.path.absolute().parent if self.file else Path.cwd()
 
     def check(self, model: type[Model]) -> Model:
@@ -63,7 +63,7 @@ class Source:
 
         Raises:
             DeploymentError: with every problem in the file, with its key and line.
-            UsageError: with every problem, for there is no file.
+            UsageError: with every problem, if there is no file.
         """
         try:
             return model.model_validate(self.data, context={"folder": self.folder})
@@ -81,21 +81,21 @@ class Source:
 
 
 def _as_option(problem: Problem) -> str:
-    """A problem of one option; of several together where it has no key."""
+    """Return a problem as that of its option; one without a key is about several options."""
     return f"--{problem.key.replace('_', '-')}: {problem.text}" if problem.key else problem.text
 
 
 def pairs(flag: str, words: Sequence[str] | None) -> dict[str, str]:
-    """Split `KEY=VALUE` words; of `--set` also `KEY VALUE`, as pages of 2023 write it [A].
+    """Split `KEY=VALUE` arguments; for `--set` also `KEY VALUE`, as in pages of 2023 [A].
 
     Raises:
-        UsageError: one is not of that form.
+        UsageError: one has another form.
     """
-    return parse_pairs(flag, list(joined(words or ())) if flag == "--set" else words)
+    return parse_pairs(flag, list(joined_words(words or ())) if flag == "--set" else words)
 
 
-def joined(words: Sequence[str]) -> Iterator[str]:
-    """Yield words with a dotted key and the value behind it as one word, `KEY=VALUE`."""
+def joined_words(words: Sequence[str]) -> Iterator[str]:
+    """Yield arguments; a dotted key and the value after it become one, `KEY=VALUE`."""
     key = None
     for word in words:
         if key is not None and not PAIR.match(word):
@@ -112,7 +112,7 @@ def joined(words: Sequence[str]) -> Iterator[str]:
 
 
 def given_pairs(flag: str, words: Sequence[str] | None) -> dict[str, str] | None:
-    """Split `KEY=VALUE` words; None if the flag was not given."""
+    """Split `KEY=VALUE` arguments; None if the flag was not given."""
     return None if words is None else pairs(flag, words)
 
 
@@ -134,7 +134,7 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def put(data: dict[str, Any], dotted: str, value: object) -> None:
-    """Set a dotted key in nested mappings, making those that are not there; the mappings given stay as they are."""
+    """Set a dotted key in nested mappings, with missing ones made; the original mappings stay unchanged."""
     set_dotted(data, dotted, value)
 
 
@@ -142,7 +142,7 @@ def drop(data: dict[str, Any], dotted: str) -> None:
     """Remove a dotted key from nested mappings.
 
     Raises:
-        UsageError: it is not there.
+        UsageError: there is no such key.
     """
     *above, key = dotted.split(".")
     at: Key = ()
@@ -158,15 +158,15 @@ def drop(data: dict[str, Any], dotted: str) -> None:
     del data[key]
 
 
-def located(path: str, folder: Path) -> str:
-    """Return a local path as absolute, seen from `folder`; a remote one as it is."""
+def yaml_path(path: str, folder: Path) -> str:
+    """Return a local path as absolute, from `folder`; a remote one unchanged."""
     if REMOTE.match(path) or is_reference(path):
         return path
     return os.path.abspath(folder / Path(path).expanduser())
 
 
 def overrides(sets: Sequence[str] | None, force_string: bool) -> dict[str, str]:
-    """Return what `--set` asks for, as dotted keys to JSON or text; with `--force-string` the values are text.
+    """Return the values of `--set`, as dotted keys to JSON or text; with `--force-string` as text.
 
     Raises:
         UsageError: a word is not KEY=VALUE.
@@ -175,17 +175,17 @@ def overrides(sets: Sequence[str] | None, force_string: bool) -> dict[str, str]:
     return as_text(split) if force_string else split
 
 
-def changed(
+def with_changes(
     shown: Mapping[str, Any],
     sets: Sequence[str] | None,
     add: Sequence[str] | None,
     remove: Sequence[str] | None,
     force_string: bool,
 ) -> dict[str, Any]:
-    """Return a copy of what `show` prints, changed as the options ask.
+    """Return a copy of what `show` prints, changed by the options.
 
     Raises:
-        UsageError: an option names what is not there, or adds to what is not a list.
+        UsageError: an option names no existing key, or adds to what is not a list.
     """
     data = dict(shown)
     for dotted, text in overrides(sets, force_string).items():

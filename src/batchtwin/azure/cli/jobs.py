@@ -22,7 +22,7 @@ from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.workspace.entities import JobRecord, JobStatus
 from batchtwin.workspace.workspace import Workspace
 
-# Seconds between two looks at a job that is being streamed.
+# Seconds between two looks at a streamed job.
 PAUSE = 0.2
 
 
@@ -41,7 +41,7 @@ def show(
 
 
 def _open(workspace: Workspace, job: JobRecord) -> None:
-    """Open the job's page in a browser; where there is none, or nobody looks, say where it is."""
+    """Open the job's page in a browser; without a browser or a terminal, print its address."""
     try:
         address = web.page_link(workspace.root, job.name)
     except NoServerError:
@@ -53,7 +53,7 @@ def _open(workspace: Workspace, job: JobRecord) -> None:
 
 
 def _page(workspace: Workspace, job: JobRecord) -> str:
-    """The address of the job's page if a server runs, else that of its report."""
+    """Return the address of the job's page if a server runs, else that of its report."""
     try:
         return web.page_link(workspace.root, job.name)
     except NoServerError:
@@ -73,9 +73,9 @@ def list_all(
     """List jobs, the newest first."""
     if archived_only:
         return []
-    found = [workspace.jobs.child(parent_job_name)] if parent_job_name else workspace.jobs.list()
+    jobs = [workspace.jobs.child(parent_job_name)] if parent_job_name else workspace.jobs.list()
     tracking = workspace.jobs.mlflow_uri()
-    return [shapes.job(job, tracking) for job in found[: None if all_results == "true" else max_results]]
+    return [shapes.job(job, tracking) for job in jobs[: None if all_results == "true" else max_results]]
 
 
 def stream(workspace: Workspace, name: options.JobName) -> None:
@@ -102,7 +102,7 @@ def _head(workspace: Workspace, job: JobRecord) -> None:
 
 @contextmanager
 def interrupts() -> Iterator[list[int]]:
-    """Collect what Ctrl-C raises, for there are callbacks of libraries that swallow it."""
+    """Collect Ctrl-C: callbacks of libraries may swallow its exception."""
     caught: list[int] = []
 
     def catch(number: int, frame: FrameType | None) -> None:
@@ -120,21 +120,21 @@ def follow(workspace: Workspace, name: str, caught: list[int]) -> JobRecord:
     """Print the lines of a job's log as they come; return the job when it has ended.
 
     Raises:
-        KeyboardInterrupt: something was `caught`.
+        KeyboardInterrupt: a signal was `caught`.
     """
-    shown = 0
+    printed = 0
     while True:
         if caught:
             raise KeyboardInterrupt
-        # Looked at before the log, so that a final state means that all of the log is there.
+        # Before the log: if the state is final, the log is complete.
         job = workspace.jobs.get(name)
-        lines, following = workspace.jobs.log_lines(name, shown)
-        if lines and not shown:
+        lines, following = workspace.jobs.log_lines(name, printed)
+        if lines and not printed:
             title = "Streaming logs/job_progress_overview.txt"
             say(f"\n{title}\n{'=' * len(title)}\n")
         for line in lines:
             say(line)
-        shown = following
+        printed = following
         if job.status.is_final:
             return job
         time.sleep(PAUSE)

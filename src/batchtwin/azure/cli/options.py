@@ -1,4 +1,4 @@
-"""The options that the verbs of `az ml` share, each with its names and its words, once.
+"""The options that commands of `az ml` share, each with its names and its text, once.
 
 Source: the reference of the `ml` extension, https://learn.microsoft.com/cli/azure/ml.
 """
@@ -16,9 +16,9 @@ from batchtwin.errors import UsageError
 
 
 def option(*names: str, help: str, **settings: Any) -> CLIArgumentType:
-    """Return what annotates a parameter that is an option with these names; without names it is positional.
+    """Return the annotation of a parameter that is an option with these names; without names it is positional.
 
-    `settings` are those of argparse, beside what follows from the parameter's type and default.
+    `settings` are argparse's, beside those that follow from the parameter's type and default.
     """
     return CLIArgumentType(options_list=list(names), help=help, **settings)
 

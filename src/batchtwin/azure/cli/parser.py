@@ -1,4 +1,4 @@
-"""The command line of `az`, by knack, the library that the Azure CLI parses and prints with.
+"""The command line of `az`, by knack, the library with which the Azure CLI parses and prints.
 
 A table of commands becomes knack's; the options of a command are the annotated parameters of its function.
 """
@@ -40,9 +40,9 @@ from batchtwin.azure.cli.command import (
 from batchtwin.errors import FAILED, REFUSED, BatchTwinError, UsageError
 from batchtwin_node.readers.bad_file import LINES, printable
 
-# What says where in the cloud to look: accepted, for the workspace is BATCHTWIN_WORKSPACE.
+# Options that name a place in the cloud: accepted, because the workspace is BATCHTWIN_WORKSPACE.
 PLACES = ("--resource-group -g", "--workspace-name -w", "--subscription")
-# What commands of `az` that change something have since 2.80, for policies of a subscription.
+# Options of all commands of `az` that change something, since 2.80, for policies of a subscription.
 POLICY = "--acquire-policy-token"
 FLAG = {"action": "store_true"}
 
@@ -53,7 +53,7 @@ class Az(CLI):  # type: ignore[misc]
     def __init__(self, groups: Mapping[str, Group]) -> None:
         super().__init__(
             "batchtwin",
-            config_cls=lambda **_: Settings(),
+            config_cls=lambda **_: AzSettings(),
             logging_cls=Logging,
             output_cls=Output,
             parser_cls=Parser,
@@ -61,11 +61,11 @@ class Az(CLI):  # type: ignore[misc]
         )
 
     def run(self, words: Sequence[str]) -> int:
-        """Run the command that `words` name; returns the exit code.
+        """Run the command that `words` name; return the exit code.
 
         Raises:
-            CommandError: what is wrong with the words, or with what the command does.
-            SystemExit: help was asked for.
+            CommandError: the arguments are wrong, or the command fails.
+            SystemExit: for `--help`.
         """
         format = self.config.get("core", "output", "json")
         if format.lower() not in FORMATS:
@@ -85,7 +85,7 @@ class Az(CLI):  # type: ignore[misc]
         raise error
 
 
-class Settings:
+class AzSettings:
     """Settings of `az` by its variables, such as AZURE_CORE_OUTPUT; there is no file of settings."""
 
     config_dir = ""
@@ -96,15 +96,15 @@ class Settings:
         return os.environ.get(f"AZURE_{section}_{option}".upper(), fallback)
 
     def getboolean(self, section: str, option: str, fallback: bool = False) -> bool:
-        """Return a setting that is true or false."""
+        """Return a boolean setting."""
         return str(self.get(section, option, fallback)).lower() in ("1", "yes", "true", "on")
 
 
 class Logging(CLILogging):  # type: ignore[misc]
-    """Nothing of knack's own is logged; `--only-show-errors` is for `warn`."""
+    """knack logs nothing itself; `--only-show-errors` is for `warn`."""
 
     def configure(self, args: Sequence[str]) -> None:
-        """Take notice of the options."""
+        """Read the options."""
         only_errors.set(self.cli_ctx.only_show_errors)
         self.cli_ctx.register_event(EVENT_INVOKER_POST_PARSE_ARGS, _note_only_errors)
 
@@ -114,10 +114,10 @@ def _note_only_errors(cli_ctx: Any, args: Any, **_: object) -> None:
 
 
 class Output(OutputProducer):  # type: ignore[misc]
-    """What knack prints; a terminal obeys nothing of what a value has in it."""
+    """Prints results; no text in a value can act on the terminal."""
 
     def get_formatter(self, format_type: str) -> Callable[[Any], str]:
-        """Return what makes text of a result."""
+        """Return the function that formats a result."""
         formatter = super().get_formatter(format_type)
         if format_type == "table" or (format_type == "tsv" and sys.stdout.isatty()):
             return lambda result: printable(formatter(result), LINES)
@@ -128,23 +128,23 @@ FORMATS = tuple(sorted(Output._FORMAT_DICT))
 
 
 class Parser(CLICommandParser):  # type: ignore[misc]
-    """argparse, as knack uses it, with errors that are raised, and with what may have been meant."""
+    """argparse for knack: errors are exceptions, with suggestions."""
 
     def error(self, message: str) -> None:
-        """Raise what argparse says of the words."""
+        """Raise argparse's error."""
         if self.is_group() and "required" in message:
             self.format_group_help()
         raise CommandError(message, REFUSED)
 
     def format_group_help(self) -> None:
-        """Show what there is in a group of which no command was named, and end as wrong usage."""
+        """Show the content of a group without a command, and end as wrong usage."""
         try:
             self.format_help()
         except SystemExit:
             sys.exit(REFUSED)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse words; those that nothing takes are an error of the command that they stand behind."""
+        """Parse arguments; unknown ones are an error of the command before them."""
         namespace, rest = super().parse_known_args(args, namespace)
         if rest:
             options = [name for name in self._option_string_actions if name.startswith("--")]
@@ -162,7 +162,7 @@ class Parser(CLICommandParser):  # type: ignore[misc]
 
     @staticmethod
     def _expand_prefixed_files(args: list[str]) -> list[str]:
-        """Put the text of a file where `@FILE` stands, or a value `KEY=@FILE`, if there is one."""
+        """Replace `@FILE`, also in `KEY=@FILE`, by the text of the file, if it exists."""
         args[:] = map(_expanded, args)
         return args
 
@@ -191,22 +191,22 @@ class Commands(CLICommandsLoader):  # type: ignore[misc]
         super().__init__(cli_ctx)
 
     def load_command_table(self, args: Sequence[str]) -> dict[str, Any]:
-        """Fill the table: with the command that the words begin with, else with all."""
+        """Fill the table: with the command in the arguments, else with all."""
         for name, group in self.groups.items():
             helps[name] = f"type: group\nshort-summary: {group.help}\n"
         table, words = dict(commands(self.groups)), [word.lower() for word in args]
-        named = [name for name in table if words[: len(name.split())] == name.split()]
-        for name in named or table:
+        matching = [name for name in table if words[: len(name.split())] == name.split()]
+        for name in matching or table:
             self.command_table[name] = CLICommand(self.cli_ctx, name, **table[name])
         return self.command_table  # type: ignore[no-any-return]
 
     def load_arguments(self, command: str) -> None:
-        """Load the options of a command, whose name may be written in capitals."""
+        """Load the options of a command. Its name may be in capitals."""
         super().load_arguments(command.lower())
 
 
 def commands(groups: Mapping[str, Group]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the name of each command, and what makes a command of knack of it."""
+    """Yield the name of each command, and the function that makes it knack's."""
     for name, group in groups.items():
         for word, command in group.commands.items():
             load = partial(_function, group.module, command.function)
@@ -228,23 +228,23 @@ def _function(module: str, name: str) -> Callable[..., Any]:
     return getattr(import_module(f"batchtwin.azure.cli.{module}"), name)  # type: ignore[no-any-return]
 
 
-def _call(load: Callable[[], Callable[..., Any]], given: dict[str, Any]) -> Any:
+def _call(load: Callable[[], Callable[..., Any]], values: dict[str, Any]) -> Any:
     function = load()
     parameters = inspect.signature(function).parameters
-    for name, value in given.items():
-        # A variable of a shell that is not set gives an empty text, which is no name.
+    for name, value in values.items():
+        # An unset variable of a shell gives an empty text, which is no name.
         if value == "" != parameters[name].default:
             raise UsageError(f"--{name.replace('_', '-')}: is empty; is the variable set that it comes from?")
     if "workspace" not in parameters:
-        return function(**given)
+        return function(**values)
     from batchtwin.workspace.workspace import Workspace
 
     with Workspace.open() as workspace:
-        return function(workspace, **given)
+        return function(workspace, **values)
 
 
 def arguments(function: Callable[..., Any], command: Command) -> Iterator[tuple[str, Any]]:
-    """Yield the arguments of a command: the parameters of its function, and what is accepted without effect."""
+    """Yield the arguments of a command: the parameters of its function, and those without effect."""
     for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
         if name != "workspace":
             yield name, _argument(parameter)
@@ -263,14 +263,14 @@ def _argument(parameter: inspect.Parameter) -> Any:
         settings["required"] = True
     else:
         settings["default"] = parameter.default
-    made = CLICommandArgument(parameter.name, **settings)
+    cli_argument = CLICommandArgument(parameter.name, **settings)
     if positional:
-        made.options_list = []
-    return made
+        cli_argument.options_list = []
+    return cli_argument
 
 
 def _by_type(hint: Any) -> dict[str, Any]:
-    """What argparse needs to know of the values of a type."""
+    """Return argparse's settings for the values of a type."""
     if isinstance(hint, UnionType):
         hint = next(part for part in get_args(hint) if part is not NoneType)
     if get_origin(hint) is Literal:
@@ -288,7 +288,7 @@ def _unused(options: str, **settings: Any) -> tuple[str, Any]:
 
 
 def _unused_dest(options: str) -> str:
-    """knack leaves out what starts with an underscore when it calls the function."""
+    """Return a name that knack leaves out when it calls the function: it starts with an underscore."""
     return f"_{options.split()[0].removeprefix('--').replace('-', '_')}"
 
 

@@ -46,10 +46,10 @@ def job_id(name: str) -> str:
 
 
 def asset(asset: Asset) -> dict[str, Any]:
-    """What `model show` and `data show` print. `path` is where the copy lies, or the address that was registered;
-    `job_name` is the run that made a model.
+    """Return what `model show` and `data show` print. `path` is that of the copy, or the registered address; `job_name`
+    is the run that made a model.
     """
-    from batchtwin.workspace.assets import made_by  # brings SQLAlchemy, which most commands do not need
+    from batchtwin.workspace.assets import made_by  # imports SQLAlchemy, which most commands do not need
 
     return _present(
         creation_context=_context(asset.created, asset.changed),
@@ -67,18 +67,18 @@ def asset(asset: Asset) -> dict[str, Any]:
 
 
 def environment(asset: Asset) -> dict[str, Any]:
-    """What `environment show` prints; of a conda file the content."""
-    facts, is_context = asset.properties, "image" not in asset.properties
-    context = {"path": facts.get("build") or str(asset.path), "dockerfile_path": facts.get("dockerfile_path")}
+    """Return what `environment show` prints; of a conda file the content."""
+    properties, is_context = asset.properties, "image" not in asset.properties
+    context = {"path": properties.get("build") or str(asset.path), "dockerfile_path": properties.get("dockerfile_path")}
     return _present(
         build=_present(**context) if is_context else None,
         conda_file=yaml.safe_load(asset.path.read_bytes()) if asset.path and not is_context else None,
         creation_context=_context(asset.created, asset.changed),
         description=asset.description,
         id=asset_id(asset),
-        image=facts.get("image"),
+        image=properties.get("image"),
         name=asset.name,
-        os_type=facts.get("os_type", "linux"),
+        os_type=properties.get("os_type", "linux"),
         resourceGroup=LOCAL,
         tags=dict(asset.tags),
         version=asset.version,
@@ -86,7 +86,7 @@ def environment(asset: Asset) -> dict[str, Any]:
 
 
 def container(asset: Asset) -> dict[str, Any]:
-    """What a list without `--name` prints of the newest version: the name, and which version is the last."""
+    """Return what a list without `--name` prints of the newest version: the name, and which version is the last."""
     return _present(
         creation_context=_context(asset.created, asset.changed),
         id=asset_id(asset).rpartition("/versions/")[0],
@@ -119,7 +119,7 @@ def compute(compute: Compute) -> dict[str, Any]:
 
 
 def datastore(name: str) -> dict[str, Any]:
-    """What `datastore show` prints. The id has no prefix, so that `ID/paths/PATH` names a path in it [A]."""
+    """Return what `datastore show` prints. The id has no prefix, so that `ID/paths/PATH` names a path in it [A]."""
     return {
         "account_name": LOCAL,
         "container_name": name,
@@ -136,7 +136,7 @@ def datastore(name: str) -> dict[str, Any]:
 
 
 def endpoint(endpoint: Endpoint) -> dict[str, Any]:
-    """What `batch-endpoint show` prints. `scoring_uri` has the form that it has in the cloud, and no server behind."""
+    """Return what `batch-endpoint show` prints. `scoring_uri` has the form of the cloud; no server answers there."""
     host = f"https://{endpoint.name}.{LOCAL}.inference.ml.azure.com"
     return _present(
         auth_mode=endpoint.auth_mode,
@@ -223,7 +223,7 @@ def job(job: JobRecord, tracking: str) -> dict[str, Any]:
 
 
 def web_address(job: JobRecord, tracking: str) -> str:
-    """The address of the job's page in MLflow: of the server that `tracking` is, or of `mlflow ui` here."""
+    """Return the address of the job's page in MLflow: of the server that `tracking` is, or of `mlflow ui` here."""
     return _page(f"runs/{quote(job.mlflow_run_id)}" if job.mlflow_run_id else "experiments", tracking)
 
 
@@ -233,7 +233,7 @@ def _page(path: str, tracking: str) -> str:
 
 
 def _origins(job: JobRecord, tracking: str) -> dict[str, dict[str, str]]:
-    """The pages in MLflow of the model that a job scores with and of the run that trained it, as far as known."""
+    """Return the pages in MLflow of the job's model and of the run that trained it, as far as known."""
     pages = {}
     if job.mlflow_run_id and isinstance(model := job.properties.get("model"), str):
         pages["Model"] = f"models/{quote(asset_reference('model', model).name)}"
@@ -248,16 +248,16 @@ def compute_name(reference: str) -> str:
 
 
 def _code(deployment: DeploymentRecord) -> dict[str, str] | None:
-    asked = deployment.spec.code_configuration
-    if asked is None:
+    configuration = deployment.spec.code_configuration
+    if configuration is None:
         return None
-    code = asset_id(deployment.code).removeprefix(PREFIX) if deployment.code else asked.code
-    return {"code": code, "scoring_script": asked.scoring_script}
+    code = asset_id(deployment.code).removeprefix(PREFIX) if deployment.code else configuration.code
+    return {"code": code, "scoring_script": configuration.scoring_script}
 
 
 def _named_environment(deployment: DeploymentRecord) -> str | None:
-    asked = deployment.spec.environment
-    return asked if isinstance(asked, str) else None
+    spec = deployment.spec.environment
+    return spec if isinstance(spec, str) else None
 
 
 def _input_type(job: JobRecord) -> str:

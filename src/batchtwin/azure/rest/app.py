@@ -77,7 +77,7 @@ def plain_app(state: AppState, hosts: Sequence[str], origin: str, secret: str) -
 
 
 def _add_pages(app: FastAPI) -> None:
-    """Add the pages: a browser on this machine comes without TLS, for it does not know the certificate."""
+    """Add the pages: a browser does not know the certificate, so it uses the listener without TLS."""
     app.state.reports = Reports()
     app.add_exception_handler(NoSessionError, refuse)
     app.include_router(pages.router)

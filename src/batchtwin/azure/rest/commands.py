@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import closing
 
-from batchtwin.azure.connection import Connection, config
+from batchtwin.azure.connection import Connection, config_json
 from batchtwin.errors import UsageError
 from batchtwin.extras import install_command
 
@@ -23,14 +23,14 @@ def run_server(host: str, port: int, http_port: int) -> None:
     try:
         from batchtwin.azure.rest.log import log_to_stderr
         from batchtwin.azure.rest.server import serve
-        from batchtwin.workspace.jobs.launcher import Launcher
+        from batchtwin.workspace.jobs.launcher import JobLauncher
         from batchtwin.workspace.workspace import Workspace
     except ModuleNotFoundError as error:
         if error.name not in NEEDED:
             raise
         raise UsageError(f"the server needs {error.name}: {install_command('serve', 'workspace')}") from error
     log_to_stderr()
-    with Workspace.open() as workspace, closing(Launcher()) as launcher:
+    with Workspace.open() as workspace, closing(JobLauncher()) as launcher:
         workspace.jobs.launch = launcher
         serve(workspace, host, port, http_port, _tell)
 
@@ -42,7 +42,7 @@ def environment(*, check: bool = False, config: bool = False, unset: bool = Fals
         NoServerError: no server has run in this workspace; with `check`, it cannot be reached.
     """
     if config:
-        return _config()
+        return config_json()
     from batchtwin.workspace.workspace import Workspace
 
     with Workspace.open() as workspace:
@@ -51,9 +51,6 @@ def environment(*, check: bool = False, config: bool = False, unset: bool = Fals
         connection.check()
         return f"{connection.origin}: reachable\n"
     return connection.unsets() if unset else connection.exports()
-
-
-_config = config
 
 
 def _tell(connection: Connection) -> None:

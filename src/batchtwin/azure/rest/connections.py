@@ -37,7 +37,7 @@ class BoundedSocket(socket.socket):
             BlockingIOError: none is waiting, or there are too many.
         """
         connection, address = super().accept()
-        self._connections = [known for known in self._connections if known.fileno() >= 0]
+        self._connections = [open_one for open_one in self._connections if open_one.fileno() >= 0]
         if len(self._connections) >= self._limit:
             connection.close()
             raise BlockingIOError

@@ -1,6 +1,6 @@
-"""Where uploaded content is, by the addresses that clients write.
+"""Where uploaded content is, by the addresses that clients use.
 
-Content is only what was uploaded to this server. No address gives access to another path of this machine.
+Only content that was uploaded to this server counts. No address gives access to another path of this machine.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ def stored(workspace: Workspace, address: str) -> Path:
     """Return the file or folder at an address: in a datastore, or in a container of this server.
 
     Raises:
-        InvalidError: it is elsewhere, or nothing is there.
+        InvalidError: it is elsewhere, or there is nothing.
         InvalidReferenceError: a reference in no known form, or one that leads out of its datastore.
     """
-    location = datastore_path(address)
+    location = path_in_datastore(address)
     if location is not None:
         path = workspace.datastores.path(location.datastore, location.path)
     elif reference.is_reference(address):
@@ -42,10 +42,10 @@ def stored(workspace: Workspace, address: str) -> Path:
 
 def is_web(address: str) -> bool:
     """Whether an address is on the web, or in Azure Storage, and not of this server."""
-    return is_remote_input(address) and datastore_path(address) is None
+    return is_remote_input(address) and path_in_datastore(address) is None
 
 
-def datastore_path(address: str) -> DatastorePath | None:
+def path_in_datastore(address: str) -> DatastorePath | None:
     """Return the path in a datastore that a reference or the URL of a blob names; None for anything else.
 
     The host of a blob's URL is not compared: clients reach this server by several names.

@@ -96,7 +96,7 @@ async def _on_recursion_error(request: Request, error: Exception) -> JSONRespons
 
 
 async def _on_os_error(request: Request, error: Exception) -> JSONResponse:
-    """The file system of the workspace is full, or a client has put a file in the place of a folder."""
+    """Answer that the file system is full, or that a client has put a file in the place of a folder."""
     assert isinstance(error, OSError)  # noqa: S101 - registered for it
     log.error("%s %s", request.method, request.url.path, exc_info=error)
     text = f"the workspace cannot be written: {error.strerror or type(error).__name__}"

@@ -1,4 +1,4 @@
-"""The server's log on stderr: errors only, and none again and again."""
+"""The server's log on stderr: errors only, without repetitions."""
 
 from __future__ import annotations
 

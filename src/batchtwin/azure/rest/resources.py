@@ -21,7 +21,7 @@ def system_data(created: datetime, changed: datetime) -> dict[str, str]:
     }
 
 
-def duration(seconds: int) -> str:
+def iso_duration(seconds: int) -> str:
     """Return seconds as an ISO 8601 duration, such as PT300S."""
     return f"PT{seconds}S"
 

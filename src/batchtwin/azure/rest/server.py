@@ -30,8 +30,8 @@ GRACE_SECONDS = 1
 BACKLOG = 2048
 
 
-def serve(workspace: Workspace, host: str, https_port: int, http_port: int, tell: Callable[[Connection], None]) -> None:
-    """Serve a workspace until SIGINT or SIGTERM; `tell` is called once it listens. Port 0 is any that is free.
+def serve(workspace: Workspace, host: str, https_port: int, http_port: int, show: Callable[[Connection], None]) -> None:
+    """Serve a workspace until SIGINT or SIGTERM; `show` is called once it listens. Port 0 is any that is free.
 
     The listener without TLS is for this machine alone, whatever `host` is.
 
@@ -64,7 +64,7 @@ def serve(workspace: Workspace, host: str, https_port: int, http_port: int, tell
         service = _Listener(app.arm_app(state, names), secure, certificate.context())
         beside = _Listener(app.plain_app(state, names, connection.origin, secret_of(folder)), plain)
         with asyncio.Runner(loop_factory=HandshakeTimeoutLoop) as runner:
-            runner.run(_run((service, beside), lambda: tell(connection)))
+            runner.run(_run((service, beside), lambda: show(connection)))
 
 
 class _Listener(uvicorn.Server):
@@ -96,7 +96,7 @@ class _Listener(uvicorn.Server):
         await self.serve([self._sock])
 
 
-async def _run(listeners: tuple[_Listener, ...], tell: Callable[[], None]) -> None:
+async def _run(listeners: tuple[_Listener, ...], report: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
 
     def end() -> None:
@@ -111,7 +111,7 @@ async def _run(listeners: tuple[_Listener, ...], tell: Callable[[], None]) -> No
         for task in tasks:
             if task.done():
                 task.result()
-    tell()
+    report()
     await asyncio.gather(*tasks)
 
 

@@ -23,8 +23,8 @@ class Tokens:
     def issue(self, use: str, seconds: int, **claims: Any) -> str:
         """Return a token for `use` (`ACCESS` or `OPERATION`) that is valid for so many seconds."""
         began = int(time.time())
-        facts = {"use": use, "iat": began, "nbf": began, "exp": began + seconds, **claims}
-        return jwt.encode(facts, self._key, ALGORITHM)
+        payload = {"use": use, "iat": began, "nbf": began, "exp": began + seconds, **claims}
+        return jwt.encode(payload, self._key, ALGORITHM)
 
     def claims(self, use: str, token: str) -> Mapping[str, Any] | None:
         """Return the claims of a token; None if it is not of this server, not for this use, or has expired."""

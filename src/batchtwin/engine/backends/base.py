@@ -1,4 +1,4 @@
-"""Where the workers of a job run. A backend makes the pool of a run; the job cannot tell one kind from another."""
+"""Where the workers of a job run: one protocol for this machine, a container and a Ray cluster."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ Note = Callable[[str], None]
 
 
 class PoolError(BatchTwinError):
-    """Nothing is left to run mini-batches on."""
+    """No node is left to run mini-batches on."""
 
 
 class Pool(Protocol):
-    """Whatever runs mini-batches."""
+    """Runs mini-batches on one or more nodes."""
 
     def submit(self, mini_batch: MiniBatch, attempt: int) -> None:
         """Queue a mini-batch; a retry goes before the rest."""
 
     def events(self, timeout: float) -> Sequence[Event]:
-        """Return what happened, waiting at most `timeout` seconds for something.
+        """Return the events of at most `timeout` seconds, as soon as there is one.
 
         Raises:
-            PoolError: nothing will happen any more.
+            PoolError: no event will ever come.
         """
 
     def close(self) -> None:
@@ -36,26 +36,26 @@ class Pool(Protocol):
 
 
 class Backend(Protocol):
-    """Somewhere to run one job."""
+    """A place to run one job."""
 
     def connect(self, prepared: Prepared) -> str:
-        """Make sure that it is there, before anything is written; return what a resumed job has to find again.
+        """Check that the place is there, before anything is written; return what the ledger keeps of it.
 
         Raises:
-            BatchTwinError: it is not.
+            BatchTwinError: it is not there.
         """
 
     def pool(self, context: JobContext, logs: Logs, note: Note) -> Pool:
-        """Return the pool of a run; `note` tells a sentence to the person."""
+        """Return the pool of a run. The pool passes sentences for the user to `note`."""
 
     def explain(self, cause: str) -> str:
-        """Return why a job failed in the words of this backend: what lacks, and where."""
+        """Return the cause of a failure with what only this backend knows: what is missing, and where."""
 
     def close(self) -> None:
-        """Leave it, after the pool is closed."""
+        """Release the place, after the pool is closed."""
 
 
 def task_of(mini_batch: MiniBatch, attempt: int) -> Task:
-    """Return what a worker is told of a mini-batch."""
+    """Return the message that hands a mini-batch to a node."""
     files = tuple(file.path for file in mini_batch.files)
     return Task(mini_batch=mini_batch.id, attempt=attempt, files=files, part=mini_batch.part)

@@ -1,4 +1,4 @@
-"""Which backend a request names."""
+"""The backend that a request names."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def backend_for(request: Request, resolved: Resolved, placement: Placement) -> Backend:
-    """Return where to run, at once: what takes time is begun here, and waited for in `connect`.
+    """Return the backend. What takes time starts here and is waited for in `connect`.
 
     Raises:
-        RayError: Ray is requested, and not installed.
-        UsageError: the options do not go together.
+        RayError: Ray is requested and not installed.
+        UsageError: the options contradict each other.
     """
     if placement.kind == "image":
         if request.ray or request.is_remote or request.publish:
@@ -28,8 +28,8 @@ def backend_for(request: Request, resolved: Resolved, placement: Placement) -> B
 
         return ContainerBackend(request.environment)
     if request.ray is None:
-        where = (placement.python, placement.identity, placement.use())
-        return LocalBackend(node_init(resolved), *where, warm=request.warm)
+        interpreter = (placement.python, placement.identity, placement.use())
+        return LocalBackend(node_init(resolved), *interpreter, warm=request.warm)
     from batchtwin.engine.backends.ray.backend import RayBackend
     from batchtwin.engine.backends.ray.environment import MachineEnvironment
 

@@ -1,8 +1,8 @@
-"""A container whose first process is the node: the controller, the ledger and the output's assembly stay outside.
+"""A container whose first process is the node. The controller, the ledger and the assembly of the output stay outside.
 
-Any image with Python 3.8 or later will do: the package `batchtwin_node` is mounted, and nothing else of batchtwin.
-Messages go over the container's standard streams. Writable are only the workers' folders, their segments and logs, and
-the script's own output folder; nothing in them is linked to a file outside.
+Any image with Python 3.8 or later will do: only the package `batchtwin_node` is mounted. Messages go over the
+container's standard streams. The container can write to the workers' folders, their segments and logs, and the script's
+own output folder; nothing in these is linked to a file outside.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from batchtwin_node.codec import value_object
 from batchtwin_node.protocol import JobContext, NodeInit
 from batchtwin_node.script.entry_script import NO_MLFLOW
 
-# The image's USER; what root runs as, because a job needs no root.
+# The image's USER. Where that is root, this user instead: a job needs no root.
 IMAGE_UID = 10001
-# What the engine's client ends with if the container did not start, or its program is not there.
+# Exit codes of the engine's client when the container did not start, or its program is missing.
 NOT_STARTED = range(125, 128)
 NODE_FOLDER = "/opt/batchtwin-node"
 INTERPRETERS = ("python3", "python")
 START_SECONDS = 120.0
-# What a script may start, and what it may write to /tmp, which counts as memory.
+# Limits: processes that a script may start, and bytes in /tmp, which count as memory.
 PROCESSES, TMP_SIZE = 4096, "2g"
 
 
@@ -55,7 +55,7 @@ class ContainerBackend:
         self._prepared: Prepared | None = None
 
     def connect(self, prepared: Prepared) -> str:
-        """See that the engine answers and has the image, and that no link leads out of code and model.
+        """Check that the engine answers and has the image, and that no link leads out of code and model.
 
         Raises:
             ContainerError: saying what is missing.
@@ -102,7 +102,7 @@ class ContainerBackend:
         return f"image '{image}' did not start: {text}"
 
     def command(self, context: JobContext, python: str) -> list[str]:
-        """Return the whole command: no network, read-only root, no capabilities, every path where it is outside."""
+        """Return the whole command: no network, read-only root, no capabilities, paths the same inside as outside."""
         options, (uid, gid) = self._options, user()
         if self._prepared is None:
             raise ContainerError("not connected")
@@ -120,7 +120,7 @@ class ContainerBackend:
         ]
 
     def _covered_home(self, mounts: Sequence[Mount], uid: int) -> Sequence[str]:
-        """Images close /root to others: where a path leads through it, a temporary file system covers it."""
+        """Return the home folder to cover, where a path leads through it: images close /root to others."""
         if any(mount.target.startswith("/root/") for mount in mounts):
             return ("--tmpfs", f"/root:uid={uid}")
         return ()
@@ -157,7 +157,7 @@ def default_memory() -> str:
 
 
 def mounts_for(prepared: Prepared, context: JobContext, node: str) -> list[Mount]:
-    """Return what is seen inside, outer folders first."""
+    """Return the mounts, outer folders first."""
     output = prepared.output
     readable = {
         NODE_FOLDER: Path(node),
@@ -174,7 +174,7 @@ def mounts_for(prepared: Prepared, context: JobContext, node: str) -> list[Mount
 
 
 def _input_links(prepared: Prepared) -> Iterator[tuple[str, Path]]:
-    """Where links among the input files lead: each such file is an item of the job, and a regular file."""
+    """Return the targets of links among the input files: each is an item of the job, and a regular file."""
     root = os.path.abspath(prepared.inputs.root) + os.sep
     for file in prepared.inputs.files:
         link = Path(file.path)
@@ -185,7 +185,7 @@ def _input_links(prepared: Prepared) -> Iterator[tuple[str, Path]]:
 
 
 def _as_option(mount: Mount) -> str:
-    """A mount in the CSV that `--mount` reads."""
+    """Return a mount as the CSV that `--mount` reads."""
     text = io.StringIO()
     fields = ["type=bind", f"src={mount.source}", f"dst={mount.target}"]
     csv.writer(text, lineterminator="").writerow(fields + ([] if mount.is_writable else ["readonly"]))
@@ -193,10 +193,10 @@ def _as_option(mount: Mount) -> str:
 
 
 def check_links(prepared: Prepared, follow: bool) -> None:
-    """Refuse links in the code and the model that lead out of them: what they lead to would be seen inside.
+    """Refuse links in the code and the model that lead out of them: their targets would be visible inside.
 
-    With `follow`, links to regular files and folders of the caller are allowed in the model, whose files are put
-    together outside; never to sockets, pipes or devices.
+    `follow` allows links in the model to regular files and folders of the caller, because the model is put together
+    outside. Links to sockets, pipes and devices are never allowed.
 
     Raises:
         ContainerError: naming the link.
@@ -264,9 +264,9 @@ def make_writable(context: JobContext) -> None:
 
 
 def _hand_over(root: Path, owner: int, uid: int, gid: int) -> None:
-    """Make what is `owner`'s below a folder belong to `uid`. Only root can, and only root has to.
+    """Give what `owner` owns below a folder to `uid`. Only root can, and only root has to.
 
-    Links are not followed, and a file with another name elsewhere, such as one of the model, stays whose it is.
+    Links are not followed. A file with another name elsewhere, such as a file of the model, keeps its owner.
     """
     if os.getuid():
         return

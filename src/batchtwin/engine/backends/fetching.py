@@ -19,19 +19,19 @@ from batchtwin.subprocesses import module_command
 from batchtwin_node.lines import LineReader, LineWriter
 from batchtwin_node.protocol import BadFile, Event, Failure, FromNode, JobContext, Outcome, Task, ToNode
 
-# Of a fetch process: a URL, a path and the words of a store.
+# Sent to a fetch process: a URL, a path and the options of a store.
 LONGEST_ANSWER = 1 << 20
 
 
 def copies_folder(context: JobContext) -> Path:
-    """Where this machine keeps copies of a job's input that lies in a store: below BATCHTWIN_COPIES, or its TMPDIR."""
+    """Return this machine's folder for copies of a job's remote input: below BATCHTWIN_COPIES, or its TMPDIR."""
     user = os.getuid() if hasattr(os, "getuid") else "user"
     folder = Path(os.environ.get("BATCHTWIN_COPIES") or tempfile.gettempdir()).absolute() / f"batchtwin-{user}"
     return folder / f"{context.key}-run{context.run}"
 
 
 def drop_old_copies(context: JobContext) -> None:
-    """Remove what earlier runs of this job, which were killed, left on this machine: it may be of another version."""
+    """Remove copies that killed runs of this job left on this machine: they may be of another version."""
     copies = copies_folder(context)
     for folder in copies.parent.glob(f"{context.key}-run*"):
         if folder.name.partition("-node")[0] != copies.name:
@@ -39,7 +39,7 @@ def drop_old_copies(context: JobContext) -> None:
 
 
 class FetchProcess:
-    """The process that copies; `folder` is where to, `threads` how many objects at a time."""
+    """The process that copies files to `folder`, `threads` of them at a time."""
 
     def __init__(self, folder: Path, threads: int) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - our own module
@@ -54,22 +54,22 @@ class FetchProcess:
         os.set_blocking(self.fd, False)
         self._reader, self._writer = LineReader(self.fd, LONGEST_ANSWER), LineWriter(stdin)
 
-    def ask(self, url: str) -> None:
+    def request(self, url: str) -> None:
         """Ask for a copy."""
         self._writer.put(json.dumps(url))
 
     def answers(self) -> list[dict[str, str]]:
-        """Return what has been answered."""
+        """Return the answers that have arrived."""
         self._writer.flush()
         return [json.loads(line) for line in self._reader.read()]
 
     @property
     def has_ended(self) -> bool:
-        """Whether it has died."""
+        """Whether the process has died."""
         return self._reader.eof
 
     def kill(self) -> None:
-        """End it."""
+        """Kill the process."""
         self._process.kill()
         self._process.wait()
         for pipe in self._pipes:
@@ -89,18 +89,18 @@ class Pending:
 
 
 class FetchingClient:
-    """`node` with tasks that may name URLs. A copy stays until its mini-batch has succeeded: a retry finds it."""
+    """`node`, for tasks that may name URLs. A copy stays until its mini-batch has succeeded, so a retry finds it."""
 
     def __init__(self, node: Client, context: JobContext) -> None:
         self._node, self._context = node, context
         self._folder = copies_folder(context)
         self._process: FetchProcess | None = None
         self._pending: dict[int, Pending] = {}
-        self._copies: dict[int, dict[str, str]] = {}  # by mini-batch: path here -> URL
+        self._copies: dict[int, dict[str, str]] = {}  # by mini-batch: local path -> URL
         drop_old_copies(context)
 
     def send(self, message: ToNode) -> None:
-        """Send a message; a task that names URLs once they have been copied."""
+        """Send a message. A task that names URLs is sent once they have been copied."""
         urls = {file for file in message.files if is_url(file)} if isinstance(message, Task) else set()
         if not urls or not isinstance(message, Task):
             self._node.send(message)
@@ -108,7 +108,7 @@ class FetchingClient:
         now = time.monotonic()
         self._pending[message.mini_batch] = Pending(message, urls, time.time(), now + self._context.timeout)
         for url in sorted(urls):
-            self._fetcher().ask(url)
+            self._fetcher().request(url)
 
     def _fetcher(self) -> FetchProcess:
         if self._process is None:
@@ -116,7 +116,7 @@ class FetchingClient:
         return self._process
 
     def receive(self, timeout: float, also: Sequence[int] = ()) -> list[FromNode]:
-        """Return what happened, copies that failed included. Raises `NodeLostError`."""
+        """Return events, failed copies included. Raises `NodeLostError`."""
         messages: list[FromNode] = []
         if self._process is not None:
             also, timeout = [*also, self._process.fd], min(timeout, 0.2) if self._pending else timeout
@@ -163,7 +163,7 @@ class FetchingClient:
         )
 
     def _overdue(self) -> list[Failure]:
-        """A store that hangs uses up the time of the `run()` that waits for it."""
+        """Fail the tasks whose store hangs: copying may take as long as one `run()`."""
         now = time.monotonic()
         late = [pending for pending in self._pending.values() if now > pending.deadline]
         timeout = self._context.timeout
@@ -174,16 +174,16 @@ class FetchingClient:
         return failures
 
     def _restart(self) -> None:
-        """Have another process, which is asked for what is still missing."""
+        """Start another process, and ask it for the copies that are missing."""
         if self._process is not None:
             self._process.kill()
             self._process = None
         for pending in self._pending.values():
             for url in sorted(pending.missing):
-                self._fetcher().ask(url)
+                self._fetcher().request(url)
 
     def _renamed(self, message: FromNode) -> FromNode:
-        """Return a message with URLs in the places of their copies; drop the copies of what has succeeded."""
+        """Return a message with copies in the place of URLs; drop the copies of a mini-batch that has succeeded."""
         if not isinstance(message, Outcome | Failure) or message.mini_batch is None:
             return message
         copies = self._copies.pop(message.mini_batch, None)
@@ -213,23 +213,23 @@ class FetchingClient:
 
 
 def with_names(event: Event, copies: dict[str, str]) -> FromNode:
-    """Return an event in which copies are called by their URLs."""
+    """Return an event in which copies are named by their URLs."""
 
-    def named(text: str) -> str:
+    def restored(text: str) -> str:
         for path, url in copies.items():
             text = text.replace(path, redact(url))
         return text
 
-    def known(bad: BadFile) -> BadFile:
+    def original(bad: BadFile) -> BadFile:
         url = copies.get(bad.file)
-        return replace(bad, file=url, message=named(bad.message)) if url else bad
+        return replace(bad, file=url, message=restored(bad.message)) if url else bad
 
     if isinstance(event, Outcome):
-        return replace(event, bad_files=tuple(map(known, event.bad_files)))
+        return replace(event, bad_files=tuple(map(original, event.bad_files)))
     if isinstance(event, Failure):
-        bad_file = None if event.bad_file is None else known(event.bad_file)
+        bad_file = None if event.bad_file is None else original(event.bad_file)
         file = copies.get(event.file, event.file) if event.file else None
-        message, trace = named(event.message), named(event.traceback)
+        message, trace = restored(event.message), restored(event.traceback)
         at = (copies.get(event.at[0], event.at[0]), event.at[1]) if event.at else None
         return replace(event, message=message, traceback=trace, bad_file=bad_file, file=file, at=at)
     return event

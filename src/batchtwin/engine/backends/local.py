@@ -26,16 +26,16 @@ from batchtwin_node.script.entry_script import NO_MLFLOW
 if TYPE_CHECKING:
     from batchtwin_node.warm.messages import Keep
 
-# What of the caller's environment speaks of the caller's interpreter.
+# Variables of the caller's environment that are about the caller's interpreter.
 OF_THE_CALLER = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__")
 
 
 class LocalBackend:
-    """Starts its node at once: it imports while the job is prepared. `init` without `preload`: nothing is imported.
+    """Starts its node at once: it imports while the job is prepared. Without `init.preload` it imports nothing.
 
-    `warm`: the node comes from a warm server where there is one, else its fork server stays as one.
-    `python` is the interpreter of the deployment's environment, None for this one; `identity` says what it is. `use` is
-    a descriptor that keeps the environment from being removed; it is closed at the end.
+    `warm`: a warm server forks the node if there is one; else the job's fork server stays as one. `python` is the
+    interpreter of the deployment's environment, None for this one; `identity` describes it. `use` is a descriptor that
+    protects the environment from removal.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class LocalBackend:
         self._init = init or NodeInit("", None, {}, 0.0)
         self._identity = identity
         self._python = python
-        self._env = dict(os.environ) if python is None else environment_for(python, os.environ)
+        self._env = dict(os.environ) if python is None else variables_for(python, os.environ)
         self._folder = bootstrap.FOLDER if python is None else ""
         self._keep: Keep | None = None
         self._why_cold = ""
@@ -59,7 +59,7 @@ class LocalBackend:
         self._node: NodeClient | None = self._begin()
 
     def _be_warm(self) -> None:
-        """Look which server the job may use; its node's packages have to be where they were."""
+        """Choose the warm server that the job may use; the node's packages have to be where they were."""
         from batchtwin.engine.backends.warm.client import NotWarmError, keep_for, packages_folder
 
         try:
@@ -88,7 +88,7 @@ class LocalBackend:
         return NodeClient(StartedProcess(command, self._env), init)
 
     def connect(self, prepared: Prepared) -> str:
-        """It is here."""
+        """Return the interpreter's description: this machine is always available."""
         return self._identity
 
     def pool(self, context: JobContext, logs: Logs, note: Note) -> NodePool:
@@ -104,24 +104,24 @@ class LocalBackend:
         return NodePool(FetchingClient(first, context), client, context, logs, note)
 
     def _settled(self) -> NodeClient:
-        """Return the first node, once it is sure that it comes; else another."""
+        """Return the first node once it has started; if a warm server does not give it, a node of our own."""
         node, self._node = self._node, None
         if node is not None and self._keep is not None:
-            from batchtwin.engine.backends.warm.client import NotWarmError, settle
+            from batchtwin.engine.backends.warm.client import NotWarmError, wait_for_node
 
             try:
-                settle(node)
+                wait_for_node(node)
             except NotWarmError as error:
                 self._why_cold, node = str(error), None
         return node or self._start()
 
     def explain(self, cause: str) -> str:
         """Name the interpreter that lacks MLflow."""
-        where = f"{self._python or sys.executable}; add mlflow to the deployment's environment"
-        return cause.replace(NO_MLFLOW, f"no module mlflow in the environment of {where}")
+        remedy = f"{self._python or sys.executable}; add mlflow to the deployment's environment"
+        return cause.replace(NO_MLFLOW, f"no module mlflow in the environment of {remedy}")
 
     def close(self) -> None:
-        """End a node that no pool has taken over."""
+        """Close a node that no pool has taken over."""
         if self._node is not None:
             self._node.kill()
             self._node = None
@@ -132,14 +132,14 @@ class LocalBackend:
             self._use = None
 
 
-def environment_for(python: Path, caller: Mapping[str, str]) -> dict[str, str]:
-    """Return the caller's variables for another interpreter: its own commands come first, nothing of the caller's."""
+def variables_for(python: Path, caller: Mapping[str, str]) -> dict[str, str]:
+    """Return the caller's variables for another interpreter: its commands come first, Python's variables go."""
     env = {name: value for name, value in caller.items() if name not in OF_THE_CALLER}
     return {**env, "PATH": os.pathsep.join([str(python.parent), env.get("PATH", os.defpath)])}
 
 
 def node_folder() -> str:
-    """Make a folder that holds the packages of a node and nothing else: another interpreter gets none of ours."""
+    """Make a folder with the packages of a node and nothing else: another interpreter sees no package of ours."""
     folder = tempfile.mkdtemp(prefix="batchtwin-node-")
     os.chmod(folder, 0o755)  # noqa: S103 - a container runs as another user; there is no secret in it
     copy_packages(Path(folder))

@@ -28,16 +28,16 @@ from batchtwin_node.protocol import (
     ToNode,
 )
 
-# An event tells of the files of one mini-batch, and of its texts.
+# An event names the files of one mini-batch, and holds its texts.
 LONGEST_MESSAGE = 1 << 28
-# A node that has said nothing for so long is asked, and is given up after as long again.
+# A node that is silent for so long gets a Ping; after as long again it counts as lost.
 SILENT_SECONDS = 30.0
-# What ending takes beyond the end of the workers.
+# Seconds to end beyond the end of the workers.
 CLOSE_SECONDS = 5.0
 
 
 class NodeLostError(Exception):
-    """The node has ended, or cannot be understood."""
+    """The node has ended, or sends what is no message."""
 
 
 class NodeClient:
@@ -51,8 +51,8 @@ class NodeClient:
         os.set_blocking(self._stdout, False)
         self._reader, self._writer = LineReader(self._stdout, LONGEST_MESSAGE), LineWriter(self._stdin)
         self._nonce = secrets.token_hex(16)
-        self._is_asked = False
-        self._heard = time.monotonic()
+        self._is_pinged = False
+        self._last_heard = time.monotonic()
         self.ready: NodeReady | None = None
         self.send(replace(init, nonce=self._nonce))
 
@@ -69,14 +69,14 @@ class NodeClient:
             self.receive(1.0)
 
     def send(self, message: ToNode) -> None:
-        """Send a message; what the node does not take at once is sent later, by `receive`."""
+        """Send a message. What the pipe does not take at once is sent later, by `receive`."""
         self._writer.put(to_json(message))
 
     def receive(self, timeout: float, also: Sequence[int] = ()) -> list[FromNode]:
         """Return the node's messages, waiting at most `timeout` seconds for one, or for a descriptor of `also`.
 
         Raises:
-            NodeLostError: it has ended, says nothing any more, or says what no node says.
+            NodeLostError: it has ended, is silent for too long, or sends what is no message.
         """
         writers = [self._stdin] if self._writer.is_waiting else []
         readable, writable, _ = select.select([self._stdout, *also], writers, [], timeout)
@@ -84,14 +84,14 @@ class NodeClient:
             self._writer.flush()
         messages: list[FromNode] = []
         if self._stdout in readable:
-            self._heard, self._is_asked = time.monotonic(), False
+            self._last_heard, self._is_pinged = time.monotonic(), False
             try:
                 for line in self._reader.read():
                     messages += self._understood(line)
             except (LineTooLongError, CodecError) as error:
-                raise NodeLostError(f"it sent what no node sends: {error}") from None
+                raise NodeLostError(f"it sent an invalid message: {error}") from None
             if self._reader.eof and not messages:
-                raise NodeLostError(self.last_words())
+                raise NodeLostError(self.how_it_ended())
         self._ask_if_silent()
         return messages
 
@@ -107,15 +107,15 @@ class NodeClient:
         return []
 
     def _ask_if_silent(self) -> None:
-        silent = time.monotonic() - self._heard
+        silent = time.monotonic() - self._last_heard
         if silent > 2 * SILENT_SECONDS:
             raise NodeLostError(f"it has been silent for {2 * SILENT_SECONDS:g} seconds")
-        if silent > SILENT_SECONDS and not self._is_asked:
-            self._is_asked = True
+        if silent > SILENT_SECONDS and not self._is_pinged:
+            self._is_pinged = True
             self.send(Ping())
 
-    def last_words(self) -> str:
-        """Say how the process ended, with the end of what it wrote to stderr."""
+    def how_it_ended(self) -> str:
+        """Return how the process ended, with the end of what it wrote to stderr."""
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(CLOSE_SECONDS)
         size = os.fstat(self.process.errors).st_size
@@ -136,7 +136,7 @@ class NodeClient:
         return self.process.pid
 
     def close(self) -> None:
-        """End the workers in order, then the node; what does not end in time is killed. After `kill`, nothing."""
+        """End the workers in order, then the node. What does not end in time is killed. After `kill`: nothing."""
         if self._is_closed:
             return
         until = time.monotonic() + SHUTDOWN_SECONDS + CLOSE_SECONDS

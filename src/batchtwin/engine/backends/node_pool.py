@@ -1,4 +1,4 @@
-"""The pool of one node: hands out tasks a few at a time, checks what comes back, and replaces a node that is lost."""
+"""The pool of one node: hands out a few tasks ahead, checks what comes back, and replaces a lost node."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from batchtwin_node.protocol import (
     segment_name,
 )
 
-# Tasks that wait at the node for a worker, so that none is idle while the controller commits: for each worker ...
+# Tasks queued at the node for each worker, so that no worker is idle while the controller commits ...
 WAITING = 2
-# ... and more where they are short: as many as take so many seconds, at most so many.
+# ... and more of short ones: as many as take so many seconds, up to a limit.
 AHEAD_SECONDS, LONG_SECONDS, MOST_AHEAD = 0.1, 1.0, 64
 # A node on this machine answers at once.
 MOST_HERE = 8
-# At least so many in all: the node looks at them to see which files are worth reading ahead.
+# The least in all: the node looks at queued tasks to see which files are worth prefetching.
 FEWEST = 16
-# How often one mini-batch may be with a node that is lost before that counts as a failed try; and how many nodes in a
-# row may be lost without a try that ended.
+# How often a mini-batch may lose its node before that counts as a failed try; and how many nodes in a row may be lost
+# without a try that ended.
 LOSSES = 3
-# Of times in seconds, the year 5138; of counts, what SQLite and JSON's readers can hold.
+# Upper bounds: of times in seconds, the year 5138; of counts, what SQLite and readers of JSON can hold.
 LATEST, MOST = 1e11, 1 << 53
 Try = tuple[MiniBatch, int]
 
@@ -51,35 +51,35 @@ class Client(Protocol):
         """Return messages. Raises `NodeLostError`."""
 
     def close(self) -> None:
-        """End it in order."""
+        """End the node in order."""
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill the node."""
 
 
 def room_ahead(seconds: float) -> int:
-    """Return how many more tasks a worker has waiting, where one takes `seconds`; 0 for as yet unknown."""
+    """Return how many tasks to queue for a worker, where one takes `seconds`; 0 means not yet known."""
     if not 0 < seconds < LONG_SECONDS:
         return 0
     return max(1, min(MOST_AHEAD, int(AHEAD_SECONDS / seconds)))
 
 
 class Checked:
-    """Which messages of a node are believed: scripts share a machine with it, and may write into its pipe."""
+    """Checks the messages of a node: scripts share a machine with it and may write into its pipe."""
 
     def __init__(self, run: int) -> None:
         self._run = run
         self.workers: set[str] = set()
 
     def accepts(self, event: Event, task: Try | None) -> bool:
-        """Whether an event tells of a try that is under way, by a worker that was started, in that worker's segment.
+        """Whether an event is about a running try, by a worker that was started, in that worker's segment.
 
         Raises:
-            NodeLostError: it cannot be true.
+            NodeLostError: the event cannot be true.
         """
         times = [event.seconds, *([] if isinstance(event, Ready) else [event.started, event.run_seconds])]
         if not all(0 <= time <= LATEST for time in times):
-            raise NodeLostError(f"it tells of a time that cannot be: {max(times, key=abs):g} seconds")
+            raise NodeLostError(f"it reported an impossible time: {max(times, key=abs):g} seconds")
         if isinstance(event, Ready) or event.mini_batch is None:
             return True
         if task is None or task[1] != event.attempt:
@@ -89,7 +89,7 @@ class Checked:
             counts = (event.offset, event.length, event.rows, event.succeeded, event.failed, event.crc)
             is_true = event.worker in self.workers and event.segment == segment_name(self._run, event.worker)
             if not is_true or not 0 <= min(counts) <= max(counts) < MOST or event.succeeded + event.failed != items:
-                raise NodeLostError(f"it tells of mini batch {event.mini_batch} what cannot be")
+                raise NodeLostError(f"it reported an impossible outcome of mini batch {event.mini_batch}")
         return True
 
 
@@ -103,7 +103,7 @@ class NodePool:
         self._checked = Checked(context.run)
         self._losses: Counter[int] = Counter()
         self._fruitless = 0
-        self._seconds = 0.0  # of a mini-batch, on the average of the last ones
+        self._seconds = 0.0  # of one mini-batch, averaged over the last ones
         self._node = node
         self._node.send(context)
 
@@ -138,10 +138,10 @@ class NodePool:
             self._node.send(task_of(*task))
 
     def _window(self) -> int:
-        """How many mini-batches may be at the node: what is there when a job is killed may have to run again."""
+        """How many mini-batches may be at the node. If the job is killed, those may have to run again."""
         workers = self._context.workers
         if self._queue[0][0].files[0].is_remote:
-            return 2 * workers  # a copy takes disk, and its object may change meanwhile
+            return 2 * workers  # a copy takes disk space, and its object may change meanwhile
         return max(FEWEST, workers * (1 + WAITING + min(room_ahead(self._seconds), MOST_HERE)))
 
     def _handle(self, messages: Sequence[FromNode]) -> Iterator[Event]:
@@ -165,30 +165,30 @@ class NodePool:
             self._seconds += (event.seconds - self._seconds) / (10 if self._seconds else 1)
         return True
 
-    def _replace_node(self, why: str) -> Iterator[Event]:
-        """Have another node; its mini-batches are tried again, which is no fault of theirs, at first."""
+    def _replace_node(self, reason: str) -> Iterator[Event]:
+        """Start another node. Its mini-batches run again; up to a limit this is no failed try."""
         self._node.kill()
         self._fruitless += 1
         if self._fruitless >= LOSSES:
-            raise PoolError(f"the node was lost {self._fruitless} times, and no try ended; the last time: {why}")
-        self._note(f"The node is lost ({why}); its {len(self._in_flight)} mini batches run again on another")
-        lost, self._in_flight = list(self._in_flight.values()), {}
+            raise PoolError(f"the node was lost {self._fruitless} times, and no try ended; the last time: {reason}")
+        self._note(f"The node is lost ({reason}); its {len(self._in_flight)} mini batches run again on another")
+        tasks, self._in_flight = list(self._in_flight.values()), {}
         self._node = self._start()
         self._node.send(replace(self._context, first=len(self._checked.workers)))
-        for mini_batch, attempt in reversed(lost):
+        for mini_batch, attempt in reversed(tasks):
             self._losses[mini_batch.id] += 1
             if self._losses[mini_batch.id] % LOSSES:
                 self._queue.appendleft((mini_batch, attempt))
             else:
-                yield loss("node0/host", mini_batch, attempt, why)
+                yield loss("node0/host", mini_batch, attempt, reason)
 
 
-def loss(worker: str, mini_batch: MiniBatch, attempt: int, why: str) -> Failure:
-    """Return the failed try of a mini-batch that was with too many nodes that were lost."""
+def loss(worker: str, mini_batch: MiniBatch, attempt: int, reason: str) -> Failure:
+    """Return a failed try of a mini-batch whose node was lost too often."""
     return Failure(
         worker=worker,
         kind="crashed",
-        message=f"mini batch {mini_batch.id} was with {LOSSES} nodes that were lost; the last: {why}",
+        message=f"mini batch {mini_batch.id} was with {LOSSES} nodes that were lost; the last: {reason}",
         mini_batch=mini_batch.id,
         attempt=attempt,
         pid=0,

@@ -1,4 +1,4 @@
-"""The process of a node, as its client needs it: one that was started here."""
+"""The process of a node, as its client sees it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Protocol
 
 
 class NodeProcess(Protocol):
-    """A node's process: the descriptors to talk through, and of the file that its standard error goes to."""
+    """The process of a node, with the descriptors of its pipes and of the file of its standard error."""
 
     stdin: int
     stdout: int
@@ -41,22 +41,22 @@ class StartedProcess:
     """A process that `command` starts with the variables `env`."""
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str]) -> None:
-        ours, theirs = [-1, -1], [-1, -1]
-        theirs[0], ours[0] = os.pipe()
-        ours[1], theirs[1] = os.pipe()
-        self.stdin, self.stdout = ours
+        local, remote = [-1, -1], [-1, -1]
+        remote[0], local[0] = os.pipe()
+        local[1], remote[1] = os.pipe()
+        self.stdin, self.stdout = local
         with tempfile.TemporaryFile() as errors:
             self.errors = os.dup(errors.fileno())
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own module
-                command, env=dict(env), stdin=theirs[0], stdout=theirs[1], stderr=self.errors, start_new_session=True
+                command, env=dict(env), stdin=remote[0], stdout=remote[1], stderr=self.errors, start_new_session=True
             )
         except OSError:
-            for descriptor in (*ours, self.errors):
+            for descriptor in (*local, self.errors):
                 os.close(descriptor)
             raise
         finally:
-            for descriptor in theirs:
+            for descriptor in remote:
                 os.close(descriptor)
 
     @property
@@ -75,7 +75,7 @@ class StartedProcess:
             subprocess.TimeoutExpired: it lives longer than that.
         """
         until = time.monotonic() + seconds
-        with suppress(AttributeError, OSError):  # where the system does not tell, `subprocess` looks again and again
+        with suppress(AttributeError, OSError):  # without pidfd, `subprocess` polls
             descriptor = os.pidfd_open(self.pid)
             try:
                 ended = select.poll()  # `select` takes no descriptor above 1023

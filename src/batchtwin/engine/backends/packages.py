@@ -1,4 +1,4 @@
-"""The packages of a node, copied to where another interpreter finds them and nothing else."""
+"""The packages of a node, copied to a folder of their own for another interpreter."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def copy_packages(folder: Path) -> None:
 
 
 def have_packages(folder: Path) -> bool:
-    """Whether a folder has the packages of a node, whole: every file in its size."""
+    """Whether a folder has the packages of a node: every file, in its size."""
     try:
         return all((folder / name).stat().st_size == about.st_size for name, about in _files())
     except OSError:
@@ -45,5 +45,5 @@ def stamp_of_packages() -> str:
     Raises:
         OSError: a file cannot be looked at.
     """
-    facts = [[name, about.st_size, about.st_mtime_ns] for name, about in _files()]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    stamps = [[name, about.st_size, about.st_mtime_ns] for name, about in _files()]
+    return hashlib.sha256(json.dumps(stamps).encode()).hexdigest()[:16]

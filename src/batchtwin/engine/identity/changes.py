@@ -1,4 +1,4 @@
-"""What a job was made of, what of it is another now, and what of that was accepted."""
+"""What a job was made of, what has changed since, and which changes were accepted."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from batchtwin.engine.identity import NAMES, Identity, Part
 from batchtwin.engine.ledger import Ledger
-from batchtwin.engine.logs import now
+from batchtwin.engine.logs import timestamp
 from batchtwin.engine.output.manifest import AcceptedChange
 from batchtwin.engine.prepare import Prepared, Resolved
 from batchtwin.errors import BatchTwinError, UsageError
-from batchtwin.inputs.changes import HASHED_BYTES, HASHED_FILES, change_of
-from batchtwin.inputs.changes import Change as InputChange
+from batchtwin.inputs.changes import HASHED_BYTES, HASHED_FILES, InputChange, change_of
 from batchtwin.inputs.listing import list_inputs
 from batchtwin.inputs.location import redact
 from batchtwin_node.codec import value_object
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from batchtwin.environments.placement import Placement
 
 ACCEPTABLE = ("code", "deployment")
-# Where the rows are, and what they are: the rows that are there already cannot follow.
+# Parts that decide where the rows are and what they mean: rows that exist cannot follow a change of these.
 FIXED = ("settings.output_action", "settings.output_file_name")
 # Their values may be secrets: variables, and the addresses of packages.
 NOT_SHOWN = ("settings.environment_variables", "environment")
@@ -34,15 +33,15 @@ NOT_HASHED = (
     f"The job does not know the content of these inputs: only inputs of at most {HASHED_FILES} files and "
     f"{HASHED_BYTES >> 20} MiB are hashed, or all of them with --hash-inputs"
 )
-# Of a code folder with more files, no names are kept.
+# The largest code folder whose file names are kept.
 MOST_FILES = 1000
 
 
 @value_object
 class Change:
-    """One thing that is not as it was when the job began, in a sentence. `fixed`: it cannot be accepted.
+    """A change since the job began, as a sentence. `fixed`: it cannot be accepted.
 
-    `advice`: what to do about an input of which only the time is another.
+    `advice`: what to do about an input of which only the time has changed.
     """
 
     part: Part | Literal["input"]
@@ -52,7 +51,7 @@ class Change:
 
     @property
     def in_full(self) -> str:
-        """The sentence and the advice."""
+        """The sentence with the advice."""
         return f"{self.text}; {self.advice}" if self.advice else self.text
 
 
@@ -66,10 +65,10 @@ class MadeOf(BaseModel):
 
     @classmethod
     def of(cls, resolved: Resolved) -> MadeOf:
-        """Take it from what is there now."""
+        """Return the present state."""
         files = resolved.code_files
-        kept = files if files is not None and len(files) <= MOST_FILES else None
-        names = {name.encode(errors="backslashreplace").decode(): sha256 for name, sha256 in (kept or {}).items()}
+        hashes = files if files is not None and len(files) <= MOST_FILES else None
+        names = {name.encode(errors="backslashreplace").decode(): sha256 for name, sha256 in (hashes or {}).items()}
         return cls(deployment=resolved.deployment.model_dump(mode="json"), code=names or None)
 
 
@@ -87,7 +86,7 @@ FACT, MADE_OF = "accepted", "made_of"
 
 
 class ChangedError(BatchTwinError):
-    """What a job was made of is not what is there now."""
+    """What a job was made of has changed."""
 
     def __init__(self, root: Path, changes: Sequence[Change], *, retry_failed: bool = False) -> None:
         lines = [
@@ -97,7 +96,7 @@ class ChangedError(BatchTwinError):
         if not fixed:
             parts = ",".join(dict.fromkeys(change.part for change in changes))
             lines.append(
-                "To go on with what is there now, where mini-batches that are done stay done: "
+                "To go on with the changes, and keep the mini-batches that are done: "
                 f"batchtwin resume {root}{' --retry-failed' if retry_failed else ''} --accept-changed {parts}"
             )
         if any(change.advice for change in changes):
@@ -114,8 +113,8 @@ def parse_accepted(text: str | None) -> frozenset[str]:
     """
     parts = {part.strip() for part in text.split(",")} if text is not None else set()
     for part in sorted(parts - {*ACCEPTABLE}):
-        why = "; rows of other inputs or of another model would be another job: score again" if part in NAMES else ""
-        raise UsageError(f"--accept-changed {text}: '{part}' is not one of {', '.join(ACCEPTABLE)}{why}")
+        reason = "; rows of other inputs or of another model would be another job: score again" if part in NAMES else ""
+        raise UsageError(f"--accept-changed {text}: '{part}' is not one of {', '.join(ACCEPTABLE)}{reason}")
     return frozenset(parts)
 
 
@@ -125,14 +124,14 @@ def acceptances(ledger: Ledger) -> tuple[Acceptance, ...]:
 
 
 def accept(ledger: Ledger, prepared: Prepared, environment: str, changes: Sequence[Change], done: int) -> None:
-    """Record changes that a person accepts: from now on, the job is made of what is there now.
+    """Record changes that a person accepts: from now on, the job is made of the present state.
 
     Raises:
         OutputError: the ledger cannot be written.
     """
     change = AcceptedChange(
         run=int(ledger.fact("runs") or 0) + 1,
-        at=now(),
+        at=timestamp(),
         done=done,
         changes=tuple(change.text for change in changes),
         before=_identity(ledger),
@@ -149,7 +148,7 @@ def changes_since(prepared: Prepared, ledger: Ledger) -> list[Change]:
     changed = _identity(ledger).changes(prepared.identity)
     for part in (part for part, name in NAMES.items() if name in changed):
         keys = list(_keys(before, prepared)) if part == "deployment" else []
-        names = list(_files(before, prepared)) if part == "code" else [_shown(key, before, prepared) for key in keys]
+        names = list(_files(before, prepared)) if part == "code" else [_describe(key, before, prepared) for key in keys]
         fixed = part == "model" or not {*FIXED}.isdisjoint(keys)
         more = f", and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         which = f": {', '.join(names[:SHOWN])}{more}" if names else ""
@@ -158,7 +157,7 @@ def changes_since(prepared: Prepared, ledger: Ledger) -> list[Change]:
 
 
 def environment_change(ledger: Ledger, environment: str) -> list[Change]:
-    """Name the environment, if it is another one than the job ran in."""
+    """Return the change if the job ran in another environment."""
     before = _environment(ledger)
     if not before or environment == before:
         return []
@@ -166,7 +165,7 @@ def environment_change(ledger: Ledger, environment: str) -> list[Change]:
 
 
 def environment_to_come(ledger: Ledger, placement: Placement) -> list[Change]:
-    """Name an environment that is still to be made, if it will be another one than the job ran in."""
+    """Return the change if the job would run in another environment, which is not built yet."""
     before = _environment(ledger)
     if not placement.would_build or not before or before.startswith(f"{placement.identity} "):
         return []
@@ -206,7 +205,7 @@ def _keys(before: MadeOf | None, prepared: Prepared) -> Iterator[str]:
     yield from (key for key in sorted({*old, *new}) if old.get(key) != new.get(key))
 
 
-def _shown(key: str, before: MadeOf | None, prepared: Prepared) -> str:
+def _describe(key: str, before: MadeOf | None, prepared: Prepared) -> str:
     if before is None or key.startswith(NOT_SHOWN):
         return key
     deployments = (before.deployment, prepared.deployment.model_dump(mode="json"))
@@ -234,9 +233,9 @@ def _files(before: MadeOf | None, prepared: Prepared) -> Iterator[str]:
 
 def _changed_inputs(prepared: Prepared) -> Iterator[InputChange]:
     if prepared.inputs.is_remote:
-        from batchtwin.inputs.remote import changes
+        from batchtwin.inputs.remote import changed_files
 
-        yield from changes(prepared.inputs)
+        yield from changed_files(prepared.inputs)
         return
     looked_at = (change_of(file, prepared.hashes.get(file.path)) for file in prepared.inputs.files)
     yield from (change for change in looked_at if change)
@@ -246,5 +245,5 @@ def new_files(prepared: Prepared) -> list[str]:
     """Name the input files that have come since."""
     if not prepared.inputs.is_folder:
         return []
-    known = {file.path for file in prepared.inputs.files}
-    return [file.path for file in list_inputs(prepared.inputs.root).files if file.path not in known]
+    planned = {file.path for file in prepared.inputs.files}
+    return [file.path for file in list_inputs(prepared.inputs.root).files if file.path not in planned]

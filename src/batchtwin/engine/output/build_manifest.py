@@ -9,7 +9,7 @@ from batchtwin import __version__
 from batchtwin.engine.identity.changes import acceptances
 from batchtwin.engine.job import Job
 from batchtwin.engine.ledger import Ledger
-from batchtwin.engine.logs import now
+from batchtwin.engine.logs import timestamp
 from batchtwin.engine.output.folder import Assembled
 from batchtwin.engine.output.manifest import ChangedInput, Manifest, ManifestInput, ManifestOutput
 from batchtwin.engine.output.row_counts import row_counts
@@ -17,7 +17,7 @@ from batchtwin.engine.prepare import Prepared
 
 
 def write_manifest(prepared: Prepared, job: Job, assembled: Assembled | None, ledger: Ledger) -> None:
-    """Write the manifest of a job that has just completed. `ledger`: when it began, and what has changed since.
+    """Write the manifest of a job that has just completed. `ledger` knows when it began and what has changed since.
 
     Raises:
         OSError: it cannot be written.
@@ -30,7 +30,7 @@ def write_manifest(prepared: Prepared, job: Job, assembled: Assembled | None, le
         fingerprint=prepared.plan.fingerprint,
         identity=prepared.identity,
         started=ledger.fact("started") or "",
-        ended=now(),
+        ended=timestamp(),
         runs=int(ledger.fact("runs") or 0),
         workers=prepared.workers,
         mini_batches=len(job.items),

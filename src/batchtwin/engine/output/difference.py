@@ -1,7 +1,7 @@
-"""Where a predictions file first differs from what was committed: as near as sums of whole mini-batches tell it.
+"""Where a predictions file first differs from what was committed, as far as sums of whole mini-batches tell.
 
-The ledger has one sum for each mini-batch. Rows that carry file and number, the MLflow driver's, show where one is
-missing, doubled or torn. A changed prediction is found if it was one of the values that stand near it, as a class is.
+The ledger has one sum for each mini-batch. Rows that carry file and number, as the MLflow driver's do, show where one
+is missing, doubled or torn. A changed prediction is found if the right value stands nearby, as a class does.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import BinaryIO
 
 from batchtwin.inputs.plan import MiniBatch
-from batchtwin.predictions.file import Layout, fields_of
+from batchtwin.predictions.file import LineLayout, fields_of
 from batchtwin.safe_open import open_file
 from batchtwin_node.codec import value_object
 from batchtwin_node.protocol import Outcome
 
-# Bytes read beyond a range, for what was put into it; and of a range whose values are tried.
+# Bytes that are read beyond a range, in case something was inserted; and the size of a range whose values are tried.
 BEYOND, TRIED_BYTES, TRIED_VALUES = 1 << 20, 1 << 16, 16
 Key = tuple[str, int | None]
 
 
 @value_object
 class _Range:
-    """The bytes that stand where an outcome's rows should be, from byte `offset`, line `line` (from 1)."""
+    """The bytes in the place of an outcome's rows: from byte `offset`, line `line` (from 1)."""
 
     outcome: Outcome
     mini_batch: MiniBatch
@@ -56,7 +56,7 @@ def first_difference(
 
 
 def _as_long_as_it_is_now(source: BinaryIO, offset: int, length: int, surplus: int) -> bytes:
-    """The range with what was put into it, or without what was taken away, if nothing else was."""
+    """Return the range with what was inserted, or without what was removed, if the file has no other change."""
     source.seek(offset)
     return source.read(max(0, length + min(surplus, BEYOND)))
 
@@ -64,8 +64,8 @@ def _as_long_as_it_is_now(source: BinaryIO, offset: int, length: int, surplus: i
 def _named(part: _Range) -> str:
     names = [file.name for file in part.mini_batch.files]
     files = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
-    place = f"bytes {part.offset} to {part.offset + part.outcome.length} (mini batch {part.mini_batch.id}, {files})"
-    return f"{place} are not what was written"
+    span = f"bytes {part.offset} to {part.offset + part.outcome.length} (mini batch {part.mini_batch.id}, {files})"
+    return f"{span} are not what was written"
 
 
 def _place(part: _Range, name: str) -> str:
@@ -95,7 +95,7 @@ def _keys(part: _Range) -> list[Key]:
 
 
 def _misplaced(lines: Sequence[bytes], keys: Sequence[Key]) -> int | None:
-    """The first line that is not of its file and row; None if all are, or if a quoted field spans lines."""
+    """Return the first line whose file or row is wrong; None if there is none, or if a quoted field spans lines."""
     if any(line.count(b'"') % 2 for line in lines):
         return None
     for at, (file, row) in enumerate(keys):
@@ -108,7 +108,7 @@ def _misplaced(lines: Sequence[bytes], keys: Sequence[Key]) -> int | None:
 
 
 def _changed(lines: list[bytes], outcome: Outcome) -> int | None:
-    """The line that gives the committed sum if it has the prediction of another one; None if there is none."""
+    """Return the line that gives the committed sum with another line's prediction; None if there is none."""
     data = b"".join(line + b"\n" for line in lines)
     if len(data) > TRIED_BYTES:
         return None
@@ -127,7 +127,7 @@ def _changed(lines: list[bytes], outcome: Outcome) -> int | None:
 
 
 def _split(line: bytes) -> tuple[bytes, bytes, bytes]:
-    """A line as what stands before the prediction, the prediction, and what stands after it."""
-    before, _, rest = line.partition(b",") if Layout.ROWS.key(line) else (b"", b"", line)
+    """Split a line into the text before the prediction, the prediction, and the text after it."""
+    before, _, rest = line.partition(b",") if LineLayout.ROWS.key(line) else (b"", b"", line)
     value, _, after = rest.rpartition(b",")
     return before + b"," if before else b"", value, b"," + after

@@ -15,13 +15,13 @@ from batchtwin.inputs.plan import MiniBatch, Plan
 from batchtwin_node.protocol import BadFile, Failure, Outcome
 
 Record = dict[str, object]
-# Of a message that many files have.
+# The longest message that is repeated for many files.
 LONGEST_COPY = 500
 
 
 def write_failures(path: Path, job: Job, plan: Plan) -> bool:
     """Write one JSON object per failed file, in plan order; no file, and False, if nothing failed."""
-    lines = (json.dumps(record) + "\n" for record in records(job, plan))
+    lines = (json.dumps(record) + "\n" for record in failure_records(job, plan))
     first = next(lines, None)
     if first is None:
         path.unlink(missing_ok=True)
@@ -30,8 +30,8 @@ def write_failures(path: Path, job: Job, plan: Plan) -> bool:
     return True
 
 
-def records(job: Job, plan: Plan) -> Iterator[Record]:
-    """One record per failed file; a shortfall, where nobody knows which file it was, is one with `files`."""
+def failure_records(job: Job, plan: Plan) -> Iterator[Record]:
+    """Yield one record per failed file. A shortfall of which no file is known is one record with `files`."""
     failures = dict(job.out_of_tries)
     if (fatal := _fatal(job)) and fatal.mini_batch is not None:
         failures[fatal.mini_batch] = fatal
@@ -51,7 +51,7 @@ def files_that_ended_the_job(job: Job, plan: Plan) -> int:
 
 
 def _fatal(job: Job) -> Failure | None:
-    """The failure of files that ended the job at once, if that is how it ended."""
+    """Return the failure that ended the job at once, if one did."""
     fatal = job.fatal
     return None if fatal is None or fatal.mini_batch is None or fatal.kind == "write" else fatal
 
@@ -76,12 +76,12 @@ def _failed(failure: Failure, mini_batch: MiniBatch) -> Iterator[Record]:
 
 
 def _copy(message: str) -> str:
-    """What a file that is not the first of its mini-batch has of their message: a mini-batch may have many files."""
+    """Return the message for a file that is not the first of its mini-batch: a mini-batch may have many files."""
     return message if len(message) <= LONGEST_COPY else f"{message[:LONGEST_COPY]}... (in full at its first file)"
 
 
 def failed_file(failure: Failure, mini_batch: MiniBatch) -> str | None:
-    """Return the path of the file that failed, the other files of the mini-batch with it; None if it is not known."""
+    """Return the path of the failed file; None if it is not known which of several files failed."""
     if len(mini_batch.files) == 1:
         return mini_batch.files[0].path
     path = failure.bad_file.file if failure.bad_file else failure.file

@@ -1,4 +1,4 @@
-"""A job's output folder, and segments -> predictions.csv in plan order, appearing whole or not at all.
+"""A job's output folder, and segments -> predictions.csv in plan order: a whole file or none.
 
 This module owns the layout of the folder. Scripts can write in it, so nothing in it is opened through a link.
 """
@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from batchtwin import atomic, safe_open
-from batchtwin.engine.output.segments import SegmentFiles, checked
+from batchtwin.engine.output.segments import SegmentFiles, verified_bytes
 from batchtwin.errors import OutputError
 from batchtwin.locks import LOCK, hold_folder
 from batchtwin.predictions import SCORE as SCORE
@@ -32,16 +32,16 @@ USER_LOGS = f"{LOGS}/user"
 SEGMENTS = "segments"
 SCRATCH = "scratch"
 MODELS = "azureml-models"
-# What a job scores that was given as data, not as files. It is there before the job is, so clearing leaves it.
+# The input of a job that scores data instead of files. It exists before the job, so clearing leaves it.
 NAMED_INPUTS = "named-inputs"
-# All that a job makes in its folder. Clearing removes these names, in this order, and nothing else: without a
-# manifest the job is not complete, without a ledger there is none.
-MADE = (LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm", MANIFEST, SCORE, LOGS, SEGMENTS, SCRATCH, MODELS, FAILURES, REPORT)
+# All that a job makes in its folder. Clearing removes these names in this order, and nothing else: without a manifest
+# the job is not complete, without a ledger there is no job.
+CLEARED = (LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm", MANIFEST, SCORE, LOGS, SEGMENTS, SCRATCH, MODELS, FAILURES, REPORT)
 
 
 @value_object
 class Assembled:
-    """What was assembled: its size in bytes and its SHA-256."""
+    """The assembled file: its size in bytes and its SHA-256."""
 
     bytes: int
     sha256: str
@@ -86,7 +86,7 @@ class OutputFolder:
 
     @property
     def manifest(self) -> Path:
-        """The mark of completeness."""
+        """Present only if the job is complete."""
         return self.root / MANIFEST
 
     @property
@@ -96,7 +96,7 @@ class OutputFolder:
 
     @property
     def report(self) -> Path:
-        """What a person looks at."""
+        """The report of the job."""
         return self.root / REPORT
 
     @property
@@ -111,7 +111,7 @@ class OutputFolder:
 
     @contextmanager
     def hold(self, *, make: bool = True) -> Iterator[None]:
-        """Hold the folder, one process at a time. It is made if it is missing; without `make` it has to hold a job.
+        """Hold the folder, one process at a time. A missing folder is made; without `make` it has to hold a job.
 
         Raises:
             OutputError: another process holds it, or it cannot be made or locked.
@@ -143,7 +143,7 @@ class OutputFolder:
             raise OutputError(f"{existing}: may not be written by this user; choose another folder: --output DIR")
         if overwrite:
             return
-        foreign = [name for name in MADE if os.path.lexists(self.root / name)]
+        foreign = [name for name in CLEARED if os.path.lexists(self.root / name)]
         if foreign and not os.path.lexists(self.lock):
             raise OutputError(
                 f"{self.root}: holds {foreign[0]}, which no job made; choose another folder: --output DIR"
@@ -166,7 +166,7 @@ class OutputFolder:
             OutputError: the file system refuses.
         """
         with _refusals():
-            for name in MADE:
+            for name in CLEARED:
                 safe_open.remove(self.root / name, self.root)
             self._remove_temporaries()
 
@@ -182,7 +182,7 @@ class OutputFolder:
                 os.close(safe_open.open_folder(folder, self.root, make=True))
 
     def predictions_as_segment(self, ended: Iterable[Outcome | Failure], name: str) -> list[Outcome | Failure]:
-        """Have the predictions of a complete job serve as segment `name`; return its ends, in plan order, as in that.
+        """Make the predictions of a complete job segment `name`; return its ends in that segment, in plan order.
 
         Raises:
             OutputError: the predictions are missing, or the file system refuses.
@@ -222,7 +222,7 @@ class OutputFolder:
             atomic.remove_temporaries(path)
 
     def withdraw(self) -> None:
-        """Take the output file away again, for a failed job has none [A]; its rows are in the segments."""
+        """Remove the output file again, because a failed job has none [A]; its rows are in the segments."""
         if self.predictions is not None:
             safe_open.remove(self.predictions, self.root, ignore_errors=True)
 
@@ -234,7 +234,7 @@ class OutputFolder:
         """
         if self.predictions is None:
             return None
-        # Beside the segments: what a killed process leaves is removed with them.
+        # Beside the segments, so that what a killed process leaves is removed with them.
         whole = atomic.temporary_beside(self.segments / "assembled")
         digest, size = hashlib.sha256(), 0
         try:
@@ -243,7 +243,7 @@ class OutputFolder:
                 closing(SegmentFiles(self.segments, self.root)) as opened,
             ):
                 for outcome in outcomes:
-                    for block in checked(opened(outcome.segment), outcome):
+                    for block in verified_bytes(opened(outcome.segment), outcome):
                         digest.update(block)
                         size += target.write(block)
                 target.flush()
@@ -252,9 +252,9 @@ class OutputFolder:
             atomic.move(whole, self.predictions, self.root)
             failpoint("output in place")
         except OSError as error:
-            place = self.segments if error.filename == str(whole) else error.filename or self.predictions
+            path = self.segments if error.filename == str(whole) else error.filename or self.predictions
             safe_open.remove(whole, self.root, ignore_errors=True)
-            raise OutputError(f"{place}: {error.strerror}; the rows are in {self.segments}; {self.advice}") from None
+            raise OutputError(f"{path}: {error.strerror}; the rows are in {self.segments}; {self.advice}") from None
         return Assembled(size, digest.hexdigest())
 
     @property
@@ -272,7 +272,7 @@ def _refusals() -> Iterator[None]:
 
 
 def claim_folder(root: Path) -> Path:
-    """Make the folder `root`, or one with a number behind its name where another job has made it meanwhile.
+    """Make the folder `root`; if another job has just made it, one with a number after its name.
 
     Raises:
         OutputError: the file system refuses.

@@ -1,4 +1,4 @@
-"""manifest.json: what a complete job was made of and what it gave. Written last; the mark of completeness."""
+"""manifest.json: what a complete job was made of, and what it gave. It is written last: with it the job is complete."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class ManifestOutput(_Part):
 
 
 class AcceptedChange(_Part):
-    """Changes that a person accepted for run number `run`, when `done` mini-batches were done: these stayed so.
+    """Changes that a person accepted for run number `run`, when `done` mini-batches had ended: these stayed.
 
     `before` is the identity that those were made with.
     """
@@ -96,11 +96,11 @@ class Manifest(_Part):
     inputs: tuple[ManifestInput, ...]
 
     def write(self, path: Path, inputs: Iterable[ManifestInput]) -> None:
-        """Write the file, with `inputs` in the place of its own: there whole or not at all."""
+        """Write the file, with `inputs` in the place of its own: a whole file or none."""
         atomic.write_text(path, self._text(inputs))
 
     def _text(self, inputs: Iterable[ManifestInput]) -> Iterator[str]:
-        """Piece by piece: there may be millions of inputs, and never all at once."""
+        """Yield the text piece by piece: millions of inputs are never in memory at once."""
         yield self.model_dump_json(indent=1, exclude={"inputs"}).removesuffix("\n}") + ',\n "inputs": ['
         for number, entry in enumerate(inputs):
             yield f"{',' if number else ''}\n  {_inputs.dump_json(entry).decode()}"

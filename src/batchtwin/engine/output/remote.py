@@ -1,4 +1,4 @@
-"""A complete job -> the URL that its result is to have: predictions and logs first, the manifest, then the report.
+"""The result of a complete job, copied to a URL: predictions and logs first, then the manifest, last the report.
 
 A job works in a folder; a store gets what is finished. Stores of objects show each object whole or not at all.
 """
@@ -16,14 +16,15 @@ from batchtwin.errors import OutputError
 from batchtwin.inputs.remote import RemoteError, RemoteStore
 from batchtwin_node.failpoints import failpoints
 
-# What a job brings besides; the manifest is gone first, and says that the result is whole. Only the report follows it.
+# What else a job copies. The manifest is removed first and copied last: with it the result is whole. Only the report
+# follows.
 PARTS = (SCORE, LOGS, FAILURES, REPORT)
-READ_BYTES = 8 << 20  # asked of a store at once
+READ_BYTES = 8 << 20  # of one request to a store
 failpoint = failpoints("parent")
 
 
 def work_folder(location: Path | str) -> Path:
-    """Where a job works whose result goes to a URL: the same folder each time, below `outputs/`. A path is itself."""
+    """Return the folder of a job whose result goes to a URL: always the same, below `outputs/`. A path is itself."""
     if not isinstance(location, str):
         return location
     url = location
@@ -32,7 +33,7 @@ def work_folder(location: Path | str) -> Path:
 
 
 def not_published(error: RemoteError, output: OutputFolder) -> OutputError:
-    """Why a result did not get to its store, and what to do."""
+    """Say why a result did not get to its store, and what to do."""
     return OutputError(f"{error} The result is in {output.root}; {output.advice}")
 
 
@@ -64,7 +65,7 @@ class RemoteOutput:
                 raise OutputError(f"{self.url}: holds {name} already; {advice}")
 
     def publish(self, output: OutputFolder) -> None:
-        """Copy the result of a complete job. Until its manifest is there, it is not complete.
+        """Copy the result of a complete job. Without its manifest the copy is not complete.
 
         Raises:
             OutputError: the store refuses; what is here stays, and `resume` does this again.
@@ -81,7 +82,7 @@ class RemoteOutput:
             raise not_published(error, output) from None
 
     def publish_report(self, output: OutputFolder) -> None:
-        """Copy the report of a job whose result is there; it is written when all else has been.
+        """Copy the report of a job whose result is in the store already.
 
         Raises:
             RemoteError: the store refuses.
@@ -90,10 +91,10 @@ class RemoteOutput:
             self._store.put(output.report, REPORT)
 
     def sha256(self, name: str) -> str:
-        """Return the SHA-256 of what is there under a name.
+        """Return the SHA-256 of an object.
 
         Raises:
-            RemoteError: there is no such thing.
+            RemoteError: there is no such object.
         """
         with self._store.open(name, READ_BYTES) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -108,5 +109,5 @@ def _files(output: OutputFolder) -> Iterator[Path]:
 
 
 def _is_regular(path: Path) -> bool:
-    """A link is not copied: it could lead to a file that is not of the job."""
+    """Whether a file is no link: a link could lead to a file that is not of the job."""
     return path.is_file() and not path.is_symlink()

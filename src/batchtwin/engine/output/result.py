@@ -14,7 +14,7 @@ from batchtwin_node.codec import value_object
 
 
 @value_object
-class Result:
+class JobResult:
     """How a job ended. `cause` says why, with the first real cause, where it did not complete.
 
     `counts` says what was scored; `files` and `failed` count a file that ended the job too. `written` is the
@@ -41,7 +41,7 @@ class Result:
     recalled_cause: str = ""
 
     @classmethod
-    def of(cls, prepared: Prepared, job: Job, cause: str, written: Path | str, advice: str = "") -> Result:
+    def of(cls, prepared: Prepared, job: Job, cause: str, written: Path | str, advice: str = "") -> JobResult:
         """Return the result of a job that has ended."""
         ended_it = files_that_ended_the_job(job, prepared.plan)
         return cls(

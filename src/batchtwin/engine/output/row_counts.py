@@ -1,4 +1,4 @@
-"""Files whose rows out differ from rows in: a model may mean it, but row numbers point at other records then."""
+"""Files that gave more or fewer rows than they have. A model may mean it, but row numbers then name other records."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RowCounts:
 
 
 def row_counts(mini_batch: MiniBatch, outcome: Outcome) -> Iterator[RowCounts]:
-    """Yield the counts of each scored file, in order, where the scoring script tells them file by file."""
+    """Yield the counts of each scored file, in order, where the script counts rows file by file."""
     bad = {entry.file for entry in outcome.bad_files}
     scored = (file.path for file in mini_batch.files if file.path not in bad)
     for path, (rows_in, rows_out) in zip(scored, outcome.file_rows or (), strict=False):

@@ -15,12 +15,12 @@ from batchtwin.safe_open import open_file
 from batchtwin_node.protocol import Outcome
 
 BLOCK = 1 << 20
-# Segments that assembly keeps open: a job of so many workers, if the system allows as many, opens each but once.
+# Segments that assembly keeps open. With so many, if the system allows it, a job of as many workers opens each once.
 OPEN_FILES, BESIDE = 2048, 512
 
 
 class SegmentFiles:
-    """Segments, open for reading: those used last, for there may be more than a process may have open."""
+    """Segments, open for reading. Only those used last stay open, because a process may open only so many files."""
 
     def __init__(self, folder: Path, root: Path) -> None:
         self._folder = folder
@@ -31,7 +31,7 @@ class SegmentFiles:
     def __call__(self, name: str) -> BinaryIO:
         """Return a file by its name."""
         file = self._files.pop(name, None) or open_file(self._folder / name, "rb", self._root)
-        self._files[name] = file  # the last one now
+        self._files[name] = file  # the most recently used comes last
         if len(self._files) > self._most:
             self._files.pop(next(iter(self._files))).close()
         return file
@@ -42,24 +42,24 @@ class SegmentFiles:
             file.close()
 
 
-def _files_allowed(wanted: int) -> int:
-    """Raise the limit of open files of this process to `wanted`, as far as may be; return what it is then, at most."""
+def _files_allowed(count: int) -> int:
+    """Raise this process's limit of open files to `count` if the system allows it; return at most `count`."""
     if sys.platform == "win32":
-        return min(wanted, 512)
+        return min(count, 512)
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return wanted
-    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft == resource.RLIM_INFINITY or soft >= count:
+        return count
+    allowed = count if hard == resource.RLIM_INFINITY else min(count, hard)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
         return allowed
     return soft
 
 
-def checked(source: BinaryIO, outcome: Outcome, offset: int | None = None) -> Iterator[bytes]:
-    """Yield the bytes of a range, from the outcome's own offset or another, a block at a time.
+def verified_bytes(source: BinaryIO, outcome: Outcome, offset: int | None = None) -> Iterator[bytes]:
+    """Yield the bytes of a range, a block at a time, from the outcome's own offset or another.
 
     Raises:
         OutputError: after the last block, if they are not what the worker wrote.
@@ -81,16 +81,16 @@ def checked(source: BinaryIO, outcome: Outcome, offset: int | None = None) -> It
 def range_problem(
     path: Path, root: Path, outcome: Outcome, offset: int, mini_batches: Sequence[MiniBatch]
 ) -> str | None:
-    """Say what is wrong with the bytes of an outcome, expected at `offset` of a file below `root`; None if nothing."""
+    """Say what is wrong with an outcome's bytes, expected at `offset` of a file below `root`; None if nothing is."""
     names = [file.name for file in mini_batches[outcome.mini_batch].files]
     files = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
-    place = f"{path}: bytes {offset} to {offset + outcome.length} (mini batch {outcome.mini_batch}, {files})"
+    range_text = f"{path}: bytes {offset} to {offset + outcome.length} (mini batch {outcome.mini_batch}, {files})"
     try:
         with open_file(path, "rb", root) as source:
-            for _ in checked(source, outcome, offset):
+            for _ in verified_bytes(source, outcome, offset):
                 pass
     except OutputError:
-        return f"{place} are not what was written"
+        return f"{range_text} are not what was written"
     except OSError as error:
-        return f"{place}: {error.strerror}"
+        return f"{range_text}: {error.strerror}"
     return None

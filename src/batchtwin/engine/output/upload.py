@@ -17,14 +17,14 @@ PUBLISHED = "published"
 
 
 def publish(prepared: Prepared, job: Job, ledger: Ledger) -> None:
-    """Copy the complete result to where it is wanted, if it is not there from this run already.
+    """Copy the complete result to the URL that it is for, unless this run has done so already.
 
     Raises:
         OutputError: the store refuses; `resume` does this again.
     """
     runs = ledger.fact("runs") or ""
     if prepared.request.publish and ledger.fact(PUBLISHED) != runs:
-        # An earlier run whose result could not be published has left another status there.
+        # An earlier run that could not be published has left another status there.
         write_result(prepared.output.logs, job, "")
         try:
             store = RemoteOutput(prepared.request.publish)
@@ -35,7 +35,7 @@ def publish(prepared: Prepared, job: Job, ledger: Ledger) -> None:
 
 
 def publish_report(prepared: Prepared) -> str:
-    """Copy the report to where the result of a complete job is; return why it is not there, empty if it is."""
+    """Copy the report to the result of a complete job; return why that failed, empty if it did not."""
     if not prepared.request.publish:
         return ""
     try:
@@ -46,7 +46,7 @@ def publish_report(prepared: Prepared) -> str:
 
 
 def result_location(prepared: Prepared) -> Path | str:
-    """Return where the predictions of a complete job are, or what its script wrote: a path, or a URL."""
+    """Return the path or URL of the predictions of a complete job, or of what its script wrote."""
     output = prepared.output
     if prepared.request.publish:
         return "/".join(filter(None, [prepared.request.publish.rstrip("/"), SCORE, output.file_name]))

@@ -1,4 +1,4 @@
-"""Failures grouped by cause: kind, line of the script, and the message without what differs from file to file."""
+"""Failures grouped by cause: kind, line of the script, and the message without what differs between files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FRAMES_SHOWN = 12
 
 @dataclass
 class Cause:
-    """Failures of one cause. `mini_batches` are the first that met it, `files` the files that are known to be bad."""
+    """Failures of one cause. `mini_batches` are the first ones that failed by it, `files` the files known to be bad."""
 
     kind: str
     line: str
@@ -33,14 +33,14 @@ class Cause:
 
 @dataclass
 class Causes:
-    """The failures of a job. `others` counts tries whose cause is not listed, for there were too many causes."""
+    """The failures of a job. `others` counts tries whose cause is not listed, because there were too many causes."""
 
     groups: dict[tuple[str, str, str], Cause] = field(default_factory=dict)
     others: int = 0
     first: Failure | None = None
 
     def add(self, event: Outcome | Failure, is_last: bool, files: int) -> None:
-        """Take an event; `is_last` if it is how its mini-batch of `files` files ended."""
+        """Take an event; `is_last` if it ended its mini-batch of `files` files."""
         if isinstance(event, Failure):
             self.first = self.first or event
             line = script_line(event.traceback) if not event.bad_file else ""
@@ -76,7 +76,7 @@ class Causes:
         return self.groups[key]
 
     def ordered(self) -> list[Cause]:
-        """The causes, that which cost the most files first."""
+        """The causes; those that cost the most files come first."""
         return sorted(self.groups.values(), key=lambda cause: (-cause.lost, -cause.tries))
 
 
@@ -98,17 +98,17 @@ def _file(event: Failure) -> str | None:
 
 
 def script_line(traceback: str) -> str:
-    """Return `file:line` of the last frame of a traceback that is not in an installed package, else of the last.
+    """Return `file:line` of a traceback's last frame outside of installed packages, else of its last frame.
 
-    Frames of the runtime are nobody's script: without others the text is empty.
+    Frames of the runtime do not count: without others the text is empty.
     """
     frames = [frame for frame in FRAME.finditer(traceback[-100_000:]) if RUNTIME not in frame["file"]]
-    own = [frame for frame in frames if "site-packages" not in frame["file"] and "/lib/python" not in frame["file"]]
-    last = own[-1:] or frames[-1:]
+    scripts = [frame for frame in frames if "site-packages" not in frame["file"] and "/lib/python" not in frame["file"]]
+    last = scripts[-1:] or frames[-1:]
     return f"{last[0]['file']}:{last[0]['line']}" if last else ""
 
 
 def last_frames(traceback: str) -> Iterator[str]:
-    """The last lines of a traceback, without the carets that Python draws."""
+    """Return the last lines of a traceback, without the carets that Python draws."""
     lines = [line for line in traceback[-100_000:].rstrip().splitlines() if line.strip(" ^~")]
     yield from lines[-FRAMES_SHOWN:]

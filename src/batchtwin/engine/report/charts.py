@@ -13,13 +13,13 @@ from batchtwin_node.codec import value_object
 from batchtwin_node.protocol import Failure
 
 HEIGHT, LANE_HEIGHT = 90, 16
-# A mean rate over fewer seconds says nothing.
+# A mean rate over fewer seconds means nothing.
 SHORTEST_MEAN = 0.2
 
 
 @value_object
 class Chart:
-    """A chart with its axis: `top` is the value at the upper edge, `facts` what it shows in figures."""
+    """A chart with its axis: `top` is the value at the upper edge, `facts` the figures below it."""
 
     title: str
     picture: Markup
@@ -38,7 +38,7 @@ class LaneView:
 
 
 def lanes(timeline: Timeline) -> list[LaneView]:
-    """Return a lane for each worker."""
+    """Return the lane of each worker."""
     seconds = max(timeline.seconds, 1e-6)
     nodes = {name.rpartition("/")[0] for name in timeline.lanes}
     return [
@@ -53,7 +53,7 @@ def lanes(timeline: Timeline) -> list[LaneView]:
 
 
 def hidden_lanes(timeline: Timeline) -> str:
-    """A sentence on the workers that have no lane."""
+    """Return a sentence on the workers that have no lane."""
     number = len(timeline.hidden)
     return f"The first {MOST_LANES} workers have a lane; {number:,} more are not drawn." if number else ""
 
@@ -96,7 +96,7 @@ def _density(lane: Lane, timeline: Timeline) -> Iterator[Markup]:
 
 
 def rates(timeline: Timeline, items: str) -> list[Chart]:
-    """Rows and items, as they are called, per second over the job."""
+    """Yield charts of rows and items (by their name) per second."""
     charts = []
     for noun, values in (("Rows", timeline.rows), (items, timeline.files)):
         if any(values):
@@ -120,7 +120,7 @@ def rates(timeline: Timeline, items: str) -> list[Chart]:
 
 
 def _smooth(values: Sequence[float]) -> list[float]:
-    """A mini-batch counts at the moment of its end: the mean over neighbours shows the rate rather than the ends."""
+    """Average over neighbours: a mini-batch counts when it ends, and the raw values would show ends, not the rate."""
     reach = 3
     padded = [sum(values[max(0, at - reach) : at + reach + 1]) for at in range(len(values))]
     widths = [min(len(values), at + reach + 1) - max(0, at - reach) for at in range(len(values))]
@@ -128,24 +128,24 @@ def _smooth(values: Sequence[float]) -> list[float]:
 
 
 def usage(nodes: list[NodeUsage]) -> Iterator[Chart]:
-    """CPU and memory of each node."""
+    """Yield charts of CPU and memory, for each node."""
     for node in nodes:
         name = f"{text.show(node.name, 60)}: " if len(nodes) > 1 else ""
         cpu = [value for value in node.cpu if value is not None]
         if cpu:
-            facts = f"{max(cpu):.0f} % at most, of all CPUs of the machine"
-            label = f"{name}CPU over time: {facts}"
+            caption = f"{max(cpu):.0f} % at most, of all CPUs of the machine"
+            label = f"{name}CPU over time: {caption}"
             yield Chart(
-                f"{name}CPU", svg.picture([svg.line(node.cpu, 100, HEIGHT, "line")], HEIGHT, label), "100 %", facts
+                f"{name}CPU", svg.picture([svg.line(node.cpu, 100, HEIGHT, "line")], HEIGHT, label), "100 %", caption
             )
-        memory, own = ([value or 0 for value in values] for values in (node.memory, node.workers))
+        memory, workers = ([value or 0 for value in values] for values in (node.memory, node.workers))
         if any(memory):
             top = node.total or max(memory)
-            facts = f"{text.size(max(memory))} of the machine at most"
-            facts += f", of which {text.size(max(own))} by this job's workers" if any(own) else ""
+            caption = f"{text.size(max(memory))} of the machine at most"
+            caption += f", of which {text.size(max(workers))} by this job's workers" if any(workers) else ""
             shapes = [svg.line(node.memory, top, HEIGHT, "line"), svg.line(node.workers, top, HEIGHT, "line second")]
-            label = f"{name}memory over time: {facts}"
-            yield Chart(f"{name}Memory", svg.picture(shapes, HEIGHT, label), text.size(top), facts)
+            label = f"{name}memory over time: {caption}"
+            yield Chart(f"{name}Memory", svg.picture(shapes, HEIGHT, label), text.size(top), caption)
 
 
 @value_object
@@ -159,7 +159,7 @@ class Phase:
 
 
 def phase_strip(stretches: Sequence[Phase]) -> Markup:
-    """All stretches side by side."""
+    """Return all stretches side by side."""
     shapes, at = [], 0.0
     for phase in stretches:
         shapes.append(svg.rect((at, 0), (phase.share * 10, 12), phase.kind))
@@ -169,7 +169,7 @@ def phase_strip(stretches: Sequence[Phase]) -> Markup:
 
 
 def phases(timeline: Timeline) -> list[Phase]:
-    """Start, work and finish, as stretches of the job's time."""
+    """Return start, work and finish, as stretches of the job's time."""
     whole = max(timeline.seconds, 1e-6)
     if timeline.first is None:
         return [Phase("Start, without a mini-batch", text.seconds(timeline.seconds), 100.0, "start")]

@@ -13,7 +13,7 @@ from batchtwin.engine.ledger import Ledger, LedgerError, Totals
 from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.engine.output.manifest import Manifest, ManifestError
 from batchtwin.engine.report.causes import Causes
-from batchtwin.engine.report.facts import About, Ended, read_about, read_end
+from batchtwin.engine.report.facts import About, RunEnd, read_about, read_end
 from batchtwin.engine.report.text import parse_time
 from batchtwin.engine.report.timeline import Timeline
 from batchtwin.engine.report.usage import NodeUsage, read_usage
@@ -22,9 +22,9 @@ from batchtwin_node.protocol import BadFile, Failure, Outcome
 
 SLOWEST = 10
 MOST_NOTES = 30
-# Ranges of rows that are remembered, for jobs whose rows are not assembled: evenly spread over the mini-batches.
+# How many ranges of rows are kept, for jobs whose rows are not assembled: spread evenly over the mini-batches.
 MOST_RANGES = 64
-# Rows that `complete-run...` segments hold were counted when they were made.
+# Rows in `complete-run...` segments were counted in an earlier run.
 REBASED = "complete-run"
 INTERRUPTED = "Interrupted"
 # The kind of failure that ends the job at once, so that its mini-batch never ends.
@@ -33,19 +33,19 @@ FATAL = "bad_file"
 
 @dataclass
 class Counts:
-    """Files and rows. `rows_in` counts `told` files, of which the script said how many rows they have."""
+    """Files and rows. `rows_in` counts `counted` files, of which the script said how many rows they have."""
 
     succeeded: int = 0
     failed: int = 0
     rows: int = 0
     rows_in: int = 0
-    told: int = 0
+    counted: int = 0
     bytes: int = 0
 
 
 @dataclass
 class Collected:
-    """A job as its ledger and logs tell it. Times are seconds since the epoch."""
+    """A job from its ledger and logs. Times are seconds since the epoch."""
 
     root: Path
     about: About
@@ -109,14 +109,14 @@ def collect(output: OutputFolder, ledger: Ledger) -> Collected:
     _read_tries(job, ledger)
     job.summary = job.summary or _summary(job)
     job.usage, job.more_nodes = read_usage(output.logs, output.root, began, ended - began)
-    wanted = [outcome.mini_batch for _, _, outcome in job.slowest]
-    wanted += [number for cause in job.causes.groups.values() for number in cause.mini_batches]
-    job.files = ledger.files_of([*wanted, *(outcome.mini_batch for outcome in job.ranges)], SLOWEST)
+    numbers = [outcome.mini_batch for _, _, outcome in job.slowest]
+    numbers += [number for cause in job.causes.groups.values() for number in cause.mini_batches]
+    job.files = ledger.files_of([*numbers, *(outcome.mini_batch for outcome in job.ranges)], SLOWEST)
     return job
 
 
 def _status(output: OutputFolder, ledger: Ledger) -> str:
-    """The status of a job whose last run has noted no end: it runs, it was killed, or an earlier version ran it."""
+    """Return the status of a job whose last run recorded no end: it runs, was killed, or is an earlier version's."""
     if is_held(output.lock):
         return Status.RUNNING
     try:
@@ -126,7 +126,7 @@ def _status(output: OutputFolder, ledger: Ledger) -> str:
     return Status.COMPLETED if complete else INTERRUPTED
 
 
-def _ended_at(status: str, end: Ended | None, ledger: Ledger) -> float:
+def _ended_at(status: str, end: RunEnd | None, ledger: Ledger) -> float:
     if status == Status.RUNNING:
         return time.time()
     at = parse_time(end.at) if end else None
@@ -135,7 +135,7 @@ def _ended_at(status: str, end: Ended | None, ledger: Ledger) -> float:
 
 
 def _summary(job: Collected) -> str:
-    """The summary line's beginning, for a job that has not ended."""
+    """Return the beginning of the summary line, for a job that has not ended."""
     ended, counts = job.totals, job.counts
     return (
         f"There are {ended.mini_batches} mini batches with {ended.files} items. Processed {ended.ended} mini batches: "
@@ -173,12 +173,12 @@ def _read_tries(job: Collected, ledger: Ledger) -> None:
 
 
 def _is_fatal(job: Collected, event: Outcome | Failure) -> bool:
-    """Whether this is the failure that ended a failed job: a file is lost, though its mini-batch never ended."""
+    """Whether this failure ended the job: its file is lost, although its mini-batch never ended."""
     return job.status == Status.FAILED and isinstance(event, Failure) and event.kind == FATAL
 
 
 def _event(text: str) -> Outcome | Failure:
-    """Decode an event without the checks of each field, which would take most of the time.
+    """Decode an event without checking each field: the checks would take most of the time.
 
     Raises:
         LedgerError: it is none.
@@ -203,7 +203,7 @@ def _count(job: Collected, outcome: Outcome) -> None:
     counts.bytes += outcome.length
     for read, _ in outcome.file_rows or ():
         counts.rows_in += read
-        counts.told += 1
+        counts.counted += 1
     for note in outcome.notes:
         if note not in job.notes and len(job.notes) < MOST_NOTES:
             job.notes.append(note)

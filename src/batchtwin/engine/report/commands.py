@@ -1,4 +1,4 @@
-"""The commands that go on from a job, as a person can paste them."""
+"""Commands to go on from a job, ready to paste."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from batchtwin.engine.report.text import show
 
 
 def commands_for(job: Collected) -> list[tuple[str, str]]:
-    """Return (what it does, command) for where the job stands."""
+    """Return (description, command) pairs for the job's status."""
     root = quote(show(job.root, 4000))
     verify = ("Check that the output is whole", f"batchtwin verify {root}")
     resume = ("Go on where it ended", f"batchtwin resume {root}")
@@ -24,7 +24,7 @@ def commands_for(job: Collected) -> list[tuple[str, str]]:
     if job.status == INTERRUPTED:
         return [resume, ("Check what is committed", verify[1]), report]
     if job.way == Way.SCORE:
-        return [report]  # the advice says what to do
+        return [report]  # the advice has the command
     if job.way == Way.RETRY:
         return [("Run the failed files again, once the cause is fixed", retry[1]), report]
     failed = [retry] if job.counts.failed else []

@@ -1,4 +1,4 @@
-"""The distribution of one column of predictions in bounded memory, and what two distributions have in common."""
+"""The distribution of one column of predictions in bounded memory, and the distance of two distributions."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from random import Random
 from typing import Literal
 
 MISSING = frozenset({"", "nan", "NaN", "None", "null", "NA", "N/A", "<NA>", "NaT"})
-# Values that are kept by name, and numbers that are kept of all. Beyond that: other values, a random sample.
+# How many values are counted by name, and how many numbers are kept. Beyond that: other values, a random sample.
 MOST_VALUES, MOST_NUMBERS = 1000, 20_000
-# Columns of few different values are shown by value, others by range.
+# Columns with few different values are shown by value, others by range.
 MOST_CLASSES = 20
 BINS, PSI_BINS = 24, 10
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -21,7 +21,7 @@ Kind = Literal["classes", "numbers", "texts", "nothing"]
 
 
 @dataclass
-class Column:
+class ColumnCounts:
     """One column, counted. `numbers` is a random sample of its numbers, all of them while `level` is 0."""
 
     rows: int = 0
@@ -39,7 +39,7 @@ class Column:
     _random: Random = field(default_factory=lambda: Random(0))  # noqa: S311 - a sample is no secret
 
     def add(self, counts: Mapping[str, int]) -> None:
-        """Count values, each with how often it stands there."""
+        """Count values, each with how often it occurs."""
         for text, times in counts.items():
             self.rows += times
             if text in MISSING:
@@ -57,12 +57,12 @@ class Column:
         self.numeric += times
         self.total += number * times
         self.low, self.high = min(self.low, number), max(self.high, number)
-        kept = times
+        copies = times
         if self.level:
             share = 0.5**self.level
-            kept = int(times * share) + (self._random.random() < times * share % 1)
+            copies = int(times * share) + (self._random.random() < times * share % 1)
         self._ordered = None
-        self.numbers.extend([number] * min(kept, 2 * self.most_numbers))
+        self.numbers.extend([number] * min(copies, 2 * self.most_numbers))
         while len(self.numbers) > 2 * self.most_numbers:
             self._random.shuffle(self.numbers)
             del self.numbers[len(self.numbers) // 2 :]
@@ -91,7 +91,7 @@ class Column:
 
     @property
     def _is_measured(self) -> bool:
-        """Few rows of numbers with decimals, nearly all different, are measurements and no classes."""
+        """Whether a few rows of numbers with decimals, nearly all different, are measurements rather than classes."""
         return (
             self.numeric == self.present
             and 2 * len(self.values) > self.present > 2
@@ -100,7 +100,7 @@ class Column:
 
     @property
     def mean(self) -> float:
-        """The mean of all numbers, also of those not kept."""
+        """The mean of all numbers, kept or not."""
         return self.total / self.numeric if self.numeric else math.nan
 
     def quantiles(self, at: Sequence[float] = QUANTILES) -> list[float]:
@@ -109,11 +109,11 @@ class Column:
         return [ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in at] if ordered else []
 
     def shares(self, names: Sequence[str]) -> list[float]:
-        """The shares of these values among the rows that have one."""
+        """Return the shares of these values among the rows that have one."""
         return [self.values.get(name, 0) / self.present if self.present else 0.0 for name in names]
 
     def histogram(self, low: float, high: float, bins: int = BINS) -> list[float]:
-        """Shares of the numbers in `bins` ranges from `low` to `high`; what lies outside is in none."""
+        """Return the shares of the numbers in `bins` ranges from `low` to `high`; numbers outside count nowhere."""
         counts = [0] * bins
         width = (high - low) / bins or 1.0
         for number in self.numbers:
@@ -130,8 +130,8 @@ def _number(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def span(columns: Sequence[Column]) -> tuple[float, float, bool]:
-    """Return from where to where histograms of these columns reach, and whether far outliers are left out."""
+def span(columns: Sequence[ColumnCounts]) -> tuple[float, float, bool]:
+    """Return the range that histograms of these columns cover, and whether far outliers lie outside."""
     low, high = min(column.low for column in columns), max(column.high for column in columns)
     middle = [value for column in columns for value in column.quantiles((0.01, 0.99))]
     inner_low, inner_high = min(middle), max(middle)
@@ -141,8 +141,8 @@ def span(columns: Sequence[Column]) -> tuple[float, float, bool]:
     return low, high, False
 
 
-def classes(columns: Sequence[Column]) -> list[str]:
-    """Return the values of all columns: numbers by size, other values by how frequent they are."""
+def classes(columns: Sequence[ColumnCounts]) -> list[str]:
+    """Return the values of all columns: numbers by size, other values by frequency."""
     together: Counter[str] = Counter()
     for column in columns:
         together.update(column.values)
@@ -151,21 +151,21 @@ def classes(columns: Sequence[Column]) -> list[str]:
     return sorted(names, key=numbers.__getitem__) if len(numbers) == len(names) else names
 
 
-def ks(left: Column, right: Column) -> float:
-    """The Kolmogorov-Smirnov statistic: the largest distance of the two cumulative distributions, 0 to 1."""
-    few, many = sorted((left.ordered, right.ordered), key=len)
-    if not few or not many:
+def ks(left: ColumnCounts, right: ColumnCounts) -> float:
+    """Return the Kolmogorov-Smirnov statistic: the largest distance of the two cumulative distributions, 0 to 1."""
+    shorter, longer = sorted((left.ordered, right.ordered), key=len)
+    if not shorter or not longer:
         return math.nan
-    # Between two values of one side its distribution is flat, so the distance is largest at, or just before, a value.
+    # Between two values of one side its distribution is flat: the distance is largest at, or just before, a value.
     return max(
-        abs(side(few, value) / len(few) - side(many, value) / len(many))
-        for value in {*few}
+        abs(side(shorter, value) / len(shorter) - side(longer, value) / len(longer))
+        for value in {*shorter}
         for side in (bisect_left, bisect_right)
     )
 
 
-def psi(before: Column, now: Column) -> float:
-    """The population stability index of `now` against `before`: by value, or by tenths of the numbers of `before`.
+def psi(before: ColumnCounts, now: ColumnCounts) -> float:
+    """Return the population stability index of `now` against `before`: by value, or by tenths of `before`.
 
     An empty range counts as half a row, so that the figure is finite.
     """
@@ -189,7 +189,7 @@ def _binned(numbers: Sequence[float], edges: Sequence[float]) -> list[int]:
     return counts
 
 
-def distance(left: Column, right: Column) -> float:
+def distance(left: ColumnCounts, right: ColumnCounts) -> float:
     """KS of numbers, else the largest difference of a value's share; 0 to 1."""
     if "numbers" in (left.kind, right.kind):
         return ks(left, right)

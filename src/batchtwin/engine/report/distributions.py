@@ -1,4 +1,4 @@
-"""Distributions of predictions as what the page shows: tables of classes, histograms, quantiles, drift."""
+"""Distributions of predictions for the page: tables of classes, histograms, quantiles, drift."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from markupsafe import Markup
 from batchtwin.engine.report import svg, text
 from batchtwin.engine.report.distribution import (
     QUANTILES,
-    Column,
+    ColumnCounts,
     chance,
     classes,
     distance,
@@ -22,15 +22,15 @@ from batchtwin_node.codec import value_object
 
 HEIGHT, SMALL_HEIGHT = 110, 44
 MOST_TEXTS, MOST_SHOWN_FILES = 10, 12
-# Groups of fewer rows differ by chance.
+# The fewest rows of a group: smaller ones differ by chance.
 FEWEST_ROWS = 20
-# Below that many rows on a side the population stability index says little.
+# The fewest rows per side for a population stability index.
 FEWEST_FOR_PSI = 200
 
 
 @value_object
 class ClassRow:
-    """A value: how often it stands there, and its share in per cent; `before` is its share in the earlier job."""
+    """A value: its count, and its share in per cent; `before` is its share in the earlier job."""
 
     name: str
     count: int
@@ -76,16 +76,16 @@ class FileView:
     distance: str
 
 
-def column_view(name: str, column: Column, before: Column | None = None) -> ColumnView:
-    """Return what is shown of a column, beside that of an earlier job."""
-    both = [column, before] if before and before.present else [column]
+def column_view(name: str, column: ColumnCounts, before: ColumnCounts | None = None) -> ColumnView:
+    """Return the view of a column, beside that of an earlier job."""
+    columns = [column, before] if before and before.present else [column]
     kind = (
         "numbers"
-        if any(side.kind == "numbers" for side in both) and all(side.numbers for side in both)
+        if any(side.kind == "numbers" for side in columns) and all(side.numbers for side in columns)
         else (column.kind)
     )
     missing = text.percent(column.missing / column.rows if column.rows else 0.0)
-    earlier = both[1] if len(both) > 1 else None
+    earlier = columns[1] if len(columns) > 1 else None
     rows, more = ([], "") if kind == "numbers" else _classes(column, earlier)
     is_numbers = kind == "numbers"
     return ColumnView(
@@ -96,16 +96,16 @@ def column_view(name: str, column: Column, before: Column | None = None) -> Colu
         missing,
         rows,
         more,
-        _histogram(name, both) if is_numbers else None,
+        _histogram(name, columns) if is_numbers else None,
         _figures(column, earlier) if is_numbers else (),
         _drift(column, earlier) if earlier else (),
     )
 
 
-def _classes(column: Column, before: Column | None) -> tuple[list[ClassRow], str]:
+def _classes(column: ColumnCounts, before: ColumnCounts | None) -> tuple[list[ClassRow], str]:
     names = classes([column, before] if before else [column])
-    shown = names if len(names) <= 20 else [name for name, _ in column.values.most_common(MOST_TEXTS)]
-    old = before.shares(shown) if before else []
+    listed = names if len(names) <= 20 else [name for name, _ in column.values.most_common(MOST_TEXTS)]
+    old = before.shares(listed) if before else []
     rows = [
         ClassRow(
             name,
@@ -115,17 +115,17 @@ def _classes(column: Column, before: Column | None) -> tuple[list[ClassRow], str
             round(100 * old[at], 2) if old else None,
             text.percent(old[at]) if old else "",
         )
-        for at, (name, share) in enumerate(zip(shown, column.shares(shown), strict=True))
+        for at, (name, share) in enumerate(zip(listed, column.shares(listed), strict=True))
     ]
-    if len(shown) == len(names) and not column.others:
+    if len(listed) == len(names) and not column.others:
         return rows, ""
     if column.values and max(column.values.values()) == 1 and not column.others:
-        return rows, f"All {len(names):,} values are different; the first {len(shown)} are shown."
+        return rows, f"All {len(names):,} values are different; the first {len(listed)} are shown."
     at_least = "more than " if column.others else ""
-    return rows, f"The {len(shown)} most frequent of {at_least}{len(names):,} different values."
+    return rows, f"The {len(listed)} most frequent of {at_least}{len(names):,} different values."
 
 
-def _histogram(name: str, columns: list[Column]) -> Histogram:
+def _histogram(name: str, columns: list[ColumnCounts]) -> Histogram:
     low, high, is_cut = span(columns)
     shares = [column.histogram(low, high) for column in columns]
     most = max(max(side) for side in shares)
@@ -138,19 +138,19 @@ def _histogram(name: str, columns: list[Column]) -> Histogram:
     return Histogram(svg.picture(shapes, HEIGHT, label), text.figure(low), text.figure(high), outside)
 
 
-def _figures(column: Column, before: Column | None) -> tuple[tuple[str, str, str], ...]:
+def _figures(column: ColumnCounts, before: ColumnCounts | None) -> tuple[tuple[str, str, str], ...]:
     names = ["smallest", *(f"{share:.0%} quantile".replace("50% quantile", "median") for share in QUANTILES)]
     sides = [_numbers(side) if side else [""] * (len(QUANTILES) + 3) for side in (column, before)]
     return tuple(zip([*names, "largest", "mean"], *sides, strict=True))
 
 
-def _numbers(column: Column) -> list[str]:
+def _numbers(column: ColumnCounts) -> list[str]:
     values = [column.low, *column.quantiles(), column.high, column.mean]
     return [text.figure(value) for value in values]
 
 
-def _drift(column: Column, before: Column) -> tuple[tuple[str, str, str], ...]:
-    """Return (name, figure, how to read it) of what tells the two distributions apart."""
+def _drift(column: ColumnCounts, before: ColumnCounts) -> tuple[tuple[str, str, str], ...]:
+    """Yield (name, figure, how to read it) of the drift between the two distributions."""
     fewest = min(column.present, before.present)
     index = psi(before, column)
     by_chance = _expected_psi(before, column)
@@ -170,15 +170,15 @@ def _drift(column: Column, before: Column) -> tuple[tuple[str, str, str], ...]:
     return tuple(rows)
 
 
-def _expected_psi(before: Column, now: Column) -> float:
-    """The mean of PSI where nothing has changed: about (ranges - 1) times (1/n + 1/m)."""
+def _expected_psi(before: ColumnCounts, now: ColumnCounts) -> float:
+    """Return the mean of PSI where nothing has changed: about (ranges - 1) times (1/n + 1/m)."""
     ranges = 10 if "numbers" in (before.kind, now.kind) else max(len(classes([before, now])), 1)
     sizes = (len(before.numbers), len(now.numbers)) if ranges == 10 else (before.present, now.present)
     return (ranges - 1) * sum(1 / size for size in sizes if size) if all(sizes) else math.nan
 
 
-def primary(predictions: Predictions) -> Column | None:
-    """The column that files are compared by: of a frame the last one."""
+def primary(predictions: Predictions) -> ColumnCounts | None:
+    """Return the column that files are compared by: the last one of a frame."""
     columns = list(predictions.columns.values())
     if not columns:
         return None
@@ -198,8 +198,8 @@ def file_views(predictions: Predictions) -> tuple[list[FileView], str]:
     ordered = sorted(((distance(group, whole), name) for name, group in groups.items()), reverse=True)
     unlike = [(far, name) for far, name in ordered if far > chance(groups[name].present, whole.present, len(groups))]
     how = "KS distance" if whole.kind == "numbers" else "largest difference of a share"
-    few = len(predictions.groups) - len(groups)
-    left_out = f" {text.plural(few, 'file')} with fewer than {FEWEST_ROWS} rows left out." if few else ""
+    too_small = len(predictions.groups) - len(groups)
+    left_out = f" {text.plural(too_small, 'file')} with fewer than {FEWEST_ROWS} rows left out." if too_small else ""
     if not unlike:
         return [], f"Of {several} none differs from all rows by more than chance gives ({how}).{left_out}"
     sentence = f"{len(unlike):,} of {several} differ from all rows by more than chance gives ({how}).{left_out}"
@@ -209,7 +209,7 @@ def file_views(predictions: Predictions) -> tuple[list[FileView], str]:
     return [_file_view(name, groups[name], whole, far) for far, name in unlike[:MOST_SHOWN_FILES]], sentence
 
 
-def _file_view(name: str, group: Column, whole: Column, far: float) -> FileView:
+def _file_view(name: str, group: ColumnCounts, whole: ColumnCounts, far: float) -> FileView:
     if whole.kind == "numbers":
         low, high, _ = span([whole])
         shares = [column.histogram(low, high) for column in (group, whole)]

@@ -1,4 +1,4 @@
-"""What a job notes in its ledger for its report: what it is made of when a run begins, and how the run ended."""
+"""What a job records for its report: what a run is made of when it begins, and how it ended."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from batchtwin import __version__
 from batchtwin.deployment.reference import ANONYMOUS, PREFIX
 from batchtwin.engine.job import Job, way_on
 from batchtwin.engine.ledger import Ledger
-from batchtwin.engine.logs import now
+from batchtwin.engine.logs import timestamp
 from batchtwin.engine.prepare import Prepared
 from batchtwin.inputs.location import redact
 from batchtwin.redaction import hide
@@ -26,7 +26,7 @@ DRIVER = "the MLflow driver"
 
 @value_object
 class About:
-    """What a run is made of, as texts for people. No environment variable is among them: those can be secrets."""
+    """What a run is made of, as texts. Environment variables are left out: they can be secrets."""
 
     deployment: str = ""
     endpoint: str = ""
@@ -48,7 +48,7 @@ class About:
 
 
 @value_object
-class Ended:
+class RunEnd:
     """How run number `run` ended; `at` is a time as in the logs.
 
     `way` and `advice` say how to go on; both are empty in the ledger of an earlier version.
@@ -63,11 +63,11 @@ class Ended:
     advice: str = ""
 
 
-_about, _ended = TypeAdapter(About), TypeAdapter(Ended)
+_about, _ended = TypeAdapter(About), TypeAdapter(RunEnd)
 
 
 def note_about(ledger: Ledger, prepared: Prepared) -> None:
-    """Write what a run is made of.
+    """Record what a run is made of.
 
     Raises:
         OutputError: the ledger cannot be written.
@@ -102,22 +102,22 @@ def note_about(ledger: Ledger, prepared: Prepared) -> None:
 
 
 def _model(prepared: Prepared) -> str:
-    """The model by its registered name, if it has one, and where it lies."""
+    """Return the model's registered name, if it has one, and its path."""
     path = redact(str(prepared.request.model or prepared.model.path))
     spec = prepared.deployment.model
     if isinstance(spec, str):
         return f"{spec} ({path})"
-    named = spec.name and spec.version and not spec.name.startswith(ANONYMOUS)
-    return f"{PREFIX}{spec.name}:{spec.version} ({path})" if named else path
+    has_name = spec.name and spec.version and not spec.name.startswith(ANONYMOUS)
+    return f"{PREFIX}{spec.name}:{spec.version} ({path})" if has_name else path
 
 
-def end_of(run: int, job: Job, cause: str, advice: str) -> Ended:
-    """Return how a run has ended, now."""
-    return Ended(run, job.status.value, job.summary, cause, now(), way_on(job).value, advice)
+def end_of(run: int, job: Job, cause: str, advice: str) -> RunEnd:
+    """Return how a run has ended, as of now."""
+    return RunEnd(run, job.status.value, job.summary, cause, timestamp(), way_on(job).value, advice)
 
 
-def note_end(ledger: Ledger, ended: Ended) -> None:
-    """Write how a run ended.
+def note_end(ledger: Ledger, ended: RunEnd) -> None:
+    """Record how a run ended.
 
     Raises:
         OutputError: the ledger cannot be written.
@@ -126,15 +126,15 @@ def note_end(ledger: Ledger, ended: Ended) -> None:
 
 
 def read_about(ledger: Ledger) -> About:
-    """Return what the last run was made of; little is known of a job that an earlier version ran."""
+    """Return what the last run was made of; jobs of earlier versions recorded little."""
     try:
         return _about.validate_python(json.loads(ledger.fact(ABOUT) or "{}"))
     except (ValueError, ValidationError):
         return About()
 
 
-def read_end(ledger: Ledger) -> Ended | None:
-    """Return how the last run ended; None if it has not, or was killed."""
+def read_end(ledger: Ledger) -> RunEnd | None:
+    """Return how the last run ended; None if it still runs or was killed."""
     try:
         ended = _ended.validate_python(json.loads(ledger.fact(RESULT) or "null"))
     except (ValueError, ValidationError):
@@ -143,9 +143,9 @@ def read_end(ledger: Ledger) -> Ended | None:
 
 
 def prepare_report() -> None:
-    """Import what a report needs and compile its templates: most of the time that the first one takes."""
-    with suppress(Exception):  # then writing the report meets it again, and says so
+    """Import what a report needs and compile its templates: that takes most of the time of the first report."""
+    with suppress(Exception):  # writing the report meets the error again, and reports it
         import batchtwin.engine.report.write  # noqa: F401
-        from batchtwin.engine.report.templates import environment
+        from batchtwin.engine.report.templates import template_environment
 
-        environment()
+        template_environment()

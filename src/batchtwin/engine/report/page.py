@@ -1,4 +1,4 @@
-"""What was collected -> HTML. Every text passes `show` and is escaped, whatever it is and wherever it stands."""
+"""Collected data -> HTML. Every text passes `show` and is escaped, whatever it is and wherever it stands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from batchtwin.engine.report.collect import Collected
 from batchtwin.engine.report.commands import commands_for
 from batchtwin.engine.report.distributions import column_view, file_views
 from batchtwin.engine.report.predictions import MOST_COLUMNS, Earlier, Predictions
-from batchtwin.engine.report.templates import Frame, environment, frame_context
+from batchtwin.engine.report.templates import Frame, frame_context, template_environment
 from batchtwin.engine.report.timeline import BINS
 from batchtwin.inputs.location import redact
 from batchtwin_node.codec import value_object
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     pass
 
 ENVIRONMENT = "environment: "
-# A file, and no page of a server.
+# For a report that is a file, not a page of a server.
 ALONE = Frame()
 TITLES = {
     "raised": "run() raised an error",
@@ -55,9 +55,9 @@ def render(
     earlier: Earlier | None = None,
     frame: Frame = ALONE,
 ) -> str:
-    """Return the report as one HTML document. `note` says why there are no predictions, or what is to be known of them.
+    """Return the report as one HTML document. `note` says why there are no predictions, or comments on them.
 
-    `earlier` is the job that it is compared with.
+    `earlier` is the job to compare with.
     """
     context = {
         **frame_context(frame),
@@ -70,8 +70,8 @@ def render(
         **_failures(job),
         **_predictions(predictions, note, earlier),
     }
-    html = environment().get_template("page.html.j2").render(context)
-    # Whatever slipped through: a lone surrogate is in no file.
+    html = template_environment().get_template("page.html.j2").render(context)
+    # No file can hold a lone surrogate.
     return html.encode(errors="backslashreplace").decode()
 
 
@@ -104,9 +104,9 @@ def _tiles(job: Collected) -> Iterator[Tile]:
         f"{left:,} {'to go' if job.is_running else 'never ended'}" if left else "",
         alarm=counts.failed > 0,
     )
-    rows_in = f"{counts.rows_in:,} rows read" if counts.told else ""
-    if counts.told and counts.told < counts.succeeded:
-        rows_in += f" from {counts.told:,} files"
+    rows_in = f"{counts.rows_in:,} rows read" if counts.counted else ""
+    if counts.counted and counts.counted < counts.succeeded:
+        rows_in += f" from {counts.counted:,} files"
     yield Tile("Rows out", f"{counts.rows:,}", rows_in)
     seconds = max(job.ended - job.began, 1e-6)
     yield Tile("Time", text.seconds(seconds), text.plural(job.about.workers, "worker") if job.about.workers else "")
@@ -172,7 +172,7 @@ def _time(job: Collected) -> dict[str, object]:
 
 
 def _efficiency(job: Collected) -> str:
-    """How much of the workers' time was work."""
+    """Return which part of the workers' time was work."""
     timeline, workers = job.timeline, job.about.workers
     if timeline.first is None or not workers or timeline.busy <= 0 or job.is_running:
         return ""
@@ -185,20 +185,20 @@ def _efficiency(job: Collected) -> str:
 
 
 def _file(path: str, job: Collected) -> str:
-    """A file as a person knows it: below the input folder by its name there."""
-    shown = redact(path)
+    """Return a file as the user knows it: below the input folder by its name there."""
+    redacted = redact(path)
     base = job.about.input.rstrip("/") + os.sep
-    return shown.removeprefix(base) if len(base) > 1 else shown
+    return redacted.removeprefix(base) if len(base) > 1 else redacted
 
 
 def _failures(job: Collected) -> dict[str, object]:
     causes = job.causes.ordered()
-    shown = causes[:25]
+    listed = causes[:25]
     rest = causes[25:]
     tries = sum(cause.tries for cause in rest) + job.causes.others
     more = f"{tries:,} more failed tries have other causes." if tries else ""
     views = []
-    for cause in shown:
+    for cause in listed:
         names = (
             cause.files
             + [(job.files.get(number) or ["?"])[0] for number in cause.mini_batches][: FIRST_FILES - len(cause.files)]
@@ -236,7 +236,7 @@ def _predictions(predictions: Predictions | None, note: str, earlier: Earlier | 
 
 
 def _read_note(predictions: Predictions) -> str:
-    """How many rows the distributions are of."""
+    """Return a sentence on how many rows the distributions cover."""
     unread = f" {text.plural(predictions.unread, 'line')} are not laid out as the others." if predictions.unread else ""
     if not predictions.is_sample:
         return f"{'The only row was' if predictions.read == 1 else f'All {predictions.read:,} rows were'} read.{unread}"

@@ -1,7 +1,7 @@
-"""The rows of a job -> distributions by column, and by input file where rows have one. In bounded memory.
+"""The rows of a job -> distributions by column, and by input file where rows name one. Memory is bounded.
 
-The report that a job writes at its end reads blocks that are spread evenly over the output; `batchtwin report` reads
-every row. Both say how many rows they have read.
+The report at the end of a job reads blocks that are spread evenly over the output; `batchtwin report` reads every row.
+Both say how many rows they have read.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from batchtwin.engine.report.distribution import Column
-from batchtwin.predictions.file import Layout, comma_of, file_field, header_of, layout_of
+from batchtwin.engine.report.distribution import ColumnCounts
+from batchtwin.predictions.file import LineLayout, comma_of, file_field, header_of, line_layout
 from batchtwin.safe_open import open_file
 from batchtwin_node.codec import value_object
 
 SAMPLE_BYTES, SAMPLE_BLOCK = 1 << 19, 1 << 13
 BLOCK, HEAD = 1 << 20, 1 << 16
-# A longer line is no row of predictions.
+# A longer line is not read as a row.
 LONGEST_LINE = 1 << 22
 LONGEST_VALUE = 10_000
 MOST_COLUMNS, MOST_GROUPS, GROUP_NUMBERS = 6, 200, 2000
 PLAIN = {
-    Layout.ROWS: re.compile(rb"^\d+,([^,\n]*),([^,\n]+)$", re.MULTILINE),
-    Layout.IMAGES: re.compile(rb"^([^,\n]*),([^,\n]+)$", re.MULTILINE),
+    LineLayout.ROWS: re.compile(rb"^\d+,([^,\n]*),([^,\n]+)$", re.MULTILINE),
+    LineLayout.IMAGES: re.compile(rb"^([^,\n]*),([^,\n]+)$", re.MULTILINE),
 }
 PREDICTION = "prediction"
 Values = Counter[tuple[str, str]]
@@ -36,7 +36,7 @@ Values = Counter[tuple[str, str]]
 
 @value_object
 class Range:
-    """Rows that stand together: bytes of a file, and the input file that they are of, where that is known."""
+    """A range of bytes of a file that holds rows, and their input file, where that is known."""
 
     path: Path
     offset: int
@@ -46,23 +46,23 @@ class Range:
 
 @dataclass
 class Predictions:
-    """Distributions. `read` rows were read of `rows`, of `unread` lines nothing is known; `groups` are input files.
+    """Distributions over `read` of `rows` rows; nothing is known of `unread` lines; `groups` are input files.
 
     Rows without a key may have fields, which `separator` divides; field `file_at` is the name of a file. `names` are
     those of the fields, where they are known; `header` is a line that has them.
     """
 
     rows: int
-    layout: Layout = Layout.LINES
+    layout: LineLayout = LineLayout.LINES
     separator: str = ""
     file_at: int | None = None
     names: list[str] = field(default_factory=list)
     header: list[str] = field(default_factory=list)
     read: int = 0
     unread: int = 0
-    columns: dict[str, Column] = field(default_factory=dict)
+    columns: dict[str, ColumnCounts] = field(default_factory=dict)
     more_columns: int = 0
-    groups: dict[str, Column] = field(default_factory=dict)
+    groups: dict[str, ColumnCounts] = field(default_factory=dict)
     more_groups: bool = False
 
     @property
@@ -94,13 +94,13 @@ def read_predictions(
     predictions = Predictions(rows)
     head = next((_read(part, root, 0, min(part.length, HEAD)) for part in ranges if part.length), b"")
     lines = head.split(b"\n")[: head.count(b"\n") or 1]
-    predictions.layout = layout_of(lines) or Layout.LINES if head else Layout.LINES
+    predictions.layout = line_layout(lines) or LineLayout.LINES if head else LineLayout.LINES
     if not predictions.layout.keyed:
-        predictions.separator = " " if predictions.layout is Layout.FRAME else comma_of(lines)
+        predictions.separator = " " if predictions.layout is LineLayout.FRAME else comma_of(lines)
         predictions.file_at = file_field(lines, predictions.separator)
         predictions.header = header_of(lines, predictions.separator)
         predictions.names = predictions.header
-        if predictions.layout is Layout.FRAME and outputs:
+        if predictions.layout is LineLayout.FRAME and outputs:
             at = predictions.file_at
             predictions.names = [*outputs] if at is None else [*outputs[:at], "", *outputs[at:]]
     total = sum(part.length for part in ranges)
@@ -134,7 +134,7 @@ def _whole(part: Range, root: Path) -> Iterator[bytes]:
 
 
 def _spread(part: Range, root: Path, size: int) -> Iterator[bytes]:
-    """Yield whole lines of blocks that are spread evenly, of about `size` bytes together."""
+    """Yield whole lines of blocks that are spread evenly, about `size` bytes in all."""
     blocks, done = max(1, size // SAMPLE_BLOCK), 0
     with open_file(part.path, "rb", root) as stream:
         for number in range(blocks):
@@ -143,7 +143,7 @@ def _spread(part: Range, root: Path, size: int) -> Iterator[bytes]:
             if at > done:  # in the middle of a line
                 at += len(stream.readline(LONGEST_LINE))
             data = stream.read(max(0, min(SAMPLE_BLOCK, part.length - at)))
-            # A line is longer than a block where predictions are vectors.
+            # Where predictions are vectors, a line may be longer than a block.
             data += stream.readline(max(0, min(LONGEST_LINE, part.length - at - len(data))))
             done = at + len(data)
             if text := data.removesuffix(b"\n"):
@@ -155,17 +155,17 @@ def _take(predictions: Predictions, block: bytes, label: str) -> None:
     layout = predictions.layout
     if layout.keyed:
         pairs = _plain_pairs(block, layout) if b'"' not in block else _quoted_pairs(block, layout)
-        taken = sum(pairs.values())
+        rows = sum(pairs.values())
         _add_pairs(predictions, pairs)
     else:
         texts = block.decode("utf-8", "replace")
-        taken = _add_lines(predictions, texts, label)
-    predictions.read += taken
+        rows = _add_lines(predictions, texts, label)
+    predictions.read += rows
     if b'"' not in block:
-        predictions.unread += lines - taken
+        predictions.unread += lines - rows
 
 
-def _plain_pairs(block: bytes, layout: Layout) -> Values:
+def _plain_pairs(block: bytes, layout: LineLayout) -> Values:
     counts = Counter(PLAIN[layout].findall(block))
     pairs: Values = Counter()
     for (value, file), times in counts.items():
@@ -174,7 +174,7 @@ def _plain_pairs(block: bytes, layout: Layout) -> Values:
 
 
 def _records(text: str, separator: str) -> Iterator[list[str]]:
-    """Yield records that may be quoted. What is malformed in a sample is left out: its block may begin in a field."""
+    """Yield records that may be quoted. Malformed ones are left out of a sample: a block may begin in a field."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     while True:
         try:
@@ -185,8 +185,8 @@ def _records(text: str, separator: str) -> Iterator[list[str]]:
             continue
 
 
-def _quoted_pairs(block: bytes, layout: Layout) -> Values:
-    at, width = (1, 3) if layout is Layout.ROWS else (0, 2)
+def _quoted_pairs(block: bytes, layout: LineLayout) -> Values:
+    at, width = (1, 3) if layout is LineLayout.ROWS else (0, 2)
     pairs: Values = Counter()
     for fields in _records(block.decode("utf-8", "replace"), ","):
         if len(fields) == width and fields[-1] and (width == 2 or fields[0].isdigit()):
@@ -216,22 +216,22 @@ def _count(counts: dict[str, dict[str, int]], name: str, text: str, times: int) 
 
 
 def _add_lines(predictions: Predictions, text: str, label: str) -> int:
-    """Rows without a key: fields by position, or whole lines."""
+    """Count rows without a key: fields by position, or whole lines."""
     columns: dict[str, list[str]] = {}
     files: dict[str, list[str]] = {}
-    taken = 0
-    for named, file in _rows(predictions, text):
-        taken += 1
-        for name, value in named:
+    rows = 0
+    for cells, file in _rows(predictions, text):
+        rows += 1
+        for name, value in cells:
             columns.setdefault(name, []).append(value)
-        if (file or label) and named:
-            main = named[-1 if predictions.separator else 0][1]
+        if (file or label) and cells:
+            main = cells[-1 if predictions.separator else 0][1]
             files.setdefault(file or label, []).append(main)
     for name, values in columns.items():
         _add_column(predictions, name, Counter(values))
     for file, values in files.items():
         _add_group(predictions, file, Counter(values))
-    return taken
+    return rows
 
 
 def _rows(predictions: Predictions, text: str) -> Iterator[tuple[list[tuple[str, str]], str]]:
@@ -252,7 +252,7 @@ def _rows(predictions: Predictions, text: str) -> Iterator[tuple[list[tuple[str,
 
 
 def _parts(value: str) -> Iterator[tuple[str, str]]:
-    """The columns of one prediction: of a JSON list or object its elements, else the text itself."""
+    """Yield the columns of one prediction: the elements of a JSON list or object, else the text itself."""
     if value[:1] in {"[", "{"} and len(value) <= LONGEST_VALUE:
         try:
             data = json.loads(value)
@@ -272,7 +272,7 @@ def _add_column(predictions: Predictions, name: str, counts: Mapping[str, int]) 
         if len(predictions.columns) >= MOST_COLUMNS:
             predictions.more_columns += 1
             return
-        column = predictions.columns[name] = Column()
+        column = predictions.columns[name] = ColumnCounts()
     column.add(counts)
 
 
@@ -282,5 +282,5 @@ def _add_group(predictions: Predictions, file: str, counts: Mapping[str, int]) -
         if len(predictions.groups) >= MOST_GROUPS:
             predictions.more_groups = True
             return
-        group = predictions.groups[file] = Column(most_numbers=GROUP_NUMBERS)
+        group = predictions.groups[file] = ColumnCounts(most_numbers=GROUP_NUMBERS)
     group.add(counts)

@@ -1,4 +1,4 @@
-"""Shapes of SVG. Charts stretch to their place, so texts stand beside them, in HTML; colours are classes of the page.
+"""SVG shapes. Charts stretch to their place, so texts stand beside them, in HTML; colours are classes of the page.
 
 Coordinates of a chart: x from 0 to 1000, y from 0 at the top to `height`.
 """
@@ -13,7 +13,7 @@ WIDTH = 1000
 
 
 def picture(shapes: Iterable[Markup], height: int, label: str) -> Markup:
-    """A chart; `label` says in words what is to be seen."""
+    """Return a chart; `label` describes it in words."""
     opening = Markup(
         '<svg viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}" focusable="false">'
     ).format(WIDTH, height, label)
@@ -21,7 +21,7 @@ def picture(shapes: Iterable[Markup], height: int, label: str) -> Markup:
 
 
 def rect(at: tuple[float, float], size: tuple[float, float], kind: str, title: str = "") -> Markup:
-    """A bar at (x, y) of (width, height); never so narrow that nobody sees it."""
+    """Return a bar at (x, y) of (width, height), wide enough to be seen."""
     width = max(size[0], 1.2)
     shape = Markup('<rect x="{}" y="{}" width="{}" height="{}" class="{}"').format(
         _short(min(at[0], WIDTH - width)), _short(at[1]), _short(width), _short(size[1]), kind

@@ -1,4 +1,4 @@
-"""Values as texts for people. Nothing that a script or a file name brings may act on the page or hide on it."""
+"""Values as text for people. No text of a script or a file name can act on the page, or hide on it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ LONGEST = 200
 
 
 def show(value: object, longest: int = LONGEST) -> str:
-    """Return a value as one line of printable text: cut in the middle where it is long, controls as escapes.
+    """Return a value as one line of printable text: long text is cut in the middle, controls are escaped.
 
-    Controls are all that Python does not call printable: also marks that turn the direction of writing, and lone
+    Controls are all characters that Python does not call printable, also marks of writing direction, and lone
     surrogates, which no file can hold.
     """
     text = str(value)
@@ -74,7 +74,7 @@ def size(number: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share as per cent, with one decimal; what is not nothing is not shown as 0."""
+    """Return a share as per cent, with one decimal; a positive share is never shown as 0."""
     if 0 < share < 0.0005:
         return "< 0.1 %"
     return f"{100 * share:.1f} %"
@@ -86,7 +86,7 @@ def instant(value: float) -> str:
 
 
 def parse_time(text: str) -> float | None:
-    """Return an ISO 8601 time as seconds since the epoch; without an offset it is UTC. None if it is none."""
+    """Return an ISO 8601 time as seconds since the epoch; without an offset it is UTC. None if it is invalid."""
     try:
         parsed = datetime.fromisoformat(text)
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()

@@ -1,4 +1,4 @@
-"""Tries over time: what each worker did, and how much was done in each stretch of the job. In bounded memory."""
+"""Tries over time: what each worker did, and how much was done in each stretch of the job. Memory is bounded."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Literal
 from batchtwin_node.codec import value_object
 from batchtwin_node.protocol import Failure, Outcome
 
-# Bars are drawn one by one up to so many tries; beyond that each lane shows how busy its worker was.
+# Up to so many tries have a bar each; beyond that each lane shows how busy its worker was.
 MOST_BARS = 1200
 MOST_LANES = 40
 BINS = 120
-# How a worker ends: it is replaced by a new one.
+# Failures that end a worker: a new one replaces it.
 DEADLY = frozenset({"timeout", "crashed", "init", "script"})
 Mark = Literal["ok", "retry", "failed"]
 

@@ -1,4 +1,4 @@
-"""CPU and memory over time, from the samples in `logs/perf`: read in bounded memory, whatever stands there."""
+"""CPU and memory over time, from the samples in `logs/perf`. Memory is bounded, whatever the files hold."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BINS = 120
 class NodeUsage:
     """A node over time: for each bin the mean CPU (per cent of all cores) and the largest memory, None without sample.
 
-    `memory` is what the machine uses of `total` bytes, `workers` what the job's workers use together.
+    `memory` is what the machine uses of `total` bytes, `workers` what the job's workers use.
     """
 
     name: str
@@ -35,7 +35,7 @@ class NodeUsage:
 
 
 def read_usage(logs: Path, root: Path, began: float, seconds: float) -> tuple[list[NodeUsage], int]:
-    """Return the usage of nodes, and how many more nodes there are. Files that cannot be read are left out."""
+    """Return the usage of nodes, and how many more nodes there are. Unreadable files are left out."""
     try:
         folder = open_folder(logs / "perf", root)
     except OSError:
@@ -49,13 +49,13 @@ def read_usage(logs: Path, root: Path, began: float, seconds: float) -> tuple[li
 
 
 def _distinct(nodes: list[NodeUsage]) -> list[NodeUsage]:
-    """Nodes that are one machine, which has the same samples for each, are one; few samples are no curve."""
+    """Merge nodes that are one machine, which has the same samples for each; drop nodes with too few samples."""
     distinct: list[NodeUsage] = []
     for node in nodes:
-        same = next((other for other in distinct if (other.cpu, other.memory) == (node.cpu, node.memory)), None)
-        if same:
-            same.name += f", {node.name}"
-            same.workers = [_sum(pair) for pair in zip(same.workers, node.workers, strict=True)]
+        twin = next((other for other in distinct if (other.cpu, other.memory) == (node.cpu, node.memory)), None)
+        if twin:
+            twin.name += f", {node.name}"
+            twin.workers = [_sum(pair) for pair in zip(twin.workers, node.workers, strict=True)]
         elif node.samples >= FEWEST_SAMPLES:
             distinct.append(node)
     return distinct
@@ -70,7 +70,7 @@ def _node(folder: Path, root: Path, began: float, seconds: float) -> NodeUsage:
     counts = [0] * BINS
     for at, row in _rows(folder / "node_resource_usage.csv", root, began, seconds):
         cpu, used = _float(row, "cpu_percent"), _float(row, "memory_used_bytes")
-        if node.samples:  # the first has none before it, and says 0
+        if node.samples:  # the first sample has no earlier one, and says 0
             node.cpu[at] = ((node.cpu[at] or 0.0) * counts[at] + min(cpu, 100.0)) / (counts[at] + 1)
             counts[at] += 1
         node.memory[at] = max(node.memory[at] or 0.0, used)
@@ -86,7 +86,7 @@ def _node(folder: Path, root: Path, began: float, seconds: float) -> NodeUsage:
 
 
 def _rows(path: Path, root: Path, began: float, seconds: float) -> Iterator[tuple[int, Mapping[str, str]]]:
-    """Yield the samples with their bins; of a file that is too long, those at its beginning."""
+    """Yield the samples with their bins; of a file that is too long only the beginning."""
     with suppress(OSError, csv.Error):
         with open_file(path, "rb", root) as stream:
             text = stream.read(MOST_BYTES).decode("utf-8", "replace")

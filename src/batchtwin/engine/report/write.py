@@ -10,14 +10,14 @@ from batchtwin import atomic
 from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.engine.report.collect import Collected, collect
-from batchtwin.engine.report.facts import Ended, note_end
+from batchtwin.engine.report.facts import RunEnd, note_end
 from batchtwin.engine.report.page import render
 from batchtwin.engine.report.predictions import Earlier, Predictions, Range, read_predictions
 from batchtwin_node.protocol import Outcome
 
 
-def report_at_end(output: OutputFolder, ledger: Ledger, ended: Ended) -> str:
-    """Note how a run ended, and write its report. Whatever hinders that, the job has ended as it has.
+def report_at_end(output: OutputFolder, ledger: Ledger, ended: RunEnd) -> str:
+    """Record how a run ended, and write its report. A failure here does not change how the job ended.
 
     Returns why there is no report, empty if there is one.
     """
@@ -30,7 +30,7 @@ def report_at_end(output: OutputFolder, ledger: Ledger, ended: Ended) -> str:
 
 
 def write_report(output: OutputFolder, ledger: Ledger) -> Path:
-    """Write the report of a job at its end; of many rows a sample is read.
+    """Write the report at the end of a job; of many rows it reads a sample.
 
     Raises:
         OSError: the report cannot be written.
@@ -42,7 +42,7 @@ def write_report(output: OutputFolder, ledger: Ledger) -> Path:
 
 
 def report(root: Path, earlier: Callable[[], Earlier] | None = None) -> Path:
-    """Write the report of a job as it stands, also while it runs, and of every row; return its path.
+    """Write the report of a job, even while it runs, over every row; return its path.
 
     `earlier` gives the job to compare with.
 
@@ -57,7 +57,7 @@ def report(root: Path, earlier: Callable[[], Earlier] | None = None) -> Path:
             predictions, note = predictions_of(job, every_row=True)
             before = earlier() if earlier else None
             path = _write(output, render(job, predictions, note, before))
-            # A job that has ended meanwhile wrote its own report, which this one must not hide.
+            # A job that has just ended wrote its own report: do not overwrite that with this one.
             if not job.is_running or collect(output, ledger).is_running:
                 return path
 
@@ -81,7 +81,7 @@ def _write(output: OutputFolder, html: str) -> Path:
 
 
 def predictions_of(job: Collected, *, every_row: bool) -> tuple[Predictions | None, str]:
-    """Read the rows that a job has written so far; return them, and a sentence on what they are."""
+    """Read the rows that a job has written so far; return them, and a sentence that describes them."""
     output = OutputFolder(job.root, job.about.output_file)
     if output.predictions is None:
         if job.about.yaml:
@@ -98,7 +98,7 @@ def predictions_of(job: Collected, *, every_row: bool) -> tuple[Predictions | No
 
 
 def _ranges(job: Collected, output: OutputFolder) -> tuple[list[Range], str]:
-    """Where the rows are: in the output of a complete job, else in the segments of its workers."""
+    """Return where the rows are: in the output of a complete job, else in the segments of its workers."""
     is_whole = len(job.ranges) == job.outcomes
     if output.predictions is not None and job.is_complete:
         if not is_whole:
@@ -117,6 +117,6 @@ def _ranges(job: Collected, output: OutputFolder) -> tuple[list[Range], str]:
 
 
 def _label(job: Collected, outcome: Outcome) -> str:
-    """The file that rows are of, where the mini-batch has one file."""
+    """Return the file of a mini-batch that has only one."""
     files = job.files.get(outcome.mini_batch, ())
     return Path(files[0]).name if len(files) == 1 else ""

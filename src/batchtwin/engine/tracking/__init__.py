@@ -1,1 +1,1 @@
-"""What scripts log with MLflow: where workers put it, how it is read, and the run that gets it."""
+"""What scripts log with MLflow: where workers write it, how it is read, and the run that it is copied to."""

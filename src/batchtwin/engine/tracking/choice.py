@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 URI = "MLFLOW_TRACKING_URI"
 REGISTRY = "MLFLOW_REGISTRY_URI"
-# `off` spares a job the seconds that MLflow takes.
+# `off` saves a job the seconds that MLflow takes.
 SWITCH = "BATCHTWIN_MLFLOW"
-# MLflow 3 shows runs in this one of its two modes only; earlier versions ignore it.
+# MLflow 3 shows runs in only one of its two modes, this one; earlier versions ignore it.
 MACHINE_LEARNING = "?workflowType=machine_learning"
-# Not a path, though they look like one.
+# URIs that look like a path and are none.
 DATABRICKS = ("databricks", "uc")
-# A script that chooses an experiment, or another store, cannot take up the job's run: MLflow refuses, or misses it.
+# A script that chooses an experiment, or another store, cannot use the job's run: MLflow refuses, or misses it.
 CHOOSES = (b"set_experiment", b"set_tracking_uri")
 _RUN_ID = re.compile(r"[a-zA-Z0-9][\w-]{0,200}", re.ASCII)
 _RELATIVE_SQLITE = re.compile(r"sqlite:///(?P<path>[^/].*)")
@@ -62,7 +62,7 @@ def tracking_variables(prepared: Prepared, machine: Mapping[str, str]) -> dict[s
 
 
 def mentions(folder: Path, *texts: bytes) -> bool:
-    """Whether a Python file of the code holds one of the texts. Of much code only the first files are read."""
+    """Whether a Python file of the code contains one of the texts. Only the first files of a large folder are read."""
     for number, path in enumerate(sorted(folder.rglob("*.py"))):
         if number == MOST_FILES:
             break
@@ -71,6 +71,6 @@ def mentions(folder: Path, *texts: bytes) -> bool:
                 content = stream.read(MOST_BYTES)
                 if any(text in content for text in texts):
                     return True
-        except OSError:  # the script itself will meet it
+        except OSError:  # the script itself will fail on it
             continue
     return False

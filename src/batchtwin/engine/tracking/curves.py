@@ -1,4 +1,4 @@
-"""What the ledger and the report know of a job, for its MLflow run: curves, the distribution, two artifacts."""
+"""What the ledger and the report add to a job's MLflow run: curves, the distribution, two artifacts."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from batchtwin.engine.report.collect import collect
 from batchtwin.engine.report.usage import BINS
 from batchtwin.engine.report.write import predictions_of
 from batchtwin.errors import BatchTwinError
-from batchtwin.predictions.file import Layout, layout_of
+from batchtwin.predictions.file import LineLayout, line_layout
 from batchtwin.safe_open import open_file
 from batchtwin_node.codec import value_object
 
-# Seconds of a point of a curve.
+# Seconds between two points of a curve.
 STEP_SECONDS = 10.0
 HEAD_LINES, HEAD_BYTES = 20, 1 << 16
-# What a report may have to be kept as an artifact.
+# The largest report that becomes an artifact.
 MOST_REPORT = 4 << 20
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-HEADERS = {Layout.ROWS: "row,prediction,file_name\n", Layout.IMAGES: "prediction,file_name\n"}
+HEADERS = {LineLayout.ROWS: "row,prediction,file_name\n", LineLayout.IMAGES: "prediction,file_name\n"}
 NOT_IN_A_NAME = re.compile(r"[^\w. -]", re.ASCII)
 
 
@@ -54,7 +54,7 @@ class Curves:
     _values: list[Value] = field(default_factory=list)
 
     def take(self, *, is_end: bool = False) -> list[Value]:
-        """Return the points since the last call: all whose time is over, at the end the last one too."""
+        """Return the points since the last call, of past seconds only; at the end also the last one."""
         with suppress(BatchTwinError, OSError), closing(Ledger.open(OutputFolder(self.root).ledger)) as ledger:
             for number, text in ledger.events_after(self._read):
                 self._read = number
@@ -113,7 +113,7 @@ def _name(text: str) -> str:
     return NOT_IN_A_NAME.sub("_", text)[:100] or "_"
 
 
-def head(predictions: Path, root: Path) -> str:
+def predictions_head(predictions: Path, root: Path) -> str:
     """Return the first lines of the predictions, below a header where the layout has one; empty if there are none."""
     try:
         with open_file(predictions, "rb", root) as stream:
@@ -121,12 +121,12 @@ def head(predictions: Path, root: Path) -> str:
     except OSError:
         return ""
     lines = data.split(b"\n")[: data.count(b"\n") or 1]
-    layout = layout_of(lines) if data else None
+    layout = line_layout(lines) if data else None
     text = "".join(f"{line.decode('utf-8', 'replace')}\n" for line in lines[:HEAD_LINES] if line)
     return HEADERS.get(layout, "") + text if layout else text
 
 
-def report(root: Path) -> str:
+def report_html(root: Path) -> str:
     """Return the report, empty if there is none."""
     try:
         with open_file(OutputFolder(root).report, "rb", root) as stream:

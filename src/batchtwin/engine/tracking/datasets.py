@@ -11,23 +11,23 @@ import yaml
 from batchtwin import safe_open
 from batchtwin_node.codec import value_object
 
-# Of a description in bytes, of a text in it in characters, and of datasets in a job.
+# Limits: bytes of a description, characters of a text in it, datasets of a job.
 LONGEST_FILE, LONGEST_TEXT, MOST = 1 << 18, 60_000, 1000
 META = "meta.yaml"
 
 
 @value_object
 class DatasetUse:
-    """A dataset that a script logged as an input: `facts` are MLflow's fields of a dataset, `tags` those of its use."""
+    """A dataset that a script logged as an input: `facts` are MLflow's fields of it, `tags` those of its use."""
 
     facts: tuple[tuple[str, str], ...]
     tags: tuple[tuple[str, str], ...]
 
 
 def uses_of(experiment: Path, run: Path, root: Path) -> Iterator[DatasetUse]:
-    """Yield the inputs of a run of a file store; what is no description of one is left out."""
-    for place in sorted((run / "inputs").glob(f"*/{META}"))[:MOST]:
-        use = _read(place, root)
+    """Yield the inputs of a run of a file store; invalid descriptions are left out."""
+    for file in sorted((run / "inputs").glob(f"*/{META}"))[:MOST]:
+        use = _read(file, root)
         name = str(use.get("source_id", ""))
         if "/" in name or not name or use.get("source_type") != "DATASET":
             continue

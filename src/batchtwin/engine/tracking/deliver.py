@@ -1,4 +1,4 @@
-"""What scripts logged -> an MLflow run. MLflow is imported here and nowhere else in the engine."""
+"""What scripts logged -> an MLflow run. Elsewhere in the engine only separate processes import MLflow."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 STATUSES = {Status.COMPLETED: "FINISHED", Status.FAILED: "FAILED", Status.CANCELED: "KILLED"}
-# What MLflow takes at once.
+# MLflow's limits for one call.
 MOST_POINTS, MOST_TEXTS = 1000, 100
 # Names of artifacts.
 SHOWN = 3
 
-# What is done at the end of a run of a job with what it logged; returns a sentence for the person.
+# Called at the end of a run with what was logged; returns a sentence for the user.
 OnLogged = Callable[[LogReader, Status, str], str | None]
 
 
@@ -39,7 +39,7 @@ class RunWriter:
         self.too_large: list[str] = []
 
     def update(self) -> None:
-        """Write what was logged since the last call, but for artifacts."""
+        """Write what was logged since the last call, except artifacts."""
         while (logged := self._reader.take()).params or logged.tags or logged.points:
             self._write(logged)
 
@@ -52,7 +52,7 @@ class RunWriter:
         self._in_batches("tags", [RunTag(key, value) for key, value in logged.tags.items()], MOST_TEXTS)
 
     def artifacts(self) -> None:
-        """Write the datasets, and the artifacts through copies: a script may change a file while it is read."""
+        """Write the datasets, and copies of the artifacts: a script may change a file while it is read."""
         self._datasets()
         artifacts = self._reader.artifacts()
         if not artifacts:
@@ -98,7 +98,7 @@ class RunWriter:
 
 
 def at_end(reader: LogReader, status: Status, name: str) -> str | None:
-    """Say where is what a job logged whose caller names no store for it. Never raises."""
+    """Say where a job's log is if the caller names no store for it. Never raises."""
     if reader.is_empty():
         reader.remove()
         return None
@@ -119,15 +119,15 @@ def not_delivered(reader: LogReader, uri: str, error: Exception) -> str:
 
 
 def dropped(reader: LogReader, status: Status, name: str) -> None:
-    """Forget what a trial logged."""
+    """Drop what a trial logged."""
 
 
 def _kept(reader: LogReader) -> str:
     reader.take()
-    return f"MLflow: the job logged {counts(reader)}; {reader.folder.parent / FOLDER} holds them;"
+    return f"MLflow: the job logged {logged_counts(reader)}; {reader.folder.parent / FOLDER} holds them;"
 
 
-def counts(reader: LogReader) -> str:
+def logged_counts(reader: LogReader) -> str:
     """Say how much was logged."""
     amounts = {"parameter": len(reader.params), "metric": len(reader.metrics), "artifact": len(reader.artifacts())}
     amounts["dataset"] = len(reader.datasets())

@@ -1,9 +1,9 @@
-"""A job of `batchtwin score` as a run of the store that MLFLOW_TRACKING_URI names: while it runs, and how it ended.
+"""A job of `batchtwin score` as a run of the store that MLFLOW_TRACKING_URI names, while it runs and at its end.
 
 `python -m batchtwin.engine.tracking.follow ROOT NUMBER BEGAN` is a process beside the job: MLflow takes seconds to
 import, and a store may not answer. A line of its input is the number of the next run of a job that begins again, or
-says that the job has ended. If its input closes without that, the run in the store ends as one that was killed.
-Nothing that it meets fails the job.
+says that the job has ended. If its input closes without that, the run in the store ends as killed. None of its errors
+fails the job.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
     from batchtwin.engine.tracking.job_run import ScoreRun
 
 LOOK_SECONDS = 1.0
-# A job that runs for longer has its run while it runs, whether or not its script logs anything.
+# After so many seconds a job has a run in the store, even if its script logs nothing.
 LONG_SECONDS = 10.0
-# For the rest, once the job has ended; then it goes on without. And to end the run of a job that has not.
+# Seconds for the rest once the job has ended, and for the end of a run whose job was killed; then it stops.
 END_SECONDS, CLOSE_SECONDS = 60.0, 5.0
-# MLflow's own tries take minutes where a server does not answer.
+# MLflow itself retries for minutes where a server does not answer.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 END, LONGEST_LINE = b"end", 100
 
 
 class Follower:
-    """The process beside a job: the job is one run in the store, also if it begins again.
+    """The process beside a job: the job is one run in the store, even if it begins again.
 
-    There is none where the user has no tracking URI, or does not want it.
+    There is none if the user has no tracking URI, or turns it off.
     """
 
     def __init__(self, *, is_wanted: bool = True) -> None:
@@ -49,7 +49,7 @@ class Follower:
         self._process: subprocess.Popen[bytes] | None = None
 
     def begin(self, output: OutputFolder, number: int) -> None:
-        """Start the process with the first run of the job in `output`, and tell it of the next ones."""
+        """Start the process with the first run of the job in `output`; tell it of later runs."""
         with suppress(OSError):
             if self._process is not None:
                 self._tell(b"%d" % number)
@@ -73,7 +73,7 @@ class Follower:
         return text or f"MLflow: the run of the job in {os.environ.get(URI)} may be incomplete"
 
     def close(self) -> None:
-        """End the process. If the job has not ended in order, it has a few seconds to end the run in the store."""
+        """End the process. If the job was cut off, it has a few seconds to end the run in the store."""
         process = self._process
         if process is None:
             return
@@ -100,14 +100,14 @@ def _start(output: OutputFolder, number: int) -> subprocess.Popen[bytes]:
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_LOGGING_LEVEL": "ERROR", "GIT_PYTHON_REFRESH": "quiet"}
     env = {**PATIENCE, "MLFLOW_ALLOW_FILE_STORE": "true", **os.environ, **quiet}
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
-    # A session of its own: Ctrl-C is for the job, which then says how it ended.
+    # A session of its own: Ctrl-C is for the job, which then reports how it ended.
     return subprocess.Popen(  # noqa: S603
         words, stdin=pipe, stdout=pipe, stderr=nothing, env=env, start_new_session=True
     )
 
 
 class Beside:
-    """What the process knows of the job in `output`, whose run `number` began at `began`."""
+    """The state of the process: the job in `output`, whose run `number` began at `began`."""
 
     def __init__(self, output: OutputFolder, number: int, began: float) -> None:
         self._output, self._began = output, began
@@ -117,7 +117,7 @@ class Beside:
 
     @property
     def is_due(self) -> bool:
-        """Whether the job has no run yet, and should."""
+        """Whether the job has no run in the store yet, and should have one."""
         return self._run is None and (time.time() - self._began > LONG_SECONDS or not self.reader.is_empty())
 
     def update(self, *, is_due: bool) -> None:
@@ -128,7 +128,7 @@ class Beside:
             self._run.update()
 
     def begin_again(self, number: int) -> None:
-        """Go on with another run of the job, in the same run of the store; what the script logged is of no use."""
+        """Go on with another run of the job, in the same run of the store; discard what the script logged before."""
         self.reader.remove()
         self.reader = LogReader(self._output.logs, number)
         if self._run is not None:
@@ -140,7 +140,7 @@ class Beside:
             return self._made().end(ledger)
 
     def abandon(self) -> None:
-        """End the run of a job that went away without an end."""
+        """End the run of a job that was cut off."""
         if self._run is not None:
             self._run.abandon()
 
@@ -160,7 +160,7 @@ class Beside:
 
 def main(root: str, number: int, began: float) -> str:
     """Follow the job to its end; return the sentence on it."""
-    os.nice(10)  # the job goes first
+    os.nice(10)  # the job has priority
     beside = Beside(OutputFolder(Path(root)), number, began)
     lines = LineReader(sys.stdin.fileno(), LONGEST_LINE)
     os.set_blocking(lines.fd, False)
@@ -172,7 +172,7 @@ def main(root: str, number: int, began: float) -> str:
                     return beside.end()
                 beside.begin_again(int(line))
             if is_due := not lines.eof and beside.is_due:
-                importlib.import_module("mlflow.tracking")  # takes seconds, in which the job may have gone away
+                importlib.import_module("mlflow.tracking")  # takes seconds, in which the job may end
                 is_due = not _is_readable(lines.fd, 0)
             beside.update(is_due=is_due)
         beside.abandon()

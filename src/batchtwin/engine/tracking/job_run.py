@@ -1,4 +1,4 @@
-"""What batchtwin knows of a job -> an MLflow run. Only processes beside jobs come here: it imports MLflow."""
+"""What batchtwin knows of a job -> an MLflow run. Only processes beside jobs use this: it imports MLflow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from batchtwin.engine.report.collect import INTERRUPTED, Collected, collect
 from batchtwin.engine.tracking import curves, lineage
 from batchtwin.engine.tracking.choice import MACHINE_LEARNING, is_local
 from batchtwin.engine.tracking.curves import Curves, Value
-from batchtwin.engine.tracking.deliver import MOST_POINTS, STATUSES, RunWriter, counts, experiment_of, left_out
+from batchtwin.engine.tracking.deliver import MOST_POINTS, STATUSES, RunWriter, experiment_of, left_out, logged_counts
 from batchtwin.engine.tracking.logged import LogReader
 from batchtwin.inputs.location import redact, without_query
 from batchtwin.redaction import hide
@@ -22,12 +22,12 @@ from batchtwin.redaction import hide
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-# What MLflow takes as the value of a parameter or tag.
+# MLflow's limit for the value of a parameter or tag.
 LONGEST = 5000
 
 
 def log_values(client: MlflowClient, run_id: str, values: list[Value]) -> None:
-    """Add points of curves; what MLflow refuses, such as a name that is used otherwise, is left out."""
+    """Add points of curves. What MLflow refuses, such as a name with another use, is left out."""
     from mlflow.entities import Metric
     from mlflow.exceptions import MlflowException
 
@@ -43,14 +43,14 @@ def log_values(client: MlflowClient, run_id: str, values: list[Value]) -> None:
 def log_files(client: MlflowClient, run_id: str, output: OutputFolder) -> None:
     """Add the head of the predictions, below a header, and the report."""
     predictions = output.predictions
-    if predictions and (head := curves.head(predictions, output.root)):
+    if predictions and (head := curves.predictions_head(predictions, output.root)):
         client.log_text(run_id, head, f"head-{predictions.name}")
-    if report := curves.report(output.root):
+    if report := curves.report_html(output.root):
         client.log_text(run_id, report, REPORT)
 
 
 class ScoreRun:
-    """The run of a job of `batchtwin score` that began at `began`, made when this is, in the store `uri`."""
+    """The run of a job of `batchtwin score` that began at `began`, in the store `uri`. The constructor creates it."""
 
     def __init__(self, output: OutputFolder, reader: LogReader, uri: str, began: float) -> None:
         from mlflow.tracking import MlflowClient
@@ -69,13 +69,13 @@ class ScoreRun:
         log_values(self._client, self._run, self._curves.take())
 
     def begin_again(self, reader: LogReader) -> None:
-        """Go on with the next run of the job, of which `reader` reads what its script logs."""
+        """Go on with the next run of the job; `reader` reads what its script logs."""
         self._reader = reader
         self._writer = RunWriter(self._client, self._run, reader)
         self._curves = Curves(self._output.root, self._began)
 
     def abandon(self) -> None:
-        """End the run of a job that went away without an end: there is no time for more."""
+        """End the run of a job that was cut off, without waiting for more."""
         self._client.set_terminated(self._run, STATUSES[Status.CANCELED])
         self._client.set_tag(self._run, "status", INTERRUPTED)
 
@@ -108,11 +108,11 @@ class ScoreRun:
             "seconds": seconds,
             "rows_per_second": job.counts.rows / seconds,
         }
-        known = self._reader.metrics
-        return [Value(key, value, job.ended, 0) for key, value in figures.items() if key not in known]
+        metrics = self._reader.metrics
+        return [Value(key, value, job.ended, 0) for key, value in figures.items() if key not in metrics]
 
     def _facts(self, job: Collected) -> None:
-        """Parameters and tags; those of the script go before."""
+        """Add parameters and tags; those of the script have priority."""
         from mlflow.entities import Param, RunTag
 
         about = job.about
@@ -129,7 +129,7 @@ class ScoreRun:
     def _origin(self, job: Collected) -> None:
         """Link the run with the one that trained the model, if that is in this store."""
         with suppress(Exception):
-            origin = lineage.origin_of(self._client, read_model(Path(job.about.model_path)))
+            origin = lineage.training_origin(self._client, read_model(Path(job.about.model_path)))
             lines = [f"Batch job of deployment `{job.about.deployment}`.", "", f"* Model: `{job.about.model}`"]
             if origin.run:
                 self._client.set_tag(self._run, lineage.TRAINING_TAG, origin.run)
@@ -139,13 +139,13 @@ class ScoreRun:
             lineage.describe(self._client, self._run, "\n".join(lines))
 
     def _note(self) -> str:
-        where = f"run {self._run} of {redact(self._uri)}"
+        address = f"run {self._run} of {redact(self._uri)}"
         if not is_local(self._uri) and self._uri.startswith("http"):
             page = f"{hide(without_query(self._uri)).rstrip('/')}/#/experiments/{self._experiment}/runs/{self._run}"
-            where += f": {page}{MACHINE_LEARNING}"
+            address += f": {page}{MACHINE_LEARNING}"
         if self._reader.is_empty():
-            return f"MLflow: the job is {where}"
-        text = f"MLflow: the job logged {counts(self._reader)}; they are in {where}"
+            return f"MLflow: the job is {address}"
+        text = f"MLflow: the job logged {logged_counts(self._reader)}; they are in {address}"
         refused = self._writer.refused + self._reader.left_out
         more = f"; {refused} values did not fit in one run, such as a second value of a parameter"
         return text + more if refused else text

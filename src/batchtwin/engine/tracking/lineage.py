@@ -1,4 +1,4 @@
-"""Where the model of a job comes from, as MLflow knows it, and the links of a run to it. MLflow 3 shows all of them."""
+"""Where the model of a job comes from, as MLflow knows it, and the links to it. MLflow 3 shows them all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
-# The tag of a training run that made a model again which is kept as it is, and of ours: what the user is shown.
+# Tags: of a training run that reproduced a model which is kept in its first form, and of our runs for the user.
 UUID_TAG, MODEL_TAG, TRAINING_TAG = "model_uuid", "model", "training_run"
 DESCRIPTION = "mlflow.note.content"
 MOST_EXPERIMENTS = 1000
@@ -20,14 +20,14 @@ MOST_EXPERIMENTS = 1000
 
 @value_object
 class Origin:
-    """The run that made a model, and what MLflow 3 calls the logged model; empty if the store has none."""
+    """The run that made a model, and MLflow 3's logged model; empty if the store has none."""
 
     run: str = ""
     logged: str = ""
 
 
-def origin_of(client: MlflowClient, model: Model) -> Origin:
-    """Find the run that made a model: the one that its MLmodel file names, else the last one that made it again."""
+def training_origin(client: MlflowClient, model: Model) -> Origin:
+    """Find the run that made a model: the one in its MLmodel file, else the last one that reproduced it."""
     run = _run(client, model)
     if run is None:
         return Origin()
@@ -48,7 +48,7 @@ def _run(client: MlflowClient, model: Model) -> Run | None:
 
 
 def _logged(run: Run, model: Model) -> str:
-    """The model that the run logged; of several the one that the MLmodel file names. MLflow 2 has none."""
+    """Return the model that the run logged; of several the one in the MLmodel file. MLflow 2 has none."""
     outputs = getattr(run, "outputs", None)
     ids = [str(output.model_id) for output in outputs.model_outputs] if outputs else []
     if model.logged in ids:
@@ -57,7 +57,7 @@ def _logged(run: Run, model: Model) -> str:
 
 
 def link_input(client: MlflowClient, run: str, logged: str) -> None:
-    """Name a logged model as what a run used. MLflow 2 has no such models, which is no error."""
+    """Record a logged model as an input of a run. MLflow 2 has no such models, which is no error."""
     if not logged:
         return
     with suppress(Exception):
@@ -67,6 +67,6 @@ def link_input(client: MlflowClient, run: str, logged: str) -> None:
 
 
 def describe(client: MlflowClient, run: str, text: str) -> None:
-    """Set the description of a run, in Markdown, unless it has one: the script's own goes first."""
+    """Set the description of a run, in Markdown, unless it has one already."""
     if not client.get_run(run).data.tags.get(DESCRIPTION):
         client.set_tag(run, DESCRIPTION, text)

@@ -1,6 +1,6 @@
 """The file stores of workers, read: only regular files, only as much as a run can show. No MLflow here.
 
-A script may still write to them, and in a container it is nobody's friend: names, sizes and links are not trusted.
+A script may still write to them, and a script in a container may be hostile: names, sizes and links are not trusted.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from batchtwin.engine.tracking.datasets import MOST, DatasetUse, uses_of
 from batchtwin_node.codec import value_object
 from batchtwin_node.script.tracking import FOLDER
 
-# Of one job. MLflow takes 6,000 characters in a value and 250 in a key.
+# Limits of one job. MLflow takes 6,000 characters in a value and 250 in a key.
 MOST_POINTS, MOST_ENTRIES, MOST_ARTIFACTS = 1_000_000, 20_000, 10_000
-# Of all artifacts of a job. A file may have holes, and so be larger than any disk.
+# Limit for all artifacts of a job. A sparse file may be larger than any disk.
 MOST_BYTES = 4 << 30
 LONGEST_KEY, LONGEST_VALUE = 250, 6000
 BLOCK = 4 << 20
-# MLflow's own tags, but for the description.
+# MLflow's own tags, except the description.
 OWN_TAGS, DESCRIPTION = "mlflow.", "mlflow.note.content"
 
 
 class TooLargeError(Exception):
-    """An artifact that is left out, by its path in the run."""
+    """An artifact over the limit; the text is its path in the run."""
 
 
 @value_object
@@ -41,7 +41,7 @@ class Point:
 
 @dataclass
 class Logged:
-    """What scripts have logged. `left_out` counts what is too much, or a parameter with two values."""
+    """What scripts have logged. `left_out` counts what is over a limit, and parameters with two values."""
 
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
@@ -90,7 +90,7 @@ class LogReader:
         return new
 
     def artifacts(self) -> list[Artifact]:
-        """Return the files that were logged, of two with one path the first."""
+        """Return the files that were logged; of two with one path the first."""
         artifacts: dict[str, Artifact] = {}
         for path, file in self._files("artifacts"):
             artifacts.setdefault(path, Artifact(file, path))
@@ -125,18 +125,18 @@ class LogReader:
                 while size <= most and (block := source.read(BLOCK)):
                     sink.write(block)
                     size += len(block)
-        if size > most:  # it grows
+        if size > most:  # the file grows
             target.unlink()
             raise TooLargeError(artifact.path)
         return size
 
     def remove(self) -> None:
-        """Remove the stores of this run; what the file system refuses stays."""
+        """Remove the stores of this run. What the file system refuses to remove stays."""
         for store in self._stores():
             safe_open.remove(store, self._root, ignore_errors=True)
         try:
             self.folder.rmdir()
-        except OSError:  # another run's are there
+        except OSError:  # another run's stores are there
             pass
 
     def _values(self, kind: str, known: dict[str, str], new: dict[str, str], logged: Logged) -> None:
@@ -189,20 +189,20 @@ class LogReader:
 
     def _models(self) -> list[tuple[str, Path]]:
         """Return the models that MLflow 3 keeps beside the runs: a name, and the folder."""
-        found = []
+        folders = []
         for store in self._stores():
             for experiment in _folders(store):
                 for model in _folders(experiment / "models"):
                     if next(_walk(model / "artifacts"), None) is not None:
-                        found.append((f"models/{model.name}", model / "artifacts"))
-        return found
+                        folders.append((f"models/{model.name}", model / "artifacts"))
+        return folders
 
     def _stores(self) -> list[Path]:
         return [store for store in _folders(self.folder) if store.name.startswith(self._prefix)]
 
 
 def _folders(folder: Path) -> list[Path]:
-    """The folders in a folder by name, without links and hidden ones."""
+    """Return the folders in a folder by name, without links and hidden ones."""
     try:
         with os.scandir(folder) as entries:
             inner = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
@@ -212,7 +212,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """The regular files below a folder, in order of their paths; no link is followed."""
+    """Yield the regular files below a folder, in order of their paths. No link is followed."""
     if folder.is_symlink():
         return
     for at, folders, names in os.walk(folder):

@@ -12,19 +12,19 @@ from batchtwin.workspace.database import tables
 from batchtwin.workspace.entities import Asset, Compute, DeploymentRecord, Endpoint, JobRecord, JobStatus
 
 
-def now() -> datetime:
-    """The present, in UTC."""
+def utc_now() -> datetime:
+    """Return the present time, in UTC."""
     return datetime.now(UTC)
 
 
 def first(connection: Connection, query: Select[Any]) -> RowMapping | None:
-    """The first row that the query gives."""
+    """Return the first row of the query."""
     return connection.execute(query).mappings().first()
 
 
 def upsert(connection: Connection, table: Table, key: dict[str, Any], values: dict[str, Any]) -> RowMapping:
     """Update the row with this key, or insert it; set `changed` and, for a new row, `created`. Return the row."""
-    moment = now()
+    moment = utc_now()
     matches = [table.c[name] == value for name, value in key.items()]
     if first(connection, select(table).where(*matches)):
         connection.execute(update(table).where(*matches).values(**values, changed=moment))
@@ -34,7 +34,7 @@ def upsert(connection: Connection, table: Table, key: dict[str, Any], values: di
 
 
 def asset_of(row: RowMapping, root: Path) -> Asset:
-    """The asset of a row; its path is absolute."""
+    """Return the asset of a row; its path is absolute."""
     return Asset(
         kind=row["kind"],
         name=row["name"],
@@ -52,17 +52,17 @@ def asset_of(row: RowMapping, root: Path) -> Asset:
 
 
 def compute_of(row: RowMapping) -> Compute:
-    """The compute of a row."""
+    """Return the compute of a row."""
     return Compute(**row)
 
 
 def endpoint_of(row: RowMapping) -> Endpoint:
-    """The endpoint of a row."""
+    """Return the endpoint of a row."""
     return Endpoint(**row)
 
 
 def deployment_of(row: RowMapping, connection: Connection, root: Path) -> DeploymentRecord:
-    """The deployment of a row, with its assets."""
+    """Return the deployment of a row, with its assets."""
     from batchtwin.deployment.schema import Deployment
 
     def asset(number: int | None) -> Asset | None:
@@ -83,8 +83,8 @@ def deployment_of(row: RowMapping, connection: Connection, root: Path) -> Deploy
     )
 
 
-def job_of(row: RowMapping, root: Path) -> JobRecord:
-    """The job of a row, as it was last written down."""
+def job_record(row: RowMapping, root: Path) -> JobRecord:
+    """Return the job of a row, as it was recorded last."""
     return JobRecord(
         name=row["name"],
         display_name=row["display_name"],

@@ -41,15 +41,15 @@ class Store:
         self._writer = engine.execution_options(batchtwin_write=True)
 
     @classmethod
-    def open(cls, where: str | None = None) -> Store:
-        """Open the workspace of `where` (a folder or a database URL), else of the environment's, else `.batchtwin`.
+    def open(cls, location: str | None = None) -> Store:
+        """Open the workspace of `location` (a folder or a database URL), else of the environment's, else `.batchtwin`.
 
         A missing workspace is created; one of an earlier version is upgraded.
 
         Raises:
             StoreError: it cannot be opened, or a later version of batchtwin made it.
         """
-        location = where or os.environ.get(VARIABLE) or DEFAULT
+        location = location or os.environ.get(VARIABLE) or DEFAULT
         url = _url(location) if "://" in location else _sqlite_url(Path(location))
         file = _sqlite_file(url)
         with _refusals(url):
@@ -66,7 +66,7 @@ class Store:
 
     @staticmethod
     def exists() -> bool:
-        """Whether `open` would find a workspace, and not make one. A database elsewhere is taken for one."""
+        """Whether `open` would find a workspace rather than make one. A database elsewhere counts as one."""
         location = os.environ.get(VARIABLE) or DEFAULT
         file = _sqlite_file(_url(location) if "://" in location else _sqlite_url(Path(location)))
         return file is None or file.exists()
@@ -77,24 +77,24 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Give a connection that sees one state of the database."""
+        """Yield a connection that sees one state of the database."""
         with _refusals(self._engine.url), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Give the only connection that may write, until the end of the block. An exception rolls back."""
+        """Yield the only connection that may write, until the end of the block. An exception rolls back."""
         with _refusals(self._engine.url), self._writer.begin() as connection:
             connection.execute(select(workspace.c.value).where(workspace.c.key == "schema").with_for_update())
             yield connection
 
     def relative(self, path: Path) -> str:
-        """A path below the root, as the database has it: the whole workspace can be moved."""
+        """Return a path below the root, as the database has it: the whole workspace can be moved."""
         return path.relative_to(self.root).as_posix()
 
 
 def _address(file: Path) -> str:
-    """What opens the workspace with this SQLite file."""
+    """Return the address of the workspace with this SQLite file."""
     return str(file.parent) if file.name == FILE else _sqlite_url_of(file).render_as_string()
 
 
@@ -141,7 +141,7 @@ def _engine(url: URL) -> Engine:
 
 
 def _make_sqlite(file: Path) -> None:
-    """Create the database under a temporary name and link it to its own: it is whole, whoever else creates it too."""
+    """Create the database under a temporary name and link it to its own: other processes see it whole."""
     file.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
     new = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
     new.touch(mode=PRIVATE_FILE)  # SQLite gives its other files the same mode
@@ -163,12 +163,12 @@ def _make_sqlite(file: Path) -> None:
 
 
 def _root(engine: Engine) -> Path:
-    """The folder of the content: that of the process which opened the database first."""
+    """Return the folder of the content: that of the process which opened the database first."""
     for left in range(CREATE_TRIES, 0, -1):
         with suppress(DBAPIError), engine.connect() as connection:
-            known = connection.execute(select(workspace.c.value).where(workspace.c.key == "root")).scalar()
-            if known:
-                return Path(known)
+            existing = connection.execute(select(workspace.c.value).where(workspace.c.key == "root")).scalar()
+            if existing:
+                return Path(existing)
         try:
             with engine.begin() as connection:
                 metadata.create_all(connection)
@@ -199,7 +199,7 @@ def _check_version(engine: Engine, url: URL) -> None:
 
 
 def _upgrade(connection: Connection, version: str) -> str:
-    """Rename the columns that have another name now; return the version that the database has then."""
+    """Rename columns that have another name now; return the database's version then."""
     quote = connection.dialect.identifier_preparer.quote
     for old, new in RENAMED[version]:
         connection.exec_driver_sql(f"ALTER TABLE jobs RENAME COLUMN {quote(old)} TO {quote(new)}")

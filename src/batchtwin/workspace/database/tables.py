@@ -55,7 +55,7 @@ def _described() -> tuple[Column[Any], Column[Any], Column[Any]]:
 
 metadata = MetaData()
 
-# `schema` and `root`; its row `schema` is the lock of whoever writes.
+# `schema` and `root`; a writer locks its row `schema`.
 workspace = Table(
     "workspace",
     metadata,

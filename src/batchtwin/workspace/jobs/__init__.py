@@ -1,1 +1,1 @@
-"""Jobs: how an invocation becomes a process of its own, and what that process leaves."""
+"""Jobs: each invocation becomes a process of its own; and the results that it leaves."""

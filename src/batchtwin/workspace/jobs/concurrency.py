@@ -1,7 +1,7 @@
 """How many jobs of a workspace run at once; the others are Queued.
 
-A slot is a lock on a file: the kernel releases it however its job ends. Of the jobs that wait, one looks for a free
-slot and the others wait for their turn to look.
+A slot is a lock on a file: the kernel releases it however its job ends. One of the waiting jobs looks for a free slot,
+and the others wait for their turn to look.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ def job_slot(root: Path, wait: Callable[[], None]) -> Iterator[None]:
     count = _count()
     folder = root / FOLDER
     folder.mkdir(exist_ok=True)
-    held = _free(folder, count)
-    if held is None:
+    slot = _free(folder, count)
+    if slot is None:
         wait()
-        held = _next(folder, count)
+        slot = _next(folder, count)
     try:
         yield
     finally:
-        os.close(held)
+        os.close(slot)
 
 
 def _count() -> int:
@@ -60,7 +60,7 @@ def _next(folder: Path, count: int) -> int:
 
 
 def _free(folder: Path, count: int) -> int | None:
-    """The descriptor of the lock of a free slot; None if all are held."""
+    """Return the descriptor of a free slot's lock; None if all are held."""
     for number in range(count):
         with suppress(BlockingIOError):
             return acquire(folder / str(number), wait=False)

@@ -1,4 +1,4 @@
-"""What a client may say when it invokes an endpoint, and what that means for the deployment and its input."""
+"""What a client may request when it invokes an endpoint, and what that changes in the deployment and its input."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from batchtwin.workspace.entities import DeploymentRecord
 from batchtwin.workspace.errors import InvalidError
 from batchtwin_node.codec import value_object
 
-# What may be overridden when a deployment is invoked [A], and where it stands in the YAML.
+# The overrides that an invocation may have [A], and their keys in the YAML.
 OVERRIDABLE = {
     "mini_batch_size": "settings.mini_batch_size",
     "instance_count": "resources.instance_count",
@@ -71,5 +71,5 @@ class Invocation:
 
 
 def fingerprint(facts: object) -> str:
-    """One hash for an invocation: given twice with one job name, it is the same job."""
+    """Return a hash of an invocation: a second one with the same hash and job name is the same job."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

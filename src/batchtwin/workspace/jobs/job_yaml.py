@@ -59,14 +59,14 @@ def job_data(deployment: DeploymentRecord) -> dict[str, Any]:
 
 
 def _inline(environment: Asset) -> dict[str, Any]:
-    facts = environment.properties
+    properties = environment.properties
     inline: dict[str, Any] = {"name": environment.name, "version": environment.version}
-    if "image" in facts:
-        inline["image"] = facts["image"]
+    if "image" in properties:
+        inline["image"] = properties["image"]
         if environment.path:
             inline["conda_file"] = str(environment.path)
         return inline
-    inline["build"] = {"path": facts.get("build") or str(environment.path)}
-    if "dockerfile_path" in facts:
-        inline["build"]["dockerfile_path"] = facts["dockerfile_path"]
+    inline["build"] = {"path": properties.get("build") or str(environment.path)}
+    if "dockerfile_path" in properties:
+        inline["build"]["dockerfile_path"] = properties["dockerfile_path"]
     return inline

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, RowMapping, insert, select
 
 from batchtwin.deployment.reference import ANONYMOUS
 from batchtwin.locks import hold
-from batchtwin.workspace.database.rows import first, job_of, now
+from batchtwin.workspace.database.rows import first, job_record, utc_now
 from batchtwin.workspace.database.store import Store
 from batchtwin.workspace.database.tables import jobs
 from batchtwin.workspace.deployments import Deployments
@@ -49,9 +49,9 @@ class Jobs:
 
         Raises:
             NotFoundError: no such endpoint or data asset.
-            UnknownDeploymentError, NoRouteError: nothing to route to.
-            InputTypeError: an input that a model deployment does not take.
-            InvalidError: another value that cannot be.
+            UnknownDeploymentError, NoRouteError: no deployment to route to.
+            InputTypeError: an input type that a model deployment refuses.
+            InvalidError: another invalid value.
             ConflictError: a job of this name exists, with another request.
         """
         endpoint, job_name = invocation.endpoint, invocation.job_name
@@ -81,7 +81,7 @@ class Jobs:
         return self._start(deployment, values)
 
     def get(self, name: str) -> JobRecord:
-        """Return a job, or the child of one. A job whose process is gone has ended.
+        """Return a job, or the child of one. A job whose process has died has ended.
 
         Raises:
             NotFoundError: there is none of this name.
@@ -90,7 +90,7 @@ class Jobs:
             return self.child(name.removesuffix(CHILD_SUFFIX))
         with self._store.read() as connection:
             row = states.row_of(connection, name)
-        return job_of(states.reconcile(self._store, row), self._store.root)
+        return job_record(states.reconcile(self._store, row), self._store.root)
 
     def list(
         self, *, endpoint: str | None = None, deployment: str | None = None, experiment: str | None = None
@@ -103,7 +103,7 @@ class Jobs:
                 query = query.where(jobs.c[column] == value)
         with self._store.read() as connection:
             rows = connection.execute(query).mappings().all()
-        return [job_of(states.reconcile(self._store, row), self._store.root) for row in rows]
+        return [job_record(states.reconcile(self._store, row), self._store.root) for row in rows]
 
     def child(self, name: str) -> JobRecord:
         """Return the child `batchscoring` of a job, whose output is `score` [A].
@@ -116,7 +116,7 @@ class Jobs:
         return replace(parent, name=name + CHILD_SUFFIX, display_name="batchscoring", properties=properties)
 
     def cancel(self, name: str) -> JobRecord:
-        """Ask a job to end in order: what is done stays done. A job that has ended stays as it is.
+        """Request that a job ends in order: what is done stays done. A job that has ended stays unchanged.
 
         Raises:
             NotFoundError: there is none of this name.
@@ -156,7 +156,7 @@ class Jobs:
         return f"sqlite:///{self._store.root / 'mlflow.db'}"
 
     def _route(self, endpoint: str, name: str | None) -> DeploymentRecord:
-        """The deployment that is named; else the default; else the only one [A]."""
+        """Return the named deployment, else the default, else the only one [A]."""
         deployments = {deployment.name: deployment for deployment in self._deployments.list(endpoint)}
         if name is not None:
             if name not in deployments:
@@ -204,12 +204,12 @@ class Jobs:
 
 
 def _file_name(output: ResolvedOutput) -> dict[str, str]:
-    """The override that a target names; one that the invocation sets itself goes before it."""
+    """Return the file name of the target; an override of the invocation has priority."""
     return {OVERRIDABLE["output_file_name"]: json.dumps(output.file_name)} if output.file_name else {}
 
 
 def _properties(deployment: DeploymentRecord, job_input: ResolvedInput) -> dict[str, str]:
-    """The properties of a job: the type of its input, and its model, if that is registered by name."""
+    """Return the properties of a job: the type of its input, and its model, if that is registered by name."""
     properties = {"input_type": job_input.type} if job_input.type else {}
     model = deployment.model
     return properties if model.name.startswith(ANONYMOUS) else {**properties, "model": model.reference}
@@ -221,14 +221,14 @@ def _fresh(process: Process) -> dict[str, Any]:
         "pid": process.pid,
         "pid_started": process.started,
         "claimed": False,
-        "created": now(),
+        "created": utc_now(),
         "tags": {},
         "properties": {},
     }
 
 
 def _same(connection: Connection, values: Mapping[str, Any]) -> RowMapping | None:
-    """The job that this request has started before."""
+    """Return the job that this request has started before."""
     matches = jobs.c.name == values["name"]
     if values["request_id"] is not None:
         matches |= jobs.c.request_id == values["request_id"]
@@ -239,6 +239,6 @@ def _same(connection: Connection, values: Mapping[str, Any]) -> RowMapping | Non
 
 
 def _parameters(deployment: Deployment) -> dict[str, Any]:
-    """The settings by name, without environment variables, which may hold secrets."""
+    """Return the settings by name, without environment variables, which may hold secrets."""
     settings = deployment.settings.model_dump(mode="json", exclude={"instance_count", "environment_variables"})
     return {"instance_count": deployment.instance_count, **settings}

@@ -1,11 +1,11 @@
-"""Processes of jobs, forked from a process that has imported what they import: for a server, which starts many.
+"""Processes of jobs, forked from a process with the imports of jobs: for a server, which starts many jobs.
 
-`python -m batchtwin.workspace.jobs.launcher CONTROL BEGAN`, which `Launcher` starts, is the fork server. On the socket
-CONTROL it says that it is ready; then it answers each request, which brings the job's lock and a text in a file in
-memory, with a pid. It ends with the socket, or when a file has changed that it has imported. Linux only.
+`python -m batchtwin.workspace.jobs.launcher CONTROL BEGAN`, started by `JobLauncher`, is the fork server. On the socket
+CONTROL it reports that it is ready; then it answers each request, which brings the job's lock and a text in a file in
+memory, with a pid. It ends with the socket, or when a file that it has imported has changed. Linux only.
 
-A job is never lost, and never runs twice: where the fork server does not answer as it should, it is killed, and the
-job gets a new process. If the fork server had forked one after all, the first of both to claim the job runs it.
+No job is lost, and none runs twice: if the fork server does not answer properly, it is killed, and the job gets a new
+process. If the fork server had forked one after all, the first of both to claim the job runs it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from batchtwin_node.warm import sockets
 from batchtwin_node.warm.dependencies import SLACK_NS, of_modules, of_python
 from batchtwin_node.warm.files import Files
 
-# What most jobs import. MLflow is not among it: it is large, and a job imports it when it has ended.
+# What most jobs import. MLflow is left out: it is large, and a job imports it only at its end.
 IMPORTS = (
     "batchtwin.engine.backends.choice",
     "batchtwin.engine.backends.warm.client",
@@ -42,7 +42,7 @@ IMPORTS = (
     "batchtwin.engine.prepare",
     "batchtwin.engine.report.write",
     "batchtwin.workspace.jobs.concurrency",
-    "batchtwin.workspace.jobs.outlook",
+    "batchtwin.workspace.jobs.preview",
     "batchtwin.workspace.jobs.recorder",
     "batchtwin_node.script.azureml_core",
     "encodings.utf_8_sig",
@@ -51,16 +51,16 @@ IMPORTS = (
 )
 READY, STALE = "ready", "stale"
 log = logging.getLogger("batchtwin.serve")
-# A job waits so long for the imports of a new fork server, then for its own process.
+# Seconds to wait for the imports of a new fork server, and for a job's process.
 ANSWER_SECONDS = 5.0
-# A fork server that fails so often in a row is not started again.
+# After so many failures in a row no fork server is started again.
 MOST_FAILURES = 3
-# A name of a process has at most 15 bytes.
+# The longest name of a process, in bytes.
 NAME_BYTES = 15
 
 
 @dataclass(frozen=True)
-class Request:
+class StartRequest:
     """The job to start, and the whole environment of its process."""
 
     name: str
@@ -68,15 +68,15 @@ class Request:
     environment: dict[str, str] = field(repr=False)
 
 
-class Launcher:
-    """Starts the process of a job as `launch` does: the first as a new process, later ones forked if that is possible.
+class JobLauncher:
+    """Starts the process of a job as `launch` does: the first as a new process, later ones forked where possible.
 
     Threads may call it at the same time. `close` ends the fork server; jobs go on.
     """
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
-        self._server: ForkServer | None = None
+        self._server: JobForkServer | None = None
         self._failures = 0
         self._is_first = True
         self._is_closed = False
@@ -85,9 +85,9 @@ class Launcher:
         """Start the process of a job.
 
         Raises:
-            StoreError: as of `launch`.
+            StoreError: as in `launch`.
         """
-        request = Request(name, str(folder), {**os.environ, VARIABLE: address})
+        request = StartRequest(name, str(folder), {**os.environ, VARIABLE: address})
         with self._mutex:
             pid = self._fork(request, lock)
         return Process.of(pid) if pid else launch(name, folder, address, lock)
@@ -98,16 +98,16 @@ class Launcher:
             self._is_closed = True
             self._drop()
 
-    def _fork(self, request: Request, lock: int) -> int:
+    def _fork(self, request: StartRequest, lock: int) -> int:
         """Return the pid of the job's process; 0 if the job needs a new one."""
         is_first, self._is_first = self._is_first, False
         if is_first or self._is_closed or self._failures == MOST_FAILURES or not settings.is_possible():
             return 0
         try:
-            pid = self._ask(request, lock)
+            pid = self._request(request, lock)
             if pid is None:
                 self._drop()
-                pid = self._ask(request, lock)
+                pid = self._request(request, lock)
         except (OSError, ValueError) as error:
             self._failures += 1
             if self._failures == MOST_FAILURES:
@@ -120,9 +120,9 @@ class Launcher:
             self._failures = 0
         return pid or 0
 
-    def _ask(self, request: Request, lock: int) -> int | None:
+    def _request(self, request: StartRequest, lock: int) -> int | None:
         if self._server is None:
-            self._server = ForkServer()
+            self._server = JobForkServer()
         return self._server.fork(request, lock)
 
     def _drop(self, *, kill: bool = False) -> int:
@@ -130,8 +130,8 @@ class Launcher:
         return server.end(kill=kill) if server is not None else 0
 
 
-class ForkServer:
-    """A fork server, which has what this process inherited, has set and gives to its children now."""
+class JobForkServer:
+    """A fork server with everything that this process would now pass on to its children."""
 
     def __init__(self) -> None:
         self._traits = traits()
@@ -148,13 +148,13 @@ class ForkServer:
                 start_new_session=True,
             )
 
-    def fork(self, request: Request, lock: int) -> int | None:
+    def fork(self, request: StartRequest, lock: int) -> int | None:
         """Fork the process of a job, and return its pid; None if files have changed, and it has ended.
 
-        Return 0 if a new process would be another one, or if the imports take long.
+        Return 0 if a new process would differ, or if the imports take long.
 
         Raises:
-            OSError, ValueError: it does not answer as it should.
+            OSError, ValueError: it does not answer properly.
         """
         if self._traits != traits() or not self._wait_until_ready():
             return 0
@@ -185,7 +185,7 @@ class ForkServer:
         return self._control.recv(100).decode()
 
     def end(self, *, kill: bool) -> int:
-        """End it. Killed, it forks nothing more, and holds no lock. Return the pid that it has told late, or 0."""
+        """End it. Once killed it forks nothing and holds no lock. Return the pid of a late answer, or 0."""
         if kill or not self._is_ready:
             self._process.kill()
         else:
@@ -204,13 +204,13 @@ class ForkServer:
 
 
 def traits() -> object:
-    """Return what a new process would have of this one, and what its imports may take notice of."""
+    """Return what a new process would inherit from this one, as far as its imports may depend on it."""
     variables = {name: value for name, value in os.environ.items() if matters(name)}
     folders = [os.path.abspath(folder) for folder in variables.get("PYTHONPATH", "").split(os.pathsep)]
     return variables, folders, inherited()
 
 
-def serve(control: socket.socket, began: int) -> Request | None:
+def serve(control: socket.socket, began: int) -> StartRequest | None:
     """Import, and fork a process for each request. Return its request in a forked process, None at the end."""
     gc.disable()  # imports make many objects and hardly any garbage
     for module in IMPORTS:
@@ -236,13 +236,13 @@ def serve(control: socket.socket, began: int) -> Request | None:
         sockets.send(control, pid)
 
 
-def fork(lock: int, text: int) -> tuple[Request | None, str]:
-    """Fork the process of a job, no child of this one. Return its pid; in the new process, its request.
+def fork(lock: int, text: int) -> tuple[StartRequest | None, str]:
+    """Fork the process of a job, which is no child of this one. Return its pid; in the new process, its request.
 
-    It has a session of its own, and of the descriptors only `lock` and the first three. It tells its pid when nothing
-    can go wrong any more.
+    It has a session of its own, and only the first three descriptors and `lock`. It reports its pid when nothing can
+    fail any more.
     """
-    request = Request(**json.loads(os.pread(text, os.fstat(text).st_size, 0)))
+    request = StartRequest(**json.loads(os.pread(text, os.fstat(text).st_size, 0)))
     read, write = os.pipe()
     middle = os.fork()
     if middle:
@@ -263,11 +263,11 @@ def fork(lock: int, text: int) -> tuple[Request | None, str]:
     return request, ""
 
 
-def become(request: Request, kept: set[int]) -> None:
-    """Have the descriptors, environment, words, name, output and folder of a job's process."""
+def become(request: StartRequest, kept: set[int]) -> None:
+    """Take over the descriptors, environment, arguments, name, output and folder of a job's process."""
     for name in os.listdir("/proc/self/fd"):
         if int(name) not in kept:
-            with suppress(OSError):  # the one that listed the folder
+            with suppress(OSError):  # the descriptor that listed the folder
                 os.close(int(name))
     os.environ.clear()
     os.environ.update(request.environment)
@@ -279,10 +279,10 @@ def become(request: Request, kept: set[int]) -> None:
 
 
 def main(control: int, began: int) -> None:
-    """Be the fork server since `began`, in nanoseconds; and in each process that it forks, run a job."""
+    """Run the fork server since `began`, in nanoseconds; and in each process that it forks, a job."""
     requests = socket.socket(fileno=control)
     request = serve(requests, began)
-    requests.detach()  # which is closed already in a process that was forked
+    requests.detach()  # a forked process has closed it already
     if request is not None:
         runner.main(request.name, Path(request.folder))
 

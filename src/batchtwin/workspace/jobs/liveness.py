@@ -16,8 +16,9 @@ from batchtwin.workspace.database.store import VARIABLE
 from batchtwin.workspace.errors import StoreError
 from batchtwin_node.codec import value_object
 
-# Whoever holds this lock in the folder of a job is responsible for the job. The command takes it, and the job's process
-# inherits its descriptor: however the process ends, and whatever becomes of the clock, the kernel releases the lock.
+# The process that holds this lock in the folder of a job is responsible for the job. The command takes it, and the
+# job's process inherits its descriptor: however the process ends, and even if the clock changes, the kernel releases
+# the lock.
 LOCK = "runner.lock"
 RUNNER = "batchtwin.workspace.jobs.runner"
 # Pids are used again, but not by a process that started at the same time.
@@ -26,19 +27,19 @@ SAME_START_SECONDS = 1.0
 
 @value_object
 class Process:
-    """A process: `started` in seconds since the epoch, by the clock as it was set when this was noted."""
+    """A process: `started` in seconds since the epoch, by the clock at that moment."""
 
     pid: int
     started: float
 
     @classmethod
     def this(cls) -> Process:
-        """The process that runs this."""
+        """This process."""
         return cls.of(os.getpid())
 
     @classmethod
     def of(cls, pid: int) -> Process:
-        """The process that has this pid now; one that is gone has started never."""
+        """The process that has this pid now; one that has ended has 0 as its start."""
         try:
             return cls(pid, psutil.Process(pid).create_time())
         except psutil.Error:
@@ -46,11 +47,11 @@ class Process:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it still runs, as far as the clock was not set meanwhile; a zombie does not."""
+        """Whether it still runs, unless the clock was set meanwhile; a zombie does not run."""
         try:
             process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started) < SAME_START_SECONDS
-            return same and process.status() != psutil.STATUS_ZOMBIE
+            is_same = abs(process.create_time() - self.started) < SAME_START_SECONDS
+            return is_same and process.status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return False
 
@@ -70,7 +71,7 @@ class Process:
                 os.kill(self.pid, signal.SIGTERM)
 
 
-# Starts the process of a job, of its name, folder, the address of its workspace, and the descriptor of its lock.
+# Starts the process of a job, by its name, its folder, the address of its workspace, and the descriptor of its lock.
 Launch = Callable[[str, Path, str, int], Process]
 
 
@@ -78,7 +79,7 @@ def launch(name: str, folder: Path, address: str, lock: int) -> Process:
     """Start `python -m batchtwin.workspace.jobs.runner NAME FOLDER`, and return the process that stays.
 
     It has a session of its own. The first process forks, prints the pid of its child and exits: the job is no child of
-    the command and leaves no zombie. The job inherits `lock`; its own children do not, for `subprocess` closes
+    the command and leaves no zombie. The job inherits `lock`; its own children do not, because `subprocess` closes
     descriptors by default.
 
     Raises:
@@ -86,7 +87,7 @@ def launch(name: str, folder: Path, address: str, lock: int) -> Process:
     """
     done = subprocess.run(  # noqa: S603 - this Python, and a name that was checked
         module_command(RUNNER, name, folder),
-        env={**os.environ, VARIABLE: address},  # a password is not for the list of processes
+        env={**os.environ, VARIABLE: address},  # lists of processes must not show a password
         stdin=subprocess.DEVNULL,
         capture_output=True,
         start_new_session=True,

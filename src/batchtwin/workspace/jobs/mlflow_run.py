@@ -1,6 +1,6 @@
 """A job as an MLflow run, so that `mlflow ui` shows what the studio shows, and what the script logged.
 
-Only the job's process and its recorder come here.
+Only the job's process and its recorder use this.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from batchtwin.engine.tracking.job_run import LONGEST, log_files, log_values
 from batchtwin.engine.tracking.lineage import TRAINING_TAG
 from batchtwin.engine.tracking.logged import LogReader
 from batchtwin.locks import hold
-from batchtwin.workspace.database.rows import job_of
+from batchtwin.workspace.database.rows import job_record
 from batchtwin.workspace.database.store import Store
 from batchtwin.workspace.entities import JobRecord, JobStatus
 from batchtwin.workspace.jobs import registry, states
@@ -44,7 +44,7 @@ class Measured:
 
 
 class JobRun:
-    """The MLflow run of a job, made when this is; its id is written down at once if the job still runs.
+    """The MLflow run of a job, created by the constructor; its id is recorded at once if the job still runs.
 
     Raises:
         ModuleNotFoundError: MLflow is not installed.
@@ -60,7 +60,7 @@ class JobRun:
 
             uri = f"sqlite:///{store.root / 'mlflow.db'}"
             self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-            if job.mlflow_run_id:  # of a recorder that was killed: all is read again
+            if job.mlflow_run_id:  # left by a killed recorder: everything is read again
                 self._client.delete_run(job.mlflow_run_id)
             self._run = _create(self._client, store.root, job, began)
             self._training = registry.link(self._client, store, self._run, job)
@@ -76,7 +76,7 @@ class JobRun:
         log_values(self._client, self._run, self._curves.take())
 
     def end(self, measured: Measured) -> None:
-        """Add how the job ended, and the rest of what the script logged, which goes before what batchtwin knows."""
+        """Add how the job ended, and the rest of what the script logged, which overrides what batchtwin knows."""
         self._writer.update()
         self._writer.artifacts()
         row, job = self._job()
@@ -96,7 +96,7 @@ class JobRun:
     def _job(self) -> tuple[RowMapping, JobRecord]:
         with self._store.read() as connection:
             row = states.row_of(connection, self._name)
-        return row, job_of(row, self._store.root)
+        return row, job_record(row, self._store.root)
 
     def _write_down(self) -> None:
         with self._store.write() as connection:
@@ -107,9 +107,9 @@ class JobRun:
 
 
 def _create(client: MlflowClient, root: Path, job: JobRecord, began: float) -> str:
-    known = client.get_experiment_by_name(job.experiment)
+    existing = client.get_experiment_by_name(job.experiment)
     artifacts = (root / "mlartifacts" / job.experiment).as_uri()
-    experiment = known.experiment_id if known else client.create_experiment(job.experiment, artifacts)
+    experiment = existing.experiment_id if existing else client.create_experiment(job.experiment, artifacts)
     run = client.create_run(experiment, int(began * 1000), _tags(job), run_name=job.name)
     run_id: str = run.info.run_id
     return run_id
@@ -121,7 +121,7 @@ def _tags(job: JobRecord) -> dict[str, str]:
 
 
 @value_object
-class Facts:
+class JobFacts:
     """What batchtwin knows of a job: settings, figures and the summary line."""
 
     settings: Mapping[str, Any]
@@ -129,16 +129,16 @@ class Facts:
     summary: str
 
 
-def _without(settings: Mapping[str, Any], measured: Measured, logged: LogReader) -> Facts:
-    """Leave out what the script logged under the same name."""
-    return Facts(
+def _without(settings: Mapping[str, Any], measured: Measured, logged: LogReader) -> JobFacts:
+    """Leave out keys that the script logged too."""
+    return JobFacts(
         {key: value for key, value in settings.items() if key not in logged.params},
         {key: value for key, value in measured.figures.items() if key not in logged.metrics},
         measured.summary,
     )
 
 
-def _fill(client: MlflowClient, run_id: str, job: JobRecord, facts: Facts) -> None:
+def _fill(client: MlflowClient, run_id: str, job: JobRecord, facts: JobFacts) -> None:
     for key, value in facts.settings.items():
         client.log_param(run_id, key, str(value)[:LONGEST])
     for key, value in facts.figures.items():

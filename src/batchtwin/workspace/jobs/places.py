@@ -1,4 +1,4 @@
-"""Where the input of an invocation is, and where its output goes: every form of a place, read by one parser."""
+"""The input of an invocation and the target of its output: every form of a location, in one parser."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from batchtwin.deployment.reference import AssetReference, InvalidReferenceError, is_reference, parse_reference
-from batchtwin.inputs.public_blobs import is_remote_input, web_address
+from batchtwin.inputs.public_blobs import blob_address, is_remote_input
 from batchtwin.inputs.public_web import WebError, allows_private, refuse_private
 from batchtwin.workspace import snapshot
 from batchtwin.workspace.datastores import Datastores
 from batchtwin.workspace.errors import InputTypeError, InvalidError
 from batchtwin_node.codec import value_object
 
-# Job input types, as the SDK names them for `type:` of an Input, and as the service calls them.
+# Types of a job's input: the SDK's names for `type:` of an Input, and the service's.
 LITERALS = ("string", "number", "integer", "boolean", "literal")
 REFUSED = {
     **dict.fromkeys(LITERALS, "LiteralJobInput"),
@@ -23,13 +23,13 @@ REFUSED = {
     "custom_model": "CustomModelJobInput",
     "triton_model": "TritonModelJobInput",
 }
-TAKEN = ("uri_folder", "uri_file")
+INPUT_TYPES = ("uri_folder", "uri_file")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 @value_object
 class ResolvedInput:
-    """The input of a job: how it is named, and where it is; a text if the job has to fetch it from the web."""
+    """The input of a job: its name, and its path; a text if the job has to fetch it from the web."""
 
     name: str
     path: Path | str
@@ -57,13 +57,13 @@ class Places:
 
         Raises:
             InputTypeError: a literal, a table or a model [A].
-            InvalidError: no input, or one that does not exist or cannot be reached from here.
+            InvalidError: no input, or one that does not exist or cannot be reached.
             NotFoundError: no such data asset, datastore or job output.
         """
         if type in REFUSED:
             raise InputTypeError(REFUSED[type])
-        if type is not None and type not in TAKEN:
-            raise InvalidError(f"input type {type!r}: must be {' or '.join(TAKEN)}")
+        if type is not None and type not in INPUT_TYPES:
+            raise InvalidError(f"input type {type!r}: must be {' or '.join(INPUT_TYPES)}")
         if not text:
             raise InvalidError("the invocation names no input: --input azureml:DATA@latest, or a folder, or a file")
         if _is_asset(text):
@@ -71,14 +71,14 @@ class Places:
         return self._unregistered(text, text, type)
 
     def output(self, text: str | None, type: str | None, *, names_file: bool) -> ResolvedOutput:
-        """Return the target of the output. With the type uri_file, `text` is a file, where the deployment writes one.
+        """Return the target of the output. With the type uri_file, `text` is a file, if the deployment writes one.
 
         Raises:
-            InvalidError: it is no folder of a datastore, and none of this machine.
+            InvalidError: it is no folder of a datastore, and no folder of this machine.
             NotFoundError: there is no such datastore.
         """
-        if type is not None and type not in TAKEN:
-            raise InvalidError(f"output type {type!r}: must be {' or '.join(TAKEN)}")
+        if type is not None and type not in INPUT_TYPES:
+            raise InvalidError(f"output type {type!r}: must be {' or '.join(INPUT_TYPES)}")
         if text is None:
             return ResolvedOutput()
         path = self._local(text)
@@ -99,21 +99,21 @@ class Places:
             return self._unregistered(uri, f"{asset.reference}: lies at {uri}", asset.type)
         return ResolvedInput(asset.reference, asset.path)
 
-    def _unregistered(self, text: str, shown: str, type: str | None) -> ResolvedInput:
+    def _unregistered(self, text: str, label: str, type: str | None) -> ResolvedInput:
         if is_remote_input(text):
-            return _on_the_web(text, shown, type)
+            return _on_the_web(text, label, type)
         path = self._local(text)
         if path is None:
-            raise InvalidError(f"{shown}: remote input is not read here; download it, and give the folder")
+            raise InvalidError(f"{label}: remote input is not read here; download it, and give the folder")
         if path.exists():
-            _check_type(shown, path, type)
+            _check_type(label, path, type)
         elif is_reference(text):
-            raise InvalidError(f"{shown}: nothing was uploaded there")
+            raise InvalidError(f"{label}: nothing was uploaded there")
         copy = snapshot.upload(self._root, path)
         return ResolvedInput(str(copy), copy)
 
     def _local(self, text: str) -> Path | None:
-        """The place of a path or URI on this machine; datastores are folders of the workspace. None if it is remote."""
+        """Return the path on this machine; datastores are folders of the workspace. None if it is remote."""
         if is_reference(text):
             return self._datastores.locate(text)
         if text.lower().startswith("file:"):
@@ -121,14 +121,14 @@ class Places:
         return None if _URI.match(text) else Path(text)
 
 
-def _on_the_web(text: str, shown: str, type: str | None) -> ResolvedInput:
+def _on_the_web(text: str, label: str, type: str | None) -> ResolvedInput:
     try:
-        address = web_address(text)
+        address = blob_address(text)
         if not allows_private():
             refuse_private(str(urlsplit(address).hostname))
         return ResolvedInput(text, address, type)
     except WebError as error:
-        raise InvalidError(str(error) if shown == text else f"{shown}: {error}") from None
+        raise InvalidError(str(error) if label == text else f"{label}: {error}") from None
 
 
 def _is_asset(text: str) -> bool:
@@ -138,6 +138,6 @@ def _is_asset(text: str) -> bool:
         raise InvalidError(str(error)) from None
 
 
-def _check_type(shown: str, path: Path, type: str | None) -> None:
+def _check_type(label: str, path: Path, type: str | None) -> None:
     if type is not None and path.is_dir() is (type == "uri_file"):
-        raise InvalidError(f"{shown}: is a {'folder' if path.is_dir() else 'file'}, and the input type is {type}")
+        raise InvalidError(f"{label}: is a {'folder' if path.is_dir() else 'file'}, and the input type is {type}")

@@ -1,8 +1,8 @@
-"""The process that brings what a script logs with MLflow to the job's run while the job runs.
+"""The process that copies what a script logs with MLflow to the job's run while the job runs.
 
-`python -m batchtwin.workspace.jobs.recorder JOB BEGAN`, started by the job's process as soon as something is logged,
-or the job has run for a while:
-MLflow takes seconds to import, and the job is not to wait. It ends when its input says how the job ended, or closes.
+`python -m batchtwin.workspace.jobs.recorder JOB BEGAN`, started by the job's process as soon as something is logged, or
+the job has run for a while: MLflow takes seconds to import, and the job should not wait. It ends when its input says
+how the job ended, or closes.
 """
 
 from __future__ import annotations
@@ -27,33 +27,33 @@ from batchtwin.workspace.jobs.mlflow_run import FIRST_RUN, JobRun, Measured
 # Seconds between two looks at what was logged, and for the rest once the job has ended.
 LOOK_SECONDS = 1.0
 END_SECONDS = 120.0
-# A job that runs for longer has its run while it runs, whether or not its script logs anything.
+# After so many seconds a job has a run, even if its script logs nothing.
 LONG_SECONDS = 10.0
 
 
 class Recorder:
-    """Looks whether a job in `folder` has logged something, and starts the process then."""
+    """Looks whether a job in `folder` has logged something, and then starts the process."""
 
     def __init__(self, store: Store, name: str, folder: Path, began: float) -> None:
         self._address = store.address
         self._words = module_command("batchtwin.workspace.jobs.recorder", name, repr(began))
         self._logged = LogReader(OutputFolder(folder).logs, FIRST_RUN)
-        self._looked = 0.0
+        self._last_look = 0.0
         self._began = began
         self._process: subprocess.Popen[str] | None = None
 
     def tick(self) -> None:
-        """Look, if the last look is old enough."""
-        if self._process is not None or time.monotonic() - self._looked < LOOK_SECONDS:
+        """Look, unless it has just looked."""
+        if self._process is not None or time.monotonic() - self._last_look < LOOK_SECONDS:
             return
-        self._looked = time.monotonic()
+        self._last_look = time.monotonic()
         with suppress(OSError):  # the run is made at the end
             if time.time() - self._began > LONG_SECONDS or not self._logged.is_empty():
                 env = {**os.environ, VARIABLE: self._address}
                 self._process = subprocess.Popen(self._words, stdin=subprocess.PIPE, text=True, env=env)  # noqa: S603
 
     def end(self, measured: Measured) -> bool:
-        """Have the process write how the job ended; False if none runs, or it did not do that."""
+        """Have the process write how the job ended; False if none runs, or it fails."""
         if self._process is None:
             return False
         try:
@@ -66,7 +66,7 @@ class Recorder:
 
 def main(name: str, began: float) -> None:
     """Follow the job to its end."""
-    os.nice(10)  # the job goes first
+    os.nice(10)  # the job has priority
     store = Store.open()
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     run = JobRun(store, name, began)

@@ -16,7 +16,7 @@ from batchtwin.engine.tracking.lineage import (
     Origin,
     describe,
     link_input,
-    origin_of,
+    training_origin,
 )
 from batchtwin.errors import BatchTwinError
 from batchtwin.workspace.assets import Assets
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
 
-# The tag of a version in MLflow's registry with the workspace's own: MLflow counts its versions itself.
+# The tag of a version in MLflow's registry with the workspace's version: MLflow counts its versions itself.
 VERSION_TAG = "workspace_version"
 # MLflow's own, of a logged model that is registered.
 VERSIONS_TAG = "mlflow.modelVersions"
@@ -47,12 +47,12 @@ class JobModel:
 
     @property
     def reference(self) -> str:
-        """`NAME:VERSION`, else where it lies."""
+        """`NAME:VERSION`, else its path."""
         return f"{self.name}:{self.version}" if self.name else str(self.path)
 
 
 def model_of(job: JobRecord) -> JobModel | None:
-    """Return the model that a job scores with; None if its deployment cannot be read."""
+    """Return the job's model; None if its deployment cannot be read."""
     try:
         spec = json.loads((job.output / NAME).read_text(encoding="utf-8"))["model"]
         name, version, path = (str(spec[key]) for key in ("name", "version", "path"))
@@ -62,9 +62,9 @@ def model_of(job: JobRecord) -> JobModel | None:
 
 
 def link(client: MlflowClient, store: Store, run: str, job: JobRecord) -> str:
-    """Link the run of a job with its model and the run that trained it; return that run, empty if it is not known.
+    """Link the run of a job with its model and the run that trained it; return that run, empty if unknown.
 
-    The registered versions of the model are in MLflow's registry afterwards. What MLflow refuses is left out.
+    Afterwards MLflow's registry has the registered versions of the model. What MLflow refuses is left out.
     """
     model = model_of(job)
     if model is None:
@@ -88,13 +88,13 @@ def link(client: MlflowClient, store: Store, run: str, job: JobRecord) -> str:
 
 def _origin(client: MlflowClient, path: Path) -> Origin:
     try:
-        return origin_of(client, read_model(path))
+        return training_origin(client, read_model(path))
     except BatchTwinError:
         return Origin()
 
 
 def _lines(job: JobRecord, model: JobModel, number: str, training: str) -> list[str]:
-    """The description of a run, in Markdown: MLflow's pages make links of it."""
+    """Yield the description of a run, in Markdown: MLflow's pages make links of it."""
     page = f"[{model.reference}](#/models/{model.name}/versions/{number})" if number else f"`{model.reference}`"
     lines = [f"Batch job of deployment `{job.deployment}`, endpoint `{job.endpoint}`.", "", f"* Model: {page}"]
     if training:
@@ -103,20 +103,20 @@ def _lines(job: JobRecord, model: JobModel, number: str, training: str) -> list[
 
 
 def _registered(client: MlflowClient, store: Store, model: JobModel) -> ModelVersion:
-    """The version in MLflow's registry; it and the earlier ones are added there, in the workspace's order."""
+    """Return the version in MLflow's registry; it and the earlier ones are added, in the workspace's order."""
     from mlflow.exceptions import MlflowException
 
-    known = {version.tags.get(VERSION_TAG): version for version in _versions(client, model.name)}
-    if model.version in known:
-        return known[model.version]
-    with suppress(MlflowException):  # it is there
+    versions = {version.tags.get(VERSION_TAG): version for version in _versions(client, model.name)}
+    if model.version in versions:
+        return versions[model.version]
+    with suppress(MlflowException):  # it exists
         client.create_registered_model(model.name)
     assets = [*reversed(Assets(store).list("model", model.name, include_archived=True))]
     last = next(number for number, asset in enumerate(assets) if asset.version == model.version)
     for asset in assets[max(0, last - MOST_VERSIONS) : last + 1]:
-        if asset.version not in known and asset.path is not None:
-            known[asset.version] = _register(client, asset, asset.path)
-    return known[model.version]
+        if asset.version not in versions and asset.path is not None:
+            versions[asset.version] = _register(client, asset, asset.path)
+    return versions[model.version]
 
 
 def _versions(client: MlflowClient, name: str) -> list[ModelVersion]:
@@ -136,9 +136,9 @@ def _register(client: MlflowClient, asset: Asset, path: Path) -> ModelVersion:
 
 
 def _name_version(client: MlflowClient, logged: str, version: ModelVersion) -> None:
-    """Name a version in the tag of the logged model that it is of, beside those that are there."""
-    known = json.loads(client.get_logged_model(logged).tags.get(VERSIONS_TAG, "[]"))
-    client.set_logged_model_tags(logged, {VERSIONS_TAG: json.dumps([*known, _named(version)])})
+    """Add a version to the tag of its logged model."""
+    linked = json.loads(client.get_logged_model(logged).tags.get(VERSIONS_TAG, "[]"))
+    client.set_logged_model_tags(logged, {VERSIONS_TAG: json.dumps([*linked, _named(version)])})
 
 
 def _named(version: ModelVersion) -> dict[str, object]:
@@ -146,8 +146,9 @@ def _named(version: ModelVersion) -> dict[str, object]:
 
 
 def _external(client: MlflowClient, run: str, model: JobModel, version: ModelVersion) -> str:
-    """The version as a logged model of the job's experiment: MLflow's pages show a run only those. Its files are not
-    there, its source is the run that trained it.
+    """Return the version as a logged model of the job's experiment: MLflow's pages show a run only these.
+
+    It has no files; its source is the run that trained it.
     """
     experiment = client.get_run(run).info.experiment_id
     name = NOT_IN_A_NAME.sub("-", f"{model.name}-{model.version}")

@@ -1,4 +1,4 @@
-"""What a job leaves, for those who follow it and those who fetch it."""
+"""The results of a job, for those who follow it and those who download it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from batchtwin.workspace.entities import FINAL, JobRecord
 from batchtwin.workspace.errors import InvalidError, NotEndedError, NotFoundError
 
 OUTPUT = "score"
-# In the folder of a job: which result was brought to where the invocation wants it.
+# In the folder of a job: the id of the result that was delivered to the invocation's target.
 DELIVERED = "delivered"
 
 
 def lines(job: JobRecord) -> list[str]:
-    """The progress overview so far; after the end status, summary and cause. Only whole lines."""
+    """Return the progress overview so far; after the end also status, summary and cause. Only whole lines."""
     overviews = sorted(OutputFolder(job.output).logs.glob("job_progress_overview.*.txt"))
     progress = [line for file in overviews for line in _whole_lines(file)]
     if not job.status.is_final:
@@ -51,16 +51,16 @@ def download(job: JobRecord, target: Path, output_name: str | None, *, everythin
         raise NotFoundError("output", f"{output_name}' of job '{job.name}")
     if output_name is not None and not everything:
         _require_file(job)
-    wanted: dict[str, Path] = {}
+    sources: dict[str, Path] = {}
     if everything or output_name is not None:
-        wanted[SCORE] = OutputFolder(job.output).score
+        sources[SCORE] = OutputFolder(job.output).score
     if everything or output_name is None:
-        wanted["artifacts/logs"] = OutputFolder(job.output).logs
-    for place, source in wanted.items():
-        copy_below(source, target, place)
-    if "artifacts/logs" in wanted:
+        sources["artifacts/logs"] = OutputFolder(job.output).logs
+    for name, source in sources.items():
+        copy_below(source, target, name)
+    if "artifacts/logs" in sources:
         _copy_report(OutputFolder(job.output), target / "artifacts")
-    return target if everything else target / Path(next(iter(wanted)))
+    return target if everything else target / Path(next(iter(sources)))
 
 
 def _copy_report(output: OutputFolder, folder: Path) -> None:
@@ -79,7 +79,7 @@ def _require_file(job: JobRecord) -> None:
 
 
 def deliver(folder: Path, target: str | None) -> None:
-    """Copy the output of a job to where its invocation wants it, if anywhere; the job keeps its own. Once for a result.
+    """Copy a job's output to its invocation's target, if it has one; the job keeps its own. Once for each result.
 
     Raises:
         InvalidError: the file system refuses.
@@ -91,19 +91,19 @@ def deliver(folder: Path, target: str | None) -> None:
 
 
 def is_complete(folder: Path, target: str | None) -> bool:
-    """Whether the output of a job is whole, and where its invocation wants it."""
+    """Whether a job's output is whole, and delivered to its invocation's target."""
     result, note = _result(folder), folder / DELIVERED
     return bool(result) and (target is None or (note.exists() and note.read_text(encoding="utf-8") == result))
 
 
 def _result(folder: Path) -> str:
-    """An identity of the current result, which `resume --retry-failed` replaces; empty without a result."""
+    """Return an id of the present result, which `resume --retry-failed` replaces; empty without a result."""
     manifest = OutputFolder(folder).manifest
     return str(manifest.stat().st_mtime_ns) if manifest.exists() else ""
 
 
 def copy_below(source: Path, target: Path, place: str) -> None:
-    """Copy the files of a folder to `target/place`, each there whole or not at all.
+    """Copy the files of a folder to `target/name`, each whole or not at all.
 
     Raises:
         InvalidError: a link below `target` leads out of it, or the file system refuses.

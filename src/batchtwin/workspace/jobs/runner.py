@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import RowMapping
 
     from batchtwin.engine.job import Job, Status
-    from batchtwin.engine.output.result import Result
+    from batchtwin.engine.output.result import JobResult
     from batchtwin.engine.tracking.logged import LogReader
     from batchtwin.workspace.database.store import Store
     from batchtwin.workspace.entities import JobStatus
@@ -34,12 +34,12 @@ WORKING = ".working"
 
 
 class Canceled(BaseException):
-    """The job was asked to end while the engine was not the one to listen."""
+    """The job was canceled while the engine did not listen."""
 
 
 @contextmanager
 def cancellable() -> Iterator[None]:
-    """Raise `Canceled` on SIGTERM; after the block the signal means nothing any more."""
+    """Raise `Canceled` on SIGTERM; after the block the signal has no effect."""
 
     def catch(number: int, frame: FrameType | None) -> None:
         raise Canceled
@@ -51,7 +51,7 @@ def cancellable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-class Watch:
+class JobMonitor:
     """The engine's progress: a job that runs is Running, and Finalizing once its mini-batches have ended."""
 
     def __init__(self, store: Store, name: str) -> None:
@@ -61,7 +61,7 @@ class Watch:
         self.recorder: Recorder | None = None
 
     def update(self, job: Job) -> None:
-        """Note where the job stands."""
+        """Record the status of the job."""
         self.job = job
         if self.recorder is not None:
             self.recorder.tick()
@@ -71,17 +71,17 @@ class Watch:
         print(hide(text), flush=True)
 
     def close(self) -> None:
-        """What follows is output and manifest."""
+        """Record that output and manifest follow."""
         from batchtwin.workspace.entities import JobStatus
         from batchtwin.workspace.errors import StoreError
         from batchtwin.workspace.jobs import states
 
-        with suppress(StoreError):  # the job is worth more than the word for its state
+        with suppress(StoreError):  # a failure to write the state must not fail the job
             states.advance(self._store, self._name, JobStatus.FINALIZING)
 
 
 def main(name: str, folder: Path) -> None:
-    """Run the job to its end, write down how it ended, and add its MLflow run."""
+    """Run the job to its end, record how it ended, and add its MLflow run."""
     from batchtwin.workspace.database.store import VARIABLE, Store
     from batchtwin.workspace.jobs import states
 
@@ -89,7 +89,7 @@ def main(name: str, folder: Path) -> None:
     os.environ.pop(VARIABLE)  # not for the scoring script
     own_tracking()
     began = time.time()
-    watch = Watch(store, name)
+    watch = JobMonitor(store, name)
     row: RowMapping | None = None
     try:
         with cancellable():
@@ -107,7 +107,7 @@ def main(name: str, folder: Path) -> None:
 
 
 def own_tracking() -> None:
-    """What the script logs goes to the job's run; registered models still come from the caller's tracking URI."""
+    """Send the script's log to the job's run; registered models still come from the caller's tracking URI."""
     from batchtwin.engine.tracking.choice import REGISTRY, URI, absolute
 
     uri = os.environ.pop(URI, None)
@@ -115,7 +115,7 @@ def own_tracking() -> None:
         os.environ.setdefault(REGISTRY, absolute(uri))
 
 
-def run(store: Store, row: RowMapping, folder: Path, watch: Watch) -> tuple[JobStatus, str | None]:
+def run(store: Store, row: RowMapping, folder: Path, watch: JobMonitor) -> tuple[JobStatus, str | None]:
     """Score, as `batchtwin score` does; return how the job ended, and why if it did not complete."""
     from batchtwin.errors import BatchTwinError
     from batchtwin.workspace.entities import JobStatus
@@ -137,18 +137,18 @@ def run(store: Store, row: RowMapping, folder: Path, watch: Watch) -> tuple[JobS
         return JobStatus.FAILED, str(error)
     except Exception as error:
         print_traceback()
-        what = hide(f"{type(error).__name__}: {error}")
-        return JobStatus.FAILED, f"{what}; the traceback is in {folder / 'runner.log'}"
+        reason = hide(f"{type(error).__name__}: {error}")
+        return JobStatus.FAILED, f"{reason}; the traceback is in {folder / 'runner.log'}"
 
 
-def score(store: Store, row: RowMapping, folder: Path, watch: Watch) -> Result:
+def score(store: Store, row: RowMapping, folder: Path, watch: JobMonitor) -> JobResult:
     """Run the job through the engine."""
     from batchtwin.engine.backends.choice import backend_for
     from batchtwin.engine.backends.warm.settings import is_warm
     from batchtwin.engine.prepare import Request, place_request, prepare, resolve
     from batchtwin.workspace.entities import JobStatus
     from batchtwin.workspace.jobs import states
-    from batchtwin.workspace.jobs.outlook import environment_options
+    from batchtwin.workspace.jobs.preview import environment_options
     from batchtwin.workspace.jobs.recorder import Recorder
     from batchtwin_node.script.azureml_core import EXPERIMENT_VARIABLE
 
@@ -174,8 +174,8 @@ def score(store: Store, row: RowMapping, folder: Path, watch: Watch) -> Result:
         return new_job(prepared, watch, backend, kept)
 
 
-def fetched(store: Store, row: RowMapping, watch: Watch) -> Path:
-    """Return where the input of a job is on this machine; what lies on the web is fetched first."""
+def fetched(store: Store, row: RowMapping, watch: JobMonitor) -> Path:
+    """Return the job's input on this machine; one on the web is fetched first."""
     address = row["request"]["input"]
     if "://" not in address:
         return Path(address)
@@ -188,8 +188,8 @@ def fetched(store: Store, row: RowMapping, watch: Watch) -> Path:
 
 
 def kept(logged: LogReader, status: Status, name: str) -> str | None:
-    """What the script logged waits for the run of the job; without one it stays where it is, which is told."""
-    from batchtwin.engine.tracking.deliver import counts
+    """Keep what the script logged for the run of the job; without a run it stays, and the sentence says where."""
+    from batchtwin.engine.tracking.deliver import logged_counts
 
     if logged.is_empty():
         logged.remove()
@@ -197,11 +197,11 @@ def kept(logged: LogReader, status: Status, name: str) -> str | None:
     if os.environ.get(MLFLOW) != "off":
         return None
     logged.take()
-    return f"MLflow: the job logged {counts(logged)}; {MLFLOW}=off, so they stay in {logged.folder}"
+    return f"MLflow: the job logged {logged_counts(logged)}; {MLFLOW}=off, so they stay in {logged.folder}"
 
 
 def canceled(row: RowMapping | None, folder: Path) -> tuple[JobStatus, str | None]:
-    """How a cancelled job ended: Completed if its output is complete."""
+    """Return how a canceled job ended: Completed if its output is complete."""
     from batchtwin.workspace.entities import JobStatus
     from batchtwin.workspace.jobs import results
 
@@ -209,7 +209,7 @@ def canceled(row: RowMapping | None, folder: Path) -> tuple[JobStatus, str | Non
     return (JobStatus.COMPLETED if is_complete else JobStatus.CANCELED), None
 
 
-def measured(watch: Watch, began: float) -> Measured:
+def measured(watch: JobMonitor, began: float) -> Measured:
     """Return the figures of the job, times in seconds."""
     from batchtwin.workspace.jobs.mlflow_run import Measured
 
@@ -229,14 +229,14 @@ def measured(watch: Watch, began: float) -> Measured:
     return Measured(began, time.time(), job.summary, figures)
 
 
-def record(store: Store, name: str, watch: Watch, figures: Measured) -> None:
-    """Add the MLflow run; the job has ended well or badly whether or not that succeeds."""
+def record(store: Store, name: str, watch: JobMonitor, figures: Measured) -> None:
+    """Add the MLflow run. A failure here does not change how the job ended."""
     from batchtwin.workspace.jobs.mlflow_run import JobRun
 
     if os.environ.get(MLFLOW) == "off" or (watch.recorder is not None and watch.recorder.end(figures)):
         return
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    os.nice(10)  # seconds of imports: the next job goes first
+    os.nice(10)  # seconds of imports: the next job has priority
     try:
         JobRun(store, name, figures.began).end(figures)
     except ModuleNotFoundError as error:
@@ -260,7 +260,7 @@ def enter(folder: Path) -> None:
     for number in (1, 2):
         os.dup2(log, number)
     os.close(log)
-    # All jobs have the same working folder: what an import read in it is what it is for the next job too.
+    # All jobs have the same working folder: relative names mean the same for the imports of each.
     working = folder.parent / WORKING
     working.mkdir(exist_ok=True)
     os.chdir(working)

@@ -1,4 +1,4 @@
-"""Changes of a job's record, by the command that invokes it, the job's process, or a reader that finds it gone."""
+"""Changes of a job's record: by the command that invokes it, its process, or a reader after that process has ended."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, RowMapping, select, update
 
 from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.locks import is_held
-from batchtwin.workspace.database.rows import first, now
+from batchtwin.workspace.database.rows import first, utc_now
 from batchtwin.workspace.database.store import Store
 from batchtwin.workspace.database.tables import jobs
 from batchtwin.workspace.entities import JobStatus
@@ -37,7 +37,7 @@ def change(connection: Connection, name: str, values: Mapping[str, Any]) -> None
 
 
 def hand_over(store: Store, name: str, process: Process) -> None:
-    """Note the process of a job, unless that has claimed the job already."""
+    """Record the process of a job, unless it has claimed the job already."""
     with store.write() as connection:
         if not row_of(connection, name)["claimed"]:
             change(connection, name, {"pid": process.pid, "pid_started": process.started})
@@ -52,31 +52,31 @@ def claim(store: Store, name: str) -> RowMapping | None:
         if status.is_final or row["claimed"]:
             return None
         if status is JobStatus.CANCEL_REQUESTED:
-            change(connection, name, {"status": JobStatus.CANCELED, "ended": now()})
+            change(connection, name, {"status": JobStatus.CANCELED, "ended": utc_now()})
             return None
-        values = {"status": JobStatus.STARTING, "started": now(), "claimed": True}
+        values = {"status": JobStatus.STARTING, "started": utc_now(), "claimed": True}
         change(connection, name, {**values, "pid": this.pid, "pid_started": this.started})
         return row_of(connection, name)
 
 
 def advance(store: Store, name: str, status: JobStatus) -> None:
-    """Set the status of a job that runs; a request to cancel it stays."""
+    """Set the status of a running job; a request to cancel it stays."""
     with store.write() as connection:
-        held = JobStatus(row_of(connection, name)["status"])
-        if not held.is_final and held is not JobStatus.CANCEL_REQUESTED:
+        current = JobStatus(row_of(connection, name)["status"])
+        if not current.is_final and current is not JobStatus.CANCEL_REQUESTED:
             change(connection, name, {"status": status})
 
 
 def end(store: Store, name: str, status: JobStatus, error: str | None) -> None:
-    """Set how a job has ended, and when."""
+    """Record how a job ended, and when."""
     with store.write() as connection:
-        change(connection, name, {"status": status, "ended": now(), "error": error})
+        change(connection, name, {"status": status, "ended": utc_now(), "error": error})
 
 
 def reconcile(store: Store, row: RowMapping) -> RowMapping:
     """Return the record, brought up to date: a job without its process has ended; a resumed job may be complete.
 
-    Output that is complete and not delivered yet is delivered first.
+    Complete output is delivered first.
     """
     folder = store.root / row["output"]
     if JobStatus(row["status"]).is_final:
@@ -89,13 +89,13 @@ def reconcile(store: Store, row: RowMapping) -> RowMapping:
         # The process may have set the final status, and ended, since the row was read.
         current = row_of(connection, row["name"])
         if (current["status"], current["pid"]) == (row["status"], row["pid"]):
-            change(connection, row["name"], {"ended": now(), **changes})
+            change(connection, row["name"], {"ended": utc_now(), **changes})
         return row_of(connection, row["name"])
 
 
 def _is_alive(row: RowMapping, folder: Path) -> bool:
-    held = is_held(folder / LOCK)
-    return Process(row["pid"], row["pid_started"]).is_alive if held is None else held
+    is_alive = is_held(folder / LOCK)
+    return Process(row["pid"], row["pid_started"]).is_alive if is_alive is None else is_alive
 
 
 def _resumed(row: RowMapping, folder: Path) -> dict[str, Any] | None:
@@ -117,7 +117,7 @@ def _orphaned(row: RowMapping, folder: Path) -> dict[str, Any]:
 
 
 def _whole(row: RowMapping, folder: Path) -> dict[str, Any]:
-    """A job whose output is whole is complete once that is where the invocation wants it."""
+    """Return the record of a job with whole output: it is complete once that is delivered to its target."""
     try:
         results.deliver(folder, row["request"]["output_path"])
     except InvalidError as error:

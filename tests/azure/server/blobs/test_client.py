@@ -35,13 +35,13 @@ def md5(content: bytes) -> bytes:
 def test_a_blob_comes_back_as_it_was_sent(client: Any) -> None:
     sent = client.upload_blob("data/0.csv", b"1,2\n", metadata={"upload_status": "completed", "name": "heart"})
 
-    found = client.get_blob_client("data/0.csv").get_blob_properties()
+    properties = client.get_blob_client("data/0.csv").get_blob_properties()
 
     assert read(client, "data/0.csv") == b"1,2\n"
-    assert found.metadata == {"upload_status": "completed", "name": "heart"}
-    assert (found.size, found.blob_type) == (4, "BlockBlob")
-    assert found.content_settings.content_md5 == md5(b"1,2\n")
-    assert sent.get_blob_properties().etag == found.etag
+    assert properties.metadata == {"upload_status": "completed", "name": "heart"}
+    assert (properties.size, properties.blob_type) == (4, "BlockBlob")
+    assert properties.content_settings.content_md5 == md5(b"1,2\n")
+    assert sent.get_blob_properties().etag == properties.etag
 
 
 def test_content_settings_come_back(client: Any) -> None:
@@ -51,8 +51,8 @@ def test_content_settings_come_back(client: Any) -> None:
 
     client.upload_blob("a", b"1", content_settings=ContentSettings(**settings))
 
-    found = client.get_blob_client("a").get_blob_properties().content_settings
-    assert {name: found[name] for name in names} == settings
+    content_settings = client.get_blob_client("a").get_blob_properties().content_settings
+    assert {name: content_settings[name] for name in names} == settings
 
 
 def test_an_empty_blob(client: Any) -> None:
@@ -140,10 +140,10 @@ def test_what_another_changed_is_not_overwritten(client: Any) -> None:
 
 def test_what_was_not_changed_is_not_sent_again(client: Any) -> None:
     blob = client.upload_blob("a", b"first")
-    same = {"etag": blob.get_blob_properties().etag, "match_condition": MatchConditions.IfModified}
+    unchanged = {"etag": blob.get_blob_properties().etag, "match_condition": MatchConditions.IfModified}
 
     with pytest.raises(HttpResponseError) as refused:
-        read(client, "a", **same)
+        read(client, "a", **unchanged)
 
     assert refused.value.status_code == 304
 
@@ -214,9 +214,9 @@ def test_a_delimiter_makes_folders_of_names(client: Any, prefix: str, delimiter:
     for name in NAMES:
         client.upload_blob(name, b"")
 
-    found = [entry.name for entry in client.walk_blobs(name_starts_with=prefix, delimiter=delimiter)]
+    names = [entry.name for entry in client.walk_blobs(name_starts_with=prefix, delimiter=delimiter)]
 
-    assert sorted(found) == expected
+    assert sorted(names) == expected
 
 
 @pytest.mark.parametrize("delimiter", ["", "/"])
@@ -245,12 +245,12 @@ def test_a_list_says_what_the_blobs_are(client: Any) -> None:
     seen = sent.get_blob_properties()
 
     [without] = client.list_blobs()
-    [found] = client.list_blobs(include=["metadata"])
+    [entry] = client.list_blobs(include=["metadata"])
 
     assert not without.metadata
-    assert found.metadata == {"name": "<h&eart>"}
-    assert (found.size, found.etag.strip('"'), found.last_modified) == (4, seen.etag.strip('"'), seen.last_modified)
-    assert (found.content_settings.content_type, found.content_settings.content_md5) == ("text/csv", md5(b"1,2\n"))
+    assert entry.metadata == {"name": "<h&eart>"}
+    assert (entry.size, entry.etag.strip('"'), entry.last_modified) == (4, seen.etag.strip('"'), seen.last_modified)
+    assert (entry.content_settings.content_type, entry.content_settings.content_md5) == ("text/csv", md5(b"1,2\n"))
 
 
 @pytest.mark.parametrize("header", ["Content-MD5", "x-ms-blob-content-md5"])

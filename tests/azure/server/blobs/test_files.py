@@ -50,9 +50,9 @@ def test_a_file_that_others_wrote_is_a_blob(ours: Any, twin: Twin) -> None:
     file.parent.mkdir()
     file.write_bytes(b"0,1\n")
 
-    [found] = ours.list_blobs(include=["metadata"])
+    [entry] = ours.list_blobs(include=["metadata"])
 
-    assert (found.name, found.size) == ("job/predictions.csv", 4)
+    assert (entry.name, entry.size) == ("job/predictions.csv", 4)
     assert ours.download_blob("job/predictions.csv").readall() == b"0,1\n"
 
 
@@ -62,9 +62,9 @@ def test_metadata_are_those_of_the_content(ours: Any, twin: Twin) -> None:
 
     (twin.root / ours.container_name / "a").write_bytes(b"another")
 
-    found = blob.get_blob_properties()
-    assert not found.metadata
-    assert found.etag != etag
+    properties = blob.get_blob_properties()
+    assert not properties.metadata
+    assert properties.etag != etag
 
 
 def test_links_within_the_container_are_followed_but_not_in_circles(ours: Any, twin: Twin) -> None:
@@ -144,7 +144,7 @@ def test_200_mb_pass_through_little_memory(tmp_path: Path, record_property: Any)
             came.update(chunk)
         ended.set()
         watcher.join()
-        record_property("said", f"200 MB up and down: {(max(seen) - before) / MIB:.1f} MB more in the server")
+        record_property("note", f"200 MB up and down: {(max(seen) - before) / MIB:.1f} MB more in the server")
 
         assert came.hexdigest() == sent.hash.hexdigest()
         assert (service.root / client.container_name / "large").stat().st_size == size * MIB

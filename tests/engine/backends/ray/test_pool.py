@@ -120,7 +120,7 @@ def test_room_that_there_is_not_is_not_waited_for_for_ever(project: Project, two
     spread(project, 20)
     done = project.score("--workers", "4", *on(two, "--ray-cpus", "8", "--ray-wait", "1"))
     assert done.code == 1
-    assert "asked for 2 x 16 CPU (4 workers on 2 nodes)" in done.err
+    assert "requested 2 x 16 CPU (4 workers on 2 nodes)" in done.err
     assert "there is 2 x 2 CPU and 2 GPU, of which 4 CPU and 4 GPU are free" in done.err
     assert "batchtwin resume" in done.err
     again = batchtwin("resume", done.output, *on(two))
@@ -243,7 +243,7 @@ def test_what_cannot_be_followed_is_refused(project: Project, words: list[str], 
 def test_what_is_said_of_no_ray_is_refused(project: Project, words: list[str]) -> None:
     spread(project, 1)
     done = project.score(*words, env={"RAY_ADDRESS": "elsewhere:6379"})
-    assert (done.code, done.err) == (2, f"{words[0]}: is for --pool ray; add that, or leave it out\n")
+    assert (done.code, done.err) == (2, f"{words[0]} requires --pool ray\n")
     assert project.score(env={"RAY_ADDRESS": "elsewhere:6379"}).code == 0
 
 

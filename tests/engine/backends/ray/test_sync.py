@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchtwin.engine.backends.ray.sync import AppendLog, RemoteWorkdir, apply_deltas
-from batchtwin.engine.backends.ray.transfer import PIECE_BYTES, files_below, pack, relocate, unpack
+from batchtwin.engine.backends.ray.transfer import PIECE_BYTES, files_to_send, pack, relocate, unpack
 from batchtwin.errors import OutputError
 from batchtwin_node.protocol import ForkServerConfig, JobContext, Ready
 from ray_cluster import blind, running
@@ -276,7 +276,7 @@ def test_rows_come_before_the_events_that_tell_of_them(tmp_path: Path, packed: l
         answers.append(away.answer([]))
     assert [len(texts) for texts, _ in answers] == [0, 0, 0, 1]
     assert b"".join(data for _, deltas in answers for _, data in deltas) == rows
-    away.leave()
+    away.cleanup()
     assert not list((tmp_path / "copies").glob("*/*"))
 
 
@@ -284,9 +284,9 @@ def test_folders_of_dead_nodes_go_with_those_of_living_ones(tmp_path: Path, pack
     first, second = (RemoteWorkdir(context(tmp_path), number, packed) for number in (0, 1))
     dead = Path(first.context.root).with_name("k-run1-node7")
     dead.mkdir()
-    first.leave()
+    first.cleanup()
     assert [path.name for path in dead.parent.iterdir()] == [Path(second.context.root).name], "the living one stays"
-    second.leave()
+    second.cleanup()
     assert not list(dead.parent.iterdir())
 
 
@@ -295,7 +295,7 @@ def test_folders_that_link_to_each_other_are_packed_once(tmp_path: Path) -> None
         (tmp_path / "code" / name).mkdir(parents=True)
         (tmp_path / "code" / name / "x").write_text(name)
         (tmp_path / "code" / name / other).symlink_to(tmp_path / "code" / other)
-    names = {name for name, _ in files_below(tmp_path / "code")}
+    names = {name for name, _ in files_to_send(tmp_path / "code")}
     assert names == {"a/x", "a/b/x", "b/x", "b/a/x"}
 
 

@@ -1,4 +1,4 @@
-"""The pages as HTML: the report's own look, with a way to the other pages; live while something runs."""
+"""The pages as HTML, in the report's style, with links to the other pages; live while something runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.engine.report.collect import collect
 from batchtwin.engine.report.page import render
-from batchtwin.engine.report.templates import Frame, environment, frame_context
+from batchtwin.engine.report.templates import Frame, frame_context, template_environment
 from batchtwin.engine.report.write import predictions_of
 from batchtwin.workspace.entities import Asset, JobRecord
 
@@ -30,18 +30,19 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 MESSAGE_HEADERS = {**HEADERS, "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
-# A page of a job that runs is made at most so often; those of ended jobs are kept.
+# The page of a running job is made at most so often; those of ended jobs are kept.
 FRESH_SECONDS = 1.0
 KEPT = 16
 
 
 @cache
 def pages() -> Environment:
-    """The templates of the pages, beside those of the report."""
+    """Return the templates of the pages, beside those of the report."""
     from jinja2 import ChoiceLoader, FileSystemLoader
 
-    own = environment().overlay(loader=ChoiceLoader([FileSystemLoader(TEMPLATES), environment().loader]))  # type: ignore[list-item]
-    return own
+    templates = template_environment()
+    loader = ChoiceLoader([FileSystemLoader(TEMPLATES), templates.loader])  # type: ignore[list-item]
+    return templates.overlay(loader=loader)
 
 
 def message(title: str, text: str) -> str:
@@ -86,8 +87,8 @@ class Reports:
         """
         state = (job.status, job.ended)
         with self._lock:
-            made, known, html = self._kept.get(job.name, (0.0, None, ""))
-            if known == state and (job.status.is_final or time.monotonic() - made < FRESH_SECONDS):
+            rendered_at, fingerprint, html = self._kept.get(job.name, (0.0, None, ""))
+            if fingerprint == state and (job.status.is_final or time.monotonic() - rendered_at < FRESH_SECONDS):
                 return html
             output = OutputFolder(job.output)
             if not output.ledger.exists():

@@ -28,7 +28,7 @@ from batchtwin.workspace.names import asset_reference
 
 MOST_JOBS, MOST_FILES, LAST_LINES = 200, 2000, 200
 BLOCK = 1 << 20
-# What of a job's folder is shown. The ledger and the deployment are not: they may hold secrets.
+# What a page shows of a job's folder. The ledger and the deployment may hold secrets, and are left out.
 SINGLE, TREES = (REPORT, MANIFEST, FAILURES), (SCORE, LOGS)
 
 router = APIRouter()
@@ -150,7 +150,7 @@ def files(state: State, name: str) -> HTMLResponse:
 
 
 def _files(root: Path) -> Iterator[tuple[str, int]]:
-    """Yield paths and sizes; links are left out, here and in the folders."""
+    """Yield paths and sizes; links are left out, also below folders."""
     left = MOST_FILES
     for name in SINGLE:
         if (root / name).is_file() and not (root / name).is_symlink():
@@ -168,7 +168,7 @@ def _files(root: Path) -> Iterator[tuple[str, int]]:
 
 @router.get(f"{ROOT}jobs/{{name}}/files/{{path:path}}", dependencies=[Session])
 def file(state: State, name: str, path: str) -> StreamingResponse:
-    """A file: logs to look at as plain text, the rest to keep. Nothing that a script wrote runs as a page."""
+    """A file: logs as plain text, the rest as a download. No file of a script runs as a page."""
     job = state.workspace.jobs.get(name)
     parts = PurePosixPath(path)
     is_log = parts.is_relative_to(LOGS)
@@ -185,7 +185,7 @@ def file(state: State, name: str, path: str) -> StreamingResponse:
         "Content-Security-Policy": "default-src 'none'; sandbox; frame-ancestors 'none'",
         **({} if is_log else {"Content-Disposition": with_name}),
     }
-    # As much as it has now: a log grows while it is sent.
+    # At its present size: a log grows while it is sent.
     length = os.fstat(stream.fileno()).st_size
 
     def blocks() -> Iterator[bytes]:

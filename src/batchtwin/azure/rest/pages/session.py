@@ -92,8 +92,8 @@ Session = Depends(session)
 async def refuse(request: Request, error: Exception) -> HTMLResponse:
     """Answer a request without a cookie: how to get one.
 
-    A browser keeps the cookie back where another site led to the page, also after the redirect. A reload is of the
-    page's own making, and sends it.
+    A browser holds the cookie back if another site led to the page, even after the redirect. The page's own reload
+    sends it.
     """
     if request.headers.get("sec-fetch-site") == "cross-site" and request.headers.get("sec-fetch-mode") == "navigate":
         headers = {**MESSAGE_HEADERS, "Refresh": "0"}

@@ -30,7 +30,7 @@ PATH = f"{WORKSPACE_PATH}/{{collection}}"
 router = APIRouter()
 
 
-async def kind_of(collection: str) -> Kind:
+async def asset_kind(collection: str) -> Kind:
     """The kind of asset that a collection holds."""
     if collection not in KINDS:
         raise ArmError(
@@ -39,7 +39,7 @@ async def kind_of(collection: str) -> Kind:
     return KINDS[collection]
 
 
-Collection = Annotated[Kind, Depends(kind_of)]
+Collection = Annotated[Kind, Depends(asset_kind)]
 
 
 @router.get(PATH)
@@ -202,8 +202,8 @@ def _content(scope: WorkspaceScope, state: AppState, asset: Asset) -> dict[str, 
     uri = address or content.datastore_uri(scope.workspace_id, state.workspace.datastores.asset_path(asset))
     match asset.kind:
         case "model":
-            facts: dict[str, Any] = {"modelUri": uri, "modelType": asset.type, "flavors": {}, "stage": None}
-            return {**facts, "jobName": made_by(asset)}
+            properties: dict[str, Any] = {"modelUri": uri, "modelType": asset.type, "flavors": {}, "stage": None}
+            return {**properties, "jobName": made_by(asset)}
         case "data":
             return {"dataUri": uri, "dataType": asset.type}
         case _:
@@ -211,14 +211,14 @@ def _content(scope: WorkspaceScope, state: AppState, asset: Asset) -> dict[str, 
 
 
 def _environment(asset: Asset) -> dict[str, Any]:
-    facts = asset.properties
-    has_image = "image" in facts
+    properties = asset.properties
+    has_image = "image" in properties
     return {
-        "image": facts.get("image"),
+        "image": properties.get("image"),
         "condaFile": asset.path.read_text(encoding="utf-8") if asset.path and has_image else None,
         "build": None
         if has_image
-        else {"contextUri": facts.get("build", ""), "dockerfilePath": facts.get("dockerfile_path")},
+        else {"contextUri": properties.get("build", ""), "dockerfilePath": properties.get("dockerfile_path")},
         "osType": "Linux",
         "environmentType": "UserCreated",
     }

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from batchtwin.azure.rest.resources import duration
+from batchtwin.azure.rest.resources import iso_duration
 from batchtwin.azure.rest.routes import operations
 from batchtwin.azure.rest.schemas.base import Resource
 from batchtwin.azure.rest.schemas.computes import ClusterProperties, ComputeSchema, ScaleSettings
@@ -51,7 +51,7 @@ def create(state: State, scope: Scope, name: str, body: Resource[ComputeSchema])
 
 @router.delete(f"{PATH}/{{name}}")
 def delete(state: State, scope: Scope, name: str) -> Response:
-    """Forget a compute."""
+    """Delete a compute."""
     state.workspace.computes.delete(name)
     return operations.accepted(state, scope)
 
@@ -80,7 +80,7 @@ def _resource(scope: WorkspaceScope, compute: Compute) -> dict[str, Any]:
                 "scaleSettings": {
                     "minNodeCount": compute.min_instances,
                     "maxNodeCount": compute.max_instances,
-                    "nodeIdleTimeBeforeScaleDown": duration(compute.idle_time_before_scale_down),
+                    "nodeIdleTimeBeforeScaleDown": iso_duration(compute.idle_time_before_scale_down),
                 },
                 "allocationState": "Steady",
                 "currentNodeCount": 0,

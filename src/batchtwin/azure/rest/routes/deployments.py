@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from batchtwin.azure.rest.resources import described, duration, system_data, whole_seconds
+from batchtwin.azure.rest.resources import described, iso_duration, system_data, whole_seconds
 from batchtwin.azure.rest.routes import operations
 from batchtwin.azure.rest.routes.assets import asset_id
 from batchtwin.azure.rest.schemas.base import Resource
@@ -20,7 +20,7 @@ from batchtwin.workspace.errors import NotFoundError
 from batchtwin.workspace.names import asset_reference
 
 PATH = f"{WORKSPACE_PATH}/batchEndpoints/{{endpoint}}/deployments"
-# The property of a deployment that says what is to be expected of its jobs.
+# The property of a deployment with the warnings about its jobs.
 WARNINGS = "batchtwin.warnings"
 ACTIONS = {"AppendRow": "append_row", "SummaryOnly": "summary_only"}
 
@@ -48,8 +48,8 @@ def create(
     with suppress(NotFoundError):
         existing = state.workspace.deployments.get(endpoint, name)
     data = {"name": name, "endpoint_name": endpoint, "tags": body.tags, **_yaml(body.properties)}
-    made = state.workspace.deployments.put(data)
-    return operations.created(state, scope, _with_warnings(state, scope, made), is_new=existing is None)
+    record = state.workspace.deployments.put(data)
+    return operations.created(state, scope, _with_warnings(state, scope, record), is_new=existing is None)
 
 
 @router.delete(f"{PATH}/{{name}}")
@@ -100,7 +100,7 @@ def _reference(text: str) -> str:
 
 
 def _with_warnings(state: AppState, scope: WorkspaceScope, deployment: DeploymentRecord) -> dict[str, Any]:
-    """The resource, with what is to be expected of its jobs as a property, a line each: clients show no other place."""
+    """Return the resource, with the warnings about its jobs as a property, a line each: clients show no other field."""
     resource = _resource(scope, deployment)
     warnings = state.workspace.deployments.warnings(deployment)
     if warnings:
@@ -133,11 +133,11 @@ def _resource(scope: WorkspaceScope, deployment: DeploymentRecord) -> dict[str, 
             "maxConcurrencyPerInstance": settings.max_concurrency_per_instance,
             "errorThreshold": settings.error_threshold,
             "loggingLevel": settings.logging_level.capitalize(),
-            "outputAction": next(wire for wire, ours in ACTIONS.items() if ours == settings.output_action),
+            "outputAction": next(wire for wire, action in ACTIONS.items() if action == settings.output_action),
             "outputFileName": settings.output_file_name if writes else None,
             "retrySettings": {
                 "maxRetries": settings.retry_settings.max_retries,
-                "timeout": duration(settings.retry_settings.timeout),
+                "timeout": iso_duration(settings.retry_settings.timeout),
             },
             "provisioningState": "Succeeded",
         },

@@ -41,14 +41,14 @@ def create(state: State, scope: Scope, name: LowerName, body: Resource[EndpointS
     with suppress(NotFoundError):
         existing = state.workspace.endpoints.get(name)
     spec = body.properties
-    made = state.workspace.endpoints.create(
+    endpoint = state.workspace.endpoints.create(
         name,
         description=spec.description,
         tags=body.tags,
         properties=spec.properties,
         default_deployment=(spec.defaults.deployment_name or None) if spec.defaults else None,
     )
-    return operations.created(state, scope, _resource(scope, made), is_new=existing is None)
+    return operations.created(state, scope, _resource(scope, endpoint), is_new=existing is None)
 
 
 @router.delete(f"{PATH}/{{name}}")

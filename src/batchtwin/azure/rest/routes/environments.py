@@ -1,4 +1,4 @@
-"""Environments: what a deployment's script asks for."""
+"""Environments: what a deployment's script requires."""
 
 from __future__ import annotations
 

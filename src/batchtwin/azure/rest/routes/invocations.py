@@ -122,7 +122,7 @@ def _input(workspace: Workspace, request: InvocationProperties) -> tuple[str | N
 
 def _address(workspace: Workspace, text: str) -> str:
     """Return the address of the input in the form that the workspace knows. A path of this machine is refused."""
-    location = content.datastore_path(text)
+    location = content.path_in_datastore(text)
     if location:
         content.stored(workspace, text)
         return location.uri
@@ -151,8 +151,8 @@ def _output(output: JobOutputSchema) -> Target:
 
 
 def _in_datastore(address: str) -> str:
-    """Return the URI of a path in a datastore, with the slash at its end if it has one. No other place is written."""
-    location = content.datastore_path(address)
+    """Return the URI of a path in a datastore, with the slash at its end if it has one. Other places are refused."""
+    location = content.path_in_datastore(address)
     if location is None:
         raise InvalidError(f"{address[:200]}: output goes to a datastore: azureml://datastores/NAME/paths/FOLDER")
     return location.uri.rstrip("/") + "/" if address.endswith("/") else location.uri

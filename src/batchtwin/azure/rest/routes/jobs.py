@@ -49,12 +49,12 @@ def cancel(state: State, scope: Scope, name: str) -> Response:
 
 def tags(job: JobRecord) -> dict[str, str]:
     """Return the tags of a job. They make the SDK treat it as a pipeline, whose outputs it downloads by name."""
-    own = described("", job.tags, {})["tags"]
+    tags = described("", job.tags, {})["tags"]
     return {
         "azureml.batchrun": "true",
         "azureml.jobtype": "azureml.pipelinejob",
         "azureml.deploymentname": job.deployment,
-        **own,
+        **tags,
     }
 
 
@@ -97,8 +97,8 @@ def _resource(state: AppState, scope: WorkspaceScope, job: JobRecord) -> dict[st
 def _input(state: AppState, scope: WorkspaceScope, job: JobRecord) -> dict[str, Any]:
     kind, uri = "uri_folder", f"file://{job.input}"
     if is_reference(job.input):
-        named = asset_reference("data", job.input)
-        uri = scope.id("data", named.name, "versions", named.version or "")
+        reference = asset_reference("data", job.input)
+        uri = scope.id("data", reference.name, "versions", reference.version or "")
         with suppress(NotFoundError):
             kind = state.workspace.assets.resolve("data", job.input).type or kind
     elif "://" in job.input:

@@ -14,7 +14,7 @@ router = APIRouter()
 
 
 def refusal(request: Request, text: str) -> ArmError:
-    """Return the error: what is read is not found, and what is to be made is not implemented."""
+    """Return the error: 404 for reads, 501 for creations."""
     is_read = request.method not in CHANGES
     return ArmError(404, "ResourceNotFound", text) if is_read else ArmError(501, "NotImplemented", text)
 

@@ -1,4 +1,4 @@
-"""A Ray cluster to run a job on: one of the job's own on this machine, or one that is there."""
+"""A Ray cluster to run a job on: one of the job's own on this machine, or an existing one."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from batchtwin.extras import install_command
 from batchtwin_node.machine import cpus
 from batchtwin_node.protocol import JobContext
 
-# Here rows never pass through Ray's object store: its smallest size will do.
+# Rows never pass through Ray's object store, so its smallest size is enough.
 OBJECT_STORE_BYTES = 80 << 20
 KNOCK_SECONDS = 5.0
-# Each takes Ray some five seconds.
+# Ray takes about five seconds for each.
 CONNECT_TRIES = "3"
 # A cluster of the job's own has processes to end.
 CLOSE_SECONDS = 30.0
 
 
 class RayError(BatchTwinError):
-    """Ray is not installed, or there is no cluster to be used."""
+    """Ray is not installed, or no cluster can be used."""
 
 
 class RayBackend:
-    """Where `options` say, in `environment`, which was placed here as `placement`. `connect` imports `ray`.
+    """The cluster that `options` name; `environment` was placed here as `placement`. `connect` imports `ray`.
 
     Raises:
         RayError: Ray is not installed.
@@ -66,12 +66,12 @@ class RayBackend:
             RayError: it does not answer, or has another version of Ray or Python.
         """
         options = self._options
-        # Read by Ray on import, and by all that it starts. Tell nobody.
+        # Secret. Ray reads it on import, and so does all that it starts.
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         cluster = {} if options.address else _own_cluster(prepared.workers, options)
         if options.address:
             _knock(options.address)
-            # Not for a Ray of the job's own: what it starts would inherit that, and outlive a killed controller.
+            # Not for a Ray of the job's own: its processes would inherit it, and outlive a killed controller.
             disable_gcs_exit()
         import ray
 
@@ -84,18 +84,18 @@ class RayBackend:
                     namespace="batchtwin",
                     **cluster,
                 )
-        except Exception as error:  # Ray has no class for them all
-            where = f"--ray-address {options.address}" if options.address else "--pool ray: starting Ray here"
+        except Exception as error:  # Ray has no common class of errors
+            option = f"--ray-address {options.address}" if options.address else "--pool ray: starting Ray here"
             first = " ".join(str(error).split())
             raise RayError(
-                f"{where}: {first}; is the address right, the cluster up (`ray status` there), "
+                f"{option}: {first}; is the address right, the cluster up (`ray status` there), "
                 "does it want another token (RAY_AUTH_TOKEN)?"
             ) from None
         self._ray = ray
         return self._identity
 
     def pool(self, context: JobContext, logs: Logs, note: Callable[[str], None]) -> Pool:
-        """Return a pool of actors, which are asked for now and waited for by its `events`."""
+        """Return a pool of actors. They are requested here; its `events` waits for them."""
         from batchtwin.engine.backends.ray.pool import RayPool
 
         carried: Mapping[str, str] = {
@@ -104,13 +104,13 @@ class RayBackend:
         return RayPool(context, self._options, (json.dumps(carried), self._environment), logs, note)
 
     def explain(self, cause: str) -> str:
-        """The cause as it is."""
+        """Return the cause unchanged."""
         return cause
 
     def close(self) -> None:
         """Leave the cluster; one of the job's own ends."""
         if self._ray is not None:
-            # Ray does the same once more when the process ends, and there it would wait.
+            # Ray does this again at exit, and would wait there.
             atexit.unregister(self._ray.shutdown)
             call_with_timeout(self._ray.shutdown, CLOSE_SECONDS)
             self._ray = None
@@ -120,10 +120,10 @@ class RayBackend:
 
 
 def _knock(address: str) -> None:
-    """See whether anybody is there: Ray itself asks for minutes, and tells every time on stderr.
+    """Check that the address answers: Ray itself waits for minutes, and repeats that on stderr.
 
     Raises:
-        RayError: nobody is.
+        RayError: the address does not answer.
     """
     os.environ.setdefault("RAY_gcs_server_port_wait_time_s", CONNECT_TRIES)
     host, _, port = address.rpartition(":")
@@ -138,10 +138,10 @@ def _knock(address: str) -> None:
 
 
 def _own_cluster(workers: int, options: RayOptions) -> dict[str, Any]:
-    """How to start one that only this process can use: on the loopback address, with a token that is nowhere else."""
+    """Return how to start a cluster that only this process can use: on the loopback address, with a secret token."""
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    # Ray's workers stand back behind all else of a machine; those of a local pool do not.
+    # Ray's workers run at a lower priority than the rest of the machine; those of a local pool do not.
     os.environ.setdefault("RAY_worker_niceness", "0")
     return {
         "num_cpus": max(cpus(), -int(-workers * options.cpus // 1)),

@@ -1,4 +1,4 @@
-"""The environment of a job on the machines of a Ray cluster: at a path, or made as on the controller's machine."""
+"""The environment of a job on the machines of a Ray cluster: at a path, or built as on the controller's machine."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ BUILD_SECONDS = 1800.0
 class MachineEnvironment:
     """What a machine has to have. `python` is an interpreter at the same path everywhere; empty for Ray's own.
 
-    `requested` is what an environment is made of, for Python `minor`, in the versions of `lock`: those that the
-    controller's environment has.
+    Otherwise `requested` is built for Python `minor`, in the versions of `lock`: those of the controller's environment.
     """
 
     python: str = ""
@@ -32,7 +31,7 @@ class MachineEnvironment:
 
     @classmethod
     def of(cls, placement: Placement, *, allow_builds: bool) -> MachineEnvironment:
-        """Return what a placement on the controller's machine means for others."""
+        """Return the environment for other machines that corresponds to a placement on this one."""
         if placement.environment is not None and placement.requested is not None:
             environment = placement.environment
             return cls("", placement.requested, environment.record.python, environment.lock, allow_builds)
@@ -40,7 +39,7 @@ class MachineEnvironment:
 
     @property
     def seconds(self) -> float:
-        """How long it may take to make it; none where it is not made."""
+        """Seconds that building may take; 0 where nothing is built."""
         return BUILD_SECONDS if self.requested is not None else 0.0
 
     def to_json(self) -> str:
@@ -53,10 +52,10 @@ class MachineEnvironment:
         return _environments.validate_json(text)
 
     def make(self) -> tuple[Path | None, Environment | None]:
-        """Return the interpreter on this machine, None for this one, and the cached environment that has it.
+        """Return the interpreter on this machine (None for this one), and the cached environment that has it.
 
         Raises:
-            BatchTwinError: it is not there, cannot be made, or has other versions than the controller's.
+            BatchTwinError: it is missing, cannot be built, or differs from the controller's versions.
         """
         if self.requested is not None:
             environment = build(

@@ -1,6 +1,6 @@
-"""What only the head of a Ray cluster can answer, or do. Without a head, Ray waits for one; we do not for ever.
+"""Calls that only the head of a Ray cluster answers, with a timeout: without a head, Ray waits forever.
 
-And the head of a Ray of the job's own: it starts without the processes that nobody uses there.
+Also the head of a Ray of the job's own: it starts without the processes that nobody uses there.
 """
 
 from __future__ import annotations
@@ -12,29 +12,29 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 ANSWER_SECONDS = 5.0
-# Beyond any sensible `--ray-wait`, and still no more than 32 bits if Ray counts in milliseconds.
+# More than any sensible `--ray-wait`, and below 32 bits if Ray counts in milliseconds.
 FOREVER_SECONDS = 10**6
 
-# Methods of Ray's own class for a machine, each of which starts a process: one that scales clusters, one that brings
-# the workers' output to the driver, and what is left of the dashboard without its pages, for which `ray.init` waits.
+# Methods of Ray's class for a machine. Each starts a process: the autoscaler, the log monitor, and what is left of the
+# dashboard without its pages, for which `ray.init` waits.
 UNUSED = ("start_monitor", "start_log_monitor", "start_api_server")
 
 T = TypeVar("T")
 
 
 def disable_gcs_exit() -> None:
-    """Have this process, which is to import Ray, live on without a head: Ray would end it after a minute."""
+    """Keep this process alive without a head, before it imports Ray: Ray would end it after a minute."""
     os.environ["RAY_gcs_rpc_server_reconnect_timeout_s"] = str(FOREVER_SECONDS)
 
 
 def call_with_timeout(question: Callable[[], T], seconds: float = ANSWER_SECONDS) -> T | None:
-    """Return what `question` returns; None if it does not in time, or Ray cannot tell. It may be left waiting."""
+    """Return what `question` returns; None if Ray fails or is too late. The call may then go on in a thread."""
     answers: list[T] = []
 
     def ask() -> None:
         try:
             answers.append(question())
-        except Exception:  # Ray has no class for them all
+        except Exception:  # Ray has no common class of errors
             return
 
     asking = threading.Thread(target=ask, daemon=True)
@@ -47,21 +47,21 @@ def call_with_timeout(question: Callable[[], T], seconds: float = ANSWER_SECONDS
 def lean_head() -> Iterator[None]:
     """Have `ray.init` start a cluster without the processes of `UNUSED`: half of the CPU time of its start.
 
-    Ray has no option for that. Where this Ray is another than is known here, it starts them all.
+    Ray has no option for that. A version of Ray that differs here starts them all.
     """
     try:
         from ray._private.node import Node
     except ImportError:
         yield
         return
-    kept = {name: vars(Node)[name] for name in UNUSED if name in vars(Node)}
-    if len(kept) == len(UNUSED) and isinstance(getattr(Node, "webui_url", None), property):
+    methods = {name: vars(Node)[name] for name in UNUSED if name in vars(Node)}
+    if len(methods) == len(UNUSED) and isinstance(getattr(Node, "webui_url", None), property):
         for name in UNUSED:
             setattr(Node, name, _start_nothing)
     try:
         yield
     finally:
-        for name, method in kept.items():
+        for name, method in methods.items():
             setattr(Node, name, method)
 
 

@@ -1,4 +1,4 @@
-"""A node of a job on Ray, seen from the controller: the actor, what it was given, and the call that is under way."""
+"""A node of a job on Ray, seen from the controller: its actor, its tries, and the pending call."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from batchtwin.inputs.plan import MiniBatch
 from batchtwin_node.codec import to_json
 from batchtwin_node.protocol import Failure, Outcome
 
-# A mini-batch, and which try of it. Its task is written out when it is handed over: there may be millions.
+# A mini-batch, and the number of the try. The task is built when it is sent: there may be millions.
 Try = tuple[MiniBatch, int]
 
 
 @dataclass
-class Node:
-    """Node `number`, which has `place` among those that the job asks for, with `size` workers.
+class RayNode:
+    """Node `number` of the job, in `place` (its index among the nodes that the job requests), with `size` workers.
 
-    `call` is what its actor was asked and has not answered; it should have by `deadline` (monotonic). `given` are the
-    tries that have not ended, by mini-batch. `up`: it has answered once.
+    `call` is the pending call of its actor, due by `deadline` (monotonic). `given` are the tries that have not ended,
+    by mini-batch. `up`: it has answered once.
     """
 
     number: int
@@ -34,17 +34,17 @@ class Node:
 
     @property
     def name(self) -> str:
-        """As in the names of its workers."""
+        """The name, as in the names of its workers."""
         return f"node{self.number}"
 
-    def ask(self, tasks: Sequence[Try], seconds: float, deadline: float) -> None:
-        """Hand over tasks, and ask what happens in the next `seconds`."""
+    def request(self, tasks: Sequence[Try], seconds: float, deadline: float) -> None:
+        """Send tasks, and request the events of the next `seconds`."""
         self.submitted.update((task[0].id, task) for task in tasks)
         texts = [to_json(task_of(*task)) for task in tasks]
         self.call, self.deadline = self.handle.step.remote(texts, seconds), deadline
 
     def ended(self, event: Outcome | Failure) -> bool:
-        """Take note of an event; tell whether it concerns what the node was given, or a worker's start."""
+        """Record an event; return whether it is about a try of this node, or the start of a worker."""
         if event.mini_batch is None:
             return True
         task = self.submitted.get(event.mini_batch)

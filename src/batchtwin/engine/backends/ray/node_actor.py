@@ -1,8 +1,8 @@
-"""One node of a job on Ray: an actor that starts a node on its machine, and relays.
+"""One node of a job on Ray: an actor that starts a node on its machine, and relays messages.
 
-So a worker on Ray is what it is elsewhere: a process of its own, forked from its node's fork server, killed with all
-that it started when its time is over. Only JSON text crosses: tasks in, events out; and the bytes of files, where the
-machine does not see the job's folder (`sync.py`). Nothing else is pickled.
+A worker on Ray is a process like any other: forked from its node's fork server, and killed with all that it started
+when it exceeds its time. Only JSON text crosses: tasks in, events out; and the bytes of files, where the machine does
+not see the job's folder (`sync.py`). Nothing else is pickled.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 from batchtwin import __version__
 from batchtwin.engine.backends.fetching import FetchingClient
-from batchtwin.engine.backends.local import environment_for, node_folder
+from batchtwin.engine.backends.local import node_folder, variables_for
 from batchtwin.engine.backends.node_client import NodeClient
 from batchtwin.engine.backends.node_process import StartedProcess
 from batchtwin.engine.backends.ray.environment import MachineEnvironment
@@ -31,21 +31,23 @@ from batchtwin_node.codec import from_json, to_json
 from batchtwin_node.protocol import THREAD_VARIABLES, Failure, FromNode, JobContext, NodeInit, Task
 
 
-def machine_environment(here: Mapping[str, str], carried: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of this machine for workers: without Ray's own, with those that were carried here.
+def machine_environment(machine: Mapping[str, str], carried: Mapping[str, str]) -> dict[str, str]:
+    """Return this machine's variables for workers: without Ray's own, with those that the user carries to workers.
 
-    Ray sets the number of threads for the actor as a whole; each worker has its part of it.
+    Ray sets the number of threads for the whole actor; each worker gets its share.
     """
-    kept = {name: value for name, value in here.items() if not name.startswith("RAY_") and name not in THREAD_VARIABLES}
-    return {**kept, **carried}
+    variables = {
+        name: value for name, value in machine.items() if not name.startswith("RAY_") and name not in THREAD_VARIABLES
+    }
+    return {**variables, **carried}
 
 
 class NodeActor:
     """Node `number` of a job: `context` is a JobContext, `machine` an object of variables and a MachineEnvironment, all
     as JSON.
 
-    Each worker has `cpus` CPUs and `gpus` GPUs. The texts are only kept at first: another version of batchtwin, which
-    may not be able to read them, has to be able to tell that it is one.
+    Each worker has `cpus` CPUs and `gpus` GPUs. The texts are parsed later: another version of batchtwin may not be
+    able to read them, and still has to report its version.
     """
 
     def __init__(self, number: int, context: str, machine: tuple[str, str], cpus: float, gpus: float) -> None:
@@ -59,14 +61,14 @@ class NodeActor:
         self._workdir: RemoteWorkdir | None = None
 
     def begin(self, shared: list[str]) -> tuple[str, bool]:
-        """Return the version of batchtwin here, and whether this machine sees what others share."""
+        """Return the version of batchtwin here, and whether this machine sees the shared paths."""
         os.environ.update(json.loads(self._carried))
         return __version__, all(map(os.path.exists, shared))
 
     def furnish(self, pieces: list[Any]) -> Answer:
-        """Find or make the environment, and a folder that stands for the job's.
+        """Find or build the environment, and the folder that stands for the job's.
 
-        In the folder is what is in `pieces`, Ray's references to bytes; without them this machine sees the job's own.
+        That folder gets the content of `pieces`, Ray's references. Without them this machine sees the job's own.
         """
         import ray
 
@@ -83,7 +85,7 @@ class NodeActor:
         self._use = cached.use() if cached else None
 
     def step(self, tasks: list[str], seconds: float) -> Answer:
-        """Take over tasks; return the messages of the next `seconds`, or fewer."""
+        """Send tasks to the node; return the messages of at most `seconds`."""
         try:
             return self._step([from_json(Task, text) for text in tasks], seconds)
         except (OSError, BatchTwinError) as error:
@@ -104,7 +106,7 @@ class NodeActor:
         return list(map(to_json, messages)), []
 
     def _receive(self, node: FetchingClient, seconds: float) -> list[FromNode]:
-        """Raises `NodeLostError`, which ends this actor's usefulness: the pool has another."""
+        """Return messages. Raises `NodeLostError`; the pool then uses another actor."""
         until = time.monotonic() + seconds
         while True:
             messages = node.receive(max(0.0, until - time.monotonic()))
@@ -118,7 +120,7 @@ class NodeActor:
         init = NodeInit("", context.preload, context.variables, context.timeout)
         env = machine_environment(os.environ, json.loads(self._carried))
         if self._python is not None:
-            self._folder, env = node_folder(), environment_for(self._python, env)
+            self._folder, env = node_folder(), variables_for(self._python, env)
         command = bootstrap.node_command(str(self._python or sys.executable), self._folder, os.getpid())
         node = FetchingClient(NodeClient(StartedProcess(command, env), init), context)
         node.send(context)
@@ -128,29 +130,29 @@ class NodeActor:
         return self._local_context().workers
 
     def close(self) -> tuple[str, list[Delta]]:
-        """End the workers and the node; return what the person should know, and what the logs have grown by."""
+        """End the workers and the node; return a warning for the user, and the growth of the logs."""
         if self._node is not None:
             self._node.close()
-        return ("", []) if self._workdir is None else (self._workdir.lost(), self._workdir.final_logs())
+        return ("", []) if self._workdir is None else (self._workdir.warning(), self._workdir.final_logs())
 
-    def leave(self) -> None:
-        """Leave nothing of the job here."""
+    def cleanup(self) -> None:
+        """Remove what the job has on this machine."""
         if self._folder != bootstrap.FOLDER:
             shutil.rmtree(self._folder, ignore_errors=True)
         if self._use is not None:
             os.close(self._use)
             self._use = None
         if self._workdir is not None:
-            self._workdir.leave()
+            self._workdir.cleanup()
 
     def _local_context(self) -> JobContext:
         return from_json(JobContext, self._context) if self._workdir is None else self._workdir.context
 
     def _refused(self, error: Exception) -> str:
-        """A full disk, or a path that this machine does not see: the job's failure, no item's."""
-        where = os.uname().nodename
-        text = f"on {where}: {error}"
+        """Return the error for a full disk, or a path that this machine does not see: it fails the job, not an item."""
+        host = os.uname().nodename
+        text = f"on {host}: {error}"
         if isinstance(error, OSError):
-            text = f"{error.filename or self._local_context().root} on {where}: {error.strerror}"
+            text = f"{error.filename or self._local_context().root} on {host}: {error.strerror}"
         worker = f"node{self._number}/host"
         return to_json(Failure(worker=worker, kind="write", message=text, pid=os.getpid(), started=0.0))

@@ -1,4 +1,4 @@
-"""What a person says of the Ray cluster that a job is to run on. No Ray here."""
+"""The user's options for the Ray cluster of a job. This module does not import Ray."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ WAIT_SECONDS = 300.0
 
 @value_object
 class RayOptions:
-    """Without `address` (`host:port`, or `auto`) a Ray of the job's own, on this machine.
+    """Without `address` (`host:port`, or `auto`) the job starts a Ray of its own on this machine.
 
-    `cpus` and `gpus` are for each worker; `wait` is how many seconds the job waits for what it asks for while none of
-    it is there; `environment` names variables of this process that workers get, too.
+    `cpus` and `gpus` are per worker. `wait` is how many seconds the job waits while the cluster gives it no node.
+    `environment` lists variables of this process that workers get, too.
     """
 
     address: str | None = None

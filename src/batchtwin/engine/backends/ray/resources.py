@@ -1,4 +1,4 @@
-"""What nodes ask a Ray cluster for, and how that is put into words."""
+"""The resources that nodes request from a Ray cluster, and their description."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from batchtwin.engine.backends.ray.options import RayOptions
 
 
 def resources_for(options: RayOptions, workers: int) -> dict[str, float]:
-    """What a node asks for: Ray counts in ten-thousandths, and GPUs above one as a whole."""
+    """Return the resources of a node. Ray counts in ten-thousandths, and GPUs above one in whole numbers."""
     cpus, gpus = round(options.cpus * workers, 4), round(options.gpus * workers, 4)
     resources = {"CPU": cpus, "GPU": math.ceil(gpus) if gpus > 1 else gpus}
     return {name: amount for name, amount in resources.items() if amount}

@@ -1,4 +1,4 @@
-"""What a node that does not see the job's folder has to be sent: model and code, as a tar, in pieces."""
+"""Model and code for nodes that do not see the job's folder: sent as a tar, in pieces."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from batchtwin.engine.logs import made
+from batchtwin.engine.logs import with_parent
 from batchtwin.engine.output.folder import MODELS, SCRATCH, OutputFolder
 from batchtwin.errors import OutputError
 from batchtwin_node.protocol import JobContext
 
-# What goes through Ray's object store at once: a fraction of the smallest store there is.
+# Size of a piece in Ray's object store: a fraction of the smallest store.
 PIECE_BYTES = 16 << 20
 # Below the job's folder.
 CODE = f"{SCRATCH}/code"
 
 
 def shared_paths(context: JobContext) -> list[str]:
-    """Return what a machine has to see that shares the job's folder: one file in it has a name of this moment."""
+    """Return the paths that a machine sees if it shares the job's folder; one of them was named just now."""
     mark = OutputFolder(Path(context.root), None).scratch / f"seen-{secrets.token_hex(8)}"
     mark.touch()
     return [str(mark), *([context.script[0]] if context.script else [])]
@@ -36,18 +36,18 @@ def pack(context: JobContext, send: Callable[[bytes], object]) -> int:
     with tarfile.open(fileobj=pieces, mode="w|", dereference=True) as tar:
         code = [(CODE, Path(context.script[0]))] if context.script else []
         for place, top in ((MODELS, Path(context.root) / MODELS), *code):
-            for name, file in files_below(top, without=context.root if place == CODE else ""):
-                with suppress(FileNotFoundError):  # some come and go
-                    if os.path.isfile(file):  # no pipe, no link that leads nowhere
+            for name, file in files_to_send(top, without=context.root if place == CODE else ""):
+                with suppress(FileNotFoundError):  # files come and go
+                    if os.path.isfile(file):  # no pipe, no dangling link
                         tar.add(file, f"{place}/{name}", recursive=False)
     pieces.flush()
     return int(pieces.sent)
 
 
-def files_below(top: Path, without: str = "") -> Iterator[tuple[str, str]]:
-    """Yield (name relative to `top`, path) of every file, but of those in `without`.
+def files_to_send(top: Path, without: str = "") -> Iterator[tuple[str, str]]:
+    """Yield (name relative to `top`, path) of every file, except those in `without`.
 
-    Links to folders are followed, if they do not lead back.
+    Links to folders are followed, unless they lead back.
     """
     ways = {str(top): {os.path.realpath(top), os.path.realpath(without or top)}}
     for at, folders, names in os.walk(top, followlinks=True):
@@ -59,7 +59,7 @@ def files_below(top: Path, without: str = "") -> Iterator[tuple[str, str]]:
 
 
 class _ChunkWriter:
-    """What tarfile writes to."""
+    """The stream that tarfile writes to."""
 
     def __init__(self, send: Callable[[bytes], object]) -> None:
         self._send = send
@@ -80,7 +80,7 @@ class _ChunkWriter:
 
 
 class _ChunkReader:
-    """What tarfile reads from: pieces, one after the other."""
+    """The stream that tarfile reads from: one piece after the other."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces = iter(pieces)
@@ -94,9 +94,9 @@ class _ChunkReader:
                 if piece is None:
                     break
                 self._rest = memoryview(piece)
-            taken = self._rest[: size - len(data)]
-            self._rest = self._rest[len(taken) :]
-            data += taken
+            chunk = self._rest[: size - len(data)]
+            self._rest = self._rest[len(chunk) :]
+            data += chunk
         return bytes(data)
 
 
@@ -107,23 +107,23 @@ def unpack(pieces: Iterable[bytes], root: Path) -> None:
         OutputError: a name leads out of it.
         OSError: the disk is full, or the like.
     """
-    for place in (MODELS, CODE):
-        (root / place).mkdir(parents=True)
+    for name in (MODELS, CODE):
+        (root / name).mkdir(parents=True)
     joined: Any = _ChunkReader(pieces)
     with tarfile.open(fileobj=joined, mode="r|") as tar:
         for member in tar:
             target, source = below(root, member.name, (MODELS, CODE)), tar.extractfile(member)
             if source is not None:
-                with made(target).open("wb") as stream:
+                with with_parent(target).open("wb") as stream:
                     shutil.copyfileobj(source, stream, 1 << 20)
                 target.chmod(member.mode & 0o777)
 
 
 def relocate(context: JobContext, root: Path) -> JobContext:
-    """Return the context whose job's folder is `root`, with the code in it. The deployment's own variables stay."""
+    """Return the context with the job's folder at `root`, and the code in it. The deployment's own variables stay."""
     code = str(root / CODE)
     places = [*([(context.script[0], code)] if context.script else []), (context.root, str(root))]
-    places.sort(key=lambda place: -len(place[0]))  # one may be in the other
+    places.sort(key=lambda place: -len(place[0]))  # one may contain the other
 
     def at(text: str) -> str:
         for old, new in places:
@@ -146,7 +146,7 @@ def below(root: Path, name: str, folders: Iterable[str]) -> Path:
     """Return the path of a name that another machine has sent.
 
     Raises:
-        OutputError: it leads to none of the folders.
+        OutputError: it leads out of the folders.
     """
     path = Path(os.path.normpath(root / name))
     if not any(path.is_relative_to(root / folder) for folder in folders):

@@ -1,1 +1,1 @@
-"""Warm servers seen from the controller: which one a job may use, a node that comes from it, a list of all."""
+"""Warm servers, seen from the controller: which one a job may use, a node that it forks, the list of all."""

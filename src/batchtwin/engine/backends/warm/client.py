@@ -1,4 +1,4 @@
-"""A node that a warm server forks: asked for at once, waited for when it is needed."""
+"""A node that a warm server forks: requested at once, waited for when the job needs it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from batchtwin_node.protocol import NodeInit
 from batchtwin_node.warm import sockets
 from batchtwin_node.warm.messages import FROM_SERVER, Ended, Keep, Refused, Started, StartJob
 
-# A server that has not forked a node by then is of no use.
+# A server that has not forked a node by then is killed.
 ANSWER_SECONDS = 2.0
 
 
@@ -34,20 +34,20 @@ def keep_for(python: str, packages: str, env: Mapping[str, str], init: NodeInit)
     """Return how the fork server of a job is to stay.
 
     Raises:
-        NotWarmError: it cannot: the folder of the sockets is not this user's alone, or cannot be made.
-        UsageError: a setting makes no sense.
+        NotWarmError: it cannot: the folder of the sockets cannot be made, or other users have access to it.
+        UsageError: a setting is invalid.
     """
-    seconds, servers = settings.seconds(), settings.servers()
+    seconds, servers = settings.idle_seconds(), settings.servers()
     if not servers or not seconds or not settings.is_possible():
-        raise NotWarmError("no server may stay here")
+        raise NotWarmError("no server can stay on this system")
     folder = _made_folder()
     try:
         name, imports = names_of(python, packages, env, init)
     except OSError as error:
         raise NotWarmError(str(error)) from None
     config = init.preload
-    what = Path(config.script[0], config.script[1]) if config and config.script else config and config.model
-    return Keep(str(folder), name, imports, f"{what or 'no model'}, {python}", seconds, servers)
+    title = Path(config.script[0], config.script[1]) if config and config.script else config and config.model
+    return Keep(str(folder), name, imports, f"{title or 'no model'}, {python}", seconds, servers)
 
 
 def _made_folder() -> Path:
@@ -60,34 +60,34 @@ def _made_folder() -> Path:
 
 
 def packages_folder() -> str:
-    """Return the folder with the packages of nodes under other interpreters: it stays as long as servers may.
+    """Return the folder with the packages of nodes under other interpreters; it stays as long as servers may.
 
     Raises:
-        NotWarmError: it cannot be made, or is not this user's alone.
+        NotWarmError: it cannot be made, or other users have access to it.
     """
     folder = _made_folder()
     try:
-        place = folder / f"packages-{stamp_of_packages()}"
-        if not have_packages(place):
+        target = folder / f"packages-{stamp_of_packages()}"
+        if not have_packages(target):
             with tempfile.TemporaryDirectory(dir=folder, prefix=".packages-") as partial:
-                made = Path(partial) / "packages"
-                copy_packages(made)
-                with suppress(OSError):  # something has removed files of it
-                    place.rename(Path(partial) / "damaged")
+                packages = Path(partial) / "packages"
+                copy_packages(packages)
+                with suppress(OSError):  # files have been removed from it
+                    target.rename(Path(partial) / "damaged")
                 with suppress(OSError):  # another job was faster
-                    made.rename(place)
+                    packages.rename(target)
     except OSError as error:
         raise NotWarmError(str(error)) from None
-    if not have_packages(place):
-        raise NotWarmError(f"{place} cannot be made")
-    return str(place)
+    if not have_packages(target):
+        raise NotWarmError(f"{target} cannot be made")
+    return str(target)
 
 
 class WarmProcess:
     """The process of a node that a server forks. Its `pid` is known once the server has answered."""
 
     def __init__(self, keep: Keep, env: Mapping[str, str], init: NodeInit) -> None:
-        """Ask for it.
+        """Request the node.
 
         Raises:
             NotWarmError: there is no server.
@@ -99,21 +99,21 @@ class WarmProcess:
         self.pid = 0
         self._connection, self._name = _connected(keep)
         self.errors = os.memfd_create("errors")
-        theirs, self.stdin = os.pipe()
-        self.stdout, theirs_too = os.pipe()
-        given = [theirs, theirs_too]
+        node_stdin, self.stdin = os.pipe()
+        self.stdout, node_stdout = os.pipe()
+        descriptors = [node_stdin, node_stdout]
         try:
-            here = os.open(".", os.O_PATH | os.O_DIRECTORY)
-            given.append(here)
+            folder = os.open(".", os.O_PATH | os.O_DIRECTORY)
+            descriptors.append(folder)
             text = os.memfd_create("request")
-            given.append(text)
+            descriptors.append(text)
             os.write(text, to_json(_request(keep, env, init)).encode())
-            sockets.send(self._connection, "start", [text, theirs, theirs_too, self.errors, here])
+            sockets.send(self._connection, "start", [text, node_stdin, node_stdout, self.errors, folder])
         except OSError as error:
             self._close()
             raise NotWarmError(f"the server takes no job: {error.strerror}") from None
         finally:
-            for descriptor in given:
+            for descriptor in descriptors:
                 os.close(descriptor)
 
     def _close(self) -> None:
@@ -125,7 +125,7 @@ class WarmProcess:
         """Wait for the server's answer; return how many seconds are left for the node's.
 
         Raises:
-            NotWarmError: it refuses, or is of no use: then it is killed.
+            NotWarmError: the server refuses, or does not answer: then it is killed.
         """
         try:
             self._connection.settimeout(max(0.1, self._until - time.monotonic()))
@@ -143,7 +143,7 @@ class WarmProcess:
         return max(0.1, self._until - time.monotonic())
 
     def end_server(self) -> None:
-        """Kill a server that is of no use. Nodes that it has forked live on."""
+        """Kill a server. Nodes that it has forked live on."""
         with suppress(OSError):
             server, _ = sockets.peer(self._connection)
             os.kill(server, signal.SIGKILL)
@@ -151,7 +151,7 @@ class WarmProcess:
             Path(self._keep.folder, self._name).unlink()
 
     def poll(self) -> int | None:
-        """Return None while it lives, then its exit code, as its server tells it."""
+        """Return None while the node lives, then its exit code, as its server reports it."""
         if self._returncode is None and (self._pidfd < 0 or select.select([self._pidfd], [], [], 0)[0]):
             self._returncode = self._code()
         return self._returncode
@@ -175,7 +175,7 @@ class WarmProcess:
             raise subprocess.TimeoutExpired("node", seconds)
 
     def kill(self) -> None:
-        """Kill it, and wait for its end; without a pid, its server kills it."""
+        """Kill the node, and wait for its end. Before its pid is known, its server kills it."""
         if self._pidfd >= 0:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
@@ -191,7 +191,7 @@ def _connected(keep: Keep) -> tuple[socket.socket, str]:
         folder = sockets.open_private(keep.folder)
     except OSError as error:
         raise NotWarmError(str(error)) from None
-    why = "no server has these packages, this model and these variables"
+    reason = "no server has these packages, this model and these variables"
     try:
         for name in filter(None, (keep.name, keep.imports)):
             try:
@@ -199,10 +199,10 @@ def _connected(keep: Keep) -> tuple[socket.socket, str]:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                why = f"the server cannot be reached: {error.strerror or error}"
+                reason = f"the server cannot be reached: {error.strerror or error}"
     finally:
         os.close(folder)
-    raise NotWarmError(why)
+    raise NotWarmError(reason)
 
 
 def _request(keep: Keep, env: Mapping[str, str], init: NodeInit) -> StartJob:
@@ -213,7 +213,7 @@ def _request(keep: Keep, env: Mapping[str, str], init: NodeInit) -> StartJob:
 
 
 def warm_client(keep: Keep, env: Mapping[str, str], init: NodeInit) -> NodeClient:
-    """Return the client of a node that is on its way from a server.
+    """Return the client of a node that a server is about to fork.
 
     Raises:
         NotWarmError: there is no server.
@@ -221,11 +221,11 @@ def warm_client(keep: Keep, env: Mapping[str, str], init: NodeInit) -> NodeClien
     return NodeClient(WarmProcess(keep, env, init), init)
 
 
-def settle(node: NodeClient) -> None:
-    """Wait until a node of a server is there.
+def wait_for_node(node: NodeClient) -> None:
+    """Wait for the node of a server.
 
     Raises:
-        NotWarmError: it does not come. It is killed.
+        NotWarmError: it does not come, and is killed.
     """
     process = node.process
     if not isinstance(process, WarmProcess):

@@ -1,4 +1,4 @@
-"""The warm servers of this user: what they are, and how to end them."""
+"""The warm servers of this user: list them, end them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from batchtwin.engine.backends.warm import settings
 from batchtwin.errors import UsageError
 from batchtwin_node.codec import CodecError, any_from_json, to_json, value_object
 from batchtwin_node.warm import sockets
-from batchtwin_node.warm.messages import FROM_SERVER, State, Stop, Tell
+from batchtwin_node.warm.messages import FROM_SERVER, GetState, State, Stop
 
-# A server that does not answer by then is killed by `stop`, and left out of the list.
+# A server that does not answer within so many seconds is left out of the list; `stop` kills it.
 ANSWER_SECONDS = 2.0
 END_SECONDS = 5.0
 
@@ -32,7 +32,7 @@ def warm_servers() -> list[WarmServer]:
     """Return the servers that answer, the most recently used last.
 
     Raises:
-        UsageError: their folder is not this user's alone, or cannot be read.
+        UsageError: other users have access to their folder, or it cannot be read.
     """
     with _folder() as folder:
         if folder is None:
@@ -42,10 +42,10 @@ def warm_servers() -> list[WarmServer]:
 
 
 def stop_servers() -> int:
-    """End all servers, each after its last job; return how many. One that does not answer is killed.
+    """End all servers, each after its last job; return how many there were. One that does not answer is killed.
 
     Raises:
-        UsageError: their folder is not this user's alone, or cannot be read.
+        UsageError: other users have access to their folder, or it cannot be read.
     """
     with _folder() as folder:
         if folder is None:
@@ -61,7 +61,7 @@ def stop_servers() -> int:
 def _folder() -> Iterator[int | None]:
     try:
         folder = sockets.open_private(str(settings.folder()))
-    except (FileNotFoundError, NotADirectoryError):  # or a user without a home
+    except (FileNotFoundError, NotADirectoryError):  # a user without a home, for instance
         yield None
         return
     except OSError as error:
@@ -74,14 +74,14 @@ def _folder() -> Iterator[int | None]:
 
 def _state(folder: int, name: str) -> State | None:
     with suppress(OSError, CodecError), sockets.connect(folder, name, ANSWER_SECONDS) as connection:
-        sockets.send(connection, to_json(Tell()))
+        sockets.send(connection, to_json(GetState()))
         message = any_from_json(FROM_SERVER, sockets.receive(connection)[0])
         return message if isinstance(message, State) else None
     return None
 
 
 def _stop(folder: int, name: str) -> bool:
-    """End one server; whether one was there."""
+    """End one server; return whether there was one."""
     try:
         with sockets.connect(folder, name, ANSWER_SECONDS) as connection:
             sockets.send(connection, to_json(Stop()))

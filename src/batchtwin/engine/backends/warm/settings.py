@@ -1,4 +1,4 @@
-"""What the environment says of warm servers."""
+"""The settings of warm servers in the environment."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ WARM, SECONDS, SERVERS, FOLDER = (
     "BATCHTWIN_WARM_SERVERS",
     "BATCHTWIN_WARM_FOLDER",
 )
-# A server that was not used for ten minutes ends; more than three are not kept: two models, and imports alone.
+# Defaults: a server ends after ten minutes without a job; three servers stay, for two models and their imports.
 DEFAULT_SECONDS, DEFAULT_SERVERS = 600.0, 3
 OFF = "BATCHTWIN_NO_FORK"
 
 
 def is_possible() -> bool:
-    """Whether servers can stay here at all: processes are forked on Linux only, and not every Python has the calls."""
+    """Whether servers can stay here: only Linux forks processes so, and not every Python has the calls."""
     has_calls = hasattr(os, "memfd_create") and hasattr(os, "pidfd_open")
     return sys.platform == "linux" and has_calls and not os.environ.get(OFF)
 
 
 def is_warm(environ: Mapping[str, str], default: bool) -> bool:
-    """Whether jobs are warm that do not say; `default` is for where the environment does not say either.
+    """Whether jobs are warm that do not say; `default` applies if the environment does not say either.
 
     Raises:
         UsageError: the variable says neither.
@@ -43,7 +43,7 @@ def is_warm(environ: Mapping[str, str], default: bool) -> bool:
     raise UsageError(f"{WARM}={environ[WARM]}: expected 1 or 0")
 
 
-def seconds() -> float:
+def idle_seconds() -> float:
     """Return how long a server stays without a job.
 
     Raises:
@@ -75,7 +75,7 @@ def _number(name: str, default: float) -> float:
 
 
 def folder() -> Path:
-    """Return the folder of the servers' sockets, which is this user's alone."""
+    """Return the folder of the servers' sockets, which only this user can enter."""
     if os.environ.get(FOLDER):
         return Path(os.environ[FOLDER]).absolute()
     runtime = os.environ.get("XDG_RUNTIME_DIR")

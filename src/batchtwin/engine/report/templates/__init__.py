@@ -1,4 +1,4 @@
-"""The templates, ready to use, and what every page has: style, scripts, and the policy that allows these alone."""
+"""The templates, and what every page has: style, scripts, and the policy that allows these alone."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ TEMPLATES = Path(__file__).parent
 
 
 @cache
-def environment() -> Environment:
-    """Return the templates, ready to use: this takes longer than all else, so it can be called ahead."""
+def template_environment() -> Environment:
+    """Return the compiled templates. This takes longer than the rest of a report, so it can be called ahead."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -30,7 +30,7 @@ def environment() -> Environment:
         return Markup("{}").format(text.show(value, longest))
 
     def ticks(value: object, longest: int) -> Markup:
-        """Show what stands between backticks as code."""
+        """Show text between backticks as code."""
         pieces = text.show(value, longest).split("`")
         if len(pieces) % 2 == 0:
             return long(value, longest)
@@ -40,7 +40,7 @@ def environment() -> Environment:
     def finalize(value: object) -> object:
         return text.show(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
-    made = Environment(
+    templates = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -48,7 +48,7 @@ def environment() -> Environment:
         trim_blocks=True,
         cache_size=16,
     )
-    made.filters |= {
+    templates.filters |= {
         "long": long,
         "ticks": ticks,
         "short": lambda value: text.show(value, 60),
@@ -60,8 +60,8 @@ def environment() -> Environment:
         "share_bar": _share_bar,
     }
     for name in sorted(TEMPLATES.glob("*.j2")):
-        made.get_template(name.name)
-    return made
+        templates.get_template(name.name)
+    return templates
 
 
 @cache
@@ -82,8 +82,8 @@ def _share_bar(row: ClassRow) -> object:
 
 @value_object
 class Frame:
-    """Where the report is a page of a server: (label, address) of other pages; `live` if it is to follow the job;
-    `facts` has the addresses of pages about what is said below "What ran where".
+    """For a report that is a page of a server: `links` to other pages; `live` if it follows the job; `facts` has the
+    addresses of pages about entries of "What ran where".
     """
 
     links: tuple[tuple[str, str], ...] = ()
@@ -92,7 +92,7 @@ class Frame:
 
 
 def frame_context(frame: Frame) -> dict[str, object]:
-    """Return what every page has: its style, its scripts, and the policy that allows these and nothing else."""
+    """Return the context of every page: its style, its scripts, and the policy that allows only these."""
     style, style_hash = _asset("style.css")
     script, script_hash = _asset("script.js")
     live, live_hash = _asset("live.js")

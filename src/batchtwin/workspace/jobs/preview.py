@@ -1,4 +1,4 @@
-"""What is to be expected of the jobs of a deployment, as `batchtwin plan` tells it; nothing is made, nothing runs."""
+"""What to expect of the jobs of a deployment, as `batchtwin plan` shows it. Nothing is made, nothing runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VARIABLE = "BATCHTWIN_ENV"
 def warnings(deployment: DeploymentRecord, root: Path) -> tuple[str, ...]:
     """Return how the environment differs, what will be made, and probable mistakes in the script.
 
-    `root` is the workspace's folder. What would refuse a job is a warning here: it may be mended before the first one.
+    `root` is the workspace's folder. What refuses a job is only a warning here: it may be fixed before the first job.
     """
     from batchtwin.errors import BatchTwinError
     from batchtwin.workspace.jobs.job_yaml import job_deployment
@@ -43,11 +43,11 @@ def _environment(spec: Deployment, root: Path) -> tuple[str, ...]:
     from batchtwin.environments.placement import place
 
     model = find_model(spec, root)
-    return place(spec, root, model, environment_options(), lambda _: None, may_build=False).outlook
+    return place(spec, root, model, environment_options(), lambda _: None, may_build=False).all_warnings
 
 
 def _mistakes(spec: Deployment) -> list[str]:
-    """Probable mistakes in the script, named as the deployment names it."""
+    """Return probable mistakes in the script, named as the deployment names it."""
     from batchtwin_node.script.lint import lint
 
     script = spec.code_configuration
