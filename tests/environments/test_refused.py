@@ -55,7 +55,7 @@ def test_one_channel_may_be_a_text() -> None:
 
 @pytest.mark.parametrize("option", ["-r", "-c", "-e", "--find-links"])
 def test_an_option_without_a_value(tmp_path: Path, option: str) -> None:
-    with pytest.raises(RequirementsFileError, match=f"'{option}': names nothing"):
+    with pytest.raises(RequirementsFileError, match=f"'{option}': has no value"):
         list(expand([option], tmp_path))
 
 

@@ -87,7 +87,7 @@ def test_a_table_that_cannot_be_written_leaves_nothing(folder: Path, tmp_path: P
         "import resource, signal, sys\n"
         "from batchtwin_node.driver import prefetch as ahead; from batchtwin_node.readers.signature import *\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
-        f"ahead.keep(sys.argv[1], sys.argv[2], Signature.of_json({INPUTS!r}, ahead.TYPES))"
+        f"ahead.store_table(sys.argv[1], sys.argv[2], Signature.of_json({INPUTS!r}, ahead.TYPES))"
     )
     done = subprocess.run([sys.executable, "-c", code, folder, path], capture_output=True, text=True, check=False)
     assert "File too large" in done.stderr
