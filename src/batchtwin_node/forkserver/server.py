@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 
 DRIVER = "batchtwin_node.driver.mlflow_driver"
 MESSAGE = 1 << 17
-# Threads that their libraries stop and start around a fork (jemalloc, in pyarrow).
-FORK_SAFE_THREADS = frozenset({"jemalloc_bg_thd"})
+# Threads that a fork may lack: jemalloc (in pyarrow) stops and starts its own around it; that of Polars 2, which MLflow
+# imports where it is installed, waits without a lock for files to delete. Names have 15 bytes.
+FORK_SAFE_THREADS = frozenset({"jemalloc_bg_thd", "polars-ooc-clea"})
 # The system still lists a joined thread for a moment: MLflow 2 looks for resources in one as it loads a model.
 ENDING_SECONDS = 0.2
 # A forked worker with its number, and the descriptors of its two pipes.

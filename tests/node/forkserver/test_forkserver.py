@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import psutil
@@ -97,6 +98,25 @@ def test_an_import_that_runs_threads_is_not_forked(project: Project) -> None:
     done = project.score(env=env)
     assert starts(done) == ["started", "started"]
     assert done.predictions == "True\nTrue\n"
+
+
+@pytest.mark.parametrize(("name", "how"), [("polars-ooc-cleaner", "forked"), ("polars-0", "started")])
+def test_a_thread_that_polars_starts_at_import(project: Project, name: str, how: str) -> None:
+    """That of the cleaner may be missing after a fork, those that compute may not. A stand-in has their names."""
+    project.files(1)
+    text = f"""
+        import pathlib, threading
+        def wait():
+            pathlib.Path(f"/proc/self/task/{{threading.get_native_id()}}/comm").write_text({name!r}[:15])
+            named.set()
+            threading.Event().wait()
+        named = threading.Event()
+        threading.Thread(target=wait, daemon=True).start()
+        named.wait()
+    """
+    env = package(project, "polarized", textwrap.dedent(text))
+    project.script = "import polarized\ndef run(mini_batch): return mini_batch"
+    assert starts(project.score("--workers", "1", env=env)) == [how]
 
 
 def test_what_an_import_prints_is_in_the_log_of_every_worker(project: Project) -> None:
