@@ -205,7 +205,7 @@ def test_failed_write(project: Project) -> None:
 @pytest.mark.ours("4", "A script may fork, and start processes of its own; hanging ones die with the worker.")
 def test_script_may_fork(project: Project) -> None:
     project.files(4)
-    project.settings = {"retry_settings": {"timeout": 3, "max_retries": 1}}
+    project.settings = {"retry_settings": {"timeout": 5, "max_retries": 1}}
     project.script = """
         import multiprocessing, os, pathlib, subprocess
         def square(x):

@@ -78,7 +78,7 @@ def test_a_machine_with_another_batchtwin_is_known_by_its_version(project: Proje
     spread(project, 2)
     done = project.score("--workers", "1", *on(cluster))
     assert done.code == 1
-    assert f"node0 has batchtwin 0.0.0, {package.__version__} is here" in done.err
+    assert f"node0 has batchtwin 0.0.0, not {package.__version__}; install one version everywhere" in done.err
 
 
 def test_why_a_node_was_lost_is_told(project: Project, other: tuple[Any, Path]) -> None:
