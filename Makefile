@@ -170,7 +170,7 @@ test-container: $(DEV) ## build the image and test in it (PYTEST_FLAGS)
 
 test-ray: $(DEV) ## Ray's own tests, and those of behaviour and of faults on a cluster (PYTEST_FLAGS="-m on_ray": those of CI)
 	@$(BIN)/pytest -m "ray and not azurite" $(TWO) --dist loadfile tests/engine tests/stores --durations 10 $(COVERAGE)
-	@$(BIN)/pytest --pool ray -m "not local" tests/behaviour tests/faults --durations 10 $(COVERAGE) $(PYTEST_FLAGS)
+	@$(BIN)/pytest --pool ray -m "not local" $(TWO) tests/behaviour tests/faults --durations 10 $(COVERAGE) $(PYTEST_FLAGS)
 
 # Microsoft's emulator of the blob service; npm's lock pins it and all it needs.
 AZURITE := build/azurite/.installed
