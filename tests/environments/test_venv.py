@@ -16,7 +16,7 @@ from batchtwin.environments import cache
 from batchtwin.environments.interpreters import NoPythonError, find_python
 from batchtwin.environments.requested import RequestedEnvironment
 from batchtwin.environments.venv import EnvironmentBuildError, build, existing, key_of
-from support import COMMAND, Project, batchtwin
+from support import COMMAND, ROOT, Project, batchtwin
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -277,3 +277,15 @@ def test_differences_are_repeated_where_nobody_named_the_environment(project: Pr
     done = batchtwin("score", path, "--input", project.inputs, "--output", project.folder / "job", "--env", env)
     assert done.code == 1
     assert done.err.count("no-such-package is requested and not installed") == times
+
+
+def test_an_interpreter_without_mlflow_is_named_at_the_end(project: Project, tmp_path: Path, heart_model: Path) -> None:
+    """The failure of the node names no interpreter; what says which one and what to do is the last word on it."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
+    (project.inputs / "one.csv").write_text("age\n1\n")
+    words = ["--model", heart_model, "--input", project.inputs, "--output", project.folder / "job"]
+    done = batchtwin("score", ROOT / "deployment-simple/deployment.yml", *words, "--env", tmp_path / "bare")
+    told = (
+        f"no module mlflow in the environment of {tmp_path}/bare/bin/python; add mlflow to the deployment's environment"
+    )
+    assert (done.code, done.err.count(told)) == (2, 1), done.err

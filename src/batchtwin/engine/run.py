@@ -215,8 +215,10 @@ class Run:
     def _causes(self, listener: Listener) -> list[str]:
         """Return the cause of the failure: in full, in a few lines, and for a reader of the first failure."""
         job, prepared = self._job, self._prepared
-        formats = (listener.full_text, listener.brief, listener.reminder)
-        causes = [hide(self._context.backend.explain(first_cause(job, format_))) for format_ in formats]
+        explain, full = self._context.backend.explain, first_cause(job, listener.full_text)
+        # The first failure was told without what the backend adds to it.
+        last = listener.reminder if explain(full) == full else listener.brief
+        causes = [hide(explain(first_cause(job, format_))) for format_ in (listener.full_text, listener.brief, last)]
         rest = ""
         if reason := why_missing(prepared.resolved, self._ledger.fact("environment") or "", causes[0]):
             rest += f"\n{reason}"
