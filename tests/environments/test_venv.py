@@ -283,7 +283,7 @@ def test_an_interpreter_without_mlflow_is_named_at_the_end(project: Project, tmp
     """The failure of the node names no interpreter; what says which one and what to do is the last word on it."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
     (project.inputs / "one.csv").write_text("age\n1\n")
-    words = ["--model", heart_model, "--input", project.inputs, "--output", project.folder / "job"]
+    words: list[str | Path] = ["--model", heart_model, "--input", project.inputs, "--output", project.folder / "job"]
     done = batchtwin("score", ROOT / "deployment-simple/deployment.yml", *words, "--env", tmp_path / "bare")
     told = (
         f"no module mlflow in the environment of {tmp_path}/bare/bin/python; add mlflow to the deployment's environment"
