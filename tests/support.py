@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from commands import COMMAND as COMMAND
@@ -97,6 +98,15 @@ def wait_for(condition: Callable[[], bool]) -> None:
         waited = time.monotonic() - began
         assert waited < DEADLINE, "waited too long"
         time.sleep(min(max(0.005, waited / 50), 0.03))
+
+
+def is_over(process: psutil.Process | int) -> bool:
+    """Whether a process has ended, be it noticed by its parent or not."""
+    try:
+        process = psutil.Process(process) if isinstance(process, int) else process
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it ended between two looks
+        return True
 
 
 def wait_until_over(pid: int) -> None:

@@ -8,10 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from batchtwin.engine.backends.warm.servers import WarmServer, warm_servers
-from support import COMMAND, Finished, Project, wait_for
+from support import COMMAND, Finished, Project, is_over, wait_for
 
 COLD, WARM, BY_ITSELF = "forked,", "forked from a warm server,", "started by itself"
 SCRIPT = """
@@ -77,9 +75,5 @@ def why_cold(done: Finished) -> str:
     return lines[0].partition("Not warm: ")[2] if lines else ""
 
 
-def is_alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-
-
 def gone(pid: int) -> Callable[[], bool]:
-    return lambda: not is_alive(pid)
+    return lambda: is_over(pid)

@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
 import pytest
 from local_az import DEPLOYMENT, ECHO, ENDPOINT, FAILING, Az
 
 from batchtwin.azure.cli.jobs import follow, interrupts
 from batchtwin.azure.cli.views import WORKSPACE
 from batchtwin.workspace.workspace import Workspace
-from support import COMMAND, DEADLINE, Project, wait_for
+from support import COMMAND, Project, wait_for, wait_until_over
 
 WAITING = """
     import signal
@@ -109,7 +108,7 @@ def test_web_starts_the_server_and_gives_the_address_of_the_page(az: Az) -> None
         assert len(az("job", "show", "-n", "done", "--web", "--query", "name").err.splitlines()) == 1
     finally:
         os.kill(pid, signal.SIGTERM)
-        psutil.Process(pid).wait(DEADLINE)  # until then it answers
+        wait_until_over(pid)  # until then it answers
 
 
 def test_an_ended_job_is_streamed_from_its_log(az: Az) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import psutil
 import pytest
 
-from support import Project
+from support import Project, is_over
 
 ONE_OF_TEN = """
     import os, sys, time
@@ -222,4 +221,4 @@ def test_script_may_fork(project: Project) -> None:
     assert done.code == 0, done.err
     assert done.predictions == "14\n14\n14\n"
     child = int((done.output / "named-outputs/score/.child").read_text())
-    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+    assert is_over(child)

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from report_page import Page
-from support import COMMAND, DEADLINE, Project, wait_for
+from support import COMMAND, DEADLINE, Project, is_over, wait_for
 
 SLOW = """
     import os, pathlib, time
@@ -150,7 +150,7 @@ def test_workers_die_with_the_parent(project: Project) -> None:
     assert workers
     process.kill()
     process.communicate(timeout=DEADLINE)
-    wait_for(lambda: all(not worker.is_running() or worker.status() == "zombie" for worker in workers))
+    wait_for(lambda: all(is_over(worker) for worker in workers))
 
 
 @pytest.mark.on_ray
@@ -202,7 +202,7 @@ def test_second_signal_kills(project: Project) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=DEADLINE)
     assert (process.returncode, err) == (130, "")
-    wait_for(lambda: all(not worker.is_running() or worker.status() == "zombie" for worker in workers))
+    wait_for(lambda: all(is_over(worker) for worker in workers))
 
 
 @pytest.mark.on_ray

@@ -8,13 +8,12 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from local_az import Az
 from mlflow_runs import shown
 
 from batchtwin.engine.backends.fetching import FetchProcess
-from support import DEADLINE, ROOT, Project, batchtwin, wait_for
+from support import ROOT, Project, batchtwin, wait_for, wait_until_over
 
 NAMES = ("json", "mlflow", "numpy", "pandas", "pathlib", "psutil", "random", "sqlalchemy", "sqlite3", "typing", "yaml")
 LOGS = """
@@ -64,7 +63,7 @@ def test_jobs_of_a_workspace_and_its_server(folder: Path) -> None:
     page = az("job", "show", "-n", "logged", "--web", "--query", "name")
     pid = int(page.err.splitlines()[0].rpartition(" ")[2])
     os.kill(pid, signal.SIGTERM)
-    psutil.Process(pid).wait(DEADLINE)
+    wait_until_over(pid)
     assert "/web/open?key=" in page.err
     missing = az("model", "create", "-n", "m", "--type", "mlflow_model", "--path", f"runs:/{'a' * 32}/model")
     assert f"no run {'a' * 32}" in missing.err

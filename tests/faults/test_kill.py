@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from support import COMMAND, DEADLINE, Finished, Project, batchtwin, wait_for, warm
+from support import COMMAND, DEADLINE, Finished, Project, batchtwin, is_over, wait_for, warm
 
 SCRIPT = """
     import os, pathlib, time
@@ -156,7 +156,7 @@ def test_nothing_outlives_a_job(job: Project, victim: str) -> None:
         victims[victim].kill()  # type: ignore[union-attr]
     (job.folder / "go").touch()
     assert process.wait(DEADLINE) == (-9 if victim == "controller" else 0)
-    wait_for(lambda: not any(child.is_running() and child.status() != "zombie" for child in started))
+    wait_for(lambda: all(is_over(child) for child in started))
 
 
 @pytest.mark.local

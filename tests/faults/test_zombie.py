@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from support import COMMAND, DEADLINE, Finished, Project, batchtwin, wait_for
+from support import COMMAND, DEADLINE, Finished, Project, batchtwin, is_over, wait_for
 
 # What a process that shares the worker's descriptors can reach.
 REACH = """
@@ -97,14 +97,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (folder / "end").touch()
     if (folder / "pid").exists():
         pid = int((folder / "pid").read_text())
-        wait_for(lambda: has_ended(pid))
-
-
-def has_ended(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
+        wait_for(lambda: is_over(pid))
 
 
 @pytest.fixture

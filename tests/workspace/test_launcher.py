@@ -100,8 +100,10 @@ def forked(rehearsal: Rehearsal) -> JobRecord:
 
 def fork_servers() -> list[psutil.Process]:
     """The fork servers of this process, the newest last."""
-    children = [child for child in psutil.Process().children() if MODULE in child.cmdline()]
-    return sorted(children, key=lambda child: child.create_time())
+    children = psutil.Process().children()
+    processes = psutil.process_iter(["cmdline", "create_time"])  # leaves out what ends meanwhile
+    servers = [each for each in processes if each in children and MODULE in (each.info["cmdline"] or [])]
+    return sorted(servers, key=lambda server: float(server.info["create_time"]))
 
 
 def go(rehearsal: Rehearsal, job: JobRecord, folder: Path) -> JobRecord:

@@ -243,7 +243,7 @@ def test_later_jobs_are_forked_by_a_process_that_ends_with_the_server(
         """Of one more job; those that do not wait for slow imports are not."""
         jobs.append(invoke(server))
         process = server.process_of(jobs[-1])
-        return process is not None and process.cmdline() == serving.children()[0].cmdline()
+        return process is not None and process.cmdline() in [child.cmdline() for child in serving.children()]
 
     wait_for(is_forked)
     [fork_server] = serving.children()

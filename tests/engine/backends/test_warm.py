@@ -17,12 +17,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from warm_jobs import BY_ITSELF, COLD, SCRIPT, WARM, Warm, gone, how, is_alive, on_path, why_cold
+from warm_jobs import BY_ITSELF, COLD, SCRIPT, WARM, Warm, gone, how, on_path, why_cold
 
 import batchtwin as package
 from batchtwin.engine.backends.warm.servers import stop_servers, warm_servers
 from batchtwin_node.warm import sockets
-from support import DEADLINE, ROOT, Finished, Project, batchtwin, unprivileged, wait_for
+from support import DEADLINE, ROOT, Finished, Project, batchtwin, is_over, unprivileged, wait_for
 
 pytestmark = [pytest.mark.skipif(sys.platform != "linux", reason="servers are forked on Linux only")]
 # All that a job could see of another one; of its status what is its own: `SigQ` counts signals of all its user's.
@@ -422,7 +422,7 @@ def test_the_end_of_a_controller_ends_its_workers_and_leaves_the_server(warm: Wa
     job.send_signal(number)
     job.wait(DEADLINE)
     psutil.wait_procs(family, DEADLINE)
-    wait_for(lambda: not any(is_alive(process.pid) for process in family))
+    wait_for(lambda: all(is_over(process) for process in family))
     warm.project.script = SCRIPT
     done = warm.score()
     assert how(done) == WARM
@@ -438,7 +438,7 @@ def test_a_node_that_is_stopped_does_not_outlive_its_controller(warm: Warm, monk
     node.send_signal(signal.SIGSTOP)
     job.kill()
     job.wait(DEADLINE)
-    wait_for(lambda: not any(is_alive(process.pid) for process in (supervisor, node, *workers)))
+    wait_for(lambda: all(is_over(process) for process in (supervisor, node, *workers)))
 
 
 def test_a_server_that_dies_takes_no_job_with_it(warm: Warm) -> None:

@@ -192,8 +192,9 @@ def test_without_an_address_there_is_a_cluster_for_this_job_alone(project: Proje
     """
     job = project.start("--pool", "ray")
     children = psutil.Process(job.pid).children(recursive=True)
-    [raylet] = [process for process in children if process.name() == "raylet"]
-    scripts = {Path(word).name for process in children for word in process.cmdline()}
+    processes = [process for process in psutil.process_iter(["name", "cmdline"]) if process in children]
+    [raylet] = [process for process in processes if process.info["name"] == "raylet"]
+    scripts = {Path(word).name for process in processes for word in process.info["cmdline"] or []}
     assert "gcs_server" in scripts
     assert not scripts & {"monitor.py", "log_monitor.py", "dashboard.py"}  # nobody uses them; each takes a second
     options = dict(word.split("=", 1) for word in raylet.cmdline() if "=" in word)
