@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -67,6 +68,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         ordered += [*share, *rest[:more]]
         del rest[:more]
     items[:] = [*ordered, *rest]
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests are no garbage: looking through them, again and again, takes a tenth of the time."""
+    gc.set_threshold(50_000)
+    gc.freeze()
 
 
 def pytest_runtest_setup() -> None:

@@ -87,6 +87,7 @@ def answer_status(running: selectors.BaseSelector, key: selectors.SelectorKey) -
 
 def main(control: int, modules: Iterable[str]) -> None:
     """Import, serve, and run the program in each process that is forked."""
+    gc.set_threshold(50_000)  # imports make many objects and hardly any garbage
     for module in modules:
         importlib.import_module(module)
     gc.freeze()

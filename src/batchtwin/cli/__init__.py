@@ -15,10 +15,8 @@ from batchtwin.cli.messages import note
 from batchtwin.cli.streams import Streams
 from batchtwin.errors import FAILED, BatchTwinError
 from batchtwin.redaction import print_traceback
+from batchtwin.subprocesses import collect_rarely
 from batchtwin.typer_types import portable
-
-# Imports stay: collecting garbage among them, again and at the end, takes a tenth of a short job.
-COLLECT_AFTER = 50_000
 
 app = typer.Typer(
     name="batchtwin",
@@ -67,7 +65,7 @@ def main() -> NoReturn:
 
     With `--json` an error, even of the options, is an object on stdout.
     """
-    gc.set_threshold(COLLECT_AFTER)
+    collect_rarely()
     streams = Streams()
     try:
         _run()

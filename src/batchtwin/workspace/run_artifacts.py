@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from batchtwin.deployment.reference import InvalidReferenceError, JobOutputPath, is_reference, parse_reference
 from batchtwin.redaction import hide
-from batchtwin.subprocesses import module_command
+from batchtwin.subprocesses import collect_rarely, module_command
 from batchtwin.workspace.errors import InvalidError
 
 ARTIFACTS = "artifacts"
@@ -79,6 +79,7 @@ def _download(address: str, tracking: str, names: tuple[str, str], folder: str) 
 
 def main(run: str, path: str, folder: str) -> str:
     """Fetch `path` of a run to `folder/model`; return why that failed, empty if it did not."""
+    collect_rarely()
     try:
         from mlflow.artifacts import download_artifacts
         from mlflow.tracking import MlflowClient

@@ -22,7 +22,7 @@ from batchtwin.engine.ledger import Ledger
 from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.engine.tracking.choice import SWITCH, URI, absolute, is_local
 from batchtwin.engine.tracking.logged import LogReader
-from batchtwin.subprocesses import module_command
+from batchtwin.subprocesses import collect_rarely, module_command
 from batchtwin_node.lines import LineReader
 
 if TYPE_CHECKING:
@@ -161,6 +161,7 @@ class Beside:
 def main(root: str, number: int, began: float) -> str:
     """Follow the job to its end; return the sentence on it."""
     os.nice(10)  # the job has priority
+    collect_rarely()
     beside = Beside(OutputFolder(Path(root)), number, began)
     lines = LineReader(sys.stdin.fileno(), LONGEST_LINE)
     os.set_blocking(lines.fd, False)

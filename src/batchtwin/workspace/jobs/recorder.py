@@ -20,7 +20,7 @@ from pathlib import Path
 from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.engine.tracking.logged import LogReader
 from batchtwin.redaction import print_traceback
-from batchtwin.subprocesses import module_command
+from batchtwin.subprocesses import collect_rarely, module_command
 from batchtwin.workspace.database.store import VARIABLE, Store
 from batchtwin.workspace.jobs.mlflow_run import FIRST_RUN, JobRun, Measured
 
@@ -67,6 +67,7 @@ class Recorder:
 def main(name: str, began: float) -> None:
     """Follow the job to its end."""
     os.nice(10)  # the job has priority
+    collect_rarely()
     store = Store.open()
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     run = JobRun(store, name, began)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from batchtwin.engine.tracking.choice import SWITCH as MLFLOW
 from batchtwin.redaction import hide, print_traceback
+from batchtwin.subprocesses import collect_rarely
 
 if TYPE_CHECKING:
     from sqlalchemy import RowMapping
@@ -82,6 +83,7 @@ class JobMonitor:
 
 def main(name: str, folder: Path) -> None:
     """Run the job to its end, record how it ended, and add its MLflow run."""
+    collect_rarely()
     from batchtwin.workspace.database.store import VARIABLE, Store
     from batchtwin.workspace.jobs import states
 
