@@ -81,8 +81,8 @@ def can_follow(places: Sequence[str], known: Sequence[str]) -> bool:
     new = places[: len(places) - len(known)]
     if [*new, *known] != [*places] or not all(map(os.path.isabs, new)):
         return False
-    files = (file for place in new if os.path.isdir(place) for file in os.listdir(place))
-    return all(map(is_unknown, {file.partition(".")[0] for file in files}))
+    names = {file.partition(".")[0] for place in new if os.path.isdir(place) for file in os.listdir(place)}
+    return all(map(is_unknown, names - {"__pycache__"}))
 
 
 def is_unknown(name: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -26,12 +28,23 @@ SIZES = """
 """
 
 
+@pytest.fixture(scope="module")
+def common(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("common")
+
+
 @pytest.fixture(autouse=True)
-def in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Jobs share the imports of their models: how they start is not what is tested here."""
-    monkeypatch.chdir(tmp_path)
+def here(common: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The working folder: the same for all tests, and empty.
+
+    So jobs share the imports of their models: how they start is not what is tested here.
+    """
+    common.mkdir(exist_ok=True)
+    monkeypatch.chdir(common)
     for name, value in warm().items():
         monkeypatch.setenv(name, value)
+    yield common
+    shutil.rmtree(common)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +157,7 @@ def test_a_list_of_files(project: Project, tmp_path: Path) -> None:
         folder.mkdir()
         (folder / f"{name}.txt").write_text(name)
         paths.append(folder / f"{name}.txt")
-    paths[1] = str(Path(paths[1]).relative_to(tmp_path))
+    paths[1] = os.path.relpath(paths[1])
     result = batchtwin.score(project.write(), paths, output="job", workers=1)
     assert result.predictions["prediction"].tolist() == ["a.txt='a'", "b.txt='b'"]
     assert batchtwin.verify("job").ok
@@ -247,11 +260,11 @@ def test_an_environment_of_its_own_reads_parquet_if_its_list_says_so(lines: tupl
     assert Placement("venv", requested=requested).reads_parquet is reads
 
 
-def test_a_folder_in_use_is_left_alone(project: Project, tmp_path: Path) -> None:
+def test_a_folder_in_use_is_left_alone(project: Project, here: Path) -> None:
     project.script = SIZES
     deployment = project.write()
     batchtwin.score(deployment, [{"a": 1}], output="job")
-    [path] = (tmp_path / "job/named-inputs").glob("*/data.csv")
+    [path] = (here / "job/named-inputs").glob("*/data.csv")
     before = path.read_text()
     hold = (
         "import pathlib, sys; from batchtwin import locks\n"
@@ -262,5 +275,5 @@ def test_a_folder_in_use_is_left_alone(project: Project, tmp_path: Path) -> None
         with pytest.raises(batchtwin.BatchTwinError, match="in use by process"):
             batchtwin.score(deployment, [{"a": 2}], output="job", overwrite=True)
         holder.communicate()
-    assert list((tmp_path / "job/named-inputs").glob("*/data.csv")) == [path]
+    assert list((here / "job/named-inputs").glob("*/data.csv")) == [path]
     assert path.read_text() == before

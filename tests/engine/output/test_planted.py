@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+import commands
 from batchtwin.engine.job import Job, Rules
 from batchtwin.engine.ledger import Ledger, LedgerError
 from batchtwin.engine.logs import Logs, write_result
@@ -17,7 +17,7 @@ from batchtwin.engine.output.folder import OutputFolder
 from batchtwin.engine.output.manifest import Manifest, ManifestError
 from batchtwin.errors import OutputError
 from batchtwin_node.protocol import Failure
-from support import COMMAND, Project, batchtwin
+from support import Project, batchtwin
 
 CONTENT = "of the host\n"
 WRONG_KIND = r"is a symbolic link|is not a regular file"
@@ -60,8 +60,8 @@ def pipe(path: Path, target: Path) -> None:
 
 def run(*words: str | Path) -> tuple[int, str]:
     """Run the command; one that hangs is an error."""
-    ended = subprocess.run([COMMAND, *words], capture_output=True, text=True, timeout=SECONDS, check=False)
-    return ended.returncode, ended.stderr
+    code, _, err = commands.run([*map(str, words)], Path.cwd(), os.environ, SECONDS)
+    return code, err
 
 
 @pytest.mark.parametrize(("plant", "why"), [(link, "is a symbolic link"), (pipe, "is not a regular file")])

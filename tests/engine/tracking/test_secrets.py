@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ import pytest
 import batchtwin
 from batchtwin.errors import BatchTwinError, InputError
 from batchtwin.redaction import hide
-from support import Finished, Project
+from commands import run_code
+from support import DEADLINE, Finished, Project
 from support import batchtwin as command
 
 SECRET = "s3cr3t"  # noqa: S105 - of a server that is not there
@@ -24,6 +26,16 @@ import os
 
 def run(mini_batch):
     raise ConnectionError(f"no answer of {os.environ['MLFLOW_TRACKING_URI']}/api")
+"""
+# `batchtwin.engine.tracking.follow`, told that the job has ended.
+AT_THE_END = """
+import os, runpy, sys, time
+read, write = os.pipe()
+os.write(write, b"end\\n")
+os.close(write)
+os.dup2(read, 0)
+sys.argv = ["follow", sys.argv[1], "1", repr(time.time())]
+runpy.run_module("batchtwin.engine.tracking.follow", run_name="__main__")
 """
 
 
@@ -40,6 +52,34 @@ def leaks(done: Finished, secret: str = SECRET) -> list[str]:
     streams = {"stdout": done.out.encode(), "stderr": done.err.encode()}
     files = {str(path): path.read_bytes() for path in done.output.rglob("*") if path.is_file()}
     return [name for name, data in {**streams, **files}.items() if secret.encode() in data]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output of a job that has ended."""
+    project = Project(tmp_path_factory.mktemp("finished"))
+    project.script = GOOD
+    project.files(1)
+    done = project.score()
+    assert done.code == 0, done.err
+    return done.output
+
+
+Follow = Callable[[Mapping[str, str]], Finished]
+
+
+@pytest.fixture
+def follow(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Follow:
+    """Run what runs beside a job at its end, in a process that has MLflow."""
+
+    def end(variables: Mapping[str, str]) -> Finished:
+        output = tmp_path / "job"
+        shutil.copytree(finished, output)
+        for name, value in {**variables, **QUICK}.items():
+            monkeypatch.setenv(name, value)
+        return Finished(0, run_code(AT_THE_END, [output], tmp_path, DEADLINE), "", output)
+
+    return end
 
 
 URIS = [
@@ -59,8 +99,16 @@ URIS = [
 
 
 @pytest.mark.parametrize("uri", URIS)
-def test_the_secret_of_a_tracking_uri_is_told_nowhere(project: Project, server: str, uri: str) -> None:
+def test_the_secret_of_a_tracking_uri_is_told_nowhere(follow: Follow, server: str, uri: str) -> None:
     """MLflow cannot reach the address, which the note names without its secret."""
+    done = follow({"MLFLOW_TRACKING_URI": uri.replace("SERVER", server)})
+    assert leaks(done) == []
+    (note,) = done.out.splitlines()
+    assert note.startswith("MLflow: ") and uri.partition("://")[0] + "://" in note
+
+
+@pytest.mark.parametrize("uri", [URIS[1], URIS[5]])
+def test_a_job_tells_the_secret_of_its_tracking_uri_nowhere(project: Project, server: str, uri: str) -> None:
     project.script = GOOD
     project.files(1)
     done = project.score(env={"MLFLOW_TRACKING_URI": uri.replace("SERVER", server), **QUICK})
@@ -78,14 +126,12 @@ def test_the_secret_of_a_tracking_uri_is_told_nowhere(project: Project, server: 
     ],
 )
 def test_the_secret_of_another_variable_is_told_nowhere(
-    project: Project, server: str, variables: Mapping[str, str]
+    follow: Follow, server: str, variables: Mapping[str, str]
 ) -> None:
-    project.script = GOOD
-    project.files(1)
     env = {name: value.replace("SERVER", server) for name, value in variables.items()}
-    done = project.score(env={"MLFLOW_TRACKING_URI": f"http://{server}", **env, **QUICK})
-    assert (done.code, leaks(done)) == (0, [])
-    assert "has no run of the job" in done.err
+    done = follow({"MLFLOW_TRACKING_URI": f"http://{server}", **env})
+    assert leaks(done) == []
+    assert "has no run of the job" in done.out
 
 
 @pytest.mark.parametrize("words", [(), ("--json",)])
