@@ -14,6 +14,7 @@ from batchtwin.errors import BatchTwinError
 from batchtwin.inputs.listing import InputFile
 from batchtwin.inputs.plan import content_hash
 from batchtwin_node.codec import value_object
+from batchtwin_node.readers.bad_file import printable
 
 # Inputs up to both limits are hashed with every job: at most about 25 ms of CPU.
 HASHED_BYTES = 16 << 20
@@ -55,23 +56,24 @@ def content_hashes(files: Sequence[InputFile], *, every: bool) -> dict[str, str]
 
 def change_of(file: InputFile, sha256: str | None) -> InputChange | None:
     """Return the change of an input: by size and time of change, or by content if that was hashed [R]."""
+    name = f"input {printable(file.path)}"
     try:
         info = os.stat(file.path)
     except OSError as error:
-        return InputChange(file.path, f"input {file.path}: {error.strerror}")
+        return InputChange(file.path, f"{name}: {error.strerror}")
     if info.st_size != file.size:
-        return InputChange(file.path, f"input {file.path} has {info.st_size} bytes, {file.size} when the job began")
+        return InputChange(file.path, f"{name} has {info.st_size} bytes, {file.size} when the job began")
     if not stat.S_ISREG(info.st_mode):
-        return InputChange(file.path, f"input {file.path} is no regular file any more")
+        return InputChange(file.path, f"{name} is no regular file any more")
     if sha256:
         try:
             is_same = content_hash(Path(file.path)) == sha256
         except BatchTwinError as error:
-            return InputChange(file.path, f"input {error}")
-        return None if is_same else InputChange(file.path, f"input {file.path} has changed")
+            return InputChange(file.path, f"input {printable(str(error))}")
+        return None if is_same else InputChange(file.path, f"{name} has changed")
     if info.st_mtime_ns == file.mtime_ns:
         return None
-    return InputChange(file.path, f"input {file.path} was written since the job began", _advice(file))
+    return InputChange(file.path, f"{name} was written since the job began", _advice(file))
 
 
 def _advice(file: InputFile) -> str:
@@ -134,5 +136,7 @@ class InputMonitor:
         if before is None or before[0] != stamp:
             before = self._seen_stamps[file.path] = stamp, change_of(file, self._hashes.get(file.path))
         if before[1] is None and info.st_mtime_ns / 1e9 >= started - TICK_SECONDS:
-            return InputChange(file.path, f"input {file.path} was written while it was scored, with the same content")
+            return InputChange(
+                file.path, f"input {printable(file.path)} was written while it was scored, with the same content"
+            )
         return before[1]
