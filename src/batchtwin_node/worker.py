@@ -158,11 +158,12 @@ class Worker:
         file = error.path if isinstance(error, FileFailure) else None
         if isinstance(error, FileFailure) and error.__cause__ is not None:
             error = error.__cause__
+        message, trace = _texts(error)
         return Failure(
             worker=self.init.worker,
             kind=kind,
-            message=clip(self._place(kind, error) + _message(error)),
-            traceback=clip(trace_of(error)),
+            message=clip(self._place(kind, error) + message),
+            traceback=clip(trace),
             mini_batch=task.mini_batch if task else None,
             attempt=task.attempt if task else 0,
             pid=os.getpid(),
@@ -196,6 +197,16 @@ def _kind(error: BaseException) -> FailureKind:
     if isinstance(error, NotInPartsError):
         return "not_in_parts"
     return "wrong_type" if isinstance(error, WrongTypeError) else "raised"
+
+
+def _texts(error: BaseException) -> tuple[str, str]:
+    """Return the message and the traceback of an exception, also of one that Python cannot format."""
+    try:
+        return _message(error), trace_of(error)
+    except BaseException as problem:  # a SyntaxError with other arguments, or methods that raise
+        name = type(error).__name__
+        message = f"{name}: its message cannot be shown: {type(problem).__name__} in the module traceback"
+        return message, "".join(traceback.format_tb(error.__traceback__)) + message
 
 
 def _message(error: BaseException) -> str:

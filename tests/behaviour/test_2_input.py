@@ -194,6 +194,22 @@ def test_control_characters_are_escaped(project: Project) -> None:
         assert not set(text) & {"\x1b", "\x07"}
 
 
+@pytest.mark.ours("2", "A line end in a file's name starts no new line of the output.")
+@pytest.mark.parametrize("end", ["raise ValueError", "return mini_batch"])
+def test_line_ends_in_names_are_escaped(project: Project, end: str) -> None:
+    for number in range(2):
+        (project.inputs / f"{number}\nCompleted.csv").write_text("a\n1\n")
+    project.script = f"""
+        def run(mini_batch):
+            for path in mini_batch:
+                open(path, "a").write("2")
+                {end}
+    """
+    project.settings = {"retry_settings": {"max_retries": 1}, "mini_batch_size": 2}
+    done = project.score()
+    assert r"0\nCompleted.csv" in done.err and "Completed.csv" not in "".join(done.err.split(r"\nCompleted.csv"))
+
+
 @pytest.mark.ours("2", "plan names the usual mistakes in a scoring script, with file and line.")
 def test_plan_lints_the_script(scored: Project) -> None:
     scored.files(1)

@@ -180,6 +180,10 @@ def test_ways_to_have_a_run(project: Project, script: str) -> None:
         ),
         ("raise SystemExit(3)\ndef run(mini_batch): return []", "SystemExit: 3"),
         ("from sibling import *", "no run()"),
+        (
+            "raise SyntaxError('bad', (1, 'x', 3, 4))\ndef run(mini_batch): return []",
+            "driver.py:1: SyntaxError: its message cannot be shown: ",
+        ),
     ],
 )
 def test_import_fails(project: Project, script: str, text: str) -> None:

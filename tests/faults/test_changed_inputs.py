@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from batchtwin.inputs.changes import HASHED_BYTES, HASHED_FILES, InputMonitor, content_hashes
+from batchtwin.errors import BatchTwinError
+from batchtwin.inputs.changes import HASHED_BYTES, HASHED_FILES, InputMonitor, change_of, content_hashes
 from batchtwin.inputs.listing import list_inputs
 from batchtwin.inputs.plan import content_hash
 from support import Finished, Project, batchtwin
@@ -133,6 +135,10 @@ def test_an_input_that_is_gone_before_it_is_read(job: Project) -> None:
     assert "04.txt: No such file or directory; --strict-inputs" in done.err
 
 
+READS = """
+    def run(mini_batch):
+        return [open(path).read().strip() for path in mini_batch]
+"""
 TOUCHES = """
     import os
     def run(mini_batch):
@@ -146,6 +152,58 @@ def test_a_hashed_input_may_be_touched(job: Project) -> None:
     job.script = TOUCHES
     done = job.score("--strict-inputs")
     assert (done.code, warnings(done), changed(job)) == (0, [], [])
+
+
+def test_an_input_that_is_written_anew_while_it_is_scored_has_changed(job: Project) -> None:
+    job.script = """
+        def run(mini_batch):
+            [path] = mini_batch
+            content = open(path).read()
+            if path.endswith("01.txt"):
+                open(path, "w").close()
+            row = open(path).read().strip()
+            if path.endswith("01.txt"):
+                open(path, "w").write(content)
+            return [row]
+    """
+    done = job.score()
+    assert (done.code, done.predictions) == (0, "0\n\n2\n3\n4\n"), done.err
+    [warning] = warnings(done)
+    assert "01.txt was written while it was scored, with the same content; it changed while the job ran" in warning
+    assert batchtwin("verify", done.output).code == 1
+    strict = job.score("--strict-inputs", "--overwrite", "--workers", "1")
+    assert (strict.code, "--strict-inputs: put it back" in strict.err) == (1, True)
+    assert f"`batchtwin resume {done.output}` runs the 4 waiting mini batches" in strict.err
+    job.script = READS
+    job.write()
+    resumed = batchtwin("resume", done.output, "--accept-changed", "code")
+    assert resumed.code == 0, resumed.err
+    assert done.predictions == "0\n1\n2\n3\n4\n"
+
+
+def test_an_input_that_cannot_be_read_any_more_has_changed(ordinary_user: Path) -> None:
+    path = ordinary_user / "a.csv"
+    path.write_text("as it was")
+    [file] = list_inputs(path).files
+    watch = InputMonitor(content_hashes([file], every=False), ())
+    os.utime(path, ns=(1, 1))
+    path.chmod(0)
+    [change] = watch.look([file], started=0.1)
+    assert change.text == f"input {path}: cannot be read: Permission denied"
+    assert content_hashes([file], every=False) == {}, "it is for its mini-batch to tell"
+    with pytest.raises(BatchTwinError, match="cannot be read: Permission denied"):
+        content_hashes([file], every=True)
+
+
+def test_a_folder_in_the_place_of_an_input_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("as it was")
+    [file] = list_inputs(path).files
+    path.unlink()
+    path.mkdir()
+    file = replace(file, size=path.stat().st_size)
+    change = change_of(file, "a hash")
+    assert change is not None and change.text == f"input {path} is no regular file any more"
 
 
 def test_inputs_that_are_not_hashed_are_known_by_their_time(job: Project) -> None:
@@ -199,9 +257,9 @@ def test_a_file_that_was_touched_is_hashed_once(tmp_path: Path) -> None:
     [file] = list_inputs(path).files
     watch = InputMonitor({str(path): content_hash(path)}, ())
     os.utime(path, ns=(1, 1))
-    assert watch.look([file]) == []
+    assert watch.look([file], started=0.1) == []
     path.write_text("otherwise")
     os.utime(path, ns=(1, 1))
-    assert watch.look([file]) == [], "each part of a large file would read it again"
+    assert watch.look([file], started=0.1) == [], "each part of a large file would read it again"
     os.utime(path, ns=(2, 2))
-    assert [change.path for change in watch.look([file])] == [str(path)]
+    assert [change.path for change in watch.look([file], started=0.1)] == [str(path)]

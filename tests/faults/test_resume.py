@@ -290,10 +290,12 @@ def edit(path: Path, old: str, new: str) -> None:
 def test_comments_do_not_matter_and_new_files_are_not_part_of_the_job(job: Project) -> None:
     interrupted(job)
     edit(job.folder / "deployment.yml", "type: model", "# a remark\ntype: model")
-    (job.inputs / "99.txt").write_text("new")
+    for name in ("99.txt", "a line\nand another.txt"):
+        (job.inputs / name).write_text("new")
     done = resume(job)
     assert (done.code, done.predictions) == (0, WITHOUT_3), done.err
     assert "99.txt: not there when the job began, and not part of it" in done.err
+    assert r"a line\nand another.txt: not there when" in done.err
 
 
 @pytest.mark.parametrize("size", [HASHED_BYTES, HASHED_BYTES + 1])

@@ -221,6 +221,18 @@ def test_rows_without_names_that_are_in_another_order_are_paired_too(pair: tuple
     assert lines_of(compared(pair, "\n".join(left), "\n".join(right[1:])))[0][2:] == (None, None)
 
 
+def test_rows_that_are_near_at_their_places_are_the_same_whatever_else_is_near(pair: tuple[Path, Path]) -> None:
+    left, right = "[0.0, 0.0]\n[-0.4, 1.4]\n", "[1.0, 0.2]\n[0.5, 0.5]\n"
+    assert counts(compared(pair, left, right, rtol=0.0, atol=1.0)) == (2, 2, 0, 0, 0)
+    result = compared(pair, left + "a\n", right + "b\n", rtol=0.0, atol=1.0)
+    assert lines_of(result) == [("a", 3, "b", 3)]
+
+
+def test_numbers_past_the_largest_float_are_text(pair: tuple[Path, Path]) -> None:
+    assert counts(compared(pair, "1e400 1.0\n", "2e500 1.0\n")) == (1, 1, 0, 0, 1)
+    assert compared(pair, "-1e400 1.0\nx\n", "x\n-1e400 1.0").equal
+
+
 @pytest.mark.parametrize("in_order", [True, False])
 def test_files_of_other_lengths_are_compared_in_any_order(pair: tuple[Path, Path], in_order: bool) -> None:
     compared(pair, "a\nb\nc\n", "d\nc\nb\na\n")

@@ -20,6 +20,7 @@ from batchtwin.inputs.location import redact
 from batchtwin.inputs.plan import Plan
 from batchtwin.redaction import Redactor, hide
 from batchtwin_node.protocol import BadFile, Event, Failure, Outcome, Ready
+from batchtwin_node.readers.bad_file import printable
 
 OVERVIEW_SECONDS = 5.0
 # The table of progress gets a row this long after the last one if the counts have changed, else after OVERVIEW_SECONDS.
@@ -149,7 +150,7 @@ class Listener:
         if failure.kind == "bad_file" or failure.mini_batch is None:
             return failure.message
         mini_batch = self._plan.mini_batches[failure.mini_batch]
-        files = self.file_of(failure)
+        files = printable(self.file_of(failure))
         if failed_file(failure, mini_batch) is None:
             if failure.at and file_at(failure, mini_batch):
                 files = f"while at {files}, {failure.at[1]}"

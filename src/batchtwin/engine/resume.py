@@ -39,6 +39,7 @@ from batchtwin.inputs.location import is_url
 from batchtwin.inputs.plan import Plan
 from batchtwin.interrupts import Interrupts, of_a_command
 from batchtwin_node.protocol import Failure, Outcome
+from batchtwin_node.readers.bad_file import printable
 
 Pooling = Literal["local"] | RayOptions
 """Where to run."""
@@ -81,7 +82,7 @@ def resume(
             changes += to_come
             raise ChangedError(root, changes, retry_failed=retry_failed)
         for name in new_files(prepared):
-            progress.note(f"Warning: {name}: not there when the job began, and not part of it")
+            progress.note(f"Warning: {printable(name)}: not there when the job began, and not part of it")
         placement = place_request(prepared.request, prepared.resolved, progress.note, registered=registered)
         prepared = prepared.placed(placement)
         with closing(backend_for(prepared.request, prepared.resolved, placement)) as backend:

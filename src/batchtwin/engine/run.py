@@ -158,7 +158,7 @@ class Run:
         if event.mini_batch is None or self._prepared.inputs.is_remote:
             return False
         files = self._prepared.plan.mini_batches[event.mini_batch].files
-        return self._tell_changes(self._watch.look(files), listener)
+        return self._tell_changes(self._watch.look(files, event.started), listener)
 
     def _tell_changes(self, changes: list[InputChange], listener: Listener) -> bool:
         """Warn of inputs that have changed, and record them; return whether that fails the job."""
@@ -190,7 +190,7 @@ class Run:
         with suppress(OSError):  # the console has it too
             listener.measure(job)
             logs.result(job, in_full)
-        changed = [redact(change.text) for change in self._watch.changes.values()]
+        changed = [redact(change.text) for change in self._watch.lasting(prepared.inputs.files)]
         step = next_step(job, output.root, script=prepared.script is not None, changed=changed)
         advice = "" if output.advice in cause else step
         with self._context.interrupts(), suppress(OSError):  # no signal ends a job that has ended

@@ -4,7 +4,7 @@
 2. Each bucket is read into memory. Equal rows cancel out; the two rows that remain of a key are compared.
 3. Rows without a key, and more than two of a key, are sorted by SQLite so that near rows are neighbours, and paired.
 4. Rows of a key that have no near partner are paired in their order: each pair is a difference. So are rows without a
-   key, if both files have as many rows: by their place, where that tells the same number of differences.
+   key, if both files have as many rows: by their place, where that tells no more differences.
 """
 
 from __future__ import annotations
@@ -122,8 +122,8 @@ class _Search:
                     database.execute("INSERT INTO alone VALUES (?, ?, ?)", [key or b"", row.record, row.net])
         if self._has_pairs(rows):
             [changed] = database.execute(CHANGED).fetchone()
-            if self._by_place(changed) == changed:
-                self.counts["differs"] = int(changed)
+            if (differing := self._by_place(changed)) is not None:
+                self.counts["differs"] = differing
                 return rows
             self.placed = []
         for (key,) in database.execute("SELECT DISTINCT key FROM alone"):

@@ -21,7 +21,9 @@ def split_floats(record: bytes) -> tuple[list[bytes], list[float]]:
     if b"NaN" in record or b"Infinity" in record:
         record = NAMED_FLOAT.sub(lambda name: name[0][:3].lower(), record)
     parts = FLOAT.split(record)
-    return parts[::2], [*map(float, parts[1::2])]
+    floats = [*map(float, parts[1::2])]
+    # Numbers past the largest float are text: as floats they would all be equal.
+    return ([record], []) if any(map(math.isinf, floats)) else (parts[::2], floats)
 
 
 @value_object

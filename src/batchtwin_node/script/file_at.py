@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import dis
 import linecache
 import os
 from collections import Counter
 from functools import lru_cache
 from pathlib import PosixPath, WindowsPath
-from types import FrameType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any, FrozenSet, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 # Functions whose variables are what they iterate over.
@@ -32,17 +33,18 @@ def file_at(error: BaseException, files: Sequence[str], folder: str) -> Optional
 
 
 def _search(trace: Optional[TracebackType], files: FrozenSet[str], top: str) -> Optional[Tuple[str, str]]:
-    entries: List[Tuple[FrameType, int]] = []
+    entries: List[TracebackType] = []
     while trace is not None:
-        entries.append((trace.tb_frame, trace.tb_lineno))
+        entries.append(trace)
         trace = trace.tb_next
-    times = Counter(id(frame) for frame, _ in entries)
-    for frame, line in reversed(entries):
+    times = Counter(id(entry.tb_frame) for entry in entries)
+    for entry in reversed(entries):
+        frame, line = entry.tb_frame, entry.tb_lineno
         # A frame that went on after the exception, and raised it again, may have moved to another file.
         if times[id(frame)] > 1 or not _is_function_in(top, frame):
             continue
         values = {name: path for name, value in frame.f_locals.items() if (path := _path(value)) in files}
-        for names in _current_names(frame, line) if values else ():
+        for names in _current_names(frame, line, entry.tb_lasti) if values else ():
             paths = {values[name] for name in names if name in values}
             if len(paths) > 1:
                 return None
@@ -69,14 +71,14 @@ def _place(frame: FrameType, line: int) -> str:
     return f"{name}, line {line} of {os.path.basename(code.co_filename)}"
 
 
-def _current_names(frame: FrameType, line: int) -> Iterator[Set[str]]:
-    """Yield the variables that a frame works on at a line, the nearest first.
+def _current_names(frame: FrameType, line: int, instruction: int) -> Iterator[Set[str]]:
+    """Yield the variables that a frame works on at a line and an instruction of its code, the nearest first.
 
     First those of the loops around the line, then the parameters. Others may be left over from an earlier loop.
     """
     code = frame.f_code
     if code.co_name in COMPREHENSIONS:
-        yield {*code.co_varnames}
+        yield _stored_before(code, instruction)
         return
     parameters = {*code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]}
     if code.co_name == "<lambda>":
@@ -93,6 +95,19 @@ def _current_names(frame: FrameType, line: int) -> Iterator[Set[str]]:
         yield target
         yield _stored(part for part in loop.body if (part.end_lineno or line) < line and _is_assignment(part)) - target
     yield parameters - _stored(nodes)
+
+
+def _stored_before(code: CodeType, end: int) -> Set[str]:
+    """Return the variables of a comprehension that have a new value at an instruction.
+
+    Where it gets its next element, they have that of the last one.
+    """
+    names: Set[str] = set()
+    for instruction in dis.get_instructions(code):
+        if instruction.offset < end and instruction.opname.startswith("STORE_"):
+            value = instruction.argval
+            names.update(value if isinstance(value, tuple) else (value,))
+    return names
 
 
 @lru_cache(maxsize=32)
@@ -114,11 +129,13 @@ def _own_nodes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _holds(loop: Any, line: int) -> bool:
-    return bool(loop.body[0].lineno <= line <= loop.body[-1].end_lineno)
+    """Whether a line is in a loop's body, and not in its head, where the variables have the values of before."""
+    head: Any = loop.test if isinstance(loop, ast.While) else loop.iter
+    return bool(head.end_lineno < line <= loop.body[-1].end_lineno)
 
 
 def _is_assignment(node: ast.AST) -> bool:
-    return isinstance(node, (ast.Assign, ast.AnnAssign))
+    return isinstance(node, ast.Assign) or (isinstance(node, ast.AnnAssign) and node.value is not None)
 
 
 def _stored(nodes: Iterable[ast.AST]) -> Set[str]:

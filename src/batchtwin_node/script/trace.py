@@ -25,7 +25,11 @@ def trace_of(error: BaseException) -> str:
 def place_in(folder: str, error: BaseException) -> str:
     """Return `file:line` of the last line in `folder` that led to an exception; empty if there is none."""
     top = os.path.realpath(folder) + os.sep
-    if isinstance(error, SyntaxError) and error.filename and os.path.realpath(error.filename).startswith(top):
+    if (
+        isinstance(error, SyntaxError)
+        and isinstance(error.filename, str)
+        and os.path.realpath(error.filename).startswith(top)
+    ):
         return f"{error.filename}:{error.lineno}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_in(top, frame.filename)]
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""

@@ -9,6 +9,7 @@ from batchtwin.inputs.location import redact
 from batchtwin.inputs.plan import MiniBatch
 from batchtwin_node.codec import value_object
 from batchtwin_node.protocol import Outcome
+from batchtwin_node.readers.bad_file import printable
 
 SHOWN = 10
 
@@ -25,7 +26,7 @@ class RowCounts:
     def warning(self) -> str:
         """A sentence for the person."""
         counts = f"{self.rows_in} rows in, {self.rows_out} rows out"
-        return f"{redact(self.path)}: {counts}: the model does not give one prediction per row"
+        return f"{printable(redact(self.path))}: {counts}: the model does not give one prediction per row"
 
 
 def row_counts(mini_batch: MiniBatch, outcome: Outcome) -> Iterator[RowCounts]:
