@@ -205,3 +205,18 @@ def test_environments_of_the_cache_are_built_of_registered_ones(az: Az, monkeypa
     env = {**os.environ, "BATCHTWIN_WORKSPACE": str(az.folder / "workspace")}
     done = batchtwin("environments", "build", path, env=env)
     assert (done.code, "broken/1/conda.yaml: './none.whl': there is no" in done.err) == (2, True), done.err
+
+
+def test_a_registered_conda_file_has_no_other_files(az: Az) -> None:
+    path = names(az, "azureml:old:1")
+    data = yaml.safe_load(path.read_text())
+    data["environment"] = {"name": "own", "image": "python:3.11", "conda_file": "conda.yaml"}
+    path.write_text(yaml.safe_dump(data))
+    (path.parent / "conda.yaml").write_text(yaml.safe_dump({"dependencies": [{"pip": ["-r requirements.txt"]}]}))
+    (path.parent / "requirements.txt").write_text("pyyaml")
+    err = az("batch-deployment", "create", "-f", path).err
+    assert "jobs will be refused: " in err
+    assert (
+        "'-r requirements.txt' names it; a registered conda file, as in Azure ML, comes without the files that it "
+        "names: write packages by name and version"
+    ) in err

@@ -89,6 +89,23 @@ def test_first_failure_is_shown(project: Project) -> None:
     assert "batchtwin/scoring" not in done.err
 
 
+@pytest.mark.ours("5", "A timeout, and a variable that is not set, are told with the key of the YAML to change.")
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("time.sleep(600)", "; raise settings.retry_settings.timeout, or lower settings.mini_batch_size\n"),
+        ("os.environ['NOT_SET']", "; the variable NOT_SET is not set: give a default in the script, or add it to "),
+    ],
+)
+def test_what_to_change_is_told(project: Project, line: str, text: str) -> None:
+    project.files(2)
+    project.settings = {"mini_batch_size": 2, "error_threshold": 0, "retry_settings": {"timeout": 1, "max_retries": 1}}
+    project.script = f"import os, time\ndef run(mini_batch):\n    {line}"
+    done = project.score()
+    assert done.code == 1
+    assert done.err.count(text) == 2  # of the first failure, and at the end
+
+
 @pytest.mark.ours("5", "A message of many lines is shown once, and cut; logs/user/error has all of it.")
 def test_message_of_many_lines(project: Project) -> None:
     project.files(2)

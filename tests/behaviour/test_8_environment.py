@@ -97,3 +97,29 @@ def test_a_warm_job_is_a_job_like_any_other(project: Project, monkeypatch: pytes
     assert [done.predictions] * 2 == texts
     monkeypatch.setenv("SOME_SETTING", "1")
     assert "from a warm server" not in project.score("--overwrite", "--warm").log("sys/node/*/*.txt")
+
+
+@pytest.mark.ours(
+    "8",
+    "Lines of the conda file that name other files (`-r requirements.txt`, `./own.whl`) work here; a warning says that "
+    "Azure ML gets the conda file without them.",
+)
+@pytest.mark.parametrize(("line", "count"), [("-r lists/all.txt", 2), ("./own-1.0-py3-none-any.whl", 1)])
+def test_files_that_a_conda_file_names(project: Project, line: str, count: int) -> None:
+    project.files(1)
+    project.script = "def run(mini_batch): return mini_batch"
+    (project.folder / "lists").mkdir()
+    (project.folder / "lists/all.txt").write_text("no-such-package==1\n-r more.txt\n")
+    (project.folder / "lists/more.txt").write_text("another-that-is-not\n")
+    (project.folder / "own-1.0-py3-none-any.whl").touch()
+    path = project.write()
+    data = yaml.safe_load(path.read_text())
+    data["environment"] = {"image": "python:3.11", "conda_file": {"dependencies": ["python=3.10", {"pip": [line]}]}}
+    path.write_text(yaml.safe_dump(data))
+    done = batchtwin("plan", path, "--input", project.inputs, "--env", "venv")
+    assert done.code == 0, done.err
+    assert f"Python 3.10, {count} requested packages" in done.out
+    assert (
+        f"Warning: environment.conda_file: '{line}': works only here; Azure ML gets the conda file without the files "
+        "that it names: write packages by name and version"
+    ) in done.err

@@ -11,6 +11,7 @@ import pytest
 
 from batchtwin.environments.pip_lines import RequirementsFileError, expand
 from batchtwin.environments.requested import RequestedEnvironmentError, parse_conda, read_conda
+from batchtwin.environments.uv import UvError, explain_uv_error
 from support import Finished, Project, batchtwin
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -140,3 +141,12 @@ def test_a_file_that_is_no_program(project: Project) -> None:
     (project.folder / "file").write_text("x")
     done = plan(project, "--env", str(project.folder / "file"))
     assert (done.code, "Permission denied; --env takes the folder of a venv" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize("words", ["No space left on device (os error 28)", "Disk quota exceeded (os error 122)"])
+def test_a_full_disk_is_told_with_the_folders_to_change(words: str) -> None:
+    error = UvError(f"error: Failed to install: a.whl (a==1)\n  cause: failed to copy file: {words}")
+    text = explain_uv_error(error, "conda.yaml", {})
+    assert text.endswith(
+        "; make room, or choose another folder (BATCHTWIN_ENVIRONMENTS, and UV_CACHE_DIR for what uv keeps)"
+    )

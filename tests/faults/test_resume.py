@@ -416,6 +416,38 @@ def test_what_was_committed_and_is_not_there_is_run_again(job: Project) -> None:
     assert batchtwin("verify", job.folder / "job").code == 0
 
 
+@pytest.mark.parametrize("words", [(), ("--retry-failed",)])
+def test_predictions_that_are_gone_are_scored_again(job: Project, words: tuple[str, ...]) -> None:
+    first = job.score()
+    assert (first.code, len(first.failures)) == (0, 1)
+    assert first.predictions
+    path = job.folder / "job/named-outputs/score/predictions.csv"
+    before = path.read_bytes()
+    path.unlink()
+    if words:
+        (job.folder / "mended").touch()
+    done = resume(job, *words)
+    assert done.code == 0, done.err
+    assert f"Warning: {path}: is gone; its rows are scored again" in done.err
+    if words:
+        assert sorted(path.read_bytes().splitlines()) == sorted([*before.splitlines(), b"03.txt"])
+    else:
+        assert path.read_bytes() == before
+    assert batchtwin("verify", job.folder / "job").code == 0
+
+
+def test_predictions_that_are_gone_are_not_scored_again_with_another_script(job: Project) -> None:
+    job.score()
+    path = job.folder / "job/named-outputs/score/predictions.csv"
+    path.unlink()
+    job.script = "def run(mini_batch): return mini_batch"
+    job.write()
+    done = resume(job)
+    assert done.code == 2
+    assert "the code folder has changed: driver.py" in done.err
+    assert not path.exists()
+
+
 def test_verify_of_an_unfinished_job(job: Project) -> None:
     interrupted(job)
     done = batchtwin("verify", job.folder / "job")

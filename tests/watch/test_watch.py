@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 
 from batchtwin.engine.prepare import Request
 from batchtwin.predictions.compare import compare
@@ -201,6 +203,27 @@ def test_all_that_a_job_is_made_of_is_watched(edited: Project, files: WatchedFil
     expected = ["code/driver.py", "code/new.py", "deployment.yml", "environments.yml"]
     expected += ["inputs/00.txt", "inputs/01.txt", "model/weights.txt"]
     assert changes(before, files.snapshot()) == [str(folder / name) for name in expected]
+
+
+@pytest.mark.parametrize("inline", [False, True])
+def test_files_that_a_conda_file_names_are_watched(edited: Project, inline: bool) -> None:
+    path = edited.write()
+    folder = edited.folder
+    conda = {"dependencies": [{"pip": ["-r lists/all.txt", "-c lists/limits.txt", "-e own"]}]}
+    (folder / "conda.yaml").write_text(json.dumps(conda))
+    data = yaml.safe_load(path.read_text())
+    data["environment"] = {"image": "python:3.11", "conda_file": conda if inline else "conda.yaml"}
+    path.write_text(yaml.safe_dump(data))
+    (folder / "lists").mkdir()
+    (folder / "own").mkdir()
+    (folder / "lists/all.txt").write_text("-r more.txt\n-r all.txt\n")
+    files = WatchedFiles(folder / "outputs", [path, edited.inputs])
+    files.follow(Request(path, edited.inputs))
+    before = files.snapshot()
+    names = ["lists/all.txt", "lists/limits.txt", "lists/more.txt", "own/setup.py"]
+    for name in names:
+        (folder / name).write_text("# changed\n")
+    assert changes(before, files.snapshot()) == [str(folder / name) for name in names]
 
 
 @pytest.mark.parametrize("name", [".driver.py.swp", "driver.py~", "__pycache__/driver.pyc", "outputs/run-1/job.sqlite"])

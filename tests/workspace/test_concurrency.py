@@ -188,6 +188,13 @@ def test_an_address_that_leads_nowhere(address: str, text: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    text = "Not a directory: no workspace can be made there; .*, or choose another folder: BATCHTWIN_WORKSPACE"
+    with pytest.raises(StoreError, match=text):
+        Workspace.open(str(tmp_path / "file/workspace"))
+
+
 def test_a_create_that_races_a_delete_finds_what_it_made(rehearsal: Rehearsal, where: str, crowd: Crowd) -> None:
     """An endpoint, a compute and a deployment are returned as they were written, even if they are deleted at once."""
     rehearsal.deploy()

@@ -12,8 +12,11 @@ from batchtwin.engine.prepare import Resolved
 from batchtwin.environments.differences import missing_module
 from batchtwin.environments.placement import requested_or_reason
 from batchtwin.errors import BatchTwinError
-from batchtwin_node.protocol import Failure
+from batchtwin_node.protocol import INIT_TIMEOUT, Failure
 from batchtwin_node.script.imports import lies_elsewhere, similar_module
+
+# The end of a traceback where a script reads a variable that is not set: `os.environ[NAME]`.
+UNSET = re.compile(r"""(?:/os\.py|<frozen os>)", line \d+, in __getitem__\n(?: .*\n)*KeyError: '(\w+)'\s*\Z""")
 
 
 def first_cause(job: Job, describe: Callable[[Failure], str]) -> str:
@@ -26,6 +29,21 @@ def first_cause(job: Job, describe: Callable[[Failure], str]) -> str:
     if job.status is Status.FAILED and job.first_failure is not None:
         return f"{job.cause}\nFirst cause: {describe(job.first_failure)}"
     return job.cause
+
+
+def what_to_change(failure: Failure, files: int) -> str:
+    """Return what a user may change about a failure that the service's texts do not explain; mostly empty.
+
+    `files` is how many its mini-batch has.
+    """
+    if failure.kind == "timeout":
+        return "; raise settings.retry_settings.timeout" + (", or lower settings.mini_batch_size" if files > 1 else "")
+    if failure.kind == "init" and failure.message.startswith(INIT_TIMEOUT) and not failure.traceback:
+        return " It has 3 times settings.retry_settings.timeout, and 30 seconds: raise the timeout."
+    unset = UNSET.search(failure.traceback)
+    if unset is None:
+        return ""
+    return f"; the variable {unset[1]} is not set: give a default in the script, or add it to environment_variables"
 
 
 def why_missing(resolved: Resolved, environment: str, cause: str) -> str:

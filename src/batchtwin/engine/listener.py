@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 
+from batchtwin.engine.cause import what_to_change
 from batchtwin.engine.job import Job
 from batchtwin.engine.logs import Logs
 from batchtwin.engine.output.failures import failed_file, file_at
@@ -146,18 +147,19 @@ class Listener:
         return "\n".join(map(_shortened, lines))
 
     def full_text(self, failure: Failure) -> str:
-        """Return a failure with its whole message. The file is named on the first line."""
+        """Return a failure with its whole message. The file, and what to change, are named on the first line."""
+        summary, newline, rest = failure.message.partition("\n")
         if failure.kind == "bad_file" or failure.mini_batch is None:
-            return failure.message
+            return f"{summary}{what_to_change(failure, 0)}{newline}{rest}"
         mini_batch = self._plan.mini_batches[failure.mini_batch]
+        change = what_to_change(failure, len(mini_batch.files))
         files = printable(self.file_of(failure))
         if failed_file(failure, mini_batch) is None:
             if failure.at and file_at(failure, mini_batch):
                 files = f"while at {files}, {failure.at[1]}"
             else:
                 files += f" or one of {len(mini_batch.files) - 1} more"
-        summary, newline, rest = failure.message.partition("\n")
-        return f"{summary} (mini batch {failure.mini_batch}, {files}, try {failure.attempt}){newline}{rest}"
+        return f"{summary} (mini batch {failure.mini_batch}, {files}, try {failure.attempt}){change}{newline}{rest}"
 
     def reminder(self, failure: Failure) -> str:
         """Return a failure for a reader who may have seen it as the first failure: then its first line is enough.

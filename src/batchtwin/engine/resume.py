@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -58,6 +59,8 @@ def resume(
 ) -> JobResult:
     """Finish an interrupted or failed job: run what the ledger lacks. A complete one is left unchanged.
 
+    A complete one whose predictions file is gone is scored again: its segments were removed when it was complete.
+
     It runs where it ran before, unless `where` says otherwise. `registered` looks up environments of a workspace.
     `accepted` names the parts, `code` and `deployment`, that may have changed: mini-batches that are done stay done.
 
@@ -69,11 +72,8 @@ def resume(
     with output.hold(make=False), closing(Ledger.open(output.ledger)) as ledger:
         prepared = load_prepared(ledger, root, workers, where)
         job = job_of(prepared)
-        ended = list(ledger.ended())
-        # A retry of failed mini-batches, itself cut off, leaves the manifest of the run before.
-        complete = prepared.output.manifest.exists() and Manifest.read(prepared.output.manifest).runs == int(
-            ledger.fact("runs") or 0
-        )
+        ended = _ends(prepared, ledger, progress)
+        complete = _is_complete(prepared, ledger)
         if complete and not (retry_failed and any(isinstance(event, Failure) or event.failed for event in ended)):
             return _finished(prepared, job, ended, ledger)
         changes = changes_since(prepared, ledger)
@@ -101,6 +101,28 @@ def resume(
             if changes:
                 _accept(ledger, prepared, environment, changes, job, progress)
             return run_job(RunContext(prepared, ledger, progress, backend, interrupts=interrupts), job)
+
+
+def _is_complete(prepared: Prepared, ledger: Ledger) -> bool:
+    """Whether the job is complete: a retry of failed mini-batches, itself cut off, leaves an earlier manifest."""
+    manifest = prepared.output.manifest
+    runs = int(ledger.fact("runs") or 0)
+    return manifest.exists() and Manifest.read(manifest).runs == runs and not _is_gone(prepared)
+
+
+def _is_gone(prepared: Prepared) -> bool:
+    """Whether there is no predictions file; a store may have the only copy."""
+    path = prepared.output.predictions
+    return path is not None and not prepared.request.publish and not os.path.lexists(path)
+
+
+def _ends(prepared: Prepared, ledger: Ledger, progress: Progress) -> list[Outcome | Failure]:
+    """Return the ends of mini-batches; of a complete job whose predictions are gone, without their rows."""
+    ended = list(ledger.ended())
+    if prepared.output.manifest.exists() and _is_gone(prepared) and not prepared.output.segments.exists():
+        progress.note(f"Warning: {prepared.output.predictions}: is gone; its rows are scored again")
+        return [event for event in ended if isinstance(event, Failure)]
+    return ended
 
 
 def _finished(prepared: Prepared, job: Job, ended: Collection[Outcome | Failure], ledger: Ledger) -> JobResult:

@@ -71,7 +71,7 @@ class EnvironmentBuild:
         for line in self._lines:
             text = ""
             if line.path is not None and not (line.path.is_file() or line.path.is_dir()):
-                text = f"'{line.written}': there is no file or folder {line.path}"
+                text = f"'{line.written}': there is no file or folder {line.path}{self._requested.alone}"
             elif line.kind == "requirement" and not (
                 line.requirement or line.path or re.match(r"[a-z+]+://", line.text)
             ):
@@ -88,7 +88,7 @@ class EnvironmentBuild:
             OSError: the file system refuses.
         """
         requested = self._requested
-        packages = [*(line.written for line in self._lines if line.kind == "requirement"), *requested.conda_only]
+        packages = requested.packages()
         self._note(
             f"Making the environment of this deployment (once): Python {self._python}, {len(packages)} requested "
             f"packages, as {requested.source} says"

@@ -9,6 +9,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
+from batchtwin.deployment.schema import Deployment, InlineEnvironment
 from batchtwin.environments.conda_specs import OTHER_NAME, parse_spec
 from batchtwin.environments.installed import Installed, installed_here
 from batchtwin.environments.pip_lines import PipLine
@@ -212,3 +213,19 @@ def _version_mismatch(name: str, specifier: str, version: str) -> str | None:
     except InvalidSpecifier:
         return f"{name}{specifier} cannot be compared with the installed {version}"
     return None if fits else f"{name} {version} is installed, {specifier} is requested"
+
+
+def left_behind(deployment: Deployment, requested: RequestedEnvironment | None) -> tuple[str, ...]:
+    """Return a warning about the lines of the deployment's own conda file that only this machine can follow.
+
+    azure-ai-ml sends the content of the conda file, and no other file.
+    """
+    environment = deployment.environment
+    if requested is None or not isinstance(environment, InlineEnvironment) or not requested.local_lines:
+        return ()
+    first, *others = requested.local_lines
+    more = f" and {len(others)} more" if others else ""
+    return (
+        f"environment.conda_file: '{first}'{more}: works only here; Azure ML gets the conda file without the files "
+        "that it names: write packages by name and version",
+    )

@@ -16,6 +16,8 @@ from batchtwin_node.codec import value_object
 
 OPTION = re.compile(r"^(?P<name>--?[A-Za-z][A-Za-z-]*?)(?:\s+|=|(?<=^-[A-Za-z])(?=\S)|$)(?P<value>.*)$")
 SHORT = {"-r": "--requirement", "-c": "--constraint", "-e": "--editable", "-f": "--find-links", "-i": "--index-url"}
+INCLUDES = {"--requirement", "--constraint"}
+NAME_PATHS = {*INCLUDES, "--editable", "--find-links"}
 # A path, or a file of this kind, is no package name.
 LOCAL = re.compile(r"^(\.{1,2}(/|$)|/|file:|[^@;\s]+\.(whl|zip|tar\.gz|tgz)(\[|$|\s))")
 # Options of a requirement follow it.
@@ -81,18 +83,19 @@ def clean(lines: Iterable[str]) -> Iterator[str]:
             yield stripped
 
 
-def read(path: Path) -> list[str]:
-    """Return the lines of a requirements file.
+def read(path: Path, line: str = "") -> list[str]:
+    """Return the lines of a requirements file; `line` is the line that names it, if one does.
 
     Raises:
         RequirementsFileError: it is missing, or no text.
     """
+    named = f"; '{line}' names it" if line else ""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise RequirementsFileError(f"{path}: is no file; a requirement names it")
+            raise RequirementsFileError(f"{path}: is no file{named}")
         return list(clean(path.read_text(encoding="utf-8-sig").splitlines()))
     except OSError as error:
-        raise RequirementsFileError(f"{path}: cannot be read: {error.strerror}; a requirement names it") from None
+        raise RequirementsFileError(f"{path}: cannot be read: {error.strerror}{named}") from None
     except UnicodeDecodeError:
         raise RequirementsFileError(f"{path}: is not UTF-8 text; save it as such") from None
 
@@ -108,6 +111,33 @@ def expand(lines: Iterable[str], folder: Path) -> Iterator[PipLine]:
     yield from _expand(lines, folder, ())
 
 
+def path_in(line: str, folder: Path) -> Path | None:
+    """Return the file or folder of this machine that a line names; None if it names none."""
+    if not line.startswith("-"):
+        return _requirement(line, folder).path
+    name, value = split_option(line)
+    return _local_path(value, folder) if value and name in NAME_PATHS else None
+
+
+def local_files(lines: Iterable[str], folder: Path) -> Iterator[Path]:
+    """Yield the files and folders that lines name, existing or not, and those that their `-r` and `-c` files name.
+
+    Raises:
+        RequirementsFileError: a file that exists is no text.
+    """
+    waiting = [(line, folder) for line in lines]
+    seen: set[Path] = set()
+    while waiting:
+        line, base = waiting.pop()
+        path = path_in(line, base)
+        if path is None or path in seen:
+            continue
+        seen.add(path)
+        yield path
+        if split_option(line)[0] in INCLUDES and path.is_file():
+            waiting += [(text, path.parent) for text in read(path, line)]
+
+
 def _expand(lines: Iterable[str], folder: Path, readers: tuple[Path, ...]) -> Iterator[PipLine]:
     for line in lines:
         if not line.startswith("-"):
@@ -117,15 +147,15 @@ def _expand(lines: Iterable[str], folder: Path, readers: tuple[Path, ...]) -> It
         if not value and name in SHORT.values():
             raise RequirementsFileError(f"'{line}': has no value; add one, or remove the line")
         path = _local_path(value, folder)
-        if path is None or name not in {"--requirement", "--constraint", "--editable", "--find-links"}:
+        if path is None or name not in NAME_PATHS:
             yield PipLine(line, "option", line)
         elif name == "--requirement":
             if path not in readers:  # a file that includes itself ends here
-                yield from _expand(read(path), path.parent, (*readers, path))
+                yield from _expand(read(path, line), path.parent, (*readers, path))
         else:
             yield PipLine(f"{name} {path}", "option", line, path)
             if name == "--constraint":
-                yield from (PipLine(text, "constraint", text) for text in read(path) if not text.startswith("-"))
+                yield from (PipLine(text, "constraint", text) for text in read(path, line) if not text.startswith("-"))
 
 
 def _requirement(line: str, folder: Path) -> PipLine:

@@ -14,7 +14,7 @@ from batchtwin.deployment.model import Model
 from batchtwin.deployment.schema import Deployment, InlineEnvironment
 from batchtwin.environments import named
 from batchtwin.environments.cache import Environment, cache_folder, load
-from batchtwin.environments.differences import may_be_silently_wrong, mismatches, saved_version_mismatches
+from batchtwin.environments.differences import left_behind, may_be_silently_wrong, mismatches, saved_version_mismatches
 from batchtwin.environments.installed import Installed, from_lock, installed_in
 from batchtwin.environments.named import Registered
 from batchtwin.environments.options import EnvironmentOptions
@@ -112,6 +112,19 @@ def place(
     requested, unknown = requested_or_reason(deployment, folder, model, registered)
     if options.strict and unknown:
         raise RequestedEnvironmentError(f"environment: {unknown}")
+    placement = _place(deployment, model, options, note, may_build, requested, unknown)
+    return replace(placement, warnings=(*left_behind(deployment, requested), *placement.warnings))
+
+
+def _place(
+    deployment: Deployment,
+    model: Model,
+    options: EnvironmentOptions,
+    note: Note,
+    may_build: bool,
+    requested: RequestedEnvironment | None,
+    unknown: str,
+) -> Placement:
     # The packages of an image in the YAML are unknown; a user who says where to run has decided about that.
     unchecked = (f"environment: {unknown}",) if unknown and isinstance(deployment.environment, str) else ()
     if options.kind == "path":
@@ -226,8 +239,7 @@ def _venv(
         more = f" (and {len(differences) - 1} more)" if differences[1:] else ""
         note(f"The deployment gets an environment of its own, for here {differences[0]}{more}")
     if environment is None and not may_build:
-        count = len(requested.pip_lines) + len(requested.conda_only)
-        text = f"Python {python}, {count} requested packages ({requested.source})"
+        text = f"Python {python}, {len(requested.packages())} requested packages ({requested.source})"
         # Not running here is no warning: it will run in the requested environment.
         identity = f"venv {key_of(requested, python)}"
         return Placement("venv", differences=differences, would_build=text, identity=identity)

@@ -18,7 +18,7 @@ import yaml
 from batchtwin.deployment.schema import Deployment, InlineEnvironment
 from batchtwin.environments import pip_lines
 from batchtwin.environments.conda_specs import minor_versions, parse_spec
-from batchtwin.environments.pip_lines import PipLine
+from batchtwin.environments.pip_lines import PipLine, RequirementsFileError
 from batchtwin.errors import BatchTwinError
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -103,13 +103,31 @@ class RequestedEnvironment:
         """The packages that only conda has."""
         return tuple(text for text in self.conda if not _on_pypi(text))
 
+    @property
+    def local_lines(self) -> tuple[str, ...]:
+        """The lines that name a file or folder of this machine: `-r x`, `-e .`, `./x.whl`."""
+        return tuple(line for line in (*self.options, *self.pip) if pip_lines.path_in(line, self.folder))
+
+    @property
+    def alone(self) -> str:
+        """Why a file that the deployment's conda file names may be missing."""
+        reason = "a registered conda file, as in Azure ML, comes without the files that it names"
+        return f"; {reason}: write packages by name and version" if self.image else ""
+
+    def packages(self) -> list[str]:
+        """Return the requested packages as they are written, with those of `-r` files; raises as `expanded` does."""
+        return [*(line.written for line in self.expanded() if line.kind == "requirement"), *self.conda_only]
+
     def expanded(self) -> Iterator[PipLine]:
         """Yield all lines for pip, with absolute paths, and those of `-r` files in their place.
 
         Raises:
             RequirementsFileError: a file that a line names cannot be read.
         """
-        return pip_lines.expand((*self.pip_lines, *self.options), self.folder)
+        try:
+            yield from pip_lines.expand((*self.pip_lines, *self.options), self.folder)
+        except RequirementsFileError as error:
+            raise RequirementsFileError(f"{self.source}: {error}{self.alone}") from None
 
 
 def requested_environment(deployment: Deployment, folder: Path, model: Path) -> RequestedEnvironment | None:

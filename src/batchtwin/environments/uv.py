@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from batchtwin import user_folders
+from batchtwin.environments.cache import FOLDER
 from batchtwin.errors import BatchTwinError
 
 # pip's key -> uv's variable.
@@ -199,6 +200,8 @@ def explain_uv_error(error: UvError, source: str, names: Mapping[str, str]) -> s
     advice = ""
     if re.search(r"no-build|building (from )?source|building is disabled|no usable wheels", text, re.IGNORECASE):
         advice = "; a package has no wheel for this Python: --allow-builds builds it, which runs its code"
+    elif re.search(r"no space left on device|disk quota exceeded", text, re.IGNORECASE):
+        advice = f"; make room, or choose another folder ({FOLDER}, and UV_CACHE_DIR for what uv keeps)"
     elif error.is_network:
         advice = "; is there a network connection? --env here needs none"
     return f"{source}: the environment cannot be made: {words[:2000]}{advice}"

@@ -15,7 +15,9 @@ from pathlib import Path
 from batchtwin.deployment.reference import is_reference
 from batchtwin.deployment.schema import Deployment, InlineEnvironment, InlineModel
 from batchtwin.engine.prepare import Request
+from batchtwin.environments import pip_lines
 from batchtwin.environments.named import FILE
+from batchtwin.environments.requested import parse_conda, read_conda
 from batchtwin.errors import BatchTwinError
 from batchtwin.inputs.location import is_url
 from batchtwin.inputs.plan import files_below
@@ -138,4 +140,17 @@ def _named_by_yaml(request: Request) -> list[str]:
     if isinstance(environment, InlineEnvironment):
         texts += [environment.conda_file, environment.build and environment.build.path]
     folder = request.deployment.absolute().parent
+    texts += map(str, _named_by_conda_file(environment, folder))
     return [str(folder / text) for text in texts if isinstance(text, str) and not (is_reference(text) or "://" in text)]
+
+
+def _named_by_conda_file(environment: object, folder: Path) -> list[Path]:
+    """Return the files that lines of the deployment's conda file name, as `-r requirements.txt`."""
+    conda = environment.conda_file if isinstance(environment, InlineEnvironment) else None
+    if conda is None:
+        return []
+    # An invalid file is watched itself, until it can be read.
+    with suppress(BatchTwinError):
+        requested = parse_conda(conda, "", folder) if isinstance(conda, dict) else read_conda(folder / conda)
+        return list(pip_lines.local_files((*requested.options, *requested.pip), requested.folder))
+    return []

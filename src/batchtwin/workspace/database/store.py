@@ -54,8 +54,14 @@ class Store:
         file = _sqlite_file(url)
         with _refusals(url):
             if file is not None:
-                if not file.exists():
-                    _make_sqlite(file)
+                try:
+                    if not file.exists():
+                        _make_sqlite(file)
+                except OSError as error:
+                    raise StoreError(
+                        f"{error.filename or file}: {error.strerror}: no workspace can be made there; make room or "
+                        f"give the right to write, or choose another folder: {VARIABLE}"
+                    ) from None
                 engine = _engine(_sqlite_url_of(file))
                 _check_version(engine, url)
                 return cls(engine, file.parent, _address(file))
