@@ -34,11 +34,17 @@ def value_object(kind: Kind) -> Kind:
 
     `dataclass` compiles comparison, hash, text and protection for each class anew; here all classes share them. mypy,
     not the run time, refuses assignments to fields.
+
+    Raises:
+        TypeError: a field is not to be shown, or not to be compared, which those methods do not know.
     """
     for name, method in {"__eq__": _equal, "__hash__": _hash, "__repr__": _text}.items():
         if name not in vars(kind):
             setattr(kind, name, method)
     result: Any = dataclasses.dataclass(repr=False, eq=False, **_SLOTS)(kind)
+    for field in dataclasses.fields(result):
+        if not (field.repr and field.compare and field.hash is None):
+            raise TypeError(f"{kind.__qualname__}.{field.name}: a value object shows and compares all its fields")
     return result  # type: ignore[no-any-return]
 
 
