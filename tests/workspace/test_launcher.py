@@ -352,6 +352,7 @@ def test_coverage_is_measured_in_forked_processes(
     settings = tmp_path / "coverage.ini"
     settings.write_text(f"[run]\nparallel = true\nsigterm = true\ndata_file = {tmp_path / 'data'}\n")
     monkeypatch.setenv("COVERAGE_PROCESS_START", str(settings))
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # of a measurement of these tests
     monkeypatch.setenv("BATCHTWIN_WARM", "0")
     job = forked(patient)
     pid = process_of(patient, job).pid
