@@ -57,6 +57,12 @@ ACTS = r"""
         signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP})
         ctypes.PyDLL(None).sleep(3600)
 
+    def removes_folder():
+        try:
+            os.rmdir(os.getcwd())
+        except OSError:  # it was removed, or left, for another file
+            pass
+
     ACTS = {
         "raises": lambda: raise_("a reason"),
         "raises megabytes": lambda: raise_("x\n" * (1 << 22)),
@@ -82,7 +88,7 @@ ACTS = r"""
         "prints bytes": lambda: os.write(1, bytes(range(256)) * (1 << 12)) and None,
         "closes streams": lambda: (sys.stdout.close(), sys.stderr.close()) and None,
         "leaves": lambda: os.chdir("/"),
-        "removes its folder": lambda: os.rmdir(os.getcwd()),
+        "removes its folder": removes_folder,
     }
 """
 SCRIPT = (
