@@ -159,7 +159,7 @@ $(REAL_AZ): tests/azure/real-az.txt | $(DEV)
 test: $(DEV) $(OLD_SDK) $(REAL_AZ) ## all tests that need no container engine and no network (PYTEST_FLAGS)
 	@$(BIN)/pytest -m "not container and not azurite and not pythons and not ray and not browser and not zoo and not samples" --numprocesses $(PROCESSES) --dist worksteal --durations 25 $(COVERAGE) $(PYTEST_FLAGS)
 
-# Every process of every job is traced, which takes half as long again: not for each change. Ray's rooms are Ray's tests'.
+# Every process of every job is traced, which takes three times as long: not for each change. Ray's rooms are Ray's tests'.
 coverage: $(DEV) ### `make test test-ray`, and which branches of src they take; fails below 95 %
 	@$(BIN)/coverage erase
 	@$(MAKE) test test-ray COVERAGE="--cov --cov-append --cov-report= --cov-fail-under=0"

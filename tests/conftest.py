@@ -15,6 +15,7 @@ from hypothesis import settings
 
 import commands
 from batchtwin import redaction
+from batchtwin.subprocesses import collect_rarely
 from support import RAY, RAY_STARTED_WITH, ROOT, Project, unprivileged
 
 # A busy machine is no failure; a failing example can be run again from what is printed.
@@ -72,7 +73,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """Thousands of tests are no garbage: looking through them, again and again, takes a tenth of the time."""
-    gc.set_threshold(50_000)
+    collect_rarely()
     gc.freeze()
 
 

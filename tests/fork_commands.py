@@ -22,6 +22,8 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
+from batchtwin.subprocesses import collect_rarely
+
 # What a command imports that is given such a URL; imported with the first of them.
 DRIVERS = {"s3://": "s3fs", "gs://": "gcsfs"}
 LARGEST = 1 << 20
@@ -87,7 +89,7 @@ def answer_status(running: selectors.BaseSelector, key: selectors.SelectorKey) -
 
 def main(control: int, modules: Iterable[str]) -> None:
     """Import, serve, and run the program in each process that is forked."""
-    gc.set_threshold(50_000)  # imports make many objects and hardly any garbage
+    collect_rarely()
     for module in modules:
         importlib.import_module(module)
     gc.freeze()

@@ -445,6 +445,7 @@ def test_predictions_that_are_gone_are_not_scored_again_with_another_script(job:
     done = resume(job)
     assert done.code == 2
     assert "the code folder has changed: driver.py" in done.err
+    assert "scored again" not in done.err
     assert not path.exists()
 
 

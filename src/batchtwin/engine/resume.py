@@ -72,7 +72,7 @@ def resume(
     with output.hold(make=False), closing(Ledger.open(output.ledger)) as ledger:
         prepared = load_prepared(ledger, root, workers, where)
         job = job_of(prepared)
-        ended = _ends(prepared, ledger, progress)
+        ended = list(ledger.ended())
         complete = _is_complete(prepared, ledger)
         if complete and not (retry_failed and any(isinstance(event, Failure) or event.failed for event in ended)):
             return _finished(prepared, job, ended, ledger)
@@ -114,15 +114,6 @@ def _is_gone(prepared: Prepared) -> bool:
     """Whether there is no predictions file; a store may have the only copy."""
     path = prepared.output.predictions
     return path is not None and not prepared.request.publish and not os.path.lexists(path)
-
-
-def _ends(prepared: Prepared, ledger: Ledger, progress: Progress) -> list[Outcome | Failure]:
-    """Return the ends of mini-batches; of a complete job whose predictions are gone, without their rows."""
-    ended = list(ledger.ended())
-    if prepared.output.manifest.exists() and _is_gone(prepared) and not prepared.output.segments.exists():
-        progress.note(f"Warning: {prepared.output.predictions}: is gone; its rows are scored again")
-        return [event for event in ended if isinstance(event, Failure)]
-    return ended
 
 
 def _finished(prepared: Prepared, job: Job, ended: Collection[Outcome | Failure], ledger: Ledger) -> JobResult:
@@ -170,11 +161,15 @@ def _without_changed(prepared: Prepared, ended: list[Outcome | Failure], ledger:
 def _drop_damaged(
     prepared: Prepared, ended: list[Outcome | Failure], progress: Progress
 ) -> Iterator[Outcome | Failure]:
-    """Return the ends without damaged rows, and warn: a machine lost its power, or a file was changed."""
+    """Return the ends without damaged rows, and warn: a machine lost its power, or a file was changed or removed."""
+    output = prepared.output
+    if output.manifest.exists() and _is_gone(prepared) and not output.segments.exists():
+        progress.note(f"Warning: {output.predictions}: is gone; its rows are scored again")
+        ended = [event for event in ended if isinstance(event, Failure)]
     for event in ended:
-        if isinstance(event, Outcome) and prepared.output.predictions:
-            path = prepared.output.segments / event.segment
-            if problem := range_problem(path, prepared.output.root, event, event.offset, prepared.plan.mini_batches):
+        if isinstance(event, Outcome) and output.predictions:
+            path = output.segments / event.segment
+            if problem := range_problem(path, output.root, event, event.offset, prepared.plan.mini_batches):
                 progress.note(f"Warning: {problem}; the mini-batch is run again")
                 continue
         yield event

@@ -311,7 +311,8 @@ def test_a_store_of_the_deployments_own_is_left_to_it(project: Project, tmp_path
 def test_a_job_that_logs_nothing_has_no_store(project: Project) -> None:
     project.script = "import os, mlflow\ndef run(mini_batch): return mini_batch"
     done = project.score(env=warm())
-    assert (done.code, "MLflow" in done.err) == (0, False), done.err
+    notes = [line for line in done.err.splitlines() if not line.startswith("Processed ")]  # progress of a slow machine
+    assert (done.code, notes) == (0, [])
     assert not (done.output / "logs/user/mlflow").exists()
 
 
